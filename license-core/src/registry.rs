@@ -1,0 +1,1 @@
+//! The rules of an authority: issue, validate, activate, rotate, suspend, revoke.

@@ -1,0 +1,3 @@
+//! The tests that run the real binary.
+
+fn main() {}

@@ -1,0 +1,164 @@
+//! `license.toml`: read once, checked once, trusted from there on.
+//!
+//! `raw` is the file as it is written, every value with its place; `check` turns it into [`Config`] and
+//! collects every problem; `problem` is what is shown.
+
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
+
+use license_core::{Check, Demand, UnknownPolicy, token::PublicKey};
+use miette::{NamedSource, SourceSpan};
+
+use crate::{health::Probe, store::Source};
+
+mod check;
+mod problem;
+mod raw;
+
+pub(crate) use check::{find, load, problems_of_keys};
+pub(crate) use problem::{ConfigError, Problem};
+
+/// A checked `license.toml`.
+#[derive(Debug)]
+pub(crate) struct Config {
+    /// Where the file is; other paths are relative to its directory.
+    pub(crate) path: PathBuf,
+    /// The file's directory.
+    pub(crate) root: PathBuf,
+    /// The text, for pictures of it.
+    pub(crate) source: Arc<NamedSource<String>>,
+    /// Whether the trail may be lost, where a machine is thrown away after the run.
+    pub(crate) ephemeral: Ephemeral,
+    /// Every authority by name.
+    pub(crate) authorities: BTreeMap<String, AuthoritySettings>,
+    /// Every environment by name.
+    pub(crate) environments: BTreeMap<EnvName, Environment>,
+    /// The environment that is meant when none is named: the default, else the only one.
+    pub(crate) default: Option<EnvName>,
+}
+
+impl Config {
+    /// The directory of the trails.
+    pub(crate) fn trail_directory(&self) -> PathBuf {
+        self.root.join(".license").join("trail")
+    }
+}
+
+/// An environment's name: `[a-z0-9][a-z0-9-]{0,62}`, safe as a ref, a file name and a label.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct EnvName(String);
+
+impl EnvName {
+    /// Takes a name, or says what a name looks like.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        let first = *text.as_bytes().first()?;
+        let rest = &text.as_bytes()[1..];
+        let good = allowed(first) && rest.len() < 63 && rest.iter().all(|&byte| allowed(byte) || byte == b'-');
+        good.then(|| Self(text.to_owned()))
+    }
+
+    /// The name.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for EnvName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Whether a trail that does not outlive the run is accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ephemeral {
+    /// It is not: what needs memory across runs is refused there.
+    Refused,
+    /// It is.
+    Accepted,
+}
+
+/// An authority as it is configured.
+#[derive(Debug, Clone)]
+pub(crate) enum AuthoritySettings {
+    /// On this machine.
+    Embedded {
+        /// The directory of its log, absolute.
+        state: PathBuf,
+    },
+    /// Traffic Orchestrator's REST API.
+    Remote(RemoteSettings),
+}
+
+/// How to reach a Traffic Orchestrator API.
+#[derive(Debug, Clone)]
+pub(crate) struct RemoteSettings {
+    /// The base address, without a trailing slash: https, or http to this machine.
+    pub(crate) url: String,
+    /// Where the API token is.
+    pub(crate) token: Option<Source>,
+    /// Which of the documented dialects it speaks.
+    pub(crate) dialect: Dialect,
+    /// A file of PEM certificates to trust besides the system's, absolute.
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Keys that sign its offline tokens.
+    pub(crate) public_keys: Vec<PublicKey>,
+    /// The bound on one call, everything included.
+    pub(crate) timeout: Duration,
+}
+
+/// The two dialects in which the API is documented. They differ in rotation only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// As in the vendor's article.
+    Article,
+    /// As in the vendor's SDKs.
+    Sdk,
+}
+
+/// One environment.
+#[derive(Debug)]
+pub(crate) struct Environment {
+    /// Its name.
+    pub(crate) name: EnvName,
+    /// The name of its authority; it exists.
+    pub(crate) authority: String,
+    /// The license's id, where it is known.
+    pub(crate) license: Option<String>,
+    /// What a deploy demands.
+    pub(crate) demand: Demand,
+    /// Where each demand stands in the file, for pictures; absent where the file leaves it out.
+    pub(crate) places: BTreeMap<Check, SourceSpan>,
+    /// Where the environment's table stands in the file.
+    pub(crate) place: SourceSpan,
+    /// Where the key is.
+    pub(crate) key: Source,
+    /// The variable in which the deploy command gets the key.
+    pub(crate) key_variable: String,
+    /// What to do about a check whose fact is missing.
+    pub(crate) unknown: UnknownPolicy,
+    /// What to do when the authority cannot be asked.
+    pub(crate) unreachable: UnreachablePolicy,
+    /// The deploy command; an environment without one is only checked.
+    pub(crate) deploy: Option<Vec<String>>,
+    /// How long the deploy command may run.
+    pub(crate) deploy_timeout: Duration,
+    /// The rollback command.
+    pub(crate) rollback: Option<Vec<String>>,
+    /// Where the deployed application tells its license.
+    pub(crate) health: Option<Probe>,
+}
+
+/// What an environment does when its authority cannot be asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum UnreachablePolicy {
+    /// No deploy.
+    Block,
+    /// The last good answer in the trail will do, or an offline token, if it is young enough.
+    Cached {
+        /// How old it may be.
+        age_max: Duration,
+        /// A signed offline token to fall back on, where there is one.
+        offline_token: Option<Source>,
+    },
+}

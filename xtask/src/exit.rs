@@ -1,0 +1,105 @@
+//! Exit codes: an API for scripts. One table; changing a number is a breaking change.
+
+/// Every way in which a command can end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Exit {
+    /// Done, or nothing to do.
+    Done,
+    /// Unexpected: a bug.
+    Bug,
+    /// The command line cannot be understood.
+    Usage,
+    /// `license.toml`, or what it names, is wrong.
+    Config,
+    /// The rules say no; nothing was deployed.
+    Refused,
+    /// It could not be found out; nothing was deployed.
+    Unknown,
+    /// The API token or another credential was refused.
+    Credential,
+    /// The deploy command failed.
+    DeployFailed,
+    /// Deployed, but unhealthy.
+    Unhealthy,
+    /// The trail, or the registry's log, cannot be written, read or trusted.
+    Trail,
+    /// A store is unusable.
+    Store,
+    /// Somebody else holds the environment.
+    Held,
+    /// A signature or a conformance check failed.
+    Unproven,
+    /// Interrupted (SIGINT).
+    Interrupted,
+    /// Terminated (SIGTERM).
+    Terminated,
+}
+
+impl Exit {
+    /// Every row of the table, in the order of the codes.
+    pub const ALL: [Self; 15] = [
+        Self::Done,
+        Self::Bug,
+        Self::Usage,
+        Self::Config,
+        Self::Refused,
+        Self::Unknown,
+        Self::Credential,
+        Self::DeployFailed,
+        Self::Unhealthy,
+        Self::Held,
+        Self::Trail,
+        Self::Store,
+        Self::Unproven,
+        Self::Interrupted,
+        Self::Terminated,
+    ];
+
+    /// The number that the process ends with.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Bug => 1,
+            Self::Usage => 2,
+            Self::Config => 3,
+            Self::Refused => 10,
+            Self::Unknown => 11,
+            Self::Credential => 12,
+            Self::DeployFailed => 13,
+            Self::Unhealthy => 14,
+            Self::Held => 25,
+            Self::Trail => 26,
+            Self::Store => 27,
+            Self::Unproven => 32,
+            Self::Interrupted => 130,
+            Self::Terminated => 143,
+        }
+    }
+
+    /// The name that stands in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Bug => "bug",
+            Self::Usage => "usage",
+            Self::Config => "config",
+            Self::Refused => "refused",
+            Self::Unknown => "unknown",
+            Self::Credential => "credential",
+            Self::DeployFailed => "deploy_failed",
+            Self::Unhealthy => "unhealthy",
+            Self::Held => "held",
+            Self::Trail => "trail",
+            Self::Store => "store",
+            Self::Unproven => "unproven",
+            Self::Interrupted => "interrupted",
+            Self::Terminated => "terminated",
+        }
+    }
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
