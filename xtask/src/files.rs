@@ -19,3 +19,8 @@ pub(crate) fn read_limited(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     }
     Ok(bytes)
 }
+
+/// Appends to a file that somebody else made for us.
+pub(crate) fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    io::Write::write_all(&mut File::options().append(true).create(true).open(path)?, bytes)
+}

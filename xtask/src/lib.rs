@@ -2,22 +2,189 @@
 //!
 //! One file per command. Dependency direction: `lib → commands → gate → {authority, store, trail, report, config} → license_core`.
 
-use std::process::ExitCode;
+#![forbid(unsafe_code)]
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Parser;
 
 mod authority;
+mod child_env;
+mod cli;
+mod commands;
 mod config;
+mod connect;
+mod console;
+mod context;
+mod environment_lock;
 mod exit;
+mod failure;
 mod files;
+mod gate;
 mod health;
 mod log;
 mod mask;
+mod narrator;
 mod process;
+mod report;
 mod signals;
 mod store;
 mod trail;
 mod vars;
 
-/// The whole program: parse, load, dispatch, render, exit.
+use cli::{CheckArgs, Cli, Command, DeployArgs, Format};
+use commands::{audit, authority as authority_command, check, deploy, schema};
+use config::Config;
+use context::Context;
+use exit::Exit;
+use failure::Failure;
+use narrator::Narrator;
+use report::{github, json};
+
+/// The whole program: parse, load, dispatch, render, exit. A workspace of your own calls it from a `main` of one line.
 pub fn main_impl() -> ExitCode {
-    exit::Exit::Done.into()
+    match Cli::try_parse() {
+        Ok(cli) => run(&cli).into(),
+        Err(error) => explain_usage(&error).into(),
+    }
+}
+
+fn run(cli: &Cli) -> Exit {
+    let ctx = match Context::of_process(cli.color) {
+        Ok(ctx) => ctx,
+        Err(error) => return no_directory(&error),
+    };
+    match &cli.command {
+        Command::Deploy(args) => run_deploy(&ctx, cli, args),
+        Command::Check(args) => run_check(&ctx, cli, args),
+        Command::Audit(command) => run_audit(&ctx, cli, command),
+        Command::Authority(command) => run_authority(&ctx, cli, command),
+        Command::Schema => finish(&Narrator::new(&ctx, None), schema::TEXT, Exit::Done),
+    }
+}
+
+fn run_deploy(ctx: &Context, cli: &Cli, args: &DeployArgs) -> Exit {
+    let narrator = Narrator::new(ctx, args.output.format);
+    let config = match load(ctx, cli, &narrator) {
+        Ok(config) => config,
+        Err(failure) => return cannot_begin(&narrator, json::Document::Deploy, &failure),
+    };
+    let report = deploy::run(ctx, &config, args, &narrator);
+    let exit = deploy::exit(&report);
+    if let Some(failure) = &report.failure {
+        narrator.failure(failure);
+        narrator.annotate(|| github::failure(failure));
+    }
+    if let (Some(head), Some(environment)) = (&report.trail, &report.environment) {
+        narrator.note(&trail::file::show_head(environment, head));
+    }
+    append_summary(ctx, &narrator, || github::deploy_summary(&report));
+    document(&narrator, exit, || json::deploy(&report, exit))
+}
+
+fn run_check(ctx: &Context, cli: &Cli, args: &CheckArgs) -> Exit {
+    let narrator = Narrator::new(ctx, args.output.format);
+    let config = match load(ctx, cli, &narrator) {
+        Ok(config) => config,
+        Err(failure) => return cannot_begin(&narrator, json::Document::Check, &failure),
+    };
+    let report = match check::run(ctx, &config, args) {
+        Ok(report) => report,
+        Err(failure) => return cannot_begin(&narrator, json::Document::Check, &failure),
+    };
+    for gated in &report.gated {
+        match &gated.outcome {
+            Ok(judged) => narrator.gate(&config, gated.environment, judged),
+            Err(failure) => {
+                narrator.failure(failure);
+                narrator.annotate(|| github::failure(failure));
+            }
+        }
+    }
+    let exit = check::exit(&report);
+    append_summary(ctx, &narrator, || github::check_summary(&report));
+    document(&narrator, exit, || json::check(&report, exit))
+}
+
+fn run_audit(ctx: &Context, cli: &Cli, command: &audit::Command) -> Exit {
+    let narrator = Narrator::new(ctx, None);
+    let done = load(ctx, cli, &narrator).and_then(|config| Ok(audit::run(&config.trail_directory(), command)?));
+    match done {
+        Ok(report) => {
+            narrator.out(&report.text);
+            finish(&narrator, report.exit)
+        }
+        Err(failure) => cannot_begin(&narrator, json::Document::Other, &failure),
+    }
+}
+
+/// The embedded authority needs no license.toml: one is looked at only to find the state directory.
+fn run_authority(ctx: &Context, cli: &Cli, command: &authority_command::Command) -> Exit {
+    let narrator = Narrator::new(ctx, None);
+    todo!()
+}
+
+/// Prints the document where one was asked for, and ends.
+fn document(narrator: &Narrator<'_>, exit: Exit, document: impl FnOnce() -> serde_json::Value) -> Exit {
+    match narrator.format() {
+        Format::Json => {
+            let line = json::line(&document(), narrator.platform()) + "\n";
+            finish(narrator, &line, exit)
+        }
+        Format::Human | Format::Github => exit,
+    }
+}
+
+/// Writes the last of the data. A command whose result could not be written did not do its work.
+fn finish(narrator: &Narrator<'_>, text: &str, exit: Exit) -> Exit {
+    match narrator.console.data(text) {
+        Ok(()) => exit,
+        Err(source) => {
+            let failure = Failure::System { what: "stdout cannot be written", source };
+            narrator.failure(&failure);
+            if exit == Exit::Done { failure.exit() } else { exit }
+        }
+    }
+}
+
+/// Says why a command could not begin.
+fn cannot_begin(narrator: &Narrator<'_>, document: json::Document, failure: &Failure) -> Exit {
+    narrator.failure(failure);
+    narrator.annotate(|| github::failure(failure));
+    self::document(narrator, failure.exit(), || json::failed(document, failure))
+}
+
+/// Appends to the step summary of GitHub Actions, where there is one.
+fn append_summary(ctx: &Context, narrator: &Narrator<'_>, summary: impl FnOnce() -> String) {
+    let (Format::Github, Some(path)) = (narrator.format(), ctx.vars.raw("GITHUB_STEP_SUMMARY")) else { return };
+    if let Err(error) = files::append(std::path::Path::new(path), summary().as_bytes()) {
+        narrator.note(&format!("the step summary cannot be written: {error}"));
+    }
+}
+
+/// clap's words, and the exit code of the table: help and version are no errors.
+fn explain_usage(error: &clap::Error) -> Exit {
+    let told = error.print();
+    match (error.use_stderr(), told) {
+        (false, Ok(())) => Exit::Done,
+        (false, Err(_)) => Exit::Bug,
+        (true, _) => Exit::Usage,
+    }
+}
+
+/// Loads the file that was named, or the nearest one.
+fn load(ctx: &Context, cli: &Cli, narrator: &Narrator<'_>) -> Result<Config, Failure> {
+    let path = config_path(ctx, cli)?;
+    let config = config::load(&path, &ctx.vars).map_err(|error| Failure::Config(Box::new(error)))?;
+    for warning in &config.warnings {
+        narrator.failure(warning);
+    }
+    Ok(config)
+}
+
+fn config_path(ctx: &Context, cli: &Cli) -> Result<PathBuf, Failure> {
+    match &cli.config {
+        Some(path) => Ok(ctx.directory.join(path)),
+        None => config::find(&ctx.directory).ok_or_else(|| Failure::NoConfig { directory: ctx.directory.clone() }),
+    }
 }

@@ -1,0 +1,124 @@
+//! The command line: types only.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// License keys as a first-class step of a deploy.
+#[derive(Debug, Parser)]
+#[command(name = "xtask", bin_name = "cargo xtask", version, max_term_width = 100, propagate_version = true)]
+pub(crate) struct Cli {
+    /// The license.toml to use [default: the nearest one, in this directory or above it]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) config: Option<PathBuf>,
+
+    /// When to use color
+    #[arg(long, value_name = "WHEN", global = true, default_value = "auto")]
+    pub(crate) color: ColorChoice,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Prove the license, run the deploy command, prove what runs
+    Deploy(DeployArgs),
+    /// Prove the license of one or more environments; changes nothing
+    Check(CheckArgs),
+    /// Read and verify the trail of what was decided and done
+    #[command(subcommand)]
+    Audit(crate::commands::audit::Command),
+    /// The embedded authority: issue licenses, look after them, serve them over HTTP
+    #[command(subcommand)]
+    Authority(crate::commands::authority::Command),
+    /// Print the JSON Schema of license.toml, for editors
+    Schema,
+}
+
+/// Arguments of `deploy`.
+#[derive(Debug, Args)]
+pub(crate) struct DeployArgs {
+    /// The environment [default: `default` of license.toml, else the only one]
+    #[arg(value_name = "ENV")]
+    pub(crate) environment: Option<String>,
+
+    /// Judge the license and say what would happen; deploy nothing, record nothing
+    #[arg(long, conflicts_with = "force")]
+    pub(crate) plan: bool,
+
+    /// Break the glass: deploy although a check is unknown or the authority is unreachable; never over a refusal
+    #[arg(long, requires = "reason")]
+    pub(crate) force: bool,
+
+    /// Why the glass is broken; goes into the trail
+    #[arg(long, value_name = "TEXT", requires = "force", value_parser = reason)]
+    pub(crate) reason: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// The environments [default: `default` of license.toml, else the only one]
+    #[arg(value_name = "ENV")]
+    pub(crate) environments: Vec<String>,
+
+    /// Check every environment
+    #[arg(long, conflicts_with = "environments")]
+    pub(crate) all: bool,
+
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// How to print.
+#[derive(Debug, Args)]
+pub(crate) struct OutputArgs {
+    /// The form of the output [default: `github` when GITHUB_ACTIONS is `true`, else `human`]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<Format>,
+}
+
+/// The forms of output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Human,
+    /// One JSON document on stdout
+    Json,
+    /// For people, with annotations and a step summary for GitHub Actions
+    Github,
+}
+
+/// When to use color.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorChoice {
+    /// On a terminal, unless NO_COLOR or a dumb terminal says otherwise
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err("say why, in words that an auditor understands".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

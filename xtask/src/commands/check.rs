@@ -1,0 +1,165 @@
+//! `check`: the gate alone. It changes nothing and records nothing.
+
+use std::{
+    collections::BTreeMap,
+    num::NonZeroUsize,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
+
+use license_core::{LicenseKey, Verdict};
+
+use crate::{
+    authority::Authority,
+    cli::CheckArgs,
+    config::{self, Config, ConfigError, EnvName, Environment},
+    connect,
+    context::Context,
+    exit::Exit,
+    failure::Failure,
+    gate::{self, Force},
+    report::{CheckReport, Gated},
+    signals::Signals,
+    trail::file::FileTrail,
+};
+
+/// How many environments are checked at once; no more connections than this are open to one authority.
+pub(crate) const CONNECTIONS_MAX: NonZeroUsize = NonZeroUsize::new(32).expect("32 is not zero");
+
+/// Checks every environment that was asked for.
+pub(crate) fn run<'a>(ctx: &Context, config: &'a Config, args: &CheckArgs) -> Result<CheckReport<'a>, Failure> {
+    let environments = selected(config, args)?;
+    let keys: Vec<_> = environments.iter().map(|environment| connect::key(ctx, environment)).collect();
+    refuse_shared_keys(ctx, config, &environments, &keys)?;
+    let authorities = authorities(ctx, config, &environments);
+    let gated = concurrently(&environments, keys, |environment, key| {
+        judge(ctx, config, environment, key, &authorities[environment.authority.as_str()])
+    });
+    Ok(CheckReport { config, gated })
+}
+
+/// The exit code of the whole: the first that applies, so that a script sees the worst.
+pub(crate) fn exit(report: &CheckReport<'_>) -> Exit {
+    let exits: Vec<Exit> = report.gated.iter().map(|gated| exit_of(&gated.outcome)).collect();
+    WORST_FIRST.into_iter().find(|exit| exits.contains(exit)).unwrap_or(Exit::Done)
+}
+
+const WORST_FIRST: [Exit; 8] = [
+    Exit::Interrupted,
+    Exit::Terminated,
+    Exit::Bug,
+    Exit::Config,
+    Exit::Credential,
+    Exit::Trail,
+    Exit::Refused,
+    Exit::Unknown,
+];
+
+fn exit_of(outcome: &Result<gate::Judgement, Failure>) -> Exit {
+    match outcome {
+        Err(failure) => failure.exit(),
+        Ok(judged) => match judged.verdict {
+            Verdict::Go => Exit::Done,
+            Verdict::Refused => Exit::Refused,
+            Verdict::Unknown => Exit::Unknown,
+        },
+    }
+}
+
+fn selected<'a>(config: &'a Config, args: &CheckArgs) -> Result<Vec<&'a Environment>, Failure> {
+    if args.all {
+        return Ok(config.environments.values().collect());
+    }
+    if args.environments.is_empty() {
+        return Ok(vec![config.select(None)?]);
+    }
+    args.environments.iter().map(|name| config.select(Some(name))).collect()
+}
+
+/// The same key in two environments is a mistake of the file, found only once the keys are read.
+fn refuse_shared_keys(
+    ctx: &Context,
+    config: &Config,
+    environments: &[&Environment],
+    keys: &[Result<LicenseKey, Failure>],
+) -> Result<(), Failure> {
+    let readable: Vec<(&EnvName, &LicenseKey)> = environments
+        .iter()
+        .zip(keys)
+        .filter_map(|(environment, key)| Some((&environment.name, key.as_ref().ok()?)))
+        .collect();
+    let problems = config::problems_of_keys(config, &readable, &ctx.vars);
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Config(Box::new(ConfigError { path: config.shown_path(), problems })))
+}
+
+/// One client for each authority, shared by all the environments that ask it.
+fn authorities<'a>(
+    ctx: &Context,
+    config: &Config,
+    environments: &[&'a Environment],
+) -> BTreeMap<&'a str, Result<Authority, Failure>> {
+    let mut authorities = BTreeMap::new();
+    for &environment in environments {
+        authorities.entry(environment.authority.as_str()).or_insert_with(|| {
+            connect::authority(ctx, config, environment, CONNECTIONS_MAX.get(), &Signals::none())
+        });
+    }
+    authorities
+}
+
+fn judge(
+    ctx: &Context,
+    config: &Config,
+    environment: &Environment,
+    key: Result<LicenseKey, Failure>,
+    authority: &Result<Authority, Failure>,
+) -> Result<gate::Judgement, Failure> {
+    let key = key?;
+    let authority = match authority {
+        Ok(authority) => authority,
+        // The failure belongs to several environments; each gets its own by asking again for what fails at once.
+        Err(_) => &connect::authority(ctx, config, environment, 1, &Signals::none())?,
+    };
+    let history = || {
+        let replay = FileTrail::new(&config.trail_directory(), environment.name.as_str()).read()?;
+        Ok(replay.entries.into_iter().map(|entry| entry.body).collect())
+    };
+    gate::decide(ctx, config, environment, &key, authority, &history, &Force::No)
+}
+
+/// Judges all environments on a bounded number of threads; the results keep the order of the environments.
+fn concurrently<'a>(
+    environments: &[&'a Environment],
+    keys: Vec<Result<LicenseKey, Failure>>,
+    judge: impl Fn(&Environment, Result<LicenseKey, Failure>) -> Result<gate::Judgement, Failure> + Sync,
+) -> Vec<Gated<'a>> {
+    let work: Vec<_> = environments.iter().copied().zip(keys.into_iter().map(|key| std::sync::Mutex::new(Some(key)))).collect();
+    let next = AtomicUsize::new(0);
+    let mut gated: Vec<(usize, Gated<'a>)> = thread::scope(|scope| {
+        let worker = || {
+            let mut done = Vec::new();
+            loop {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                let Some((environment, key)) = work.get(at) else { return done };
+                let key = key.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+                let Some(key) = key else { return done };
+                done.push((at, Gated { environment, outcome: judge(environment, key) }));
+            }
+        };
+        let threads = CONNECTIONS_MAX.get().min(work.len());
+        let handles: Vec<_> = (1..threads).map(|_| scope.spawn(worker)).collect();
+        let mut all = worker();
+        for handle in handles {
+            match handle.join() {
+                Ok(done) => all.extend(done),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        all
+    });
+    gated.sort_by_key(|(at, _)| *at);
+    gated.into_iter().map(|(_, gated)| gated).collect()
+}

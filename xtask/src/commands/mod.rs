@@ -1,0 +1,7 @@
+//! One file per command, named after it.
+
+pub(crate) mod audit;
+pub(crate) mod authority;
+pub(crate) mod check;
+pub(crate) mod deploy;
+pub(crate) mod schema;

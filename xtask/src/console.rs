@@ -1,0 +1,267 @@
+//! Where output goes, and how it may look: decided once, then handed on.
+//!
+//! stdout is data, stderr is for people.
+
+use std::{
+    fmt::Display,
+    io::{self, IsTerminal, Write},
+    sync::Mutex,
+};
+
+use anstyle::{AnsiColor, Style};
+
+use crate::{cli::ColorChoice, vars::Vars};
+
+/// The two streams. Threads share it.
+pub(crate) struct Console {
+    out: Mutex<Box<dyn Write + Send>>,
+    err: Mutex<Box<dyn Write + Send>>,
+    /// How stdout may look.
+    pub(crate) out_look: Look,
+    /// How stderr may look.
+    pub(crate) err_look: Look,
+}
+
+impl Console {
+    /// The process's own streams.
+    pub(crate) fn of_process(choice: ColorChoice, vars: &Vars) -> Self {
+        Self {
+            out_look: Look::of(Stream { terminal: io::stdout().is_terminal(), width: width(&io::stdout()) }, choice, vars),
+            err_look: Look::of(Stream { terminal: io::stderr().is_terminal(), width: width(&io::stderr()) }, choice, vars),
+            out: Mutex::new(Box::new(io::stdout())),
+            err: Mutex::new(Box::new(io::stderr())),
+        }
+    }
+
+    /// Writes data. A reader that went away is no error of ours.
+    pub(crate) fn data(&self, text: &str) -> io::Result<()> {
+        let mut out = self.out.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Writes a line for people. Nothing can be done about a failure to tell, so none is reported.
+    pub(crate) fn note(&self, line: impl Display) {
+        self.tell(&format!("{line}\n"));
+    }
+
+    /// Writes text for people as it is.
+    pub(crate) fn tell(&self, text: &str) {
+        let mut err = self.err();
+        let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
+    }
+
+    /// The stream for people, for as long as the guard lives.
+    pub(crate) fn err(&self) -> std::sync::MutexGuard<'_, Box<dyn Write + Send>> {
+        self.err.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Console {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Console").field("out", &self.out_look).field("err", &self.err_look).finish_non_exhaustive()
+    }
+}
+
+/// How a stream may look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Look {
+    /// Whether colors are used.
+    pub(crate) color: Color,
+    /// Which characters are used beside ASCII.
+    pub(crate) glyphs: Glyphs,
+    /// Whether the last line may be redrawn.
+    pub(crate) motion: Motion,
+    /// The width in columns.
+    pub(crate) width: usize,
+}
+
+/// Whether colors are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Color {
+    /// They are.
+    On,
+    /// They are not.
+    Off,
+}
+
+/// Which characters are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Glyphs {
+    /// Any.
+    Unicode,
+    /// ASCII only.
+    Ascii,
+}
+
+/// Whether the last line may be redrawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Motion {
+    /// A person looks at a terminal.
+    Live,
+    /// The output is kept, or the terminal is dumb.
+    Still,
+}
+
+/// What is known of a stream.
+#[derive(Debug, Clone, Copy)]
+struct Stream {
+    terminal: bool,
+    width: Option<usize>,
+}
+
+impl Look {
+    /// For text that goes into files.
+    pub(crate) const PLAIN: Self =
+        Self { color: Color::Off, glyphs: Glyphs::Ascii, motion: Motion::Still, width: WIDTH_DEFAULT };
+
+    /// `--color` before `NO_COLOR` before `CLICOLOR_FORCE` before the terminal.
+    fn of(stream: Stream, choice: ColorChoice, vars: &Vars) -> Self {
+        let set = |name| vars.raw(name).is_some_and(|value| !value.is_empty());
+        let dumb = vars.text("TERM") == Some("dumb");
+        let color = match choice {
+            ColorChoice::Always => Color::On,
+            ColorChoice::Never => Color::Off,
+            ColorChoice::Auto if set("NO_COLOR") => Color::Off,
+            ColorChoice::Auto if set("CLICOLOR_FORCE") && vars.text("CLICOLOR_FORCE") != Some("0") => Color::On,
+            ColorChoice::Auto if stream.terminal && !dumb => Color::On,
+            ColorChoice::Auto => Color::Off,
+        };
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| vars.text(name).filter(|v| !v.is_empty()));
+        let utf8 = locale.is_some_and(|name| name.to_ascii_lowercase().replace('-', "").contains("utf8"));
+        let columns = vars.text("COLUMNS").and_then(|columns| columns.parse().ok());
+        Self {
+            color,
+            glyphs: if utf8 && !dumb { Glyphs::Unicode } else { Glyphs::Ascii },
+            motion: if stream.terminal && !dumb && !set("CI") { Motion::Live } else { Motion::Still },
+            width: columns.or(stream.width).unwrap_or(WIDTH_DEFAULT).clamp(WIDTH_MIN, WIDTH_MAX),
+        }
+    }
+
+    /// A text in a color, where colors are used.
+    pub(crate) fn paint(&self, text: impl Display, ink: Ink) -> String {
+        match self.color {
+            Color::Off => text.to_string(),
+            Color::On => {
+                let style = ink.style();
+                format!("{style}{text}{style:#}")
+            }
+        }
+    }
+
+    /// One of two forms of a character.
+    pub(crate) fn glyph(&self, unicode: &'static str, ascii: &'static str) -> &'static str {
+        match self.glyphs {
+            Glyphs::Unicode => unicode,
+            Glyphs::Ascii => ascii,
+        }
+    }
+}
+
+/// What a color says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ink {
+    /// Good news.
+    Good,
+    /// Somebody should look.
+    Worry,
+    /// Bad news.
+    Bad,
+    /// Not important.
+    Faint,
+    /// Important.
+    Strong,
+}
+
+impl Ink {
+    fn style(self) -> Style {
+        match self {
+            Self::Good => AnsiColor::Green.on_default(),
+            Self::Worry => AnsiColor::Yellow.on_default(),
+            Self::Bad => AnsiColor::Red.on_default().bold(),
+            Self::Faint => Style::new().dimmed(),
+            Self::Strong => Style::new().bold(),
+        }
+    }
+}
+
+/// The width in columns where none is known, and its bounds.
+const WIDTH_DEFAULT: usize = 100;
+const WIDTH_MIN: usize = 40;
+const WIDTH_MAX: usize = 200;
+
+fn width(stream: &impl std::os::fd::AsFd) -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(stream).ok()?;
+    (size.ws_col > 0).then_some(usize::from(size.ws_col))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TERMINAL: Stream = Stream { terminal: true, width: Some(80) };
+    const FILE: Stream = Stream { terminal: false, width: None };
+
+    #[test]
+    fn color_follows_the_flag_then_the_variables_then_the_terminal() {
+        for (stream, choice, vars, expected) in [
+            (TERMINAL, ColorChoice::Auto, vec![], Color::On),
+            (FILE, ColorChoice::Auto, vec![], Color::Off),
+            (TERMINAL, ColorChoice::Auto, vec![("NO_COLOR", "1")], Color::Off),
+            (TERMINAL, ColorChoice::Auto, vec![("NO_COLOR", "")], Color::On),
+            (TERMINAL, ColorChoice::Auto, vec![("TERM", "dumb")], Color::Off),
+            (FILE, ColorChoice::Auto, vec![("CLICOLOR_FORCE", "1")], Color::On),
+            (FILE, ColorChoice::Auto, vec![("CLICOLOR_FORCE", "0")], Color::Off),
+            (FILE, ColorChoice::Auto, vec![("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")], Color::Off),
+            (FILE, ColorChoice::Always, vec![("NO_COLOR", "1")], Color::On),
+            (TERMINAL, ColorChoice::Never, vec![("CLICOLOR_FORCE", "1")], Color::Off),
+        ] {
+            let vars: Vars = vars.into_iter().collect();
+            assert_eq!(Look::of(stream, choice, &vars).color, expected, "{choice:?} {vars:?}");
+        }
+    }
+
+    #[test]
+    fn a_dumb_terminal_and_ci_stand_still() {
+        for (vars, expected) in [
+            (vec![("TERM", "xterm")], Motion::Live),
+            (vec![("TERM", "dumb")], Motion::Still),
+            (vec![("CI", "true")], Motion::Still),
+        ] {
+            let vars: Vars = vars.into_iter().collect();
+            assert_eq!(Look::of(TERMINAL, ColorChoice::Auto, &vars).motion, expected, "{vars:?}");
+        }
+    }
+
+    #[test]
+    fn the_width_is_the_terminals_unless_columns_says_otherwise() {
+        for (stream, columns, expected) in [
+            (TERMINAL, None, 80),
+            (FILE, None, 100),
+            (TERMINAL, Some("120"), 120),
+            (TERMINAL, Some("wide"), 80),
+            (TERMINAL, Some("5"), 40),
+            (TERMINAL, Some("100000"), 200),
+        ] {
+            let vars: Vars = columns.map(|columns| ("COLUMNS", columns)).into_iter().collect();
+            assert_eq!(Look::of(stream, ColorChoice::Auto, &vars).width, expected, "{columns:?}");
+        }
+    }
+
+    #[test]
+    fn unicode_needs_a_locale_that_says_so() {
+        for (vars, expected) in [
+            (vec![("LANG", "en_US.UTF-8")], Glyphs::Unicode),
+            (vec![("LANG", "C.utf8")], Glyphs::Unicode),
+            (vec![("LANG", "C")], Glyphs::Ascii),
+            (vec![("LC_ALL", "C"), ("LANG", "en_US.UTF-8")], Glyphs::Ascii),
+            (vec![], Glyphs::Ascii),
+        ] {
+            let vars: Vars = vars.into_iter().collect();
+            assert_eq!(Look::of(TERMINAL, ColorChoice::Auto, &vars).glyphs, expected, "{vars:?}");
+        }
+    }
+}

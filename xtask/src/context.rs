@@ -1,0 +1,115 @@
+//! What a command works with: the variables, the directory, the clock, the streams.
+//!
+//! The clock and the directory are read here and nowhere else.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use license_core::trail::Actor;
+
+use crate::{cli::ColorChoice, console::Console, vars::Vars};
+
+/// What a command works with. Threads share it.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// The variables that the process was started with.
+    pub(crate) vars: Vars,
+    /// The directory that the process was started in.
+    pub(crate) directory: PathBuf,
+    /// Where output goes.
+    pub(crate) console: Console,
+}
+
+impl Context {
+    /// The process's own.
+    #[expect(clippy::disallowed_methods, reason = "this is the door to the current directory")]
+    pub(crate) fn of_process(color: ColorChoice) -> std::io::Result<Self> {
+        let vars = Vars::of_process();
+        let console = Console::of_process(color, &vars);
+        Ok(Self { directory: std::env::current_dir()?, vars, console })
+    }
+
+    /// Who works here, as far as the machine tells.
+    pub(crate) fn actor(&self) -> Actor {
+        actor(&self.vars, host())
+    }
+
+    /// Whether this run is a step of GitHub Actions.
+    pub(crate) fn runs_on(&self) -> Platform {
+        match self.vars.text("GITHUB_ACTIONS") {
+            Some("true") => Platform::GithubActions,
+            Some(_) | None => Platform::Other,
+        }
+    }
+}
+
+/// Where the command runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Platform {
+    /// A step of GitHub Actions: its log understands workflow commands.
+    GithubActions,
+    /// Anywhere else.
+    Other,
+}
+
+/// The local clock: the only place that reads it.
+#[expect(clippy::disallowed_methods, reason = "this is the door to the clock")]
+pub(crate) fn now() -> Timestamp {
+    // Whole milliseconds are enough for a trail, and read better.
+    let now = Timestamp::now();
+    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+}
+
+fn host() -> Option<String> {
+    let name = rustix::system::uname().nodename().to_str().ok()?.to_owned();
+    (!name.is_empty()).then_some(name)
+}
+
+/// The actor, from the variables of the CI systems that set some.
+fn actor(vars: &Vars, host: Option<String>) -> Actor {
+    let text = |name: &str| vars.text(name).filter(|value| !value.is_empty()).map(license_core::finding::clean);
+    let user = text("USER").or_else(|| text("LOGNAME"));
+    if text("GITHUB_ACTIONS").is_some() {
+        let run_url = match (text("GITHUB_SERVER_URL"), text("GITHUB_REPOSITORY"), text("GITHUB_RUN_ID")) {
+            (Some(server), Some(repository), Some(run)) => Some(format!("{server}/{repository}/actions/runs/{run}")),
+            _ => None,
+        };
+        let user = text("GITHUB_ACTOR").or(user);
+        return Actor { ci: Some("github".to_owned()), run_url, commit: text("GITHUB_SHA"), host, user };
+    }
+    if text("GITLAB_CI").is_some() {
+        let user = text("GITLAB_USER_LOGIN").or(user);
+        let (run_url, commit) = (text("CI_JOB_URL"), text("CI_COMMIT_SHA"));
+        return Actor { ci: Some("gitlab".to_owned()), run_url, commit, host, user };
+    }
+    Actor { ci: text("CI").map(|_| "ci".to_owned()), run_url: None, commit: None, host, user }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_actor_comes_from_the_ci_systems_variables() {
+        let github = [
+            ("GITHUB_ACTIONS", "true"),
+            ("GITHUB_SERVER_URL", "https://github.com"),
+            ("GITHUB_REPOSITORY", "acme/app"),
+            ("GITHUB_RUN_ID", "42"),
+            ("GITHUB_SHA", "0123abc"),
+            ("GITHUB_ACTOR", "alice"),
+            ("USER", "runner"),
+        ];
+        let actor = actor(&github.into_iter().collect(), None);
+        assert_eq!(actor.ci.as_deref(), Some("github"));
+        assert_eq!(actor.run_url.as_deref(), Some("https://github.com/acme/app/actions/runs/42"));
+        assert_eq!(actor.commit.as_deref(), Some("0123abc"));
+        assert_eq!(actor.user.as_deref(), Some("alice"));
+    }
+
+    #[test]
+    fn an_actor_outside_ci_is_the_user() {
+        let actor = actor(&[("USER", "alice")].into_iter().collect(), Some("build-3".to_owned()));
+        assert_eq!(actor, Actor { host: Some("build-3".to_owned()), user: Some("alice".to_owned()), ..Actor::default() });
+    }
+}

@@ -1,0 +1,178 @@
+//! Why a command could not do its work, and the exit code of each reason.
+//!
+//! A refusal is not a failure: it is a result. A failure is "could not".
+
+use std::path::PathBuf;
+
+use license_core::Check;
+use miette::Diagnostic;
+
+use crate::{
+    authority::AskError, commands::{audit::AuditError, authority::AuthorityError}, config::{ConfigError, EnvName}, environment_lock::LockError,
+    exit::Exit, log::LogError, signals::Stop, store::StoreError,
+};
+
+/// Why a command could not do its work.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub(crate) enum Failure {
+    /// The file has problems.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Config(#[from] Box<ConfigError>),
+    /// There is no file.
+    #[error("there is no license.toml in `{}` or above it", directory.display())]
+    #[diagnostic(help("write one (the README has an example), or name it with `--config FILE`"))]
+    NoConfig {
+        /// Where the search began.
+        directory: PathBuf,
+    },
+    /// No environment of that name.
+    #[error("there is no environment `{name}` in `{}`", path.display())]
+    #[diagnostic(help("{help}"))]
+    NoSuchEnvironment {
+        /// The name that was given.
+        name: String,
+        /// The file.
+        path: PathBuf,
+        /// What it may have been.
+        help: String,
+    },
+    /// No environment was named, and none is meant by default.
+    #[error("no environment was named, and `{}` has no `default`", path.display())]
+    #[diagnostic(help("name one of {}, or write `default = \"…\"` at the top of the file", list(environments)))]
+    NoEnvironmentNamed {
+        /// The file.
+        path: PathBuf,
+        /// Those that there are.
+        environments: Vec<EnvName>,
+    },
+    /// The environment cannot be deployed.
+    #[error("environment `{name}` has no `deploy` command")]
+    #[diagnostic(help("add `deploy = \"…\"` to `[environments.{name}]`, or use `cargo xtask check {name}`"))]
+    NothingToDeploy {
+        /// The environment.
+        name: EnvName,
+    },
+    /// The key or the API token cannot be read.
+    #[error("the {secret} of environment `{environment}` cannot be read: {source}")]
+    Secret {
+        /// `license key` or `API token`.
+        secret: &'static str,
+        /// The environment.
+        environment: EnvName,
+        /// Why.
+        #[diagnostic_source]
+        source: StoreError,
+    },
+    /// The file of extra certificates cannot be read.
+    #[error("`ca_file` of authority `{authority}` cannot be read: {source}")]
+    #[diagnostic(help("write the path of a PEM file, relative to license.toml"))]
+    CaFile {
+        /// The authority.
+        authority: String,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The authority gave no answer.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Ask(#[from] AskError),
+    /// The trail.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Log(#[from] LogError),
+    /// Somebody else deploys.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Lock(#[from] LockError),
+    /// The embedded authority.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Authority(#[from] AuthorityError),
+    /// The trail could not be shown or verified.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Audit(#[from] AuditError),
+    /// The operating system does not give randomness, signals, the current directory, or takes no output.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What it said.
+        source: std::io::Error,
+    },
+    /// A signal came.
+    #[error("stopped by {}", stop_name(*.0))]
+    Stopped(Stop),
+}
+
+impl Failure {
+    /// The exit code.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::Config(_)
+            | Self::NoConfig { .. }
+            | Self::NoSuchEnvironment { .. }
+            | Self::NoEnvironmentNamed { .. }
+            | Self::NothingToDeploy { .. }
+            | Self::Secret { .. }
+            | Self::CaFile { .. } => Exit::Config,
+            Self::Ask(error) => ask_exit(error),
+            Self::Log(_) => Exit::Trail,
+            Self::Lock(error) => error.exit(),
+            Self::Authority(error) => error.exit(),
+            Self::Audit(error) => error.exit(),
+            Self::System { .. } => Exit::Bug,
+            Self::Stopped(stop) => stop_exit(*stop),
+        }
+    }
+
+    /// The stable code that stands in JSON.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::Config(_) => "config",
+            Self::NoConfig { .. } => "no_config",
+            Self::NoSuchEnvironment { .. } => "no_such_environment",
+            Self::NoEnvironmentNamed { .. } => "no_environment_named",
+            Self::NothingToDeploy { .. } => "nothing_to_deploy",
+            Self::Secret { .. } => "secret_unreadable",
+            Self::CaFile { .. } => "ca_file_unreadable",
+            Self::Ask(error) => error.code(),
+            Self::Log(_) => "trail",
+            Self::Lock(_) => "held",
+            Self::Authority(_) => "authority",
+            Self::Audit(_) => "audit",
+            Self::System { .. } => "system",
+            Self::Stopped(_) => "stopped",
+        }
+    }
+}
+
+/// The exit code of a signal.
+pub(crate) fn stop_exit(stop: Stop) -> Exit {
+    match stop {
+        Stop::Interrupt => Exit::Interrupted,
+        Stop::Terminate => Exit::Terminated,
+    }
+}
+
+fn ask_exit(error: &AskError) -> Exit {
+    match error {
+        AskError::Unreachable { .. } | AskError::Quota { .. } | AskError::Protocol { .. } => Exit::Unknown,
+        AskError::Credential { .. } => Exit::Credential,
+        AskError::NotTheApi { .. } => Exit::Config,
+        AskError::Log(_) => Exit::Trail,
+        AskError::Stopped(stop) => stop_exit(*stop),
+    }
+}
+
+fn stop_name(stop: Stop) -> &'static str {
+    match stop {
+        Stop::Interrupt => "an interrupt (SIGINT)",
+        Stop::Terminate => "a request to terminate (SIGTERM)",
+    }
+}
+
+fn list(environments: &[EnvName]) -> String {
+    environments.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,308 @@
+//! The gate of one environment: asks the authority, lets the core judge, falls back where the policy allows it.
+
+use std::{rc::Rc, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+use license_core::{
+    Finding, Fingerprint, License, LicenseKey, Now, Outcome, Verdict,
+    gate::{judge, judge_class, unasked, verdict},
+    token::{self, PublicKey},
+    trail::{GateRecord, Record, Source, Trouble, first_seen, last_good},
+};
+
+use crate::{
+    authority::{AskError, Authority, Reply},
+    config::{AuthoritySettings, Config, Environment, UnreachablePolicy},
+    context::{self, Context},
+    failure::Failure,
+    store,
+};
+
+/// What the gate decided about one deploy, and why.
+#[derive(Debug)]
+pub(crate) struct Judgement {
+    /// The key that was judged.
+    pub(crate) fingerprint: Fingerprint,
+    /// What every check found.
+    pub(crate) checks: Vec<Finding>,
+    /// The decision, overridden or not.
+    pub(crate) verdict: Verdict,
+    /// What the license says, when somebody said it.
+    pub(crate) license: Option<License>,
+    /// Where the facts come from.
+    pub(crate) basis: Basis,
+    /// The reason of the person who broke the glass, when the decision rests on it.
+    pub(crate) forced: Option<String>,
+}
+
+/// What the facts of a decision rest on.
+#[derive(Debug)]
+pub(crate) enum Basis {
+    /// The authority answered.
+    Answer,
+    /// The key's class was enough to say no.
+    Class,
+    /// The authority could not be asked, and an earlier answer was young enough.
+    Cached {
+        /// When it was given.
+        at: Timestamp,
+        /// Why the authority could not be asked.
+        trouble: AskError,
+    },
+    /// The authority could not be asked, and a signed offline token was young enough.
+    OfflineToken {
+        /// When it was issued.
+        at: Timestamp,
+        /// Why the authority could not be asked.
+        trouble: AskError,
+    },
+    /// The authority could not be asked, and nothing stands in for it.
+    Nothing {
+        /// Why it could not be asked.
+        trouble: AskError,
+        /// Why nothing stands in for it.
+        fallback: String,
+    },
+}
+
+/// Whether somebody broke the glass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Force {
+    /// Nobody did.
+    No,
+    /// Somebody did, for this reason.
+    Because(String),
+}
+
+/// The trail's entries, read only when a rule needs them.
+pub(crate) type History<'a> = &'a dyn Fn() -> Result<Rc<[Record]>, Failure>;
+
+/// Judges one environment's key: at most one answered validation.
+pub(crate) fn decide(
+    ctx: &Context,
+    config: &Config,
+    environment: &Environment,
+    key: &LicenseKey,
+    authority: &Authority,
+    history: History<'_>,
+    force: &Force,
+) -> Result<Judgement, Failure> {
+    let class = judge_class(&environment.demand, key);
+    if class.outcome == Outcome::Fail {
+        // A key of another class is never sent anywhere.
+        let checks = unasked(class, "the key was not sent to the authority");
+        return Ok(conclude(environment, key, checks, None, Basis::Class, force));
+    }
+    match authority.validate(key, &environment.demand.domain) {
+        Ok(reply) => judge_reply(environment, key, reply, history, force),
+        Err(trouble @ AskError::Unreachable { .. }) => {
+            fall_back(ctx, config, environment, key, trouble, history, force)
+        }
+        Err(trouble @ (AskError::Quota { .. } | AskError::Protocol { .. })) => {
+            let fallback = "the authority did answer, so no earlier answer stands in for it".to_owned();
+            Ok(nothing_known(environment, key, trouble, fallback, force))
+        }
+        Err(
+            broken @ (AskError::Credential { .. } | AskError::NotTheApi { .. } | AskError::Log(_) | AskError::Stopped(_)),
+        ) => Err(broken.into()),
+    }
+}
+
+fn judge_reply(
+    environment: &Environment,
+    key: &LicenseKey,
+    reply: Reply,
+    history: History<'_>,
+    force: &Force,
+) -> Result<Judgement, Failure> {
+    let first_seen = match environment.demand.key_age_max_days {
+        Some(_) if reply.license.issued_at.is_none() => first_seen(history()?.iter(), &key.fingerprint()),
+        Some(_) | None => None,
+    };
+    let now = Now { at: context::now(), authority_ahead: reply.authority_ahead };
+    let checks = judge(&environment.demand, key, &reply.license, first_seen, now);
+    Ok(conclude(environment, key, checks, Some(reply.license), Basis::Answer, force))
+}
+
+/// The authority cannot be asked: an earlier answer, or an offline token, may stand in for it where the policy says so.
+fn fall_back(
+    ctx: &Context,
+    config: &Config,
+    environment: &Environment,
+    key: &LicenseKey,
+    trouble: AskError,
+    history: History<'_>,
+    force: &Force,
+) -> Result<Judgement, Failure> {
+    let UnreachablePolicy::Cached { age_max, offline_token } = &environment.unreachable else {
+        let fallback = "`unreachable = \"block\"`: nothing stands in for the authority".to_owned();
+        return Ok(nothing_known(environment, key, trouble, fallback, force));
+    };
+    let at = context::now();
+    let records = history()?;
+    let cached = last_good(records.iter(), &key.fingerprint(), &environment.demand);
+    let cached = cached.map(|(record, answered)| (record.license.clone(), answered));
+    if let Some((Some(license), answered)) = cached
+        && young_enough(answered, at, *age_max)
+    {
+        let checks = judge(&environment.demand, key, &license, None, Now { at, authority_ahead: None });
+        let basis = Basis::Cached { at: answered, trouble };
+        return Ok(conclude(environment, key, checks, Some(license), basis, force));
+    }
+    let refused_since = license_core::trail::refused_last(records.iter(), &key.fingerprint());
+    let Some(source) = offline_token.as_ref().filter(|_| !refused_since) else {
+        let fallback = format!("the trail has no good answer for this key and demand younger than {age_max:?}");
+        return Ok(nothing_known(environment, key, trouble, fallback, force));
+    };
+    match open_token(ctx, config, environment, source, at, *age_max)? {
+        Ok((license, issued)) => {
+            let checks = judge(&environment.demand, key, &license, None, Now { at, authority_ahead: None });
+            let basis = Basis::OfflineToken { at: issued, trouble };
+            Ok(conclude(environment, key, checks, Some(license), basis, force))
+        }
+        Err(fallback) => Ok(nothing_known(environment, key, trouble, fallback, force)),
+    }
+}
+
+/// Reads and checks the offline token; the inner error says in words why it does not stand in.
+fn open_token(
+    ctx: &Context,
+    config: &Config,
+    environment: &Environment,
+    source: &store::Source,
+    now: Timestamp,
+    age_max: Duration,
+) -> Result<Result<(License, Timestamp), String>, Failure> {
+    let text = store::read(source, &ctx.vars).map_err(|source| Failure::Secret {
+        secret: "offline token",
+        environment: environment.name.clone(),
+        source,
+    })?;
+    let license = match token::open(text.trim(), public_keys(config, environment)) {
+        Ok(license) => license,
+        Err(error) => return Ok(Err(format!("the offline token is not accepted: {error}"))),
+    };
+    Ok(match license.issued_at {
+        None => Err("the offline token does not say when it was issued, so its age is not known".to_owned()),
+        Some(issued) if young_enough(issued, now, age_max) => Ok((license, issued)),
+        Some(issued) => Err(format!("the offline token of {issued} is older than {age_max:?}")),
+    })
+}
+
+fn public_keys<'a>(config: &'a Config, environment: &Environment) -> &'a [PublicKey] {
+    match &config.authorities[&environment.authority] {
+        AuthoritySettings::Embedded { .. } => &[],
+        AuthoritySettings::Remote(settings) => &settings.public_keys,
+    }
+}
+
+/// An answer from the future is not young: somebody's clock is wrong.
+fn young_enough(answered: Timestamp, now: Timestamp, age_max: Duration) -> bool {
+    let age = now.duration_since(answered);
+    let age_max = SignedDuration::try_from(age_max).unwrap_or(SignedDuration::MAX);
+    !age.is_negative() && age <= age_max
+}
+
+fn nothing_known(
+    environment: &Environment,
+    key: &LicenseKey,
+    trouble: AskError,
+    fallback: String,
+    force: &Force,
+) -> Judgement {
+    let class = judge_class(&environment.demand, key);
+    let checks = unasked(class, "the authority gave no answer");
+    // Nobody said anything: the policy for single missing facts does not apply, so the verdict is unknown.
+    let judged = Judgement {
+        fingerprint: key.fingerprint(),
+        checks,
+        verdict: Verdict::Unknown,
+        license: None,
+        basis: Basis::Nothing { trouble, fallback },
+        forced: None,
+    };
+    judged.under(force)
+}
+
+fn conclude(
+    environment: &Environment,
+    key: &LicenseKey,
+    checks: Vec<Finding>,
+    license: Option<License>,
+    basis: Basis,
+    force: &Force,
+) -> Judgement {
+    let verdict = verdict(&checks, environment.unknown);
+    Judgement { fingerprint: key.fingerprint(), checks, verdict, license, basis, forced: None }.under(force)
+}
+
+impl Judgement {
+    /// Breaking the glass turns "unknown" into "go", and nothing else.
+    fn under(mut self, force: &Force) -> Self {
+        match (self.verdict, force) {
+            (Verdict::Unknown, Force::Because(reason)) => {
+                self.verdict = Verdict::Go;
+                self.forced = Some(reason.clone());
+            }
+            (Verdict::Unknown, Force::No) | (Verdict::Go | Verdict::Refused, _) => {}
+        }
+        self
+    }
+
+    /// What the trail keeps of it.
+    pub(crate) fn record(&self, environment: &Environment) -> GateRecord {
+        GateRecord {
+            verdict: self.verdict,
+            checks: self.checks.clone(),
+            key_fingerprint: self.fingerprint,
+            demand: environment.demand.clone(),
+            license: self.license.clone(),
+            source: self.basis.source(),
+            forced: self.forced.clone(),
+            trouble: self.basis.trouble().map(|error| Trouble {
+                code: error.code().to_owned(),
+                message: license_core::finding::clean(&error.to_string()),
+            }),
+        }
+    }
+}
+
+impl Basis {
+    fn source(&self) -> Source {
+        match self {
+            Self::Answer => Source::Authority,
+            Self::Cached { .. } => Source::Cached,
+            Self::OfflineToken { .. } => Source::OfflineToken,
+            Self::Class | Self::Nothing { .. } => Source::Nobody,
+        }
+    }
+
+    /// Why the authority could not be asked, when it could not.
+    pub(crate) fn trouble(&self) -> Option<&AskError> {
+        match self {
+            Self::Answer | Self::Class => None,
+            Self::Cached { trouble, .. } | Self::OfflineToken { trouble, .. } | Self::Nothing { trouble, .. } => {
+                Some(trouble)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_answer_of_the_allowed_past_is_young() {
+        let now: Timestamp = "2026-03-19T12:00:00Z".parse().unwrap();
+        let day = Duration::from_secs(24 * 3600);
+        for (answered, expected) in [
+            ("2026-03-19T12:00:00Z", true),
+            ("2026-03-18T12:00:00Z", true),
+            ("2026-03-18T11:59:59Z", false),
+            ("2026-03-19T12:00:01Z", false),
+        ] {
+            assert_eq!(young_enough(answered.parse().unwrap(), now, day), expected, "{answered}");
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Tells what a command does while it does it, in the form that was asked for.
+//!
+//! Human text goes to stdout where that is the data, and to stderr where stdout holds a JSON document.
+
+use std::{cell::RefCell, fmt::Display, time::Duration};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use miette::Diagnostic;
+use zeroize::Zeroizing;
+
+use crate::{
+    cli::Format,
+    config::{Config, Environment},
+    console::{Console, Look, Motion},
+    context::{Context, Platform},
+    gate::Judgement,
+    report::{CommandEnd, HealthEnd, github, human},
+};
+
+/// The teller of one run.
+#[derive(Debug)]
+pub(crate) struct Narrator<'a> {
+    /// Where it goes.
+    pub(crate) console: &'a Console,
+    format: Format,
+    platform: Platform,
+}
+
+impl<'a> Narrator<'a> {
+    /// Tells in the format that was asked for; on GitHub Actions that is `github` unless another was.
+    pub(crate) fn new(ctx: &'a Context, format: Option<Format>) -> Self {
+        let platform = ctx.runs_on();
+        let format = format.unwrap_or(match platform {
+            Platform::GithubActions => Format::Github,
+            Platform::Other => Format::Human,
+        });
+        Self { console: &ctx.console, format, platform }
+    }
+
+    /// The format in force.
+    pub(crate) fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Where it runs.
+    pub(crate) fn platform(&self) -> Platform {
+        self.platform
+    }
+
+    /// A line for people, on stderr.
+    pub(crate) fn note(&self, line: &str) {
+        self.warn(&format!("{line}\n"));
+    }
+
+    /// The gate's findings; then, where the deploy stops, the demands that were not met, underlined.
+    pub(crate) fn gate(&self, config: &Config, environment: &Environment, judged: &Judgement) {
+        self.say(|look| human::gate(environment, judged, look));
+        if let Some(picture) = human::refusal(config, environment, judged, &self.console.err_look) {
+            self.warn(&picture);
+        }
+        self.annotate(|| github::annotations(config, environment, judged));
+    }
+
+    /// How a command of the user's ended.
+    pub(crate) fn command(&self, what: &str, end: &CommandEnd) {
+        self.say(|look| human::command(what, end, look));
+    }
+
+    /// What was seen of the running application.
+    pub(crate) fn health(&self, end: &HealthEnd) {
+        self.say(|look| human::health(end, look));
+    }
+
+    /// What a deploy would do.
+    pub(crate) fn plan(&self, steps: &[String]) {
+        self.say(|_| {
+            let steps: String = steps.iter().map(|step| format!("  - {step}\n")).collect();
+            format!("a deploy would\n{steps}")
+        });
+    }
+
+    /// A failure, as a picture on stderr.
+    pub(crate) fn failure(&self, diagnostic: &dyn Diagnostic) {
+        self.warn(&human::picture(diagnostic, &self.console.err_look));
+    }
+
+    /// Annotations, where the format has some.
+    pub(crate) fn annotate(&self, annotations: impl FnOnce() -> String) {
+        match self.format {
+            Format::Github => self.data(&annotations()),
+            Format::Human | Format::Json => {}
+        }
+    }
+
+    /// Has the CI system mask secrets before anything else can show them.
+    pub(crate) fn mask(&self, secrets: &[Zeroizing<String>]) {
+        match self.platform {
+            Platform::GithubActions => secrets.iter().for_each(|secret| self.console.tell(&github::mask(secret))),
+            Platform::Other => {}
+        }
+    }
+
+    /// Shows that something is waited for.
+    pub(crate) fn progress(&self, what: &str) -> Progress<'_> {
+        match self.console.err_look.motion {
+            Motion::Live => Progress::Live(spinner(what)),
+            Motion::Still => {
+                self.note(what);
+                Progress::Still { narrator: self, last: RefCell::default() }
+            }
+        }
+    }
+
+    fn say(&self, render: impl FnOnce(&Look) -> String) {
+        match self.format {
+            Format::Human | Format::Github => {
+                self.data(&github::defused_for(self.platform, &render(&self.console.out_look)));
+            }
+            Format::Json => self.warn(&render(&self.console.err_look)),
+        }
+    }
+
+    fn warn(&self, text: &str) {
+        self.console.tell(&github::defused_for(self.platform, text));
+    }
+
+    /// A full disk behind stdout does not stop a deploy that is under way; the final document reports it.
+    fn data(&self, text: &str) {
+        if let Err(error) = self.console.data(text) {
+            self.console.note(format_args!("stdout cannot be written: {error}"));
+        }
+    }
+}
+
+/// Something that is waited for.
+#[derive(Debug)]
+pub(crate) enum Progress<'a> {
+    /// On a terminal: a line that is redrawn.
+    Live(ProgressBar),
+    /// Elsewhere: a line whenever there is news.
+    Still {
+        /// Who tells.
+        narrator: &'a Narrator<'a>,
+        /// What was told last.
+        last: RefCell<String>,
+    },
+}
+
+impl Progress<'_> {
+    /// News.
+    pub(crate) fn tick(&self, news: impl Display) {
+        let news = license_core::finding::clean(&news.to_string());
+        match self {
+            Self::Live(bar) => bar.set_message(news),
+            Self::Still { narrator, last } if *last.borrow() != news => {
+                narrator.note(&format!("  {news}"));
+                last.replace(news);
+            }
+            Self::Still { .. } => {}
+        }
+    }
+
+    /// It is over.
+    pub(crate) fn done(self) {
+        match self {
+            Self::Live(bar) => bar.finish_and_clear(),
+            Self::Still { .. } => {}
+        }
+    }
+}
+
+/// How often the line is redrawn.
+const REDRAW: Duration = Duration::from_millis(120);
+
+fn spinner(what: &str) -> ProgressBar {
+    let bar = ProgressBar::new_spinner().with_prefix(what.to_owned());
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix} ({elapsed}) {msg}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(REDRAW);
+    bar
+}

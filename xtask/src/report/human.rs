@@ -1,0 +1,190 @@
+//! What people read: a few plain lines, and pictures of `license.toml` with the demand underlined.
+
+use std::fmt::{self, Write};
+
+use license_core::{Outcome, Verdict, trail::Ended};
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, Severity, SourceCode, ThemeCharacters, ThemeStyles};
+
+use super::{CommandEnd, HealthEnd};
+use crate::{
+    config::{Config, Environment},
+    console::{Color, Glyphs, Ink, Look},
+    gate::{Basis, Judgement},
+    health::Seen,
+};
+
+/// The gate's findings and its decision.
+pub(crate) fn gate(environment: &Environment, judged: &Judgement, look: &Look) -> String {
+    let domain = &environment.demand.domain;
+    let name = look.paint(&environment.name, Ink::Strong);
+    let mut text = format!("license of {name} ({domain}), key {}\n", judged.fingerprint);
+    for finding in &judged.checks {
+        let (mark, ink) = mark(finding.outcome, look);
+        let mark = look.paint(format!("{mark} {:<7}", finding.outcome), ink);
+        let _ = writeln!(text, "  {mark} {:<15} {}", finding.check.code(), finding.message);
+    }
+    text += &basis(&judged.basis, look);
+    text += &decision(judged, look);
+    text
+}
+
+fn mark(outcome: Outcome, look: &Look) -> (&'static str, Ink) {
+    match outcome {
+        Outcome::Pass => (look.glyph("✓", "+"), Ink::Good),
+        Outcome::Warn => (look.glyph("▲", "!"), Ink::Worry),
+        Outcome::Fail => (look.glyph("✗", "x"), Ink::Bad),
+        Outcome::Unknown => ("?", Ink::Worry),
+    }
+}
+
+fn basis(basis: &Basis, look: &Look) -> String {
+    let loud = |text: String| look.paint(format!("  ! {text}"), Ink::Worry) + "\n";
+    match basis {
+        Basis::Answer | Basis::Class => String::new(),
+        Basis::Cached { at, trouble } => {
+            loud(format!("{trouble}")) + &loud(format!("judged by the authority's answer of {at}, kept in the trail"))
+        }
+        Basis::OfflineToken { at, trouble } => {
+            loud(format!("{trouble}")) + &loud(format!("judged by the signed offline token of {at}"))
+        }
+        Basis::Nothing { trouble, fallback } => loud(format!("{trouble}")) + &loud(fallback.clone()),
+    }
+}
+
+fn decision(judged: &Judgement, look: &Look) -> String {
+    let count = |outcome| judged.checks.iter().filter(|finding| finding.outcome == outcome).count();
+    let (word, ink, rest) = match judged.verdict {
+        Verdict::Go => match (&judged.forced, count(Outcome::Warn) + count(Outcome::Unknown)) {
+            (Some(reason), _) => ("go", Ink::Worry, format!(", by force: {}", license_core::finding::clean(reason))),
+            (None, 0) => ("go", Ink::Good, String::new()),
+            (None, worries) => ("go", Ink::Good, format!(", with {}", checks(worries, "to look at"))),
+        },
+        Verdict::Refused => ("refused", Ink::Bad, format!(": {}", checks(count(Outcome::Fail), "failed"))),
+        Verdict::Unknown => ("unknown", Ink::Bad, format!(": {}", checks(count(Outcome::Unknown), "without an answer"))),
+    };
+    format!("{}{rest}\n", look.paint(word, ink))
+}
+
+fn checks(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 check {what}") } else { format!("{count} checks {what}") }
+}
+
+/// How the deploy or rollback command ended.
+pub(crate) fn command(what: &str, end: &CommandEnd, look: &Look) -> String {
+    let seconds = end.seconds;
+    let (ink, how) = match &end.ended {
+        Ended::Exited { code: 0 } => (Ink::Good, format!("done in {seconds:.1} s")),
+        Ended::Exited { code } => (Ink::Bad, format!("failed with exit code {code} after {seconds:.1} s")),
+        Ended::Killed { signal } => (Ink::Bad, format!("was killed by signal {signal} after {seconds:.1} s")),
+        Ended::TimedOut { after_secs } => (Ink::Bad, format!("ran past its deadline of {after_secs} s and was stopped")),
+        Ended::Interrupted { signal } => (Ink::Bad, format!("was stopped by signal {signal}, which reached us first")),
+        Ended::NotStarted { why } => (Ink::Bad, format!("could not be started: {why}")),
+    };
+    format!("{what} `{}` {}\n", end.shown, look.paint(how, ink))
+}
+
+/// What was seen of the running application.
+pub(crate) fn health(end: &HealthEnd, look: &Look) -> String {
+    let url = &end.url;
+    match &end.seen {
+        Seen::Proved => format!("health {}: {url} runs this deploy's license\n", look.paint("proved", Ink::Good)),
+        Seen::NotProved => format!(
+            "health {}, not proved to be this deploy: {url} reports neither `keyFingerprint` nor `release`\n",
+            look.paint("healthy", Ink::Good)
+        ),
+        Seen::Unhealthy { differences } => {
+            let mut text = format!("health {}: {url} differs from what was approved\n", look.paint("unhealthy", Ink::Bad));
+            for difference in differences {
+                let _ = writeln!(text, "  {} {:<15} {}", look.glyph("✗", "x"), difference.field, difference.message);
+            }
+            text
+        }
+        Seen::Unreachable { why } => format!("health {}: {url}: {why}\n", look.paint("unhealthy", Ink::Bad)),
+        Seen::Stopped(_) => format!("health not known: stopped before {url} was healthy\n"),
+    }
+}
+
+/// A diagnostic as a picture.
+pub(crate) fn picture(diagnostic: &dyn Diagnostic, look: &Look) -> String {
+    let characters = match look.glyphs {
+        Glyphs::Unicode => ThemeCharacters::unicode(),
+        Glyphs::Ascii => ThemeCharacters::ascii(),
+    };
+    let styles = match look.color {
+        Color::On => ThemeStyles::ansi(),
+        Color::Off => ThemeStyles::none(),
+    };
+    let handler = GraphicalReportHandler::new_themed(GraphicalTheme { characters, styles })
+        .with_width(look.width)
+        .with_links(false)
+        .with_context_lines(1);
+    let mut text = String::new();
+    match handler.render_report(&mut text, diagnostic) {
+        Ok(()) => text,
+        Err(fmt::Error) => format!("{diagnostic}\n"),
+    }
+}
+
+/// The picture of a judgement that stops a deploy: each demand that was not met, underlined. `None` when nothing was.
+pub(crate) fn refusal(config: &Config, environment: &Environment, judged: &Judgement, look: &Look) -> Option<String> {
+    let stops = |outcome| match (outcome, judged.verdict) {
+        (Outcome::Fail, Verdict::Refused) | (Outcome::Unknown, Verdict::Unknown) => true,
+        (Outcome::Pass | Outcome::Warn | Outcome::Fail | Outcome::Unknown, _) => false,
+    };
+    let labels: Vec<_> = judged
+        .checks
+        .iter()
+        .filter(|finding| stops(finding.outcome))
+        .map(|finding| {
+            let place = *environment.places.get(&finding.check).unwrap_or(&environment.place);
+            LabeledSpan::new_with_span(Some(format!("{}: {}", finding.check, finding.message)), place)
+        })
+        .collect();
+    let (message, help) = match judged.verdict {
+        Verdict::Go => return None,
+        Verdict::Refused => (
+            format!("the license refuses this deploy to `{}`", environment.name),
+            "change the license at the authority, or the demand in license.toml; `--force` does not override a refusal",
+        ),
+        Verdict::Unknown => (
+            format!("it is not known whether the license allows this deploy to `{}`", environment.name),
+            "ask again later, set `unknown` or `unreachable` in license.toml, or break the glass with `--force --reason`",
+        ),
+    };
+    Some(picture(&Refusal { config, message, help, labels }, look))
+}
+
+/// A judgement that stops a deploy.
+#[derive(Debug)]
+struct Refusal<'a> {
+    config: &'a Config,
+    message: String,
+    help: &'static str,
+    labels: Vec<LabeledSpan>,
+}
+
+impl fmt::Display for Refusal<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Refusal<'_> {}
+
+impl Diagnostic for Refusal<'_> {
+    fn severity(&self) -> Option<Severity> {
+        Some(Severity::Error)
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Some(Box::new(self.help))
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        Some(&*self.config.source)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        Some(Box::new(self.labels.iter().cloned()))
+    }
+}

@@ -1,0 +1,175 @@
+//! The JSON documents of `deploy` and `check`: see `docs/json.md`.
+
+use license_core::{Finding, Verdict, trail::Ended};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{CheckReport, CommandEnd, DeployReport, Gated, HealthEnd};
+use crate::{
+    authority::AskError,
+    config::Problem,
+    context::Platform,
+    exit::Exit,
+    failure::Failure,
+    gate::{Basis, Judgement},
+    health::Seen,
+};
+
+/// The names of the documents, with their versions.
+const DEPLOY_SCHEMA: &str = "license-hooks/deploy/1";
+const CHECK_SCHEMA: &str = "license-hooks/check/1";
+const ERROR_SCHEMA: &str = "license-hooks/error/1";
+
+/// The document of `deploy`.
+pub(crate) fn deploy(report: &DeployReport, exit: Exit) -> Value {
+    let judgement = report.judgement.as_ref();
+    let trouble = judgement.and_then(|judged| judged.basis.trouble());
+    let failure = report.failure.as_ref();
+    json!({
+        "schema": DEPLOY_SCHEMA,
+        "environment": report.environment,
+        "verdict": judgement.map(|judged| judged.verdict),
+        "checks": judgement.map_or(&[][..], |judged| &judged.checks),
+        "license": judgement.map(license),
+        "forced": judgement.and_then(|judged| judged.forced.as_deref()),
+        "error": failure.map(error).or_else(|| trouble.map(ask_error)),
+        "plan": report.plan,
+        "release": report.release,
+        "deploy": report.deploy.as_ref().map(command),
+        "health": report.health.as_ref().map(health),
+        "rollback": report.rollback.as_ref().map(command),
+        "trail": report.trail,
+        "exit": self::exit(exit),
+    })
+}
+
+/// The document of `check`, also for one environment.
+pub(crate) fn check(report: &CheckReport<'_>, exit: Exit) -> Value {
+    json!({
+        "schema": CHECK_SCHEMA,
+        "environments": report.gated.iter().map(gated).collect::<Vec<_>>(),
+        "exit": self::exit(exit),
+    })
+}
+
+/// The document when a command could not begin.
+pub(crate) fn failed(command: Document, failure: &Failure) -> Value {
+    let exit = exit(failure.exit());
+    match command {
+        Document::Deploy => json!({
+            "schema": DEPLOY_SCHEMA, "environment": null, "verdict": null, "checks": [],
+            "error": error(failure), "deploy": null, "health": null, "trail": null, "exit": exit,
+        }),
+        Document::Check => json!({ "schema": CHECK_SCHEMA, "environments": [], "error": error(failure), "exit": exit }),
+        Document::Other => json!({ "schema": ERROR_SCHEMA, "error": error(failure), "exit": exit }),
+    }
+}
+
+/// Which document a failure goes into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Document {
+    /// That of `deploy`.
+    Deploy,
+    /// That of `check`.
+    Check,
+    /// One of its own.
+    Other,
+}
+
+/// One line of JSON. On GitHub Actions no text in it can be taken for a workflow command.
+pub(crate) fn line(document: &impl Serialize, platform: Platform) -> String {
+    let text = serde_json::to_string(document).expect("maps of strings and numbers become JSON");
+    match platform {
+        Platform::GithubActions => text.replace("##[", "#\\u0023["),
+        Platform::Other => text,
+    }
+}
+
+fn gated(gated: &Gated<'_>) -> Value {
+    let environment = gated.environment.name.as_str();
+    match &gated.outcome {
+        Ok(judged) => json!({
+            "environment": environment,
+            "verdict": judged.verdict,
+            "checks": judged.checks,
+            "license": license(judged),
+            "error": judged.basis.trouble().map(ask_error),
+        }),
+        Err(failure) => json!({
+            "environment": environment,
+            "verdict": Value::Null,
+            "checks": Vec::<Finding>::new(),
+            "license": Value::Null,
+            "error": error(failure),
+        }),
+    }
+}
+
+fn license(judged: &Judgement) -> Value {
+    let facts = judged.license.as_ref();
+    json!({
+        "keyFingerprint": judged.fingerprint,
+        "id": facts.and_then(|license| license.id.as_deref()),
+        "plan": facts.and_then(|license| license.plan.as_deref()),
+        "expiresAt": facts.and_then(|license| license.expires_at),
+        "source": judged.basis.source(),
+        "answeredAt": match &judged.basis {
+            Basis::Cached { at, .. } | Basis::OfflineToken { at, .. } => Some(*at),
+            Basis::Answer | Basis::Class | Basis::Nothing { .. } => None,
+        },
+    })
+}
+
+fn error(failure: &Failure) -> Value {
+    let problems: &[Problem] = match failure {
+        Failure::Config(config) => &config.problems,
+        _ => &[],
+    };
+    let mut error = json!({ "code": failure.code(), "message": failure.to_string() });
+    if !problems.is_empty() {
+        error["problems"] = problems.iter().map(problem).collect();
+    }
+    error
+}
+
+fn problem(problem: &Problem) -> Value {
+    let place = problem.line_column();
+    json!({
+        "code": problem.code,
+        "message": problem.message,
+        "help": problem.help,
+        "line": place.map(|(line, _)| line),
+        "column": place.map(|(_, column)| column),
+    })
+}
+
+fn ask_error(trouble: &AskError) -> Value {
+    json!({ "code": trouble.code(), "message": trouble.to_string() })
+}
+
+fn command(end: &CommandEnd) -> Value {
+    let mut value = json!(end.ended);
+    value["command"] = json!(end.shown);
+    value["seconds"] = json!((end.seconds * 1000.0).round() / 1000.0);
+    value["ok"] = json!(matches!(end.ended, Ended::Exited { code: 0 }));
+    value
+}
+
+fn health(end: &HealthEnd) -> Value {
+    let (outcome, why) = match &end.seen {
+        Seen::Proved => ("proved", None),
+        Seen::NotProved => ("not_proved", None),
+        Seen::Unhealthy { .. } => ("unhealthy", None),
+        Seen::Unreachable { why } => ("unreachable", Some(why.as_str())),
+        Seen::Stopped(_) => ("stopped", None),
+    };
+    let differences = match &end.seen {
+        Seen::Unhealthy { differences } => differences.as_slice(),
+        Seen::Proved | Seen::NotProved | Seen::Unreachable { .. } | Seen::Stopped(_) => &[],
+    };
+    json!({ "url": end.url, "outcome": outcome, "differences": differences, "why": why })
+}
+
+fn exit(exit: Exit) -> Value {
+    json!({ "code": exit.code(), "name": exit.name() })
+}
