@@ -11,6 +11,7 @@ mod files;
 mod health;
 mod log;
 mod mask;
+mod private_directory;
 mod process;
 mod signals;
 mod store;
