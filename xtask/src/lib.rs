@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 mod authority;
 mod config;
+mod environment_lock;
 mod exit;
 mod files;
 mod health;

@@ -219,10 +219,11 @@ impl Log {
     fn lines_of<T: Serialize>(&self, mut position: Position, bodies: &[T]) -> Result<(Vec<u8>, Position), LogError> {
         let mut lines = Vec::new();
         for body in bodies {
-            let (line, head) = chain::next_line(&position.head, body).map_err(|error| self.chain(error))?;
+            let (line, head) = chain::next_line(&position.head, body).map_err(|error| self.unwritable(error))?;
             let bytes = line.len() as u64 + 1;
             if bytes > LINE_BYTES_MAX {
-                return Err(LogError::TooLong { path: self.path.clone(), bytes });
+                let why = format!("it would have {bytes} bytes, and {LINE_BYTES_MAX} are allowed");
+                return Err(self.unwritable(ChainError::Unwritable { seq: head.seq, why }));
             }
             lines.extend_from_slice(line.as_bytes());
             lines.push(b'\n');
@@ -330,6 +331,10 @@ impl Log {
 
     fn chain(&self, source: ChainError) -> LogError {
         LogError::Chain { path: self.path.clone(), source }
+    }
+
+    fn unwritable(&self, source: ChainError) -> LogError {
+        LogError::Unwritable { path: self.path.clone(), source }
     }
 
     fn replaced(&self, position: Position) -> LogError {
@@ -481,14 +486,14 @@ pub(crate) enum LogError {
         /// The file.
         path: PathBuf,
     },
-    /// The line to write is longer than a reader would accept.
-    #[error("`{}` cannot be written: the line would have {bytes} bytes, and {LINE_BYTES_MAX} are allowed", path.display())]
-    #[diagnostic(help("nothing was written; find the value that is this long"))]
-    TooLong {
+    /// What was to be appended cannot stand in a line.
+    #[error("nothing was appended to `{}`: {source}", path.display())]
+    #[diagnostic(help("find the value that is too long or cannot be written as JSON"))]
+    Unwritable {
         /// The file.
         path: PathBuf,
-        /// The line's length, with its line break.
-        bytes: u64,
+        /// What is wrong with it.
+        source: ChainError,
     },
     /// The operating system said no.
     #[error("`{}` cannot be {doing}: {source}", path.display())]

@@ -52,7 +52,7 @@ fn what_was_appended_is_read() {
     );
     assert_eq!((reading.position, reading.tail), (position, Tail::Whole));
     assert_eq!(position.offset, log.bytes().unwrap());
-    assert_eq!(bytes_of(&log).iter().filter(|&&byte| byte == b'\n').count(), 3);
+    assert_eq!(bytes_of(&log).split_inclusive(|&byte| byte == b'\n').count(), 3);
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn a_line_may_be_as_long_as_the_limit_and_no_longer() {
     let limit = usize::try_from(LINE_BYTES_MAX).unwrap();
     let around = chain::next_line(&position.head, &note_of(0)).unwrap().0.len() + 1;
     let error = log.append(position, &note_of(limit - around + 1)).unwrap_err();
-    assert!(matches!(error, LogError::TooLong { bytes, .. } if bytes == LINE_BYTES_MAX + 1), "{error}");
+    assert!(error.to_string().contains("line 2 cannot be written: it would have 1048577 bytes"), "{error}");
     assert_eq!(log.bytes().unwrap(), position.offset);
 
     let longest = log.append(position, &note_of(limit - around)).unwrap();
@@ -203,6 +203,14 @@ fn a_line_may_be_as_long_as_the_limit_and_no_longer() {
 
     put(&log, &vec![b'x'; 2 * limit]);
     assert!(matches!(read(&log), Err(LogError::Chain { source: ChainError::Unreadable { seq: 1, .. }, .. })));
+}
+
+#[test]
+fn a_body_that_would_break_the_log_is_not_written() {
+    let (_directory, log, position) = log_of(1);
+    let body = std::collections::BTreeMap::from([("seq", 7)]);
+    assert!(matches!(log.append(position, &body), Err(LogError::Unwritable { .. })));
+    assert_eq!(log.bytes().unwrap(), position.offset);
 }
 
 #[test]
@@ -392,8 +400,8 @@ fn fill_the_disk(log: &Log) {
     let room = Some(position.offset + 100);
     setrlimit(Resource::Fsize, Rlimit { current: room, maximum: room }).unwrap();
 
-    let long = Note { writer: "w".repeat(1000), n: 4 };
-    let error = log.append(position, &long).unwrap_err();
+    let body = Note { writer: "w".repeat(1000), n: 4 };
+    let error = log.append(position, &body).unwrap_err();
     assert!(error.to_string().contains("cannot be written"), "{error}");
     let LogError::Io { next, .. } = error else { panic!("{error}") };
     assert!(next.starts_with("nothing was written; make room"), "{next}");
