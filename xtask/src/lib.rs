@@ -25,6 +25,7 @@ mod health;
 mod log;
 mod mask;
 mod narrator;
+mod private_directory;
 mod process;
 mod report;
 mod signals;

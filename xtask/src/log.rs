@@ -1,16 +1,41 @@
 //! A log on disk: hash-chained lines, appended under a lock, read from the tail.
 //!
-//! The file trail and the embedded authority's event log are both kept here.
+//! The file trail and the embedded authority's event log are both kept here. The lock is on a sibling file
+//! (`events.jsonl.lock`) that holds nothing and is never renamed or removed; a killed process's lock is gone with it.
+//! A line counts once its line break is there: what follows the last line break is a torn line, which readers report
+//! and leave out, and which the next append cuts off. A whole line that cannot be read is never cut.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write as _},
+    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
 
-use license_core::chain::{ChainError, Entry, Head};
+use license_core::chain::{self, ChainError, Entry, Head, LineHash};
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::{exit::Exit, private_directory};
+
+/// The longest line, with its line break, in bytes.
+pub(crate) const LINE_BYTES_MAX: u64 = 1024 * 1024;
+/// How long a command waits for another one's lock.
+pub(crate) const LOCK_WAIT: Duration = Duration::from_secs(10);
+/// The longest pause between two looks at a lock, in microseconds. The pauses vary, so that two who wait do not keep
+/// step.
+const LOCK_PAUSE_MICROS_MAX: u32 = 10_000;
+/// How much is read from the file at once, in bytes.
+const READ_BYTES: usize = 64 * 1024;
+/// How much is read at first to find the beginning of the line before a position, in bytes. Most lines are shorter.
+const LINE_BYTES_USUAL: u64 = 4 * 1024;
+
 /// A log file. Every operation locks, looks at what was appended since, and works on that.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Log {
     path: PathBuf,
+    lock_wait: Duration,
 }
 
 /// What was read: the entries, where the log ends, and whether a torn last line was left out.
@@ -53,7 +78,7 @@ pub(crate) enum Tail {
 impl Log {
     /// Names a log. Nothing is created before the first append.
     pub(crate) fn at(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self { path: path.into(), lock_wait: LOCK_WAIT }
     }
 
     /// The file.
@@ -61,32 +86,359 @@ impl Log {
         &self.path
     }
 
-    /// The log's length in bytes: a cheap way to see that somebody appended.
+    /// The log's length in bytes: a cheap way to see that somebody appended. It is one `stat`; a missing file has none.
     pub(crate) fn bytes(&self) -> Result<u64, LogError> {
-        unimplemented!()
+        match self.path.metadata() {
+            Ok(metadata) => Ok(metadata.len()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(self.io("read", error)),
+        }
     }
 
     /// Reads every entry after a position. A missing file is an empty log.
-    pub(crate) fn read_after<T: DeserializeOwned>(&self, _position: Position) -> Result<Reading<T>, LogError> {
-        unimplemented!()
+    pub(crate) fn read_after<T: DeserializeOwned>(&self, position: Position) -> Result<Reading<T>, LogError> {
+        let mut entries = Vec::new();
+        let (position, tail) = self.scan(position, |entry, _| entries.push(entry))?;
+        Ok(Reading { entries, position, tail })
+    }
+
+    /// Reads every entry after a position and hands each on, with the head that it makes, without keeping any.
+    /// After an error, what was handed on is the part of the log that is in order.
+    pub(crate) fn scan<T: DeserializeOwned>(
+        &self,
+        position: Position,
+        each: impl FnMut(Entry<T>, Head),
+    ) -> Result<(Position, Tail), LogError> {
+        let _lock = self.lock_to_read()?;
+        let file = or_missing(File::open(&self.path)).map_err(|error| self.io("read", error))?;
+        self.walk(file.as_ref(), position, each)
     }
 
     /// Appends if the log still ends where the caller thinks it does: lock, compare, write, fsync, read back.
-    pub(crate) fn append<T: Serialize>(&self, _expected: Position, _body: &T) -> Result<Position, LogError> {
-        unimplemented!()
+    pub(crate) fn append<T: Serialize>(&self, expected: Position, body: &T) -> Result<Position, LogError> {
+        let _lock = self.lock_to_write()?;
+        let file = self.open_to_append()?;
+        self.check_nothing_follows(file.as_ref(), expected)?;
+        self.write_after(file, expected, &[body])
     }
 
     /// Lock, read what is new since `position`, let `decide` choose what to append, write it with one fsync, unlock.
     /// `decide` gets the new entries and returns the bodies to append and its own result; an error from it appends nothing.
+    /// The bodies are appended together or not at all, except that after a power loss only the first ones may be there.
     pub(crate) fn transact<T, R, E>(
         &self,
-        _position: Position,
-        _decide: impl FnOnce(Vec<Entry<T>>) -> Result<(Vec<T>, R), E>,
+        position: Position,
+        decide: impl FnOnce(Vec<Entry<T>>) -> Result<(Vec<T>, R), E>,
     ) -> Result<(R, Position), TransactError<E>>
     where
         T: Serialize + DeserializeOwned,
     {
-        unimplemented!()
+        let _lock = self.lock_to_write().map_err(TransactError::Log)?;
+        let file = self.open_to_append().map_err(TransactError::Log)?;
+        let mut entries = Vec::new();
+        let (here, _) =
+            self.walk(file.as_ref(), position, |entry, _| entries.push(entry)).map_err(TransactError::Log)?;
+        let (bodies, result) = decide(entries).map_err(TransactError::Decided)?;
+        if bodies.is_empty() {
+            return Ok((result, here));
+        }
+        let position = self.write_after(file, here, &bodies).map_err(TransactError::Log)?;
+        Ok((result, position))
+    }
+
+    /// Reads and checks every line from a position to the end of the file.
+    fn walk<T: DeserializeOwned>(
+        &self,
+        file: Option<&File>,
+        mut position: Position,
+        mut each: impl FnMut(Entry<T>, Head),
+    ) -> Result<(Position, Tail), LogError> {
+        let Some(mut lines) = self.lines_after(file, position)? else { return Ok((position, Tail::Whole)) };
+        // Bounded by the file's length when it was opened.
+        loop {
+            let line = match lines.next_line().map_err(|error| self.io("read", error))? {
+                NextLine::None => return Ok((position, Tail::Whole)),
+                NextLine::Torn { bytes } => return Ok((position, Tail::Torn { bytes })),
+                NextLine::TooLong => return Err(self.too_long_to_read(position)),
+                NextLine::Whole(line) => line,
+            };
+            let (entry, head) = chain::read_line(&position.head, line).map_err(|error| self.chain(error))?;
+            position = Position { offset: position.offset + line.len() as u64 + 1, head };
+            each(entry, head);
+        }
+    }
+
+    /// Refuses if a whole line follows a position. A torn one does not count.
+    fn check_nothing_follows(&self, file: Option<&File>, position: Position) -> Result<(), LogError> {
+        let Some(mut lines) = self.lines_after(file, position)? else { return Ok(()) };
+        match lines.next_line().map_err(|error| self.io("read", error))? {
+            NextLine::None | NextLine::Torn { .. } => Ok(()),
+            NextLine::Whole(_) => Err(LogError::Moved { path: self.path.clone() }),
+            NextLine::TooLong => Err(self.too_long_to_read(position)),
+        }
+    }
+
+    /// The lines after a position, once the line before it has been seen to be the one that was read then.
+    /// There are none in a missing file, which is in order only at the beginning.
+    fn lines_after<'a>(&self, file: Option<&'a File>, position: Position) -> Result<Option<Lines<'a>>, LogError> {
+        let Some(file) = file else {
+            return if position == Position::START { Ok(None) } else { Err(self.replaced(position)) };
+        };
+        let unreadable = |error| self.io("read", error);
+        let length = file.metadata().map_err(unreadable)?.len();
+        if position.offset > 0 {
+            let line = line_before(file, length, position.offset).map_err(unreadable)?;
+            if line.is_none_or(|line| LineHash::of(&line) != position.head.hash) {
+                return Err(self.replaced(position));
+            }
+        }
+        Lines::from(file, position.offset, length).map(Some).map_err(unreadable)
+    }
+
+    /// Writes lines after a position, the end of the last whole line, and cuts off what is torn there.
+    fn write_after<T: Serialize>(
+        &self,
+        file: Option<File>,
+        position: Position,
+        bodies: &[T],
+    ) -> Result<Position, LogError> {
+        let (lines, end) = self.lines_of(position, bodies)?;
+        let file = match file {
+            Some(file) => file,
+            None => self.create().map_err(|error| self.io("created", error))?,
+        };
+        file.set_len(position.offset).map_err(|error| self.io("written", error))?;
+        if let Err(error) = self.write_durably(&file, position.offset, &lines) {
+            return Err(self.take_back(&file, position.offset, error));
+        }
+        self.read_back(&file, position.offset, &lines)?;
+        Ok(end)
+    }
+
+    /// The text to append, and where the log ends after it.
+    fn lines_of<T: Serialize>(&self, mut position: Position, bodies: &[T]) -> Result<(Vec<u8>, Position), LogError> {
+        let mut lines = Vec::new();
+        for body in bodies {
+            let (line, head) = chain::next_line(&position.head, body).map_err(|error| self.unwritable(error))?;
+            let bytes = line.len() as u64 + 1;
+            if bytes > LINE_BYTES_MAX {
+                let why = format!("it would have {bytes} bytes, and {LINE_BYTES_MAX} are allowed");
+                return Err(self.unwritable(ChainError::Unwritable { seq: head.seq, why }));
+            }
+            lines.extend_from_slice(line.as_bytes());
+            lines.push(b'\n');
+            position = Position { offset: position.offset + bytes, head };
+        }
+        Ok((lines, position))
+    }
+
+    fn write_durably(&self, mut file: &File, offset: u64, lines: &[u8]) -> io::Result<()> {
+        file.write_all(lines)?;
+        file.sync_data()?;
+        // The first line may be in a new file, whose name must last too.
+        if offset == 0 { private_directory::sync_parent(&self.path) } else { Ok(()) }
+    }
+
+    /// After a failed write: leaves nothing half-written.
+    fn take_back(&self, file: &File, offset: u64, error: io::Error) -> LogError {
+        let taken_back = file.set_len(offset).and_then(|()| file.sync_data());
+        let left = match taken_back {
+            Ok(()) => "nothing was written",
+            Err(_) => "what was written in part could not be taken back either",
+        };
+        let next = format!("{left}; {}", next_step(&error));
+        LogError::Io { path: self.path.clone(), doing: "written", source: error, next }
+    }
+
+    fn read_back(&self, file: &File, offset: u64, lines: &[u8]) -> Result<(), LogError> {
+        let mut found = vec![0; lines.len()];
+        match file.read_exact_at(&mut found, offset) {
+            Ok(()) if found == lines => Ok(()),
+            Ok(()) => Err(LogError::Overwritten { path: self.path.clone() }),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(LogError::Overwritten { path: self.path.clone() })
+            }
+            Err(error) => Err(self.io("read back", error)),
+        }
+    }
+
+    fn open_to_append(&self) -> Result<Option<File>, LogError> {
+        or_missing(OpenOptions::new().read(true).append(true).open(&self.path))
+            .map_err(|error| self.io("opened", error))
+    }
+
+    fn create(&self) -> io::Result<File> {
+        OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(&self.path)
+    }
+}
+
+// The lock.
+impl Log {
+    /// Shuts out everybody else. Creates the lock file and the directories above it.
+    fn lock_to_write(&self) -> Result<File, LogError> {
+        let path = self.lock_path();
+        let create = || {
+            private_directory::create(path.parent().unwrap_or(Path::new("")))?;
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)
+        };
+        let file = create().map_err(|error| self.io("locked", error))?;
+        self.wait_for(&file, File::try_lock)?;
+        Ok(file)
+    }
+
+    /// Shuts out writers. Creates nothing: where there is no lock file nobody has written yet, and whoever may read
+    /// the log but not its lock (a copy, another user's checkout) reads without.
+    fn lock_to_read(&self) -> Result<Option<File>, LogError> {
+        let file = match File::open(self.lock_path()) {
+            Ok(file) => file,
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(self.io("locked", error)),
+        };
+        self.wait_for(&file, File::try_lock_shared)?;
+        Ok(Some(file))
+    }
+
+    fn wait_for(&self, file: &File, attempt: fn(&File) -> Result<(), TryLockError>) -> Result<(), LogError> {
+        let deadline = Instant::now() + self.lock_wait;
+        loop {
+            match attempt(file) {
+                Ok(()) => return Ok(()),
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::sleep(pause()),
+                Err(TryLockError::WouldBlock) => {
+                    return Err(LogError::Locked { path: self.path.clone(), secs: self.lock_wait.as_secs() });
+                }
+                Err(TryLockError::Error(error)) => return Err(self.io("locked", error)),
+            }
+        }
+    }
+
+    /// A sibling of the file itself: two links to one log share its lock.
+    fn lock_path(&self) -> PathBuf {
+        let mut path = self.path.canonicalize().unwrap_or_else(|_| self.path.clone()).into_os_string();
+        path.push(".lock");
+        path.into()
+    }
+}
+
+// The errors.
+impl Log {
+    fn io(&self, doing: &'static str, source: io::Error) -> LogError {
+        let next = next_step(&source).to_owned();
+        LogError::Io { path: self.path.clone(), doing, source, next }
+    }
+
+    fn chain(&self, source: ChainError) -> LogError {
+        LogError::Chain { path: self.path.clone(), source }
+    }
+
+    fn unwritable(&self, source: ChainError) -> LogError {
+        LogError::Unwritable { path: self.path.clone(), source }
+    }
+
+    fn replaced(&self, position: Position) -> LogError {
+        LogError::Replaced { path: self.path.clone(), seq: position.head.seq }
+    }
+
+    fn too_long_to_read(&self, position: Position) -> LogError {
+        let why = format!("it is longer than {LINE_BYTES_MAX} bytes");
+        self.chain(ChainError::Unreadable { seq: position.head.seq + 1, why })
+    }
+}
+
+/// The lines of a file between two offsets.
+struct Lines<'a> {
+    reader: io::Take<BufReader<&'a File>>,
+    line: Vec<u8>,
+}
+
+/// What comes next in a file.
+enum NextLine<'a> {
+    /// Nothing.
+    None,
+    /// A line, given without its line break.
+    Whole(&'a [u8]),
+    /// The file ends before the line does.
+    Torn { bytes: u64 },
+    /// No line break within [`LINE_BYTES_MAX`].
+    TooLong,
+}
+
+impl<'a> Lines<'a> {
+    fn from(mut file: &'a File, offset: u64, end: u64) -> io::Result<Self> {
+        file.seek(SeekFrom::Start(offset))?;
+        let reader = BufReader::with_capacity(READ_BYTES, file).take(end.saturating_sub(offset));
+        Ok(Self { reader, line: Vec::new() })
+    }
+
+    fn next_line(&mut self) -> io::Result<NextLine<'_>> {
+        self.line.clear();
+        let bytes = self.reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut self.line)? as u64;
+        Ok(match self.line.split_last() {
+            None => NextLine::None,
+            Some((b'\n', line)) => NextLine::Whole(line),
+            Some(_) if bytes == LINE_BYTES_MAX => NextLine::TooLong,
+            Some(_) => NextLine::Torn { bytes },
+        })
+    }
+}
+
+/// The line that ends at an offset, without its line break; none if no line of ours ends there.
+fn line_before(file: &File, length: u64, end: u64) -> io::Result<Option<Vec<u8>>> {
+    if end > length {
+        return Ok(None);
+    }
+    let mut window = LINE_BYTES_USUAL;
+    // At most nine turns: the window doubles up to the longest line and the line break before it.
+    loop {
+        let begin = end.saturating_sub(window);
+        let mut bytes = vec![0; usize::try_from(end - begin).map_err(io::Error::other)?];
+        file.read_exact_at(&mut bytes, begin)?;
+        if bytes.pop() != Some(b'\n') {
+            return Ok(None);
+        }
+        if let Some(before) = bytes.iter().rposition(|&byte| byte == b'\n') {
+            return Ok(Some(bytes.split_off(before + 1)));
+        }
+        if begin == 0 {
+            return Ok(Some(bytes));
+        }
+        if window > LINE_BYTES_MAX {
+            return Ok(None);
+        }
+        window = (window * 2).min(LINE_BYTES_MAX + 1);
+    }
+}
+
+fn or_missing(opened: io::Result<File>) -> io::Result<Option<File>> {
+    match opened {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn pause() -> Duration {
+    let random = getrandom::u32().unwrap_or(LOCK_PAUSE_MICROS_MAX / 2);
+    Duration::from_micros(u64::from(random % LOCK_PAUSE_MICROS_MAX) + 1)
+}
+
+/// What a person can do about an error of the operating system.
+pub(crate) fn next_step(error: &io::Error) -> &'static str {
+    use io::ErrorKind as Kind;
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the kinds of the standard library may grow")]
+    match error.kind() {
+        Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge => {
+            "make room on its file system and run the command again"
+        }
+        Kind::ReadOnlyFilesystem => "its file system is read-only: make it writable, or run from a checkout that is",
+        Kind::PermissionDenied => "give this user the right to read and write it and its directory",
+        Kind::NotADirectory | Kind::IsADirectory | Kind::AlreadyExists => {
+            "something else is in its place: move that away and run the command again"
+        }
+        Kind::Unsupported => "its file system cannot lock files: keep it on a local one",
+        _ => "see what is wrong with its file system, and run the command again",
     }
 }
 
@@ -118,6 +470,31 @@ pub(crate) enum LogError {
         /// What is wrong.
         source: ChainError,
     },
+    /// What was read earlier is not there any more.
+    #[error("`{}` cannot be trusted: it was shortened or replaced, line {seq} is not the one that was read before", path.display())]
+    #[diagnostic(help("nothing was written; compare the file with a backup before you go on"))]
+    Replaced {
+        /// The file.
+        path: PathBuf,
+        /// The number of the line that should be there.
+        seq: u64,
+    },
+    /// What was just written is not there: somebody writes without the lock.
+    #[error("`{}` cannot be trusted: it does not hold what was just written to it", path.display())]
+    #[diagnostic(help("another program writes this file: stop it, then compare the file with a backup"))]
+    Overwritten {
+        /// The file.
+        path: PathBuf,
+    },
+    /// What was to be appended cannot stand in a line.
+    #[error("nothing was appended to `{}`: {source}", path.display())]
+    #[diagnostic(help("find the value that is too long or cannot be written as JSON"))]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ChainError,
+    },
     /// The operating system said no.
     #[error("`{}` cannot be {doing}: {source}", path.display())]
     #[diagnostic(help("{next}"))]
@@ -127,7 +504,7 @@ pub(crate) enum LogError {
         /// What was tried: `read`, `written`, `locked`.
         doing: &'static str,
         /// What the operating system said.
-        source: std::io::Error,
+        source: io::Error,
         /// What to do next.
         next: String,
     },
@@ -141,3 +518,14 @@ pub(crate) enum LogError {
         secs: u64,
     },
 }
+
+impl LogError {
+    /// The row of the exit table: whatever is wrong with a log, what it records cannot be relied on.
+    #[expect(clippy::unused_self, reason = "asked of an error like of every other one")]
+    pub(crate) fn exit(&self) -> Exit {
+        Exit::Trail
+    }
+}
+
+#[cfg(test)]
+mod tests;

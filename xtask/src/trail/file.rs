@@ -1,13 +1,20 @@
 //! The trail in a file on this machine: `.license/trail/ENVIRONMENT.jsonl`.
 
-use std::path::Path;
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use license_core::{
     chain::{Entry, Head},
     trail::Record,
 };
+use serde::de::DeserializeOwned;
 
 use crate::log::{Log, LogError, Position, Tail};
+
+/// How the file of an environment's trail ends.
+const SUFFIX: &str = ".jsonl";
 
 /// One environment's trail. Reads and appends; every append is refused if somebody else appended since the last look.
 #[derive(Debug)]
@@ -29,7 +36,7 @@ pub(crate) struct Replay {
 impl FileTrail {
     /// The trail of one environment under a directory.
     pub(crate) fn new(directory: &Path, environment: &str) -> Self {
-        Self { log: Log::at(directory.join(format!("{environment}.jsonl"))) }
+        Self { log: Log::at(directory.join(format!("{environment}{SUFFIX}"))) }
     }
 
     /// Where it is kept.
@@ -37,10 +44,19 @@ impl FileTrail {
         self.log.path()
     }
 
-    /// Reads and checks every entry.
+    /// Reads and checks every entry. A trail without a file has none.
     pub(crate) fn read(&self) -> Result<Replay, LogError> {
         let reading = self.log.read_after(Position::START)?;
         Ok(Replay { entries: reading.entries, position: reading.position, tail: reading.tail })
+    }
+
+    /// Checks every entry and hands it on in a form of the caller's choice, with the head that it makes.
+    /// After an error, what was handed on is the part of the trail that is in order.
+    pub(crate) fn scan<T: DeserializeOwned>(
+        &self,
+        each: impl FnMut(Entry<T>, Head),
+    ) -> Result<(Position, Tail), LogError> {
+        self.log.scan(Position::START, each)
     }
 
     /// Appends an entry if the trail still ends at `expected`.
@@ -49,7 +65,90 @@ impl FileTrail {
     }
 }
 
+/// The environments that have a trail under a directory, in the order of their names. A missing directory has none.
+pub(crate) fn environments(directory: &Path) -> Result<Vec<String>, NotListed> {
+    let failed = |source| NotListed { directory: directory.to_owned(), source };
+    let files = match directory.read_dir() {
+        Ok(files) => files,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut found = Vec::new();
+    for file in files {
+        let name = file.map_err(failed)?.file_name();
+        found.extend(name.to_str().and_then(|name| name.strip_suffix(SUFFIX)).map(str::to_owned));
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// The directory of the trails cannot be read.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("the trails in `{}` cannot be listed: {source}", directory.display())]
+#[diagnostic(help("{}", crate::log::next_step(source)))]
+pub(crate) struct NotListed {
+    directory: PathBuf,
+    source: io::Error,
+}
+
 /// Where the trail ends, as it is printed and compared.
 pub(crate) fn show_head(environment: &str, head: &Head) -> String {
     format!("trail: {environment} #{} {}", head.seq, head.hash)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use license_core::trail::{Actor, Ended, Event};
+
+    use super::*;
+
+    fn record(code: i32) -> Record {
+        Record {
+            at: "2026-03-01T11:02:03Z".parse().unwrap(),
+            actor: Actor { user: Some("alice".to_owned()), ..Actor::default() },
+            environment: "production".to_owned(),
+            event: Event::DeployEnded { release: "r1".to_owned(), ended: Ended::Exited { code } },
+        }
+    }
+
+    #[test]
+    fn what_was_recorded_is_replayed() {
+        let directory = tempfile::tempdir().unwrap();
+        let trail = FileTrail::new(directory.path(), "production");
+        assert_eq!(trail.path(), directory.path().join("production.jsonl"));
+        let first = trail.append(trail.read().unwrap().position, &record(0)).unwrap();
+        let second = trail.append(first, &record(7)).unwrap();
+        let replay = trail.read().unwrap();
+        let bodies: Vec<&Record> = replay.entries.iter().map(|entry| &entry.body).collect();
+        assert_eq!(bodies, [&record(0), &record(7)]);
+        assert_eq!((replay.position, replay.tail), (second, Tail::Whole));
+    }
+
+    #[test]
+    fn an_append_after_somebody_elses_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let trail = FileTrail::new(directory.path(), "production");
+        trail.append(Position::START, &record(0)).unwrap();
+        assert!(matches!(trail.append(Position::START, &record(1)), Err(LogError::Moved { .. })));
+    }
+
+    #[test]
+    fn only_trails_are_listed() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["staging.jsonl", "production.jsonl", "production.jsonl.lock", "notes.txt"] {
+            File::create(directory.path().join(name)).unwrap();
+        }
+        assert_eq!(environments(directory.path()).unwrap(), ["production", "staging"]);
+        assert!(environments(&directory.path().join("none")).unwrap().is_empty());
+        let error = environments(&directory.path().join("notes.txt")).unwrap_err();
+        assert!(error.to_string().contains("cannot be listed"), "{error}");
+    }
+
+    #[test]
+    fn a_head_is_printed_with_its_number_and_its_whole_hash() {
+        let zeros = "0".repeat(64);
+        assert_eq!(show_head("production", &Head::EMPTY), format!("trail: production #0 {zeros}"));
+    }
 }
