@@ -34,8 +34,15 @@ pub(crate) fn authority(
 }
 
 /// Reads the key of an environment.
-pub(crate) fn key(ctx: &Context, environment: &Environment) -> Result<LicenseKey, Failure> {
-    store::read_key(&environment.key, &ctx.vars).map_err(|source| unreadable("license key", &environment.name, source))
+pub(crate) fn key(ctx: &Context, config: &Config, environment: &Environment) -> Result<LicenseKey, Failure> {
+    store::read_key(&environment.key, &ctx.vars).map_err(|source| match &config.authorities[&environment.authority] {
+        AuthoritySettings::Embedded { .. } if store::is_absent(&environment.key, &ctx.vars) => {
+            Failure::NoDevelopmentKey { environment: environment.name.clone(), source }
+        }
+        AuthoritySettings::Embedded { .. } | AuthoritySettings::Remote(_) => {
+            unreadable("license key", &environment.name, source)
+        }
+    })
 }
 
 fn access(

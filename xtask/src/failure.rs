@@ -64,6 +64,15 @@ pub(crate) enum Failure {
         #[diagnostic_source]
         source: StoreError,
     },
+    /// There is no key, and the embedded authority could issue one.
+    #[error("environment `{environment}` has no license key yet: {source}")]
+    #[diagnostic(help("`cargo xtask deploy {environment}` issues one; or see `cargo xtask authority issue --help`"))]
+    NoDevelopmentKey {
+        /// The environment.
+        environment: EnvName,
+        /// What is missing.
+        source: StoreError,
+    },
     /// The file of extra certificates cannot be read.
     #[error("`ca_file` of authority `{authority}` cannot be read: {source}")]
     #[diagnostic(help("write the path of a PEM file, relative to license.toml"))]
@@ -116,6 +125,7 @@ impl Failure {
             | Self::NoEnvironmentNamed { .. }
             | Self::NothingToDeploy { .. }
             | Self::Secret { .. }
+            | Self::NoDevelopmentKey { .. }
             | Self::CaFile { .. } => Exit::Config,
             Self::Ask(error) => ask_exit(error),
             Self::Log(_) => Exit::Trail,
@@ -136,6 +146,7 @@ impl Failure {
             Self::NoEnvironmentNamed { .. } => "no_environment_named",
             Self::NothingToDeploy { .. } => "nothing_to_deploy",
             Self::Secret { .. } => "secret_unreadable",
+            Self::NoDevelopmentKey { .. } => "no_development_key",
             Self::CaFile { .. } => "ca_file_unreadable",
             Self::Ask(error) => error.code(),
             Self::Log(_) => "trail",

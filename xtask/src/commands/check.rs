@@ -29,7 +29,7 @@ pub(crate) const CONNECTIONS_MAX: NonZeroUsize = NonZeroUsize::new(32).expect("3
 /// Checks every environment that was asked for.
 pub(crate) fn run<'a>(ctx: &Context, config: &'a Config, args: &CheckArgs) -> Result<CheckReport<'a>, Failure> {
     let environments = selected(config, args)?;
-    let keys: Vec<_> = environments.iter().map(|environment| connect::key(ctx, environment)).collect();
+    let keys: Vec<_> = environments.iter().map(|environment| connect::key(ctx, config, environment)).collect();
     refuse_shared_keys(ctx, config, &environments, &keys)?;
     let authorities = authorities(ctx, config, &environments);
     let gated = concurrently(&environments, keys, |environment, key| {

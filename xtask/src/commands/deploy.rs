@@ -3,13 +3,13 @@
 use std::{collections::BTreeMap, ffi::OsString, io::Write, path::Path, rc::Rc, time::Instant};
 
 use license_core::{
-    LicenseKey, Verdict,
+    Fingerprint, LicenseKey, Verdict,
     health::Expected,
     trail::{Actor, Ended, Event, HealthRecord, Record},
 };
 
 use crate::{
-    authority::Authority,
+    authority::{Authority, embedded::Embedded},
     child_env,
     cli::DeployArgs,
     config::{self, AuthoritySettings, Config, ConfigError, EnvName, Environment},
@@ -89,7 +89,7 @@ fn story(
 /// The exit code of a deploy.
 pub(crate) fn exit(report: &DeployReport) -> Exit {
     let failure = report.failure.as_ref().map(Failure::exit);
-    let Some(judged) = &report.judgement else { return failure.unwrap_or(Exit::Bug) };
+    let Some(judged) = &report.judgement else { return failure.unwrap_or(Exit::Done) };
     match judged.verdict {
         Verdict::Refused => return failure.unwrap_or(Exit::Refused),
         Verdict::Unknown => return failure.unwrap_or(Exit::Unknown),
@@ -130,9 +130,19 @@ fn plan(
     narrator: &Narrator<'_>,
     report: &mut DeployReport,
 ) -> Result<(), Failure> {
-    let key = connect::key(ctx, environment)?;
-    refuse_shared_keys(ctx, config, environment, &key)?;
     let authority = connect::authority(ctx, config, environment, 1, &Signals::none())?;
+    let key = match connect::key(ctx, config, environment) {
+        Ok(key) => key,
+        Err(missing) => {
+            let Some(place) = issuable(ctx, environment, &authority)? else { return Err(missing) };
+            let issue = format!("issue a development license, and put its key into `{}`", place.file.display());
+            let steps: Vec<_> = std::iter::once(issue).chain(steps(environment)).collect();
+            narrator.plan(&steps);
+            report.plan = Some(steps);
+            return Ok(());
+        }
+    };
+    refuse_shared_keys(ctx, config, environment, &key)?;
     let trail = FileTrail::new(&config.trail_directory(), environment.name.as_str());
     let history = || Ok(trail.read()?.entries.into_iter().map(|entry| entry.body).collect());
     let judgement = gate::decide(ctx, config, environment, &key, &authority, &history, &Force::No)?;
@@ -169,7 +179,7 @@ struct Approved {
     key: LicenseKey,
 }
 
-/// Reads the key (and has one issued where that is allowed), asks, judges, and records the decision, also a no.
+/// Judges, and records the decision: also a no, and also that there could be none.
 fn decide(
     ctx: &Context,
     config: &Config,
@@ -179,8 +189,34 @@ fn decide(
     journal: &mut Journal<'_>,
     narrator: &Narrator<'_>,
 ) -> Result<Approved, Failure> {
+    let mut seen = None;
+    match judge(ctx, config, environment, signals, force, journal, narrator, &mut seen) {
+        Ok(approved) => {
+            journal.append(Event::Gate(approved.judgement.record(environment)))?;
+            Ok(approved)
+        }
+        Err(failure) => {
+            let message = license_core::finding::clean(&failure.to_string());
+            journal.append(Event::GateFailed { code: failure.code().to_owned(), message, key_fingerprint: seen })?;
+            Err(failure)
+        }
+    }
+}
+
+/// Reads the key, or has one issued where that is allowed, and asks. `seen` is set once a key was read.
+fn judge(
+    ctx: &Context,
+    config: &Config,
+    environment: &Environment,
+    signals: &Signals,
+    force: Force,
+    journal: &mut Journal<'_>,
+    narrator: &Narrator<'_>,
+    seen: &mut Option<Fingerprint>,
+) -> Result<Approved, Failure> {
     let authority = connect::authority(ctx, config, environment, 1, signals)?;
-    let key = obtain_key(ctx, environment, &authority, journal, narrator)?;
+    let key = obtain_key(ctx, config, environment, &authority, journal, narrator)?;
+    *seen = Some(key.fingerprint());
     refuse_shared_keys(ctx, config, environment, &key)?;
     narrator.mask(&secrets(ctx, config, environment, &key));
     let asking = narrator.progress(&format!("asking the authority `{}`", environment.authority));
@@ -188,18 +224,7 @@ fn decide(
     let history = || Ok(Rc::clone(&records));
     let judged = gate::decide(ctx, config, environment, &key, &authority, &history, &force);
     asking.done();
-    match judged {
-        Ok(judgement) => {
-            journal.append(Event::Gate(judgement.record(environment)))?;
-            Ok(Approved { judgement, key })
-        }
-        Err(failure) => {
-            let message = license_core::finding::clean(&failure.to_string());
-            let key_fingerprint = Some(key.fingerprint());
-            journal.append(Event::GateFailed { code: failure.code().to_owned(), message, key_fingerprint })?;
-            Err(failure)
-        }
-    }
+    Ok(Approved { judgement: judged?, key })
 }
 
 fn force(args: &DeployArgs) -> Force {
@@ -212,32 +237,53 @@ fn force(args: &DeployArgs) -> Force {
 /// The key; for an embedded authority that has issued none, and a dotenv file that has none, a new one.
 fn obtain_key(
     ctx: &Context,
+    config: &Config,
     environment: &Environment,
     authority: &Authority,
     journal: &mut Journal<'_>,
     narrator: &Narrator<'_>,
 ) -> Result<LicenseKey, Failure> {
-    let missing = match connect::key(ctx, environment) {
+    let missing = match connect::key(ctx, config, environment) {
         Ok(key) => return Ok(key),
         Err(missing) => missing,
     };
-    let (Authority::Embedded(embedded), Source::Dotenv { file, name }) = (authority, &environment.key) else {
-        return Err(missing);
-    };
-    if !store::is_absent(&environment.key, &ctx.vars) || embedded.has_license_for(&environment.demand.domain)? {
-        return Err(missing);
-    }
-    let issued = embedded.issue_development(&environment.demand, context::now())?;
-    store::dotenv::set(file, name, issued.key.reveal())
+    let Some(place) = issuable(ctx, environment, authority)? else { return Err(missing) };
+    let issued = place.embedded.issue(development_terms(environment))?;
+    journal.append(Event::Issued { license_id: issued.license.id.to_string(), key_fingerprint: issued.key.fingerprint() })?;
+    store::dotenv::set(place.file, place.name, issued.key.reveal())
         .map_err(|source| Failure::Secret { secret: "license key", environment: environment.name.clone(), source })?;
-    journal.append(Event::Issued { license_id: issued.license_id.clone(), key_fingerprint: issued.key.fingerprint() })?;
     narrator.note(&format!(
-        "issued license `{}` for {} and wrote its key to `{}`, as `{name}`",
-        issued.license_id,
+        "issued license `{}` for {}; its key is in `{}`, as `{}`",
+        issued.license.id,
         environment.demand.domain,
-        file.display()
+        place.file.display(),
+        place.name
     ));
     Ok(issued.key)
+}
+
+/// Where a first development key may be issued from, and put.
+struct Issuable<'a> {
+    embedded: &'a Embedded,
+    file: &'a Path,
+    name: &'a str,
+}
+
+/// A key is issued without being asked for only by an embedded authority, and only when neither it nor the dotenv file has one.
+fn issuable<'a>(
+    ctx: &Context,
+    environment: &'a Environment,
+    authority: &'a Authority,
+) -> Result<Option<Issuable<'a>>, Failure> {
+    let (Authority::Embedded(embedded), Source::Dotenv { file, name }) = (authority, &environment.key) else {
+        return Ok(None);
+    };
+    if !store::is_absent(&environment.key, &ctx.vars) {
+        return Ok(None);
+    }
+    let domain = environment.demand.domain.to_string();
+    let known = embedded.look(|registry, _| registry.licenses().any(|license| license.domains.contains(&domain)))?;
+    Ok((!known).then_some(Issuable { embedded, file, name }))
 }
 
 /// The same key in another environment is a mistake of the file, found only once the keys are read.
@@ -260,7 +306,7 @@ fn refuse_shared_keys(
 /// The keys of the other environments, as far as they can be read here.
 fn other_keys<'a>(ctx: &Context, config: &'a Config, environment: &Environment) -> Vec<(&'a EnvName, LicenseKey)> {
     let others = config.environments.values().filter(|other| other.name != environment.name);
-    others.filter_map(|other| Some((&other.name, connect::key(ctx, other).ok()?))).collect()
+    others.filter_map(|other| Some((&other.name, connect::key(ctx, config, other).ok()?))).collect()
 }
 
 /// Every secret that this machine could show by accident: this key first, then other keys and the API tokens.
