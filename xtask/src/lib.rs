@@ -5,6 +5,7 @@
 use std::process::ExitCode;
 
 mod authority;
+mod commands;
 mod config;
 mod environment_lock;
 mod exit;

@@ -1,0 +1,3 @@
+//! One file per command, named after it.
+
+pub(crate) mod audit;
