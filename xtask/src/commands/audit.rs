@@ -1,0 +1,510 @@
+//! `audit show` and `audit verify`: the trail, for people who were not there.
+//!
+//! Entries are read as they are written, so that kinds of a newer version are shown and checked too. A chain that is
+//! in order proves that nothing in it was changed since its head was seen, and nothing about a head that nobody kept.
+
+use std::{collections::VecDeque, fmt, num::NonZeroUsize, path::Path, path::PathBuf, str::FromStr};
+
+use license_core::{
+    chain::{Entry, Head, LineHash},
+    finding::clean,
+};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::{
+    config::EnvName,
+    exit::Exit,
+    log::{LogError, Tail},
+    trail::file::{self, FileTrail},
+};
+
+/// How many hex digits of a hash are shown where it is only pointed at.
+const SHORT_HASH_DIGITS: usize = 12;
+
+/// What to do with the trail.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Show what was decided and done in an environment
+    Show(ShowArgs),
+    /// Check that the trails are whole, and that a head which was kept elsewhere is in them
+    Verify(VerifyArgs),
+}
+
+/// What to show.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ShowArgs {
+    /// The environment; may be left out where only one has a trail
+    #[arg(value_name = "ENV", value_parser = environment)]
+    pub(crate) environment: Option<EnvName>,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: AuditFormat,
+    /// Only the last entries, this many
+    #[arg(long, value_name = "N")]
+    pub(crate) last: Option<NonZeroUsize>,
+}
+
+/// What to verify.
+#[derive(Debug, clap::Args)]
+pub(crate) struct VerifyArgs {
+    /// The environments; without any, every one that has a trail
+    #[arg(value_name = "ENV", value_parser = environment)]
+    pub(crate) environments: Vec<EnvName>,
+    /// A head that was kept elsewhere: it must be the trail's head or the hash of an earlier entry
+    #[arg(long, value_name = "[SEQ:]HASH[@ENV]")]
+    pub(crate) expect_head: Option<ExpectedHead>,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: AuditFormat,
+}
+
+/// How a report is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(crate) enum AuditFormat {
+    /// For people.
+    #[default]
+    Human,
+    /// One JSON document.
+    Json,
+}
+
+/// Reads one environment's trail. One without a file is empty, which is no error.
+pub(crate) fn show(trail_directory: &Path, args: &ShowArgs) -> Result<ShowReport, AuditError> {
+    let Some(environment) = one_to_show(trail_directory, args)? else { return Ok(ShowReport::nothing()) };
+    let entries_max = args.last.map_or(usize::MAX, NonZeroUsize::get);
+    let mut entries = VecDeque::new();
+    let (position, tail) = FileTrail::new(trail_directory, &environment).scan(|entry, head| {
+        if entries.len() == entries_max {
+            entries.pop_front();
+        }
+        entries.push_back(Shown { entry, head });
+    })?;
+    Ok(ShowReport { environment: Some(environment), entries: entries.into(), head: position.head, tail })
+}
+
+/// Checks the trails. What is wrong with one stands in the report and does not keep the others from being checked.
+pub(crate) fn verify(trail_directory: &Path, args: &VerifyArgs) -> Result<VerifyReport, AuditError> {
+    let environments = those_to_verify(trail_directory, args)?;
+    let expected = args.expect_head.as_ref();
+    let subject = expected.map(|expected| subject(expected, &environments)).transpose()?;
+    let verify = |environment: String| {
+        let expected = expected.filter(|_| subject.as_ref() == Some(&environment));
+        verify_one(trail_directory, environment, expected)
+    };
+    Ok(VerifyReport { trails: environments.into_iter().map(verify).collect() })
+}
+
+fn one_to_show(trail_directory: &Path, args: &ShowArgs) -> Result<Option<String>, AuditError> {
+    if let Some(environment) = &args.environment {
+        return Ok(Some(environment.to_string()));
+    }
+    let mut found = file::environments(trail_directory)?;
+    if found.len() > 1 { Err(AuditError::WhichEnvironment { found }) } else { Ok(found.pop()) }
+}
+
+fn those_to_verify(trail_directory: &Path, args: &VerifyArgs) -> Result<Vec<String>, AuditError> {
+    let mut environments = if args.environments.is_empty() {
+        file::environments(trail_directory)?
+    } else {
+        args.environments.iter().map(EnvName::to_string).collect()
+    };
+    environments
+        .extend(args.expect_head.iter().filter_map(|expected| Some(expected.environment.as_ref()?.to_string())));
+    environments.sort();
+    environments.dedup();
+    Ok(environments)
+}
+
+/// The environment that a head is expected of.
+fn subject(expected: &ExpectedHead, environments: &[String]) -> Result<String, AuditError> {
+    match (&expected.environment, environments) {
+        (Some(environment), _) => Ok(environment.to_string()),
+        (None, [only]) => Ok(only.clone()),
+        (None, found) => Err(AuditError::WhichEnvironment { found: found.to_vec() }),
+    }
+}
+
+fn verify_one(trail_directory: &Path, environment: String, expected: Option<&ExpectedHead>) -> TrailReport {
+    let trail = FileTrail::new(trail_directory, &environment);
+    let mut head = Head::EMPTY;
+    let mut other = None;
+    let mut found_at = None;
+    let scanned = trail.scan(|entry: Entry<Subject>, next| {
+        head = next;
+        if other.is_none() && entry.body.environment.as_ref().is_some_and(|named| *named != environment) {
+            other = entry.body.environment.map(|named| Trouble::OtherEnvironment { seq: next.seq, named });
+        }
+        if expected.is_some_and(|expected| expected.is_met_by(&next)) {
+            found_at = Some(next.seq);
+        }
+    });
+    let state = match (scanned, other) {
+        (Err(error), _) => State::Broken(Trouble::Log(error)),
+        (Ok(_), Some(other)) => State::Broken(other),
+        (Ok((_, Tail::Whole)), None) if head == Head::EMPTY => State::Nothing,
+        (Ok((_, tail)), None) => State::InOrder(tail),
+    };
+    let expectation = expected.map(|expected| Expectation { expected: expected.clone(), found_at });
+    TrailReport { path: trail.path().to_owned(), environment, head, state, expectation }
+}
+
+/// The part of an entry that says which trail it belongs to.
+#[derive(Deserialize)]
+struct Subject {
+    environment: Option<String>,
+}
+
+/// A head that was kept elsewhere: `HASH` or `SEQ:HASH`, with `@ENV` where several trails are checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ExpectedHead {
+    seq: Option<u64>,
+    hash: LineHash,
+    environment: Option<EnvName>,
+}
+
+impl ExpectedHead {
+    fn is_met_by(&self, head: &Head) -> bool {
+        self.hash == head.hash && self.seq.is_none_or(|seq| seq == head.seq)
+    }
+}
+
+impl FromStr for ExpectedHead {
+    type Err = NotAHead;
+
+    fn from_str(text: &str) -> Result<Self, NotAHead> {
+        let (head, environment) = match text.split_once('@') {
+            Some((head, environment)) => (head, Some(EnvName::parse(environment).ok_or(NotAHead)?)),
+            None => (text, None),
+        };
+        let (seq, hash) = match head.split_once(':') {
+            Some((seq, hash)) => (Some(seq.parse().map_err(|_| NotAHead)?), hash),
+            None => (None, head),
+        };
+        Ok(Self { seq, hash: hash.parse().map_err(|_| NotAHead)?, environment })
+    }
+}
+
+impl fmt::Display for ExpectedHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(seq) = self.seq {
+            write!(f, "{seq}:")?;
+        }
+        self.hash.fmt(f)
+    }
+}
+
+/// A text that names no head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a head is written as `HASH` or `SEQ:HASH`, with `@ENV` behind it for one of several trails; HASH has 64 hex digits"
+)]
+pub(crate) struct NotAHead;
+
+fn environment(text: &str) -> Result<EnvName, &'static str> {
+    EnvName::parse(text)
+        .ok_or("a name has up to 63 lower-case letters, digits and hyphens, and does not begin with a hyphen")
+}
+
+/// What a trail says.
+#[derive(Debug)]
+pub(crate) struct ShowReport {
+    /// None where no environment was named and none has a trail.
+    environment: Option<String>,
+    entries: Vec<Shown>,
+    head: Head,
+    tail: Tail,
+}
+
+/// An entry as it is written, and the head that it made.
+#[derive(Debug)]
+struct Shown {
+    entry: Entry<Map<String, Value>>,
+    head: Head,
+}
+
+impl ShowReport {
+    fn nothing() -> Self {
+        Self { environment: None, entries: Vec::new(), head: Head::EMPTY, tail: Tail::Whole }
+    }
+
+    /// For people: a line per entry, oldest first, then the head.
+    pub(crate) fn human(&self) -> String {
+        let environment = self.environment.as_deref().map_or(String::new(), clean);
+        let mut text = table(&self.entries.iter().map(Shown::cells).collect::<Vec<_>>());
+        if self.head == Head::EMPTY {
+            text.push_str("nothing is recorded yet\n");
+        } else {
+            text.push_str(&file::show_head(&environment, &self.head));
+            text.push('\n');
+        }
+        if let Tail::Torn { bytes } = self.tail {
+            text.push_str(&torn(bytes));
+            text.push('\n');
+        }
+        text
+    }
+
+    /// For programs: one document of the schema `license-hooks/audit-show/1`.
+    pub(crate) fn json(&self) -> Value {
+        json!({
+            "schema": "license-hooks/audit-show/1",
+            "environment": self.environment,
+            "entries": self.entries.iter().map(|shown| &shown.entry).collect::<Vec<_>>(),
+            "head": self.head,
+            "torn_bytes": torn_bytes(self.tail),
+        })
+    }
+}
+
+impl Shown {
+    /// Number, time, kind, outcome, actor, key, hash.
+    fn cells(&self) -> [String; 7] {
+        let body = &self.entry.body;
+        let hash = self.head.hash.to_string();
+        [
+            self.entry.seq.to_string(),
+            word(body.get("at")),
+            word(body.get("kind")),
+            outcome(body),
+            actor(body.get("actor")),
+            word(body.get("key_fingerprint")),
+            hash[..SHORT_HASH_DIGITS].to_owned(),
+        ]
+    }
+}
+
+/// What stands where an entry does not say.
+const NOT_SAID: &str = "-";
+
+/// A plain value in one line; anything else is not said.
+fn word(value: Option<&Value>) -> String {
+    match value {
+        Some(Value::String(text)) if !text.is_empty() => clean(text),
+        Some(Value::Number(number)) => number.to_string(),
+        Some(Value::Bool(yes)) => yes.to_string(),
+        Some(Value::String(_) | Value::Null | Value::Array(_) | Value::Object(_)) | None => NOT_SAID.to_owned(),
+    }
+}
+
+/// How it came out: a verdict, the end of a command, a state of health or the code of a failure.
+fn outcome(body: &Map<String, Value>) -> String {
+    if let Some(ended) = body.get("ended") {
+        let detail = ["code", "signal", "after_secs"].into_iter().find_map(|name| ended.get(name));
+        return [ended.get("how"), detail].into_iter().filter(Option::is_some).map(word).collect::<Vec<_>>().join(" ");
+    }
+    let said = ["verdict", "health", "code"].into_iter().find_map(|name| body.get(name));
+    let forced = if body.contains_key("forced") { " (forced)" } else { "" };
+    word(said) + forced
+}
+
+/// `user@host`, or the CI system.
+fn actor(actor: Option<&Value>) -> String {
+    let said = |name| actor?.get(name)?.as_str().map(clean);
+    match (said("ci"), said("user"), said("host")) {
+        (Some(ci), _, _) => ci,
+        (None, Some(user), Some(host)) => format!("{user}@{host}"),
+        (None, Some(one), None) | (None, None, Some(one)) => one,
+        (None, None, None) => NOT_SAID.to_owned(),
+    }
+}
+
+/// Lines of columns as wide as their widest cell.
+fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; COLUMNS] = std::array::from_fn(width);
+    let line = |row: &[String; COLUMNS]| {
+        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        cells.join("  ").trim_end().to_owned() + "\n"
+    };
+    rows.iter().map(line).collect()
+}
+
+fn torn(bytes: u64) -> String {
+    format!(
+        "warning: the last line was not written to its end ({bytes} bytes); it does not count, and the next append cuts it off"
+    )
+}
+
+fn torn_bytes(tail: Tail) -> Option<u64> {
+    match tail {
+        Tail::Whole => None,
+        Tail::Torn { bytes } => Some(bytes),
+    }
+}
+
+/// What was found in the trails.
+#[derive(Debug)]
+pub(crate) struct VerifyReport {
+    trails: Vec<TrailReport>,
+}
+
+#[derive(Debug)]
+struct TrailReport {
+    environment: String,
+    path: PathBuf,
+    /// The end of what is in order.
+    head: Head,
+    state: State,
+    expectation: Option<Expectation>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Nothing is recorded.
+    Nothing,
+    /// Every line follows from the one before it.
+    InOrder(Tail),
+    /// It cannot be read to its end, or is not what it should be.
+    Broken(Trouble),
+}
+
+#[derive(Debug)]
+enum Trouble {
+    /// The chain is broken or the file cannot be read.
+    Log(LogError),
+    /// The chain is in order, and belongs elsewhere.
+    OtherEnvironment { seq: u64, named: String },
+}
+
+#[derive(Debug)]
+struct Expectation {
+    expected: ExpectedHead,
+    /// The number of the entry that has the expected hash.
+    found_at: Option<u64>,
+}
+
+impl VerifyReport {
+    /// The row of the exit table: a broken trail comes before a head that is not in one.
+    pub(crate) fn exit(&self) -> Exit {
+        if self.trails.iter().any(|trail| matches!(trail.state, State::Broken(_))) {
+            return Exit::Trail;
+        }
+        let mut expectations = self.trails.iter().filter_map(|trail| trail.expectation.as_ref());
+        if expectations.any(|expectation| expectation.found_at.is_none()) { Exit::Unproven } else { Exit::Done }
+    }
+
+    /// For people: what was found in each trail, with the head to keep elsewhere.
+    pub(crate) fn human(&self) -> String {
+        if self.trails.is_empty() {
+            return "nothing is recorded yet\n".to_owned();
+        }
+        self.trails.iter().flat_map(TrailReport::lines).map(|line| line + "\n").collect()
+    }
+
+    /// For programs: one document of the schema `license-hooks/audit-verify/1`.
+    pub(crate) fn json(&self) -> Value {
+        let exit = self.exit();
+        json!({
+            "schema": "license-hooks/audit-verify/1",
+            "trails": self.trails.iter().map(TrailReport::json).collect::<Vec<_>>(),
+            "exit": { "code": exit.code(), "name": exit.name() },
+        })
+    }
+}
+
+impl TrailReport {
+    fn lines(&self) -> Vec<String> {
+        let environment = clean(&self.environment);
+        let Head { seq, hash } = self.head;
+        let mut lines = match &self.state {
+            State::Nothing => vec!["nothing is recorded yet".to_owned()],
+            State::InOrder(Tail::Whole) => vec![format!("{} in order, head {seq}:{hash}", entries(seq))],
+            State::InOrder(Tail::Torn { bytes }) => {
+                vec![format!("{} in order, head {seq}:{hash}", entries(seq)), torn(*bytes)]
+            }
+            State::Broken(Trouble::Log(error)) => vec![format!("broken after {}: {error}", entries(seq))],
+            State::Broken(Trouble::OtherEnvironment { seq, named }) => {
+                vec![format!(
+                    "broken: entry {seq} is about `{}`, so this is not the trail of `{environment}`",
+                    clean(named)
+                )]
+            }
+        };
+        lines.extend(self.expectation.as_ref().map(|expectation| expectation.line(seq)));
+        lines.into_iter().map(|line| format!("{environment}: {line}")).collect()
+    }
+
+    fn json(&self) -> Value {
+        let (state, torn, error) = match &self.state {
+            State::Nothing => ("nothing", None, None),
+            State::InOrder(tail) => ("in_order", torn_bytes(*tail), None),
+            State::Broken(Trouble::Log(error)) => ("broken", None, Some(error.to_string())),
+            State::Broken(Trouble::OtherEnvironment { seq, named }) => {
+                ("broken", None, Some(format!("entry {seq} is about `{}`", clean(named))))
+            }
+        };
+        json!({
+            "environment": self.environment,
+            "path": self.path,
+            "state": state,
+            "head": self.head,
+            "torn_bytes": torn,
+            "error": error,
+            "expected": self.expectation.as_ref().map(Expectation::json),
+        })
+    }
+}
+
+impl Expectation {
+    fn line(&self, entries: u64) -> String {
+        let expected = &self.expected;
+        match self.found_at {
+            Some(seq) if seq == entries => "the expected head is the head".to_owned(),
+            Some(seq) => format!("the expected head is entry {seq} of {entries}"),
+            None => format!(
+                "the expected head {expected} is not in the trail: lines were changed or lost, or it is another trail's"
+            ),
+        }
+    }
+
+    fn json(&self) -> Value {
+        json!({ "seq": self.expected.seq, "head": self.expected.hash, "found_at": self.found_at })
+    }
+}
+
+fn entries(count: u64) -> String {
+    if count == 1 { "1 entry".to_owned() } else { format!("{count} entries") }
+}
+
+/// Why nothing can be shown or verified.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub(crate) enum AuditError {
+    /// The trail cannot be read or trusted.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Log(#[from] LogError),
+    /// The trails cannot be listed.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    NotListed(#[from] file::NotListed),
+    /// One environment is meant, and it is not clear which.
+    #[error("it is not clear which environment is meant")]
+    #[diagnostic(help("name one; {}", having_a_trail(found)))]
+    WhichEnvironment {
+        /// Those that have a trail.
+        found: Vec<String>,
+    },
+}
+
+impl AuditError {
+    /// The row of the exit table.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::Log(error) => error.exit(),
+            Self::NotListed(_) => Exit::Trail,
+            Self::WhichEnvironment { .. } => Exit::Usage,
+        }
+    }
+}
+
+fn having_a_trail(found: &[String]) -> String {
+    if found.is_empty() {
+        "none has a trail yet".to_owned()
+    } else {
+        format!("these have a trail: {}", clean(&found.join(", ")))
+    }
+}
+
+#[cfg(test)]
+mod tests;
