@@ -62,7 +62,7 @@ impl Masks {
 
 impl fmt::Debug for Masks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Masks").field("secrets", &self.secrets).field("forms", &self.forms).finish()
+        f.debug_struct("Masks").field("secrets", &self.secrets).field("forms", &self.forms).finish_non_exhaustive()
     }
 }
 
@@ -85,10 +85,26 @@ impl MaskedStream {
     /// Takes a chunk, and gives what can be shown by now.
     pub(crate) fn push(&mut self, chunk: &[u8]) -> Vec<u8> {
         let mut shown = Vec::with_capacity(chunk.len() + self.held.len());
-        for &byte in chunk {
-            self.step(byte, &mut shown);
+        let mut rest = chunk;
+        while let Some((&byte, after)) = rest.split_first() {
+            if self.state == ROOT && !self.automaton.begins(byte) {
+                rest = self.pass(rest, &mut shown);
+            } else {
+                self.step(byte, &mut shown);
+                rest = after;
+            }
         }
         shown
+    }
+
+    /// Most of most output: bytes that neither continue nor begin a form. Returns what comes after them.
+    fn pass<'a>(&mut self, chunk: &'a [u8], shown: &mut Vec<u8>) -> &'a [u8] {
+        let end = chunk.iter().position(|&byte| self.automaton.begins(byte)).unwrap_or(chunk.len());
+        let (plain, rest) = chunk.split_at(end);
+        shown.extend_from_slice(plain);
+        self.start += plain.len() as u64;
+        self.masking = false;
+        rest
     }
 
     /// The stream ended: gives the rest.
@@ -153,6 +169,8 @@ impl fmt::Debug for MaskedStream {
 /// (the open length of the state): a library that finds matches does not tell that.
 struct Automaton {
     nodes: Vec<Node>,
+    /// Which bytes begin a form.
+    first: [bool; 256],
 }
 
 /// The beginning of a form; the root is the empty beginning.
@@ -183,6 +201,9 @@ impl Automaton {
     }
 
     fn add(&mut self, form: &[u8]) {
+        if let Some(&byte) = form.first() {
+            self.first[usize::from(byte)] = true;
+        }
         let mut at = ROOT;
         for &byte in form {
             at = match self.nodes[at].next.binary_search_by_key(&byte, |edge| edge.0) {
@@ -213,6 +234,10 @@ impl Automaton {
         }
     }
 
+    fn begins(&self, byte: u8) -> bool {
+        self.first[usize::from(byte)]
+    }
+
     fn next(&self, mut at: usize, byte: u8) -> usize {
         loop {
             let node = &self.nodes[at];
@@ -227,7 +252,7 @@ impl Automaton {
 
 impl Default for Automaton {
     fn default() -> Self {
-        Self { nodes: vec![Node::default()] }
+        Self { nodes: vec![Node::default()], first: [false; 256] }
     }
 }
 
