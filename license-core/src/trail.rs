@@ -123,6 +123,18 @@ pub struct GateRecord {
     /// Why the decision was overridden, when it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forced: Option<String>,
+    /// Why the authority could not be asked, when it could not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<Trouble>,
+}
+
+/// Why an authority could not be asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// A stable code, such as `unreachable`.
+    pub code: String,
+    /// A sentence for people.
+    pub message: String,
 }
 
 /// Where the facts of a decision come from.
@@ -182,6 +194,8 @@ pub enum HealthRecord {
     Unhealthy,
     /// It gave no answer that could be read.
     Unreachable,
+    /// We were interrupted before it was healthy.
+    NotAwaited,
 }
 
 /// The newest decision on which a deploy may rest when the authority cannot be asked: same key, same demand,
@@ -197,4 +211,20 @@ pub fn last_good<'a>(
 /// When a key was first seen in the trail.
 pub fn first_seen<'a>(_records: impl Iterator<Item = &'a Record>, _key: &Fingerprint) -> Option<Timestamp> {
     unimplemented!()
+}
+
+/// Whether the newest answer of the authority about a key was a refusal. Entries are given oldest first.
+pub fn refused_last<'a>(records: impl DoubleEndedIterator<Item = &'a Record>, key: &Fingerprint) -> bool {
+    let answered = |record: &'a Record| match &record.event {
+        Event::Gate(gate) if gate.key_fingerprint == *key && gate.source == Source::Authority => Some(gate.verdict),
+        Event::Gate(_)
+        | Event::Issued { .. }
+        | Event::GateFailed { .. }
+        | Event::DeployStarted { .. }
+        | Event::DeployEnded { .. }
+        | Event::Health { .. }
+        | Event::RollbackEnded { .. }
+        | Event::NotKnown => None,
+    };
+    records.rev().find_map(answered) == Some(Verdict::Refused)
 }

@@ -29,7 +29,7 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Read and verify the trail of what was decided and done
     #[command(subcommand)]
-    Audit(crate::commands::audit::Command),
+    Audit(crate::commands::audit::AuditCommand),
     /// The embedded authority: issue licenses, look after them, serve them over HTTP
     #[command(subcommand)]
     Authority(crate::commands::authority::Command),

@@ -12,6 +12,7 @@ mod authority;
 mod child_env;
 mod cli;
 mod commands;
+mod commit;
 mod config;
 mod connect;
 mod console;
@@ -34,7 +35,10 @@ mod trail;
 mod vars;
 
 use cli::{CheckArgs, Cli, Command, DeployArgs, Format};
-use commands::{audit, authority as authority_command, check, deploy, schema};
+use commands::{
+    audit::{self, AuditCommand, AuditFormat},
+    authority as authority_command, check, deploy, schema,
+};
 use config::Config;
 use context::Context;
 use exit::Exit;
@@ -107,16 +111,40 @@ fn run_check(ctx: &Context, cli: &Cli, args: &CheckArgs) -> Exit {
     document(&narrator, exit, || json::check(&report, exit))
 }
 
-fn run_audit(ctx: &Context, cli: &Cli, command: &audit::Command) -> Exit {
+fn run_audit(ctx: &Context, cli: &Cli, command: &AuditCommand) -> Exit {
     let narrator = Narrator::new(ctx, None);
-    let done = load(ctx, cli, &narrator).and_then(|config| Ok(audit::run(&config.trail_directory(), command)?));
-    match done {
-        Ok(report) => {
-            narrator.out(&report.text);
-            finish(&narrator, report.exit)
-        }
+    match audit(ctx, cli, command, &narrator) {
+        Ok((text, exit)) => finish(&narrator, &text, exit),
         Err(failure) => cannot_begin(&narrator, json::Document::Other, &failure),
     }
+}
+
+fn audit(
+    ctx: &Context,
+    cli: &Cli,
+    command: &AuditCommand,
+    narrator: &Narrator<'_>,
+) -> Result<(String, Exit), Failure> {
+    let trails = load(ctx, cli, narrator)?.trail_directory();
+    let line = |document| json::line(&document, narrator.platform()) + "\n";
+    Ok(match command {
+        AuditCommand::Show(args) => {
+            let report = audit::show(&trails, args)?;
+            let text = match args.format {
+                AuditFormat::Human => github::defused_for(narrator.platform(), &report.human()),
+                AuditFormat::Json => line(report.json()),
+            };
+            (text, Exit::Done)
+        }
+        AuditCommand::Verify(args) => {
+            let report = audit::verify(&trails, args)?;
+            let text = match args.format {
+                AuditFormat::Human => github::defused_for(narrator.platform(), &report.human()),
+                AuditFormat::Json => line(report.json()),
+            };
+            (text, report.exit())
+        }
+    })
 }
 
 /// The embedded authority needs no license.toml: one is looked at only to find the state directory.

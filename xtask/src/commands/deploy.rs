@@ -12,6 +12,7 @@ use crate::{
     authority::{Authority, embedded::Embedded},
     child_env,
     cli::DeployArgs,
+    commit,
     config::{self, AuthoritySettings, Config, ConfigError, EnvName, Environment},
     connect,
     context::{self, Context, Platform},
@@ -55,7 +56,7 @@ fn story(
         return plan(ctx, config, environment, narrator, report);
     }
     let signals = Signals::watch().map_err(|source| Failure::System { what: "signals cannot be watched", source })?;
-    let _lock = environment_lock::acquire(&config.root, environment.name.as_str(), &holder(ctx))?;
+    let _lock = environment_lock::acquire(&config.root, &environment.name, &holder(ctx))?;
     let mut journal = Journal::open(ctx, config, environment)?;
 
     let judged = decide(ctx, config, environment, &signals, force(args), &mut journal, narrator);
@@ -104,15 +105,13 @@ pub(crate) fn exit(report: &DeployReport) -> Exit {
 fn exit_of_command(ended: &Ended) -> Exit {
     match ended {
         Ended::Exited { code: 0 } => Exit::Done,
-        Ended::Interrupted { signal } if *signal == SIGTERM => Exit::Terminated,
+        Ended::Interrupted { signal } if *signal == Stop::Terminate.number() => Exit::Terminated,
         Ended::Interrupted { .. } => Exit::Interrupted,
         Ended::Exited { .. } | Ended::Killed { .. } | Ended::TimedOut { .. } | Ended::NotStarted { .. } => {
             Exit::DeployFailed
         }
     }
 }
-
-const SIGTERM: i32 = 15;
 
 fn exit_of_health(seen: &Seen) -> Exit {
     match seen {
@@ -471,7 +470,13 @@ fn shown(words: &[String]) -> String {
 
 fn holder(ctx: &Context) -> Holder {
     let actor = ctx.actor();
-    Holder { user: actor.user, host: actor.host, since: context::now() }
+    Holder {
+        pid: std::process::id(),
+        user: actor.user,
+        host: actor.host,
+        command: "deploy".to_owned(),
+        since: context::now(),
+    }
 }
 
 /// The environment's trail, and where it ended when it was last looked at.
@@ -490,7 +495,7 @@ impl<'a> Journal<'a> {
         let trail = FileTrail::new(&config.trail_directory(), environment.name.as_str());
         let replay = trail.read()?;
         let mut actor = ctx.actor();
-        actor.commit = actor.commit.or_else(|| process::git_head(&config.root, &ctx.vars));
+        actor.commit = actor.commit.or_else(|| commit::checked_out(&config.root, &ctx.vars));
         let records = replay.entries.into_iter().map(|entry| entry.body).collect();
         Ok(Self { trail, environment, actor, records, began: replay.position, position: replay.position })
     }
