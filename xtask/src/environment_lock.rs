@@ -88,7 +88,7 @@ fn take_or_look(file: &File) -> io::Result<Attempt> {
         last = seen;
         thread::sleep(LOOK_PAUSE);
     }
-    Ok(Attempt::Held(last.map_or(Other::Unknown, Other::Known)))
+    Ok(Attempt::Held(last.map_or(Other::Unknown, |holder| Other::Known(Box::new(holder)))))
 }
 
 /// What the file says, if it is a whole description.
@@ -127,16 +127,17 @@ impl Drop for Guard {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Other {
     /// It says who it is.
-    Known(Holder),
+    Known(Box<Holder>),
     /// It holds the lock and does not say who it is.
     Unknown,
 }
 
 impl fmt::Display for Other {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Known(Holder { pid, user, host, command: _, since }) = self else {
+        let Self::Known(holder) = self else {
             return f.write_str("it does not say which process it is");
         };
+        let Holder { pid, user, host, command: _, since } = &**holder;
         write!(f, "pid {pid}")?;
         if let Some(user) = user {
             write!(f, " by {}", clean(user))?;
@@ -346,6 +347,7 @@ mod tests {
     /// Not a test of its own: holds the lock, as does a deploy that starts a daemon, until it is killed.
     #[test]
     #[expect(clippy::disallowed_methods, reason = "the role of this process comes in its environment")]
+    #[expect(clippy::zombie_processes, reason = "the child outlives this process, as a daemon does")]
     fn another_process() {
         let Some(root) = std::env::var_os(ROOT) else { return };
         let root = Path::new(&root);

@@ -23,9 +23,9 @@ use crate::{exit::Exit, private_directory};
 pub(crate) const LINE_BYTES_MAX: u64 = 1024 * 1024;
 /// How long a command waits for another one's lock.
 pub(crate) const LOCK_WAIT: Duration = Duration::from_secs(10);
-/// The longest pause between two looks at a lock, in microseconds. The pauses vary, so that two who wait do not keep
-/// step.
-const LOCK_PAUSE_MICROS_MAX: u32 = 10_000;
+/// The longest pause between two looks at a lock, in microseconds. Short, because a busy writer leaves the lock free
+/// for some microseconds only; random, so that two who wait do not keep step.
+const LOCK_PAUSE_MICROS_MAX: u32 = 1_000;
 /// How much is read from the file at once, in bytes.
 const READ_BYTES: usize = 64 * 1024;
 /// How much is read at first to find the beginning of the line before a position, in bytes. Most lines are shorter.

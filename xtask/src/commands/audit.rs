@@ -126,11 +126,11 @@ fn subject(expected: &ExpectedHead, environments: &[String]) -> Result<String, A
 }
 
 fn verify_one(trail_directory: &Path, environment: String, expected: Option<&ExpectedHead>) -> TrailReport {
-    let trail = FileTrail::new(trail_directory, &environment);
+    let file = FileTrail::new(trail_directory, &environment);
     let mut head = Head::EMPTY;
     let mut other = None;
     let mut found_at = None;
-    let scanned = trail.scan(|entry: Entry<Subject>, next| {
+    let scanned = file.scan(|entry: Entry<Subject>, next| {
         head = next;
         if other.is_none() && entry.body.environment.as_ref().is_some_and(|named| *named != environment) {
             other = entry.body.environment.map(|named| Trouble::OtherEnvironment { seq: next.seq, named });
@@ -146,7 +146,7 @@ fn verify_one(trail_directory: &Path, environment: String, expected: Option<&Exp
         (Ok((_, tail)), None) => State::InOrder(tail),
     };
     let expectation = expected.map(|expected| Expectation { expected: expected.clone(), found_at });
-    TrailReport { path: trail.path().to_owned(), environment, head, state, expectation }
+    TrailReport { path: file.path().to_owned(), environment, head, state, expectation }
 }
 
 /// The part of an entry that says which trail it belongs to.

@@ -407,3 +407,23 @@ fn fill_the_disk(log: &Log) {
     assert!(next.starts_with("nothing was written; make room"), "{next}");
     assert_eq!(log.bytes().unwrap(), position.offset);
 }
+
+#[test]
+fn every_likely_error_has_a_next_step_of_its_own() {
+    use rustix::io::Errno;
+    for (errno, says) in [
+        (Errno::NOSPC, "make room"),
+        (Errno::DQUOT, "make room"),
+        (Errno::FBIG, "make room"),
+        (Errno::ROFS, "read-only"),
+        (Errno::ACCESS, "give this user the right"),
+        (Errno::PERM, "give this user the right"),
+        (Errno::NOTDIR, "something else is in its place"),
+        (Errno::ISDIR, "something else is in its place"),
+        (Errno::NOTSUP, "cannot lock files"),
+        (Errno::IO, "see what is wrong"),
+    ] {
+        let next = next_step(&errno.into());
+        assert!(next.contains(says), "{errno}: {next}");
+    }
+}
