@@ -1,4 +1,4 @@
-//! What one check found out.
+//! What one check found out, and how text from outside is made safe to show.
 
 use alloc::string::String;
 use core::fmt;
@@ -160,5 +160,103 @@ impl Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}: {}", self.check, self.outcome, self.message)
+    }
+}
+
+/// How many characters of text from outside a message quotes at most.
+pub const QUOTED_CHARS_MAX: usize = 300;
+
+/// Makes text from outside (an authority, an application, a file) safe to quote in a message for people.
+///
+/// Every character that is not shown, or that changes how its neighbors are shown, becomes `U+FFFD`: escape
+/// sequences, line breaks and overrides of the writing direction could make a message say something else.
+/// Longer texts are cut to [`QUOTED_CHARS_MAX`] characters, the last of which is then `…`.
+pub fn clean(text: &str) -> String {
+    let mut shown = text.chars().map(|c| if changes_the_line(c) { char::REPLACEMENT_CHARACTER } else { c });
+    let mut cleaned: String = shown.by_ref().take(QUOTED_CHARS_MAX).collect();
+    if shown.next().is_some() {
+        cleaned.pop();
+        cleaned.push('…');
+    }
+    cleaned
+}
+
+/// Controls (C0, DEL, C1), line and paragraph separators, and the format characters of Unicode that hide,
+/// join or reorder what stands beside them.
+fn changes_the_line(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{180E}' | '\u{FEFF}'
+                | '\u{200B}'..='\u{200F}'   // zero width, left-to-right and right-to-left marks
+                | '\u{2028}'..='\u{202E}'   // separators, embeddings and overrides
+                | '\u{2060}'..='\u{206F}'   // word joiner, invisible operators, isolates
+                | '\u{FFF9}'..='\u{FFFB}'   // interlinear annotations
+                | '\u{E0000}'..='\u{E007F}' // tags
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{format, string::ToString};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn every_check_and_outcome_is_shown_by_its_code_in_json() {
+        for check in Check::ALL {
+            assert_eq!(serde_json::to_string(&check).unwrap(), format!("\"{check}\""));
+        }
+        for outcome in [Outcome::Pass, Outcome::Warn, Outcome::Fail, Outcome::Unknown] {
+            assert_eq!(serde_json::to_string(&outcome).unwrap(), format!("\"{outcome}\""));
+        }
+    }
+
+    #[test]
+    fn a_finding_has_the_fields_that_scripts_read() {
+        let finding = Finding::new(Check::KeyClass, Outcome::Fail, Reason::OtherClass, "no");
+        let json = r#"{"code":"key_class","outcome":"fail","reason":"other_class","message":"no"}"#;
+        assert_eq!(serde_json::to_string(&finding).unwrap(), json);
+        assert_eq!(serde_json::from_str::<Finding>(json).unwrap(), finding);
+        assert_eq!(finding.to_string(), "key_class: fail: no");
+    }
+
+    #[test]
+    fn text_from_outside_cannot_move_the_cursor_or_turn_the_line_around() {
+        let table = [
+            ("plain text, `ticks` and Zürich", "plain text, `ticks` and Zürich"),
+            ("\u{1b}[2Jgone", "\u{FFFD}[2Jgone"),
+            ("\u{9b}2Jgone", "\u{FFFD}2Jgone"),
+            ("two\r\nlines\t", "two\u{FFFD}\u{FFFD}lines\u{FFFD}"),
+            ("nul\0del\u{7f}", "nul\u{FFFD}del\u{FFFD}"),
+            ("a\u{202e}b\u{2066}c\u{61c}", "a\u{FFFD}b\u{FFFD}c\u{FFFD}"),
+            ("zero\u{200b}width\u{feff}", "zero\u{FFFD}width\u{FFFD}"),
+            ("line\u{2028}paragraph\u{2029}", "line\u{FFFD}paragraph\u{FFFD}"),
+            ("tag\u{e0041}", "tag\u{FFFD}"),
+            ("", ""),
+        ];
+        for (text, expected) in table {
+            assert_eq!(clean(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_cut_after_three_hundred_characters_and_not_before() {
+        let full = "é".repeat(300);
+        assert_eq!(clean(&full), full);
+        let cut = clean(&"é".repeat(301));
+        assert_eq!(cut, "é".repeat(299) + "…");
+    }
+
+    proptest! {
+        #[test]
+        fn cleaning_twice_changes_nothing_more(text in "(?s).{0,400}") {
+            let once = clean(&text);
+            prop_assert!(once.chars().count() <= QUOTED_CHARS_MAX);
+            prop_assert!(!once.chars().any(changes_the_line));
+            prop_assert_eq!(clean(&once), once);
+        }
     }
 }
