@@ -218,6 +218,12 @@ pub fn last_good<'a>(
         .find(|(gate, _)| gate.is_good() && gate.demand == *demand)
 }
 
+/// Whether the newest decision about a key was a refusal. Entries are given oldest first.
+pub fn refused_last<'a>(records: impl DoubleEndedIterator<Item = &'a Record>, key: &Fingerprint) -> bool {
+    let newest = records.rev().filter_map(|record| record.event.gate()).find(|gate| gate.key_fingerprint == *key);
+    newest.is_some_and(|gate| gate.verdict == Verdict::Refused)
+}
+
 /// When a key was first seen in the trail. Entries are given oldest first.
 pub fn first_seen<'a>(records: impl Iterator<Item = &'a Record>, key: &Fingerprint) -> Option<Timestamp> {
     let mut naming = records.filter(|record| record.event.key_fingerprint() == Some(key));
@@ -300,6 +306,7 @@ mod tests {
             license: Some(License::bare(Answer::Accepted { code: None })),
             source: Source::Authority,
             forced: None,
+            trouble: None,
         }
     }
 
@@ -467,20 +474,4 @@ mod tests {
             assert_eq!(first_seen(records.iter(), &fingerprint("TO-PRD-2")), None);
         }
     }
-}
-
-/// Whether the newest answer of the authority about a key was a refusal. Entries are given oldest first.
-pub fn refused_last<'a>(records: impl DoubleEndedIterator<Item = &'a Record>, key: &Fingerprint) -> bool {
-    let answered = |record: &'a Record| match &record.event {
-        Event::Gate(gate) if gate.key_fingerprint == *key && gate.source == Source::Authority => Some(gate.verdict),
-        Event::Gate(_)
-        | Event::Issued { .. }
-        | Event::GateFailed { .. }
-        | Event::DeployStarted { .. }
-        | Event::DeployEnded { .. }
-        | Event::Health { .. }
-        | Event::RollbackEnded { .. }
-        | Event::NotKnown => None,
-    };
-    records.rev().find_map(answered) == Some(Verdict::Refused)
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, Read},
+    io::{self, Read, Write},
     path::Path,
 };
 
@@ -23,4 +23,26 @@ pub(crate) fn read_limited(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
 /// Appends to a file that somebody else made for us.
 pub(crate) fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
     io::Write::write_all(&mut File::options().append(true).create(true).open(path)?, bytes)
+}
+
+/// Writes a file beside its place and renames it: a reader sees the old file or the new one, and only its owner may read it.
+/// It is on disk when this returns. Do not name a symbolic link: it would be replaced by the file.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // A temporary file is created with mode 0600, and keeps it.
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    File::open(directory)?.sync_all()
+}
+
+/// Why a file cannot be used, in words that fit after a colon.
+pub(crate) fn why(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        io::ErrorKind::PermissionDenied => "the permission is missing".to_owned(),
+        io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
+        _ => error.to_string(),
+    }
 }

@@ -1,23 +1,303 @@
 //! From the file as written to a checked configuration.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use license_core::LicenseKey;
+use license_core::{Fingerprint, LicenseKey};
+use miette::{NamedSource, SourceSpan};
+use toml::de::DeTable;
 
-use super::{Config, ConfigError, EnvName, Problem};
-use crate::vars::Vars;
+use super::{
+    AuthoritySettings, Config, ConfigError, EnvName, Environment, Ephemeral, Problem, authority,
+    checking::{Checking, Owner},
+    environment,
+    fields::{self, did_you_mean},
+    later,
+    problem::{PROBLEMS_MAX, code},
+    raw::{RawConfig, Unreachable},
+    secrets::{displayable, shown},
+};
+use crate::{
+    files,
+    store::{self, Source},
+    vars::Vars,
+};
+
+/// The name of the file.
+pub(crate) const FILE_NAME: &str = "license.toml";
+
+/// The longest file that is read, in bytes: a thousand environments are a fifth of it.
+pub(crate) const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// The format that this program reads.
+const VERSION: u32 = 1;
 
 /// The nearest `license.toml`, in the directory or above it.
-pub(crate) fn find(_directory: &Path) -> Option<PathBuf> {
-    unimplemented!()
+pub(crate) fn find(directory: &Path) -> Option<PathBuf> {
+    directory.ancestors().map(|directory| directory.join(FILE_NAME)).find(|path| path.exists())
 }
 
 /// Reads and checks a file; all problems come together.
-pub(crate) fn load(_path: &Path, _vars: &Vars) -> Result<Config, ConfigError> {
-    unimplemented!()
+pub(crate) fn load(path: &Path, vars: &Vars) -> Result<Config, ConfigError> {
+    let shown_path = path.display().to_string();
+    let error = |problems| into_error(&shown_path, problems);
+    let text = read(path).map_err(|problem| error(vec![problem]))?;
+    let absolute = std::path::absolute(path).map_err(|cause| error(vec![unreadable(&cause)]))?;
+    let (table, syntax_errors) = DeTable::parse_recoverable(&text);
+    let source = Arc::new(NamedSource::new(&shown_path, displayable(&text, table.get_ref())));
+    let within = |problems: Vec<Problem>| problems.into_iter().map(|problem| problem.within(&source)).collect();
+    if !syntax_errors.is_empty() {
+        return Err(error(within(syntax_errors.iter().map(|cause| syntax(cause, &text)).collect())));
+    }
+    if table.get_ref().is_empty() {
+        return Err(error(vec![empty()]));
+    }
+    let root = absolute.parent().unwrap_or(&absolute).to_owned();
+    match check(table.get_ref(), &root, vars) {
+        Ok(checked) => {
+            let mut config = Config {
+                path: absolute,
+                root,
+                source: Arc::clone(&source),
+                ephemeral: checked.ephemeral,
+                authorities: checked.authorities,
+                environments: checked.environments,
+                default: checked.default,
+                warnings: Vec::new(),
+            };
+            config.warnings = within(shared_tokens(&config));
+            Ok(config)
+        }
+        Err(problems) => Err(error(within(problems))),
+    }
+}
+
+fn into_error(path: &str, mut problems: Vec<Problem>) -> ConfigError {
+    problems.sort_by_key(|problem| problem.labels.first().map(|(place, _)| place.offset()));
+    let left_out = problems.len().saturating_sub(PROBLEMS_MAX);
+    problems.truncate(PROBLEMS_MAX);
+    ConfigError { path: path.to_owned(), problems, left_out }
+}
+
+fn read(path: &Path) -> Result<String, Problem> {
+    let bytes = files::read_limited(path, FILE_BYTES_MAX).map_err(|cause| unreadable(&cause))?;
+    String::from_utf8(bytes).map_err(|cause| {
+        let offset = cause.utf8_error().valid_up_to();
+        let line = cause.as_bytes()[..offset].iter().filter(|byte| **byte == b'\n').count() + 1;
+        Problem::new(
+            code::FILE_NOT_UTF8,
+            format!("it is not UTF-8 text: byte {offset}, in line {line}, is no part of a character"),
+        )
+        .help("save the file as UTF-8")
+    })
+}
+
+fn unreadable(cause: &io::Error) -> Problem {
+    match cause.kind() {
+        io::ErrorKind::NotFound => Problem::new(code::FILE_MISSING, "there is no such file")
+            .help("create it, or name another one with `--config FILE`; docs/license-toml.md shows what belongs in it"),
+        io::ErrorKind::IsADirectory => Problem::new(code::FILE_IS_A_DIRECTORY, "it is a directory")
+            .help("name the file in it with `--config FILE`"),
+        io::ErrorKind::FileTooLarge => {
+            Problem::new(code::FILE_TOO_LONG, format!("it is longer than {} MiB", FILE_BYTES_MAX / (1024 * 1024)))
+                .help("this is hardly a `license.toml`; name the right file with `--config FILE`")
+        }
+        _ => Problem::new(code::FILE_UNREADABLE, format!("it cannot be read: {}", files::why(cause)))
+            .help("look at its owner and its permissions"),
+    }
+}
+
+fn empty() -> Problem {
+    Problem::new(code::FILE_EMPTY, "it is empty")
+        .help("begin with `version = 1`; docs/license-toml.md shows what else belongs in it")
+}
+
+/// The parser's words, unless the line may hold a secret: they can quote what they stumbled over.
+fn syntax(cause: &toml::de::Error, text: &str) -> Problem {
+    let span = cause.span().unwrap_or(0..0);
+    let place = SourceSpan::from(span.start.min(text.len())..span.end.min(text.len()));
+    Problem::new(code::SYNTAX, format!("this is not TOML: {}", shown(cause.message())))
+        .help("a value is written as `name = \"text\"`, a table begins with `[name]`")
+        .at(place, "here")
+}
+
+/// What a file comes to.
+struct Checked {
+    ephemeral: Ephemeral,
+    authorities: std::collections::BTreeMap<String, AuthoritySettings>,
+    environments: std::collections::BTreeMap<EnvName, Environment>,
+    default: Option<EnvName>,
+}
+
+fn check(table: &DeTable<'_>, root: &Path, vars: &Vars) -> Result<Checked, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let raw = fields::read(table, "the file", &mut problems, RawConfig::read);
+    let mut checking = Checking { root, on_ci: on_ci(vars), problems };
+    version(&mut checking, &raw);
+    later::refuse(&mut checking, &raw);
+    let authorities = authorities(&mut checking, &raw);
+    let environments = environments(&mut checking, &raw);
+    environment::check_together(&mut checking, &environments);
+    let default = default(&mut checking, &raw);
+    let ephemeral =
+        raw.trail.given().and_then(|at| at.value.ephemeral.given()).map_or(Ephemeral::Refused, |at| at.value);
+    trail_outlives_the_run(&mut checking, &raw, ephemeral);
+    if !checking.problems.is_empty() {
+        return Err(checking.problems);
+    }
+    let environments = environments.into_iter().map(|environment| (environment.name.clone(), environment)).collect();
+    Ok(Checked { ephemeral, authorities, environments, default })
+}
+
+/// Whether the machine is thrown away after the run: `CI` is set, to anything that does not say no.
+fn on_ci(vars: &Vars) -> bool {
+    vars.text("CI").is_some_and(|text| !matches!(text, "" | "0" | "false"))
+}
+
+fn version(checking: &mut Checking<'_>, raw: &RawConfig) {
+    let top = Owner { what: "the file".to_owned(), place: (0, 0).into() };
+    let Some(version) = checking.required(&top, "version", &raw.version, "`version = 1` as its first line") else {
+        return;
+    };
+    if version.value != VERSION {
+        let problem = Problem::new(code::VERSION, format!("version {} of this file is not known", version.value))
+            .help(format!(
+                "this program reads version {VERSION}; write that, or use a program that knows the newer one"
+            ))
+            .at(version.place, format!("should be {VERSION}"));
+        checking.report(problem);
+    }
+}
+
+fn authorities(checking: &mut Checking<'_>, raw: &RawConfig) -> std::collections::BTreeMap<String, AuthoritySettings> {
+    let named = raw.authority.given().into_iter().flat_map(|at| &at.value);
+    named.filter_map(|named| Some((named.name.value.clone(), authority::check(checking, named)?))).collect()
+}
+
+fn environments(checking: &mut Checking<'_>, raw: &RawConfig) -> Vec<Environment> {
+    let named = raw.environments.given().map_or(&[][..], |at| &at.value);
+    if named.is_empty() && !matches!(raw.environments, fields::Field::Wrong) {
+        let place = raw.environments.given().map_or((0, 0).into(), |at| at.place);
+        let problem = Problem::new(code::NO_ENVIRONMENTS, "the file has no environments")
+            .help("add one, as in `[environments.development]`, with `authority`, `domain` and `key`")
+            .at(place, "no `[environments.NAME]`");
+        checking.report(problem);
+    }
+    named.iter().filter_map(|named| environment::check(checking, named, raw)).collect()
+}
+
+fn default(checking: &mut Checking<'_>, raw: &RawConfig) -> Option<EnvName> {
+    let named = raw.environments.given().map_or(&[][..], |at| &at.value);
+    let Some(text) = raw.default.given() else {
+        let [only] = named else { return None };
+        return EnvName::parse(&only.name.value);
+    };
+    if named.iter().any(|named| named.name.value == text.value) {
+        return EnvName::parse(&text.value);
+    }
+    let names: Vec<&str> = named.iter().map(|named| named.name.value.as_str()).collect();
+    let problem =
+        Problem::new(code::UNKNOWN_DEFAULT, format!("`default` names no environment: `{}`", shown(&text.value)))
+            .help(did_you_mean(&text.value, &names, "the environments are"))
+            .at(text.place, "not configured");
+    checking.report(problem);
+    None
+}
+
+/// A cached verdict comes out of the trail, so the trail has to outlive the run.
+fn trail_outlives_the_run(checking: &mut Checking<'_>, raw: &RawConfig, ephemeral: Ephemeral) {
+    if !checking.on_ci || ephemeral == Ephemeral::Accepted {
+        return;
+    }
+    for named in raw.environments.given().into_iter().flat_map(|at| &at.value) {
+        if let Some(at) = named.table.unreachable.given().filter(|at| at.value == Unreachable::Cached) {
+            let problem = Problem::new(
+                code::EPHEMERAL_TRAIL,
+                "cached verdicts come from the trail, and on this CI machine the trail is lost after the run",
+            )
+            .help("keep `.license/trail` between runs and write `ephemeral = \"accepted\"` under `[trail]`, or leave `unreachable` at `block`")
+            .at(at.place, "needs a trail that is kept");
+            checking.report(problem);
+        }
+    }
+}
+
+/// Environments that spend the quota of one API token: worth a look.
+fn shared_tokens(config: &Config) -> Vec<Problem> {
+    let mut users: std::collections::BTreeMap<&Source, (SourceSpan, Vec<&Environment>)> =
+        std::collections::BTreeMap::new();
+    for environment in config.environments.values() {
+        if let Some((source, place)) = token(config, environment) {
+            users.entry(source).or_insert_with(|| (place, Vec::new())).1.push(environment);
+        }
+    }
+    let shared = users.into_iter().filter(|(_, (_, environments))| environments.len() > 1);
+    shared.map(|(source, (place, environments))| shared_token(source, place, &environments)).collect()
+}
+
+fn shared_token(source: &Source, place: SourceSpan, environments: &[&Environment]) -> Problem {
+    let names = environment::names(environments);
+    Problem::new(code::SHARED_TOKEN, format!("environments {names} share one API token, {source}"))
+        .help("give each its own authority with its own token, so that one cannot use up the quota of another")
+        .at(place, format!("used by {} environments", environments.len()))
+        .warning()
+}
+
+fn token<'c>(config: &'c Config, environment: &Environment) -> Option<(&'c Source, SourceSpan)> {
+    match config.authorities.get(&environment.authority)? {
+        AuthoritySettings::Embedded { .. } => None,
+        AuthoritySettings::Remote(remote) => Some((remote.token.as_ref()?, remote.token_place?)),
+    }
 }
 
 /// The rules that need the keys themselves: the same key in two environments, a test token in production.
-pub(crate) fn problems_of_keys(_config: &Config, _keys: &[(&EnvName, &LicenseKey)], _vars: &Vars) -> Vec<Problem> {
-    unimplemented!()
+pub(crate) fn problems_of_keys(config: &Config, keys: &[(&EnvName, &LicenseKey)], vars: &Vars) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut seen: std::collections::BTreeMap<Fingerprint, &Environment> = std::collections::BTreeMap::new();
+    for (name, key) in keys {
+        let Some(environment) = config.environments.get(name) else { continue };
+        match seen.get(&key.fingerprint()) {
+            Some(first) if first.name != environment.name => {
+                problems.push(same_key(first, environment, key.fingerprint()))
+            }
+            Some(_) => {}
+            None => {
+                seen.insert(key.fingerprint(), environment);
+            }
+        }
+        problems.extend(test_token(config, environment, vars));
+    }
+    problems.into_iter().map(|problem| problem.within(&config.source)).collect()
+}
+
+fn same_key(first: &Environment, second: &Environment, fingerprint: Fingerprint) -> Problem {
+    Problem::new(
+        code::SAME_KEY,
+        format!("environments `{}` and `{}` have one key, {fingerprint}", first.name, second.name),
+    )
+    .help("issue a key of its own for each environment")
+    .at(second.place_of(license_core::Check::Validity), "the same key")
+    .at(first.place_of(license_core::Check::Validity), "as here")
+}
+
+/// A token that cannot be read is not judged here: whoever asks the authority reports it.
+fn test_token(config: &Config, environment: &Environment, vars: &Vars) -> Option<Problem> {
+    if !environment::is_production(environment.name.as_str(), environment.demand.key_class) {
+        return None;
+    }
+    let (source, place) = token(config, environment)?;
+    let text = store::read(source, vars).ok()?;
+    let is_test = ["to_test_", "sk_test_"].iter().any(|prefix| text.starts_with(prefix));
+    is_test.then(|| {
+        Problem::new(
+            code::TEST_TOKEN_IN_PRODUCTION,
+            format!("environment `{}` is production, and {source} holds a test token", environment.name),
+        )
+        .help("put the production token there: it begins with `to_live_` or `sk_live_`")
+        .at(place, "a test token")
+        .at(environment.place, "production")
+    })
 }

@@ -1,7 +1,8 @@
 //! `license.toml`: read once, checked once, trusted from there on.
 //!
-//! `raw` is the file as it is written, every value with its place; `check` turns it into [`Config`] and
-//! collects every problem; `problem` is what is shown.
+//! `fields` walks the parsed file and `raw` is what it finds, every value with its place; `check` turns that
+//! into [`Config`] with the rules of `authority` and `environment`, and collects every problem; `problem` and
+//! `secrets` say what is shown. Keys of later work are refused by name in `later`.
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
@@ -10,12 +11,29 @@ use miette::{NamedSource, SourceSpan};
 
 use crate::{health::Probe, store::Source};
 
+mod address;
+mod authority;
 mod check;
+mod checking;
+mod duration;
+mod environment;
+mod fields;
+mod later;
 mod problem;
 mod raw;
+mod secrets;
+mod words;
 
-pub(crate) use check::{find, load, problems_of_keys};
-pub(crate) use problem::{ConfigError, Problem};
+#[cfg(test)]
+mod cases;
+#[cfg(test)]
+mod schema;
+
+pub(crate) use check::{FILE_NAME, find, load, problems_of_keys};
+pub(crate) use problem::{ConfigError, Problem, line_column};
+
+/// The JSON Schema of the file, as `cargo xtask schema` prints it.
+pub(crate) const SCHEMA: &str = include_str!("../../../docs/license.schema.json");
 
 /// A checked `license.toml`.
 #[derive(Debug)]
@@ -24,7 +42,7 @@ pub(crate) struct Config {
     pub(crate) path: PathBuf,
     /// The file's directory.
     pub(crate) root: PathBuf,
-    /// The text, for pictures of it.
+    /// The text, for pictures of it: secrets in it are replaced, places are kept.
     pub(crate) source: Arc<NamedSource<String>>,
     /// Whether the trail may be lost, where a machine is thrown away after the run.
     pub(crate) ephemeral: Ephemeral,
@@ -34,9 +52,34 @@ pub(crate) struct Config {
     pub(crate) environments: BTreeMap<EnvName, Environment>,
     /// The environment that is meant when none is named: the default, else the only one.
     pub(crate) default: Option<EnvName>,
+    /// What is not wrong and worth a look.
+    pub(crate) warnings: Vec<Problem>,
 }
 
 impl Config {
+    /// The environment of a name, or what is wrong with the name.
+    pub(crate) fn environment(&self, name: &str) -> Result<&Environment, Problem> {
+        let found = self.environments.values().find(|environment| environment.name.as_str() == name);
+        found.ok_or_else(|| {
+            Problem::new("unknown_environment", format!("there is no environment `{}`", secrets::shown(name)))
+                .help(fields::did_you_mean(name, &self.environment_names(), "the environments are"))
+        })
+    }
+
+    /// The environment that is meant when none is named, or what there is to choose from.
+    pub(crate) fn default_environment(&self) -> Result<&Environment, Problem> {
+        let found = self.default.as_ref().and_then(|name| self.environments.get(name));
+        found.ok_or_else(|| {
+            let names = fields::list(&self.environment_names());
+            Problem::new("no_default", "no environment is named, and the file has no `default`")
+                .help(format!("name one of {names}, or add `default` to the file"))
+        })
+    }
+
+    fn environment_names(&self) -> Vec<&str> {
+        self.environments.keys().map(EnvName::as_str).collect()
+    }
+
     /// The directory of the trails.
     pub(crate) fn trail_directory(&self) -> PathBuf {
         self.root.join(".license").join("trail")
@@ -97,6 +140,8 @@ pub(crate) struct RemoteSettings {
     pub(crate) url: String,
     /// Where the API token is.
     pub(crate) token: Option<Source>,
+    /// Where that stands in the file.
+    pub(crate) token_place: Option<SourceSpan>,
     /// Which of the documented dialects it speaks.
     pub(crate) dialect: Dialect,
     /// A file of PEM certificates to trust besides the system's, absolute.
@@ -147,6 +192,13 @@ pub(crate) struct Environment {
     pub(crate) rollback: Option<Vec<String>>,
     /// Where the deployed application tells its license.
     pub(crate) health: Option<Probe>,
+}
+
+impl Environment {
+    /// Where a demand stands in the file, or else where the environment begins.
+    pub(crate) fn place_of(&self, check: Check) -> SourceSpan {
+        self.places.get(&check).copied().unwrap_or(self.place)
+    }
 }
 
 /// What an environment does when its authority cannot be asked.

@@ -1,21 +1,41 @@
 //! What is wrong with a `license.toml`, with the places to underline.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
-use miette::{NamedSource, SourceSpan};
+use miette::{Diagnostic, LabeledSpan, NamedSource, Severity, SourceCode, SourceSpan};
+
+/// At most this many problems are listed: a file that is something else altogether has thousands.
+pub(super) const PROBLEMS_MAX: usize = 50;
 
 /// Everything that is wrong with a file: never empty.
 #[derive(Debug, thiserror::Error)]
-#[error("{} of `{}` {}", count(.problems.len()), .path, if .problems.len() == 1 { "is wrong" } else { "are wrong" })]
+#[error("{}", headline(path, *left_out + problems.len()))]
 pub(crate) struct ConfigError {
     /// The file, as it was named.
     pub(crate) path: String,
     /// Every problem, in the order of the file.
     pub(crate) problems: Vec<Problem>,
+    /// How many more there are than are listed.
+    pub(crate) left_out: usize,
 }
 
-fn count(problems: usize) -> String {
-    if problems == 1 { "1 place".to_owned() } else { format!("{problems} places") }
+fn headline(path: &str, problems: usize) -> String {
+    match problems {
+        1 => format!("`{path}` has 1 problem"),
+        more => format!("`{path}` has {more} problems"),
+    }
+}
+
+/// One report with every problem, each underlined.
+impl Diagnostic for ConfigError {
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        let left_out = self.left_out;
+        (left_out > 0).then(|| Box::new(format!("{left_out} more are not listed; start with the first ones")) as _)
+    }
+
+    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
+        Some(Box::new(self.problems.iter().map(|problem| problem as &dyn Diagnostic)))
+    }
 }
 
 /// One problem.
@@ -24,12 +44,193 @@ fn count(problems: usize) -> String {
 pub(crate) struct Problem {
     /// A stable code, such as `unknown_field`.
     pub(crate) code: &'static str,
+    /// Whether it stops the command or is only worth a look.
+    pub(crate) severity: Severity,
     /// What is wrong: lower case, no full stop.
     pub(crate) message: String,
     /// What to do next.
     pub(crate) help: Option<String>,
     /// The places, each with a word about it; the first one is the main one. Empty when there is no text to show.
     pub(crate) labels: Vec<(SourceSpan, String)>,
-    /// The text, where there is one.
+    /// The text as it may be shown, where there is one: secrets and control characters are replaced, places are kept.
     pub(crate) source_code: Option<Arc<NamedSource<String>>>,
+}
+
+impl Problem {
+    /// Something that is wrong, without a place.
+    pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            severity: Severity::Error,
+            message: message.into(),
+            help: None,
+            labels: Vec::new(),
+            source_code: None,
+        }
+    }
+
+    /// Says what to do next.
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Underlines a place, after those that are underlined already.
+    pub(crate) fn at(mut self, place: SourceSpan, word: impl Into<String>) -> Self {
+        self.labels.push((place, word.into()));
+        self
+    }
+
+    /// Shows the places in this text.
+    pub(crate) fn within(mut self, source: &Arc<NamedSource<String>>) -> Self {
+        self.source_code = Some(Arc::clone(source));
+        self
+    }
+
+    /// Makes it worth a look only.
+    pub(crate) fn warning(mut self) -> Self {
+        self.severity = Severity::Warning;
+        self
+    }
+
+    /// The line and the column of the main place, both counted from 1; columns count characters.
+    pub(crate) fn line_column(&self) -> Option<(usize, usize)> {
+        let (place, _) = self.labels.first()?;
+        Some(line_column(self.source_code.as_ref()?.inner(), *place))
+    }
+}
+
+impl Diagnostic for Problem {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Some(Box::new(self.code))
+    }
+
+    fn severity(&self) -> Option<Severity> {
+        Some(self.severity)
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.help.as_ref().map(|help| Box::new(help) as _)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.source_code.as_deref().map(|source| source as _)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        if self.labels.is_empty() {
+            return None;
+        }
+        let label = |(place, word): &(SourceSpan, String)| LabeledSpan::new_with_span(Some(word.clone()), *place);
+        Some(Box::new(self.labels.iter().map(label)))
+    }
+}
+
+/// The line and the column of a place in a text, both counted from 1; columns count characters.
+pub(crate) fn line_column(text: &str, place: SourceSpan) -> (usize, usize) {
+    let before = text.get(..place.offset()).unwrap_or(text);
+    let before = before.strip_prefix('\u{feff}').unwrap_or(before);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
+    (line, column)
+}
+
+/// The codes of all problems: a part of the output's contract.
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+        /// The codes of all problems: a part of the output's contract.
+        pub(super) mod code {
+            $($(#[$doc])* pub(in crate::config) const $name: &str = $text;)*
+
+            /// Every code.
+            #[cfg(test)]
+            pub(in crate::config) const ALL: &[&str] = &[$($text),*];
+        }
+    };
+}
+
+codes! {
+    // The file itself.
+    /// There is no such file.
+    FILE_MISSING = "file_missing";
+    /// It is a directory.
+    FILE_IS_A_DIRECTORY = "file_is_a_directory";
+    /// The operating system does not let us read it.
+    FILE_UNREADABLE = "file_unreadable";
+    /// It is longer than a configuration can be.
+    FILE_TOO_LONG = "file_too_long";
+    /// It is not text.
+    FILE_NOT_UTF8 = "file_not_utf8";
+    /// It says nothing.
+    FILE_EMPTY = "file_empty";
+
+    // Its form.
+    /// It is not TOML.
+    SYNTAX = "syntax";
+    /// A field that does not exist, or not here.
+    UNKNOWN_FIELD = "unknown_field";
+    /// A value of another type.
+    WRONG_TYPE = "wrong_type";
+    /// A field that must be there.
+    MISSING_FIELD = "missing_field";
+    /// A word that is none of the possible ones.
+    UNKNOWN_WORD = "unknown_word";
+    /// A number outside its limits.
+    OUT_OF_RANGE = "out_of_range";
+    /// A text that may not be empty.
+    EMPTY_VALUE = "empty_value";
+    /// A value that is listed twice.
+    DUPLICATE_VALUE = "duplicate_value";
+    /// A field that says something only beside another one.
+    NEEDS_OTHER_FIELD = "needs_other_field";
+    /// A key of later work.
+    NOT_SUPPORTED = "not_supported";
+    /// A format that is newer than this program.
+    VERSION = "version";
+
+    // Its values.
+    /// A secret where its place should be named.
+    SECRET_IN_FILE = "secret_in_file";
+    /// Not exactly one place for a secret.
+    SECRET_PLACE = "secret_place";
+    /// Not the name of a variable.
+    VARIABLE_NAME = "variable_name";
+    /// Not the name of an environment.
+    ENVIRONMENT_NAME = "environment_name";
+    /// Not a length of time.
+    DURATION = "duration";
+    /// Not a domain.
+    DOMAIN = "domain";
+    /// Not an address that can be used.
+    ADDRESS = "address";
+    /// Not a command.
+    COMMAND = "command";
+    /// A command that only a shell understands.
+    NEEDS_SHELL = "needs_shell";
+    /// Not a public key.
+    PUBLIC_KEY = "public_key";
+    /// A file of certificates that cannot be used.
+    CA_FILE = "ca_file";
+
+    // How it fits together.
+    /// No environment at all.
+    NO_ENVIRONMENTS = "no_environments";
+    /// A default that is no environment.
+    UNKNOWN_DEFAULT = "unknown_default";
+    /// An authority that is not configured.
+    UNKNOWN_AUTHORITY = "unknown_authority";
+    /// A sink or store that is not configured.
+    UNKNOWN_NAME = "unknown_name";
+    /// Two environments with one domain.
+    SAME_DOMAIN = "same_domain";
+    /// Two environments with one key.
+    SAME_KEY = "same_key";
+    /// This machine's name in production.
+    LOOPBACK_IN_PRODUCTION = "loopback_in_production";
+    /// A test token in production.
+    TEST_TOKEN_IN_PRODUCTION = "test_token_in_production";
+    /// Two environments with one API token.
+    SHARED_TOKEN = "shared_token";
+    /// A memory that is thrown away with the machine.
+    EPHEMERAL_TRAIL = "ephemeral_trail";
 }

@@ -1,1 +1,538 @@
+//! `license.toml` as it is written: every value with its place, nothing judged.
+//!
+//! The doc comments of this file are the descriptions of the published JSON Schema.
 
+use license_core::{KeyClass, UnknownPolicy};
+#[cfg(test)]
+use schemars::JsonSchema;
+
+use super::{
+    Dialect, Ephemeral,
+    fields::{At, Field, Fields, Named, Word},
+};
+
+/// Maps every environment of a deploy to its license: values, never secrets.
+#[derive(Debug, Default)]
+#[cfg_attr(test, derive(JsonSchema), schemars(rename = "license.toml", default, deny_unknown_fields))]
+#[cfg_attr(test, schemars(extend("required" = ["version", "environments"])))]
+pub(super) struct RawConfig {
+    /// The format of the file: 1.
+    #[cfg_attr(test, schemars(with = "u32", extend("const" = 1)))]
+    pub(super) version: Field<u32>,
+    /// The environment that is meant when a command names none. Without it: the only environment.
+    pub(super) default: Field<String>,
+    /// Where the record of every decision is kept.
+    pub(super) trail: Field<RawTrail>,
+    /// Not supported yet: where keys are sealed while they are rotated.
+    #[cfg_attr(test, schemars(extend("deprecated" = true)))]
+    pub(super) escrow: Field<RawEscrow>,
+    /// Not supported yet: what the scan for leaked keys looks for.
+    #[cfg_attr(test, schemars(extend("deprecated" = true)))]
+    pub(super) leaks: Field<RawLeaks>,
+    /// Not supported yet: who hears about licenses that expire.
+    #[cfg_attr(test, schemars(extend("deprecated" = true)))]
+    pub(super) alerts: Field<RawAlerts>,
+    /// The services that say whether a key may be used, by a name of your choice.
+    #[cfg_attr(test, schemars(with = "std::collections::BTreeMap<String, RawAuthority>"))]
+    pub(super) authority: Field<Vec<Named<RawAuthority>>>,
+    /// Not supported yet: where a rotation writes the new key, by a name of your choice.
+    #[cfg_attr(test, schemars(with = "std::collections::BTreeMap<String, RawStore>", extend("deprecated" = true)))]
+    pub(super) stores: Field<Vec<Named<RawStore>>>,
+    /// Not supported yet: where alerts go, by a name of your choice.
+    #[cfg_attr(test, schemars(with = "std::collections::BTreeMap<String, RawSink>", extend("deprecated" = true)))]
+    pub(super) sinks: Field<Vec<Named<RawSink>>>,
+    /// What is deployed where, by name: lower-case letters, digits and hyphens, at most 63.
+    #[cfg_attr(test, schemars(with = "std::collections::BTreeMap<String, RawEnvironment>"))]
+    pub(super) environments: Field<Vec<Named<RawEnvironment>>>,
+}
+
+/// Where the record of every decision is kept.
+#[derive(Debug, Default)]
+#[cfg_attr(test, derive(JsonSchema), schemars(default, deny_unknown_fields))]
+pub(super) struct RawTrail {
+    /// `file`: under `.license/trail` beside this file (the default). `git` is not supported yet.
+    #[cfg_attr(test, schemars(with = "WordOf<TrailKind>"))]
+    pub(super) kind: Field<TrailKind>,
+    /// Not supported yet: the git remote that shares the trail.
+    #[cfg_attr(test, schemars(extend("deprecated" = true)))]
+    pub(super) remote: Field<String>,
+    /// Whether a trail that is lost after a CI run is `accepted`, or what needs it is `refused` there (the default).
+    #[cfg_attr(test, schemars(with = "WordOf<Ephemeral>"))]
+    pub(super) ephemeral: Field<Ephemeral>,
+}
+
+/// Not supported yet: where keys are sealed while they are rotated.
+#[derive(Debug, Default)]
+#[cfg_attr(test, derive(JsonSchema), schemars(default, deny_unknown_fields))]
+pub(super) struct RawEscrow {
+    /// The age recipients that keys are sealed to.
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
+    pub(super) recipients: Field<Vec<At<String>>>,
+    /// Where the age identity is that opens them.
+    pub(super) identity: Field<RawSource>,
+}
+
+/// Not supported yet: what the scan for leaked keys looks for.
+#[derive(Debug, Default)]
+#[cfg_attr(test, derive(JsonSchema), schemars(default, deny_unknown_fields))]
+pub(super) struct RawLeaks {
+    /// Regular expressions of further key forms.
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
+    pub(super) patterns: Field<Vec<At<String>>>,
+    /// Keys that may be in the repository.
+    #[cfg_attr(test, schemars(with = "Vec<RawAllowedLeak>"))]
+    pub(super) allow: Field<Vec<RawAllowedLeak>>,
+}
+
+/// A key that may be in the repository.
+#[derive(Debug, Default)]
+#[cfg_attr(test, derive(JsonSchema), schemars(default, deny_unknown_fields))]
+#[cfg_attr(test, schemars(extend("required" = ["fingerprint", "reason"])))]
+pub(super) struct RawAllowedLeak {
+    /// The key's fingerprint: 16 hex digits.
+    pub(super) fingerprint: Field<String>,
+    /// Why it may be there.
+    pub(super) reason: Field<String>,
+}
+
+/// Not supported yet: who hears about licenses that expire.
+#[derive(Debug, Default)]
+#[cfg_attr(test, derive(JsonSchema), schemars(default, deny_unknown_fields))]
+pub(super) struct RawAlerts {
+    /// How many days before the end of a license an alert is due.
+    #[cfg_attr(test, schemars(with = "Vec<u32>"))]
+    pub(super) days: Field<Vec<u32>>,
+    /// The names of the sinks that get the alerts.
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
+    pub(super) sinks: Field<Vec<At<String>>>,
+}
+
+/// A service that says whether a key may be used.
+#[derive(Debug, Default)]
+#[cfg_attr(test, derive(JsonSchema), schemars(default, deny_unknown_fields, extend("required" = ["kind"])))]
+pub(super) struct RawAuthority {
+    /// `embedded`: on this machine, without an account. `traffic-orchestrator`: over HTTP.
+    #[cfg_attr(test, schemars(with = "WordOf<AuthorityKind>"))]
+    pub(super) kind: Field<AuthorityKind>,
+    /// `embedded` only: the directory of its state, relative to this file. Default: `.license/authority`.
+    pub(super) state: Field<String>,
+    /// `traffic-orchestrator` only: the base address, https except on this machine.
+    pub(super) url: Field<String>,
+    /// `traffic-orchestrator` only: where its API token is.
+    pub(super) token: Field<RawSource>,
+    /// `traffic-orchestrator` only: which of its two documented dialects it speaks. Default: `article`.
+    #[cfg_attr(test, schemars(with = "WordOf<Dialect>"))]
+    pub(super) dialect: Field<Dialect>,
+    /// `traffic-orchestrator` only: a file of PEM certificates to trust besides the system's, relative to this file.
+    pub(super) ca_file: Field<String>,
+    /// `traffic-orchestrator` only: whether its list of licenses shows a rotation. Default: `unknown`.
+    #[cfg_attr(test, schemars(with = "WordOf<RotationVisible>"))]
+    pub(super) rotation_visible: Field<RotationVisible>,
+    /// `traffic-orchestrator` only: the Ed25519 keys that sign its offline tokens, as base64 of 32 bytes or PEM.
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
+    pub(super) public_keys: Field<Vec<At<String>>>,
+    /// `traffic-orchestrator` only: the bound on one call, from `1s` to `2m`. Default: `10s`.
+    #[cfg_attr(test, schemars(regex(pattern = DURATION_PATTERN)))]
+    pub(super) timeout: Field<String>,
+}
+
+/// Not supported yet: where a rotation writes the new key.
+#[derive(Debug, Default)]
+#[cfg_attr(test, derive(JsonSchema), schemars(default, deny_unknown_fields, extend("required" = ["kind"])))]
+pub(super) struct RawStore {
+    /// What it is, such as `github`.
+    pub(super) kind: Field<String>,
+    /// The repository, as `owner/name`.
+    pub(super) repository: Field<String>,
+    /// The secret's name there.
+    pub(super) name: Field<String>,
+    /// Where the token is that may write it.
+    pub(super) token: Field<RawSource>,
+}
+
+/// Not supported yet: where alerts go.
+#[derive(Debug, Default)]
+#[cfg_attr(test, derive(JsonSchema), schemars(default, deny_unknown_fields, extend("required" = ["kind"])))]
+pub(super) struct RawSink {
+    /// What it is, such as `slack`.
+    pub(super) kind: Field<String>,
+    /// Where its address is: it is a secret.
+    pub(super) url: Field<RawSource>,
+}
+
+/// One environment: what is deployed, and what its license must allow.
+#[derive(Debug, Default)]
+#[cfg_attr(test, derive(JsonSchema), schemars(default, deny_unknown_fields))]
+#[cfg_attr(test, schemars(extend("required" = ["authority", "domain", "key"])))]
+pub(super) struct RawEnvironment {
+    /// The name of the authority that is asked.
+    pub(super) authority: Field<String>,
+    /// The license's id at the authority. It is not a secret.
+    pub(super) license: Field<String>,
+    /// The domain that is deployed to: `host` or `host:port`.
+    pub(super) domain: Field<String>,
+    /// Where the license key is: `{ env = NAME }`, or `{ dotenv = FILE, name = NAME }`.
+    pub(super) key: Field<RawSource>,
+    /// The class that the key must have.
+    #[cfg_attr(test, schemars(with = "WordOf<KeyClass>"))]
+    pub(super) key_class: Field<KeyClass>,
+    /// Features that the license must include.
+    #[cfg_attr(test, schemars(with = "Vec<String>", extend("uniqueItems" = true)))]
+    pub(super) features: Field<Vec<At<String>>>,
+    /// How many activations one deploy adds. Default: not checked.
+    #[cfg_attr(test, schemars(range(min = 1, max = ACTIVATIONS_MAX)))]
+    pub(super) activations: Field<u32>,
+    /// How many days the license must still last. Default: 0.
+    #[cfg_attr(test, schemars(range(min = 0, max = MIN_DAYS_LEFT_MAX)))]
+    pub(super) min_days_left: Field<u32>,
+    /// Whether the license renews by itself. Default: false.
+    pub(super) auto_renew: Field<bool>,
+    /// What a check comes to whose fact the authority did not state. Default: `block`.
+    #[cfg_attr(test, schemars(with = "WordOf<UnknownPolicy>"))]
+    pub(super) unknown: Field<UnknownPolicy>,
+    /// What happens when the authority cannot be asked: no deploy (`block`, the default), or the last good answer
+    /// counts if it is younger than `cached_max_age` (`cached`).
+    #[cfg_attr(test, schemars(with = "WordOf<Unreachable>"))]
+    pub(super) unreachable: Field<Unreachable>,
+    /// How old an answer may be with `unreachable = "cached"`, from `1m` to `30d`.
+    #[cfg_attr(test, schemars(regex(pattern = DURATION_PATTERN)))]
+    pub(super) cached_max_age: Field<String>,
+    /// With `unreachable = "cached"`: where a signed offline token is, `{ env = NAME }` or `{ file = FILE }`.
+    pub(super) offline_token: Field<RawSource>,
+    /// What a push does that the gate would refuse. Default: `warn`.
+    #[cfg_attr(test, schemars(with = "WordOf<OnPush>"))]
+    pub(super) on_push: Field<OnPush>,
+    /// The deploy command: a text that is split into words (no shell), or the words.
+    pub(super) deploy: Field<RawCommand>,
+    /// How long the deploy command may run, from `1s` to `24h`. Default: `30m`.
+    #[cfg_attr(test, schemars(regex(pattern = DURATION_PATTERN)))]
+    pub(super) deploy_timeout: Field<String>,
+    /// What runs when the deployed application stays unhealthy, written like `deploy`.
+    pub(super) rollback: Field<RawCommand>,
+    /// Where the deployed application tells its license.
+    pub(super) health: Field<RawHealth>,
+    /// Branches whose pushes deploy here, as globs.
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
+    pub(super) branches: Field<Vec<At<String>>>,
+    /// Not supported yet: the names of the stores that a rotation writes to.
+    #[cfg_attr(test, schemars(with = "Vec<String>", extend("deprecated" = true)))]
+    pub(super) stores: Field<Vec<At<String>>>,
+    /// Not supported yet: when and how the key is rotated.
+    #[cfg_attr(test, schemars(extend("deprecated" = true)))]
+    pub(super) rotation: Field<RawRotation>,
+}
+
+/// Where the deployed application tells its license.
+#[derive(Debug, Default)]
+#[cfg_attr(test, derive(JsonSchema), schemars(default, deny_unknown_fields, extend("required" = ["url"])))]
+pub(super) struct RawHealth {
+    /// The address, https except on this machine.
+    pub(super) url: Field<String>,
+    /// How long it may take until the application is healthy, from `1s` to `1h`. Default: `1m`.
+    #[cfg_attr(test, schemars(regex(pattern = DURATION_PATTERN)))]
+    pub(super) within: Field<String>,
+}
+
+/// Not supported yet: when and how the key is rotated.
+#[derive(Debug, Default)]
+#[cfg_attr(test, derive(JsonSchema), schemars(default, deny_unknown_fields))]
+pub(super) struct RawRotation {
+    /// How many days the old key works on.
+    pub(super) grace_days: Field<u32>,
+    /// The age at which a key is due, such as `30d`.
+    #[cfg_attr(test, schemars(regex(pattern = DURATION_PATTERN)))]
+    pub(super) max_age: Field<String>,
+}
+
+/// The place of a secret: exactly one of its forms.
+#[derive(Debug, Default)]
+#[cfg_attr(test, derive(JsonSchema), schemars(default, deny_unknown_fields))]
+pub(super) struct RawSource {
+    /// An environment variable.
+    #[cfg_attr(test, schemars(regex(pattern = VARIABLE_PATTERN)))]
+    pub(super) env: Field<String>,
+    /// A dotenv file, relative to this file; with `name`.
+    pub(super) dotenv: Field<String>,
+    /// The variable in the dotenv file.
+    #[cfg_attr(test, schemars(regex(pattern = VARIABLE_PATTERN)))]
+    pub(super) name: Field<String>,
+    /// A file that holds nothing else, relative to this file (offline tokens only).
+    pub(super) file: Field<String>,
+    /// Not supported yet: a file sealed with age.
+    #[cfg_attr(test, schemars(extend("deprecated" = true)))]
+    pub(super) age: Field<String>,
+    /// Not supported yet: the name of a store.
+    #[cfg_attr(test, schemars(extend("deprecated" = true)))]
+    pub(super) store: Field<String>,
+}
+
+/// A command: a text that is split into words as POSIX quotes them, or the words themselves.
+#[derive(Debug)]
+#[cfg_attr(test, derive(JsonSchema), schemars(untagged))]
+pub(super) enum RawCommand {
+    /// A text, split into words as POSIX quotes them. No shell sees it.
+    Text(String),
+    /// The program and its arguments.
+    #[cfg_attr(test, schemars(with = "Vec<String>", extend("minItems" = 1)))]
+    Words(Vec<At<String>>),
+}
+
+impl RawConfig {
+    pub(super) fn read(fields: &mut Fields<'_>) -> Self {
+        Self {
+            version: fields.whole("version", 0..=u32::MAX),
+            default: fields.text("default"),
+            trail: fields.table("trail", RawTrail::read),
+            escrow: fields.table("escrow", RawEscrow::read),
+            leaks: fields.table("leaks", RawLeaks::read),
+            alerts: fields.table("alerts", RawAlerts::read),
+            authority: fields.tables("authority", "authority", RawAuthority::read),
+            stores: fields.tables("stores", "store", RawStore::read),
+            sinks: fields.tables("sinks", "sink", RawSink::read),
+            environments: fields.tables("environments", "environment", RawEnvironment::read),
+        }
+    }
+}
+
+impl RawTrail {
+    fn read(fields: &mut Fields<'_>) -> Self {
+        Self { kind: fields.word("kind"), remote: fields.text("remote"), ephemeral: fields.word("ephemeral") }
+    }
+}
+
+impl RawEscrow {
+    fn read(fields: &mut Fields<'_>) -> Self {
+        Self { recipients: fields.texts("recipients"), identity: fields.secret("identity", RawSource::read) }
+    }
+}
+
+impl RawLeaks {
+    fn read(fields: &mut Fields<'_>) -> Self {
+        Self { patterns: fields.texts("patterns"), allow: fields.list_of_tables("allow", RawAllowedLeak::read) }
+    }
+}
+
+impl RawAllowedLeak {
+    fn read(fields: &mut Fields<'_>) -> Self {
+        Self { fingerprint: fields.text("fingerprint"), reason: fields.text("reason") }
+    }
+}
+
+impl RawAlerts {
+    fn read(fields: &mut Fields<'_>) -> Self {
+        Self { days: fields.wholes("days", &(1..=MIN_DAYS_LEFT_MAX)), sinks: fields.texts("sinks") }
+    }
+}
+
+impl RawAuthority {
+    fn read(fields: &mut Fields<'_>) -> Self {
+        Self {
+            kind: fields.word("kind"),
+            state: fields.text("state"),
+            url: fields.text("url"),
+            token: fields.secret("token", RawSource::read),
+            dialect: fields.word("dialect"),
+            ca_file: fields.text("ca_file"),
+            rotation_visible: fields.word("rotation_visible"),
+            public_keys: fields.texts("public_keys"),
+            timeout: fields.text("timeout"),
+        }
+    }
+}
+
+impl RawStore {
+    fn read(fields: &mut Fields<'_>) -> Self {
+        Self {
+            kind: fields.text("kind"),
+            repository: fields.text("repository"),
+            name: fields.text("name"),
+            token: fields.secret("token", RawSource::read),
+        }
+    }
+}
+
+impl RawSink {
+    fn read(fields: &mut Fields<'_>) -> Self {
+        Self { kind: fields.text("kind"), url: fields.secret("url", RawSource::read) }
+    }
+}
+
+impl RawEnvironment {
+    fn read(fields: &mut Fields<'_>) -> Self {
+        Self {
+            authority: fields.text("authority"),
+            license: fields.text("license"),
+            domain: fields.text("domain"),
+            key: fields.secret("key", RawSource::read),
+            key_class: fields.word("key_class"),
+            features: fields.texts("features"),
+            activations: fields.whole("activations", 1..=ACTIVATIONS_MAX),
+            min_days_left: fields.whole("min_days_left", 0..=MIN_DAYS_LEFT_MAX),
+            auto_renew: fields.flag("auto_renew"),
+            unknown: fields.word("unknown"),
+            unreachable: fields.word("unreachable"),
+            cached_max_age: fields.text("cached_max_age"),
+            offline_token: fields.secret("offline_token", RawSource::read),
+            on_push: fields.word("on_push"),
+            deploy: fields.command("deploy"),
+            deploy_timeout: fields.text("deploy_timeout"),
+            rollback: fields.command("rollback"),
+            health: fields.table("health", RawHealth::read),
+            branches: fields.texts("branches"),
+            stores: fields.texts("stores"),
+            rotation: fields.table("rotation", RawRotation::read),
+        }
+    }
+}
+
+impl RawHealth {
+    fn read(fields: &mut Fields<'_>) -> Self {
+        Self { url: fields.text("url"), within: fields.text("within") }
+    }
+}
+
+impl RawRotation {
+    fn read(fields: &mut Fields<'_>) -> Self {
+        Self { grace_days: fields.whole("grace_days", 0..=MIN_DAYS_LEFT_MAX), max_age: fields.text("max_age") }
+    }
+}
+
+impl RawSource {
+    fn read(fields: &mut Fields<'_>) -> Self {
+        Self {
+            env: fields.text("env"),
+            dotenv: fields.text("dotenv"),
+            name: fields.text("name"),
+            file: fields.text("file"),
+            age: fields.text("age"),
+            store: fields.text("store"),
+        }
+    }
+}
+
+/// More activations than this in one deploy are a mistake.
+pub(super) const ACTIVATIONS_MAX: u32 = 1_000_000;
+
+/// The longest horizon for the expiry, in days.
+pub(super) const MIN_DAYS_LEFT_MAX: u32 = 3650;
+
+/// What a length of time looks like, for editors.
+#[cfg(test)]
+const DURATION_PATTERN: &str = "^[1-9][0-9]*[smhd]$";
+
+/// What a variable's name looks like, for editors.
+#[cfg(test)]
+const VARIABLE_PATTERN: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
+
+/// Where a trail is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TrailKind {
+    File,
+    Git,
+}
+
+impl Word for TrailKind {
+    const WORDS: &'static [(&'static str, Self)] = &[("file", Self::File), ("git", Self::Git)];
+}
+
+impl Word for Ephemeral {
+    const WORDS: &'static [(&'static str, Self)] = &[("refused", Self::Refused), ("accepted", Self::Accepted)];
+}
+
+/// The kinds of authorities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AuthorityKind {
+    Embedded,
+    TrafficOrchestrator,
+}
+
+impl Word for AuthorityKind {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("embedded", Self::Embedded), ("traffic-orchestrator", Self::TrafficOrchestrator)];
+}
+
+impl Word for Dialect {
+    const WORDS: &'static [(&'static str, Self)] = &[("article", Self::Article), ("sdk", Self::Sdk)];
+}
+
+/// Whether an authority's list of licenses shows a rotation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RotationVisible {
+    Unknown,
+    Yes,
+    No,
+}
+
+impl Word for RotationVisible {
+    const WORDS: &'static [(&'static str, Self)] = &[("unknown", Self::Unknown), ("yes", Self::Yes), ("no", Self::No)];
+}
+
+impl Word for KeyClass {
+    const WORDS: &'static [(&'static str, Self)] = &[("DEV", Self::Dev), ("STG", Self::Stg), ("PRD", Self::Prd)];
+}
+
+impl Word for UnknownPolicy {
+    const WORDS: &'static [(&'static str, Self)] = &[("block", Self::Block), ("warn", Self::Warn)];
+}
+
+/// What an environment does when its authority cannot be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unreachable {
+    Block,
+    Cached,
+}
+
+impl Word for Unreachable {
+    const WORDS: &'static [(&'static str, Self)] = &[("block", Self::Block), ("cached", Self::Cached)];
+}
+
+/// What a push does that the gate would refuse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OnPush {
+    Warn,
+    Block,
+}
+
+impl Word for OnPush {
+    const WORDS: &'static [(&'static str, Self)] = &[("warn", Self::Warn), ("block", Self::Block)];
+}
+
+/// The schema of a word out of a list.
+#[cfg(test)]
+pub(super) struct WordOf<T>(std::marker::PhantomData<T>);
+
+#[cfg(test)]
+impl<T: Word> JsonSchema for WordOf<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        std::any::type_name::<T>().into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let words: Vec<&str> = T::WORDS.iter().map(|(word, _)| *word).collect();
+        schemars::json_schema!({ "type": "string", "enum": words })
+    }
+}
+
+/// The schema of a field is that of its value.
+#[cfg(test)]
+impl<T: JsonSchema> JsonSchema for Field<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn schema_id() -> std::borrow::Cow<'static, str> {
+        T::schema_id()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        T::json_schema(generator)
+    }
+}

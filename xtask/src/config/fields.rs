@@ -1,0 +1,358 @@
+//! Walks the parsed file table by table, so that all mistakes of form come together.
+//!
+//! serde would stop at the first one, and would print the value: here a value is never quoted.
+
+use std::ops::RangeInclusive;
+
+use miette::SourceSpan;
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use super::{
+    problem::{Problem, code},
+    raw::RawCommand,
+    secrets::shown,
+};
+
+/// A value with its place in the file.
+#[derive(Debug, Clone)]
+pub(super) struct At<T> {
+    /// The value.
+    pub(super) value: T,
+    /// Where it stands.
+    pub(super) place: SourceSpan,
+}
+
+/// A field as it was found.
+#[derive(Debug, Clone, Default)]
+pub(super) enum Field<T> {
+    /// It is not there.
+    #[default]
+    Absent,
+    /// It is there and unusable; the problem is reported.
+    Wrong,
+    /// It is there.
+    Given(At<T>),
+}
+
+impl<T> Field<T> {
+    /// The value, where there is one.
+    pub(super) fn given(&self) -> Option<&At<T>> {
+        match self {
+            Self::Given(at) => Some(at),
+            Self::Absent | Self::Wrong => None,
+        }
+    }
+}
+
+/// A word out of a fixed list.
+pub(super) trait Word: Copy + 'static {
+    /// Every word with what it stands for, in the order in which they are listed to people.
+    const WORDS: &'static [(&'static str, Self)];
+}
+
+/// A table under a name that the user chose.
+#[derive(Debug)]
+pub(super) struct Named<T> {
+    /// The name, and where the table begins.
+    pub(super) name: At<String>,
+    /// What it holds.
+    pub(super) table: T,
+}
+
+/// One table of the file: hands out its fields and remembers which ones exist.
+pub(super) struct Fields<'a> {
+    table: &'a DeTable<'a>,
+    what: String,
+    known: Vec<&'static str>,
+    problems: &'a mut Vec<Problem>,
+}
+
+/// Reads a whole table, fields that do not exist included.
+pub(super) fn read<T>(
+    table: &DeTable<'_>,
+    what: &str,
+    problems: &mut Vec<Problem>,
+    read: impl FnOnce(&mut Fields<'_>) -> T,
+) -> T {
+    let mut fields = Fields { table, what: what.to_owned(), known: Vec::new(), problems };
+    let result = read(&mut fields);
+    fields.report_unknown();
+    result
+}
+
+impl<'a> Fields<'a> {
+    /// A text.
+    pub(super) fn text(&mut self, name: &'static str) -> Field<String> {
+        self.field(name, "a text", |value| value.as_str().map(str::to_owned))
+    }
+
+    /// A yes or no.
+    pub(super) fn flag(&mut self, name: &'static str) -> Field<bool> {
+        self.field(name, "`true` or `false`", |value| value.as_bool())
+    }
+
+    /// A whole number within limits.
+    pub(super) fn whole(&mut self, name: &'static str, limits: RangeInclusive<u32>) -> Field<u32> {
+        let Some(value) = self.value(name) else { return Field::Absent };
+        let place = place_of(value);
+        let Some(integer) = value.get_ref().as_integer() else {
+            return self.wrong_type(name, "a whole number", value);
+        };
+        let number = i64::from_str_radix(integer.as_str(), integer.radix()).ok().and_then(|n| u32::try_from(n).ok());
+        match number.filter(|number| limits.contains(number)) {
+            Some(value) => Field::Given(At { value, place }),
+            None => {
+                let (least, most) = (limits.start(), limits.end());
+                let problem = Problem::new(code::OUT_OF_RANGE, format!("`{name}` of {} is out of range", self.what))
+                    .help(format!("write a number from {least} to {most}"))
+                    .at(place, format!("from {least} to {most}"));
+                self.report(problem)
+            }
+        }
+    }
+
+    /// A word out of its list.
+    pub(super) fn word<T: Word>(&mut self, name: &'static str) -> Field<T> {
+        let Field::Given(text) = self.text(name) else {
+            return if self.table.contains_key(name) { Field::Wrong } else { Field::Absent };
+        };
+        match T::WORDS.iter().find(|(word, _)| *word == text.value) {
+            Some((_, value)) => Field::Given(At { value: *value, place: text.place }),
+            None => {
+                let words: Vec<&str> = T::WORDS.iter().map(|(word, _)| *word).collect();
+                let problem = Problem::new(code::UNKNOWN_WORD, format!("`{name}` of {} is no known word", self.what))
+                    .help(did_you_mean(&text.value, &words, "it can be"))
+                    .at(text.place, "not known");
+                self.report(problem)
+            }
+        }
+    }
+
+    /// A list of texts.
+    pub(super) fn texts(&mut self, name: &'static str) -> Field<Vec<At<String>>> {
+        let Some(value) = self.value(name) else { return Field::Absent };
+        match value.get_ref() {
+            DeValue::Array(_) => self.items(name, value),
+            _ => self.wrong_type(name, "a list of texts", value),
+        }
+    }
+
+    /// A list of whole numbers within limits.
+    pub(super) fn wholes(&mut self, name: &'static str, limits: &RangeInclusive<u32>) -> Field<Vec<u32>> {
+        let expected = format!("a list of whole numbers from {} to {}", limits.start(), limits.end());
+        self.field(name, &expected, |value| {
+            let number = |item: &Spanned<DeValue<'_>>| {
+                let integer = item.get_ref().as_integer()?;
+                let number = u32::from_str_radix(integer.as_str(), integer.radix()).ok()?;
+                limits.contains(&number).then_some(number)
+            };
+            value.as_array()?.iter().map(number).collect()
+        })
+    }
+
+    /// A command: a text to be split into words, or the words.
+    pub(super) fn command(&mut self, name: &'static str) -> Field<RawCommand> {
+        let Some(value) = self.value(name) else { return Field::Absent };
+        match value.get_ref() {
+            DeValue::String(text) => {
+                Field::Given(At { value: RawCommand::Text(text.clone().into_owned()), place: place_of(value) })
+            }
+            DeValue::Array(_) => match self.items(name, value) {
+                Field::Given(words) => Field::Given(At { value: RawCommand::Words(words.value), place: words.place }),
+                Field::Absent | Field::Wrong => Field::Wrong,
+            },
+            _ => self.wrong_type(name, "a text or a list of texts", value),
+        }
+    }
+
+    /// A table with fixed fields.
+    pub(super) fn table<T>(&mut self, name: &'static str, read_table: impl FnOnce(&mut Fields<'_>) -> T) -> Field<T> {
+        let Some(value) = self.value(name) else { return Field::Absent };
+        let DeValue::Table(table) = value.get_ref() else {
+            return self.wrong_type(name, "a table", value);
+        };
+        let (place, what) = (self.table_place(name, value), format!("`{name}` of {}", self.what));
+        Field::Given(At { value: read(table, &what, self.problems, read_table), place })
+    }
+
+    /// A list of tables with fixed fields.
+    pub(super) fn list_of_tables<T>(
+        &mut self,
+        name: &'static str,
+        read_table: impl Fn(&mut Fields<'_>) -> T,
+    ) -> Field<Vec<T>> {
+        let Some(value) = self.value(name) else { return Field::Absent };
+        let DeValue::Array(array) = value.get_ref() else {
+            return self.wrong_type(name, "a list of tables", value);
+        };
+        let mut items = Vec::new();
+        for item in array {
+            let DeValue::Table(table) = item.get_ref() else {
+                return self.wrong_type(name, "a list of tables", item);
+            };
+            let what = format!("`{name}` of {}", self.what);
+            items.push(read(table, &what, self.problems, &read_table));
+        }
+        Field::Given(At { value: items, place: place_of(value) })
+    }
+
+    /// Tables under names that the user chose, such as `[environments.NAME]`; `what` is the word for one of them.
+    pub(super) fn tables<T>(
+        &mut self,
+        name: &'static str,
+        what: &str,
+        read_table: impl Fn(&mut Fields<'_>) -> T,
+    ) -> Field<Vec<Named<T>>> {
+        let Some(value) = self.value(name) else { return Field::Absent };
+        let DeValue::Table(tables) = value.get_ref() else {
+            return self.wrong_type(name, "a table of tables", value);
+        };
+        let place = self.table_place(name, value);
+        let mut found = Vec::new();
+        for (key, inner) in tables {
+            let described = format!("{what} `{}`", shown(key.get_ref()));
+            let DeValue::Table(table) = inner.get_ref() else {
+                let problem = wrong_type(&described, "a table", inner)
+                    .help(format!("begin a table for it: `[{name}.{}]`", shown(key.get_ref())));
+                self.problems.push(problem);
+                continue;
+            };
+            let name = At { value: key.get_ref().clone().into_owned(), place: key.span().into() };
+            let table = read(table, &described, self.problems, &read_table);
+            found.push(Named { name, table });
+        }
+        Field::Given(At { value: found, place })
+    }
+
+    /// The place of a secret: a table, and nothing else. A text is taken for the secret itself.
+    pub(super) fn secret<T>(&mut self, name: &'static str, read_table: impl FnOnce(&mut Fields<'_>) -> T) -> Field<T> {
+        if let Some(value) = self.value(name)
+            && let DeValue::String(_) = value.get_ref()
+        {
+            let example = if name == "key" { "LICENSE_KEY" } else { "NAME" };
+            let problem = Problem::new(
+                code::SECRET_IN_FILE,
+                format!("`{name}` of {} holds a text; a secret is named here, never written", self.what),
+            )
+            .help(format!(
+                "put it into an environment variable and name that: `{name} = {{ env = \"{example}\" }}`; \
+                 if the text is a real secret, replace it, since it may be in the history of this file"
+            ))
+            .at(place_of(value), "the text is not shown");
+            return self.report(problem);
+        }
+        self.table(name, read_table)
+    }
+
+    fn value(&mut self, name: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
+        self.known.push(name);
+        self.table.get(name)
+    }
+
+    fn field<T>(
+        &mut self,
+        name: &'static str,
+        expected: &str,
+        take: impl FnOnce(&DeValue<'_>) -> Option<T>,
+    ) -> Field<T> {
+        let Some(value) = self.value(name) else { return Field::Absent };
+        match take(value.get_ref()) {
+            Some(taken) => Field::Given(At { value: taken, place: place_of(value) }),
+            None => self.wrong_type(name, expected, value),
+        }
+    }
+
+    fn items(&mut self, name: &'static str, value: &Spanned<DeValue<'_>>) -> Field<Vec<At<String>>> {
+        let mut items = Vec::new();
+        for item in value.get_ref().as_array().into_iter().flatten() {
+            let Some(text) = item.get_ref().as_str() else {
+                return self.wrong_type(name, "a list of texts", item);
+            };
+            items.push(At { value: text.to_owned(), place: place_of(item) });
+        }
+        Field::Given(At { value: items, place: place_of(value) })
+    }
+
+    /// A table's place: itself where it stands in one line, else its name, since it may be spread over the file.
+    fn table_place(&self, name: &str, value: &Spanned<DeValue<'_>>) -> SourceSpan {
+        match self.table.get_key_value(name) {
+            Some((key, _)) if value.span().start < key.span().end => key.span().into(),
+            Some(_) | None => place_of(value),
+        }
+    }
+
+    fn wrong_type<T>(&mut self, name: &str, expected: &str, value: &Spanned<DeValue<'_>>) -> Field<T> {
+        let problem = wrong_type(&format!("`{name}` of {}", self.what), expected, value);
+        self.report(problem)
+    }
+
+    fn report<T>(&mut self, problem: Problem) -> Field<T> {
+        self.problems.push(problem);
+        Field::Wrong
+    }
+
+    fn report_unknown(self) {
+        for (key, _) in self.table.iter().filter(|(key, _)| !self.known.contains(&key.get_ref().as_ref())) {
+            let name = shown(key.get_ref());
+            let problem = Problem::new(code::UNKNOWN_FIELD, format!("{} has no field `{name}`", self.what))
+                .help(did_you_mean(key.get_ref(), &self.known, "its fields are"))
+                .at(key.span().into(), "not known");
+            self.problems.push(problem);
+        }
+    }
+}
+
+fn wrong_type(what: &str, expected: &str, found: &Spanned<DeValue<'_>>) -> Problem {
+    let found_type = type_of(found.get_ref());
+    Problem::new(code::WRONG_TYPE, format!("{what} should be {expected}, and is {found_type}"))
+        .at(place_of(found), format!("expected {expected}"))
+}
+
+fn type_of(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a text",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a number with a fraction",
+        DeValue::Boolean(_) => "`true` or `false`",
+        DeValue::Datetime(_) => "a date or time",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+fn place_of<T>(value: &Spanned<T>) -> SourceSpan {
+    value.span().into()
+}
+
+/// How alike two words must be before one is proposed for the other, from 0 to 1.
+const ALIKE_MIN: f64 = 0.8;
+
+/// Proposes the known word that is most like the written one; without one it lists them all, after `otherwise`.
+pub(super) fn did_you_mean(written: &str, known: &[&str], otherwise: &str) -> String {
+    let written = written.to_lowercase();
+    let alike = |word: &&str| strsim::jaro_winkler(&written, &word.to_lowercase());
+    let nearest = known.iter().copied().max_by(|a, b| alike(a).total_cmp(&alike(b)));
+    match nearest.filter(|word| alike(word) >= ALIKE_MIN) {
+        Some(word) => format!("did you mean `{word}`?"),
+        None => format!("{otherwise} {}", list(known)),
+    }
+}
+
+/// How many words of a list are shown.
+const LISTED_MAX: usize = 20;
+
+/// Words for people: `a`, `b` and `c`.
+pub(super) fn list(words: &[&str]) -> String {
+    let mut shown_words: Vec<String> = words.iter().take(LISTED_MAX).map(|word| format!("`{}`", shown(word))).collect();
+    if words.len() > LISTED_MAX {
+        shown_words.push(format!("{} more", words.len() - LISTED_MAX));
+    }
+    match shown_words.split_last() {
+        None => "none".to_owned(),
+        Some((only, [])) => only.clone(),
+        Some((last, first)) => format!("{} and {last}", first.join(", ")),
+    }
+}

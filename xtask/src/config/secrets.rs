@@ -1,0 +1,274 @@
+//! What of a `license.toml` may be shown: everything but secrets that were pasted into it by mistake.
+//!
+//! The copy for display has the length of the original, so that every place stays right.
+
+use std::ops::Range;
+
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+/// The text for display: secrets are replaced by `*`, and characters that a terminal would obey by `?`.
+pub(super) fn displayable(text: &str, table: &DeTable<'_>) -> String {
+    let mut hidden = by_position(table);
+    hidden.extend(by_form(text));
+    hidden.extend(by_line(text));
+    let mut bytes = text.as_bytes().to_vec();
+    for range in hidden {
+        hide(&mut bytes, range);
+    }
+    let text = String::from_utf8(bytes).expect("`hide` replaces whole characters by ASCII");
+    without_control_characters(&text)
+}
+
+/// A text out of the file as it may stand in a message: no secret, no control character, not too long.
+pub(super) fn shown(text: &str) -> String {
+    let mut bytes = text.as_bytes().to_vec();
+    for range in by_form(text) {
+        hide(&mut bytes, range);
+    }
+    let text = String::from_utf8(bytes).expect("`hide` replaces whole characters by ASCII");
+    let text = without_control_characters(&text).replace(['\n', '\r', '\t'], "?");
+    match text.char_indices().nth(SHOWN_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+/// How much of a text out of the file a message quotes, in characters.
+const SHOWN_CHARS_MAX: usize = 80;
+
+/// Replaces a range that begins and ends between characters, line breaks excepted.
+fn hide(bytes: &mut [u8], range: Range<usize>) {
+    for byte in bytes.get_mut(range).into_iter().flatten().filter(|byte| !matches!(**byte, b'\n' | b'\r')) {
+        *byte = b'*';
+    }
+}
+
+/// Control characters and those that change the direction of writing, byte for byte.
+fn without_control_characters(text: &str) -> String {
+    let obeyed = |c: char| {
+        (c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
+        if obeyed(c) {
+            shown.extend(std::iter::repeat_n('?', c.len_utf8()));
+        } else {
+            shown.push(c);
+        }
+        shown
+    })
+}
+
+/// Texts at places where only the name of a secret belongs.
+fn by_position(table: &DeTable<'_>) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut tables = vec![table];
+    while let Some(table) = tables.pop() {
+        for (name, value) in table {
+            let suspicious = may_name_a_secret(name.get_ref());
+            match value.get_ref() {
+                DeValue::String(_) if suspicious => found.push(value.span()),
+                DeValue::Table(inner) if suspicious => found.extend(misplaced(inner)),
+                DeValue::Table(inner) => tables.push(inner),
+                DeValue::Array(items) => {
+                    for item in items {
+                        match item.get_ref() {
+                            DeValue::Table(inner) => tables.push(inner),
+                            DeValue::String(_) if suspicious => found.push(item.span()),
+                            _ => {}
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+/// Whether a field of this name may hold a secret. `name` and `key_class` do not; `[sinks.team] url` does, by its form.
+fn may_name_a_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let words = ["key", "token", "secret", "password", "passphrase", "credential", "identity", "bearer"];
+    !matches!(name.as_str(), "key_class" | "public_keys" | "key_env") && words.iter().any(|word| name.contains(word))
+}
+
+/// Texts in the place of a secret that are not the names that belong there.
+fn misplaced(table: &DeTable<'_>) -> Vec<Range<usize>> {
+    let belongs = |name: &str, value: &Spanned<DeValue<'_>>| match name {
+        "env" | "name" | "store" => value.get_ref().as_str().is_some_and(is_variable_name),
+        "dotenv" | "file" | "age" => true,
+        _ => false,
+    };
+    let texts = table.iter().filter(|(_, value)| value.get_ref().is_str());
+    texts.filter(|(name, value)| !belongs(name.get_ref(), value)).map(|(_, value)| value.span()).collect()
+}
+
+/// Whether a text can be the name of an environment variable: `[A-Za-z_][A-Za-z0-9_]*`.
+pub(super) fn is_variable_name(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    bytes.next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
+        && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// What has the form of a key or token, wherever it stands, comments included; and the parts of addresses that hold secrets.
+fn by_form(text: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut start = 0;
+    for word in text.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '*'))) {
+        if looks_secret(word) {
+            found.push(start..start + word.len());
+        }
+        start += word.len() + text[start + word.len()..].chars().next().map_or(0, char::len_utf8);
+    }
+    found.extend(text.match_indices("://").flat_map(|(at, separator)| in_address(text, at + separator.len())));
+    found
+}
+
+/// Whether a word has the form of a license key, an API token or a private key.
+pub(super) fn looks_secret(word: &str) -> bool {
+    const PREFIXES: [&str; 9] =
+        ["TO-DEV-", "TO-STG-", "TO-PRD-", "LK-", "LIC-", "sk_live_", "sk_test_", "to_live_", "to_test_"];
+    const MORE_PREFIXES: [&str; 4] = ["AGE-SECRET-KEY-", "ghp_", "github_pat_", "xoxb-"];
+    let prefixed = |prefix: &&str| word.len() > prefix.len() && word.starts_with(*prefix);
+    let is_token = word.starts_with("eyJ") && word.matches('.').count() == 2;
+    let is_hex = word.len() >= 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    PREFIXES.iter().chain(&MORE_PREFIXES).any(|prefix| prefixed(prefix)) || is_token || is_hex || is_grouped(word)
+}
+
+/// `XXXX-XXXX-XXXX-XXXX`, with or without `TO-` before it.
+fn is_grouped(word: &str) -> bool {
+    let word = word.strip_prefix("TO-").unwrap_or(word);
+    let is_group =
+        |group: &str| group.len() == 4 && group.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+    word.split('-').count() >= 4 && word.split('-').all(is_group)
+}
+
+/// In the address whose host begins here: user and password, the query, and the path of a web hook.
+fn in_address(text: &str, host: usize) -> Vec<Range<usize>> {
+    let end = text[host..]
+        .find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`'))
+        .map_or(text.len(), |n| host + n);
+    let address = &text[host..end];
+    let path = address.find('/').unwrap_or(address.len());
+    let mut found = Vec::new();
+    if let Some(at) = address[..path].rfind('@') {
+        found.push(host..host + at);
+    }
+    if let Some(query) = address.find('?') {
+        found.push(host + query + 1..end);
+    }
+    if address[..path].starts_with("hooks.") && path < address.len() {
+        found.push(host + path + 1..end);
+    }
+    found
+}
+
+/// Lines that write a secret down, also where the file is not TOML and so has no table to look at.
+fn by_line(text: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        if let Some((name, value)) = line.split_once('=')
+            && may_name_a_secret(name.trim().trim_matches(['"', '\'']))
+            && !name.trim_start().starts_with('#')
+            && !value.trim_start().starts_with(['{', '['])
+        {
+            let from = start + line.len() - value.len();
+            found.push(from + (value.len() - value.trim_start().len())..start + line.trim_end().len());
+        }
+        start += line.len();
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown_file(text: &str) -> String {
+        let (table, _) = DeTable::parse_recoverable(text);
+        let shown = displayable(text, table.get_ref());
+        assert_eq!(shown.len(), text.len(), "places must stay right");
+        shown
+    }
+
+    #[test]
+    fn what_looks_like_a_secret_is_hidden_wherever_it_stands() {
+        for secret in [
+            "TO-PRD-9f8e7d6c5b4a",
+            "TO-AB12-CD34-EF56-GH78",
+            "AB12-CD34-EF56-GH78",
+            "LK-123456",
+            "LIC-123456",
+            "sk_live_abc",
+            "to_test_abc",
+            "0123456789abcdef0123456789abcdef",
+            "eyJhbGciOiJFZERTQSJ9.eyJpc3MiOiJ0In0.abc",
+        ] {
+            for text in
+                [format!("# {secret} is the key"), format!("license = \"{secret}\""), format!("x = [ '{secret}'")]
+            {
+                assert!(!shown_file(&text).contains(secret), "{text}");
+                assert!(!shown(&text).contains(secret), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_text_where_a_secret_should_be_named_is_hidden_whatever_its_form() {
+        for text in [
+            "key = \"hunter2\"",
+            "key = 'hunter2'",
+            "key = \"\"\"\nhunter2\n\"\"\"",
+            "token = { env = \"hunter-2\", x = 'hunter2' }",
+            "api_token = \"hunter2\"",
+            "[environments.p]\nkey = \"hunter2",
+            "[a]\nkey.value = \"hunter2\"",
+            "\"key\" = \"hunter2\" \"",
+            "keys = [\"hunter2\"]",
+            "url = \"https://user:hunter2@host/path\"",
+            "url = \"https://host/path?x=hunter2\"",
+            "url = \"https://hooks.slack.com/services/hunter2\"",
+        ] {
+            let shown = shown_file(text);
+            assert!(!shown.contains("hunter2") && !shown.contains("hunter-2"), "{text}: {shown}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_secret_stays() {
+        for text in [
+            "key = { env = \"LICENSE_KEY\" }",
+            "key = { dotenv = \".env.staging\", name = \"LICENSE_KEY\" }",
+            "key_class = \"PRD\"",
+            "license = \"lic_abc123\"",
+            "public_keys = [\"11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\"]",
+            "url = \"https://api.trafficorchestrator.com/api/v1\"",
+            "allow = [{ fingerprint = \"0011223344556677\", reason = \"sample\" }]",
+        ] {
+            assert_eq!(shown_file(text), text);
+        }
+    }
+
+    #[test]
+    fn a_terminal_has_nothing_to_obey() {
+        assert_eq!(shown_file("# \u{1b}[31m\u{202e}\u{85}\n"), "# ?[31m?????\n");
+        assert_eq!(shown("a\nb\u{7}"), "a?b?");
+    }
+
+    #[test]
+    fn a_quoted_text_has_a_limit() {
+        assert_eq!(shown(&"x".repeat(1000)).chars().count(), SHOWN_CHARS_MAX + 1);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_keeps_its_length(text in "\\PC*|[a-z=\"'{}\\[\\]#\n\r .@:/?-]*") {
+            shown_file(&text);
+        }
+    }
+}
