@@ -25,7 +25,7 @@ pub(crate) fn authority(
     signals: &Signals,
 ) -> Result<Authority, Failure> {
     match &config.authorities[&environment.authority] {
-        AuthoritySettings::Embedded { state } => Ok(Authority::Embedded(Embedded::at(state))),
+        AuthoritySettings::Embedded { state } => Ok(Authority::Embedded(Embedded::at(state, context::now))),
         AuthoritySettings::Remote(settings) => {
             let access = access(ctx, environment, settings, connections_max)?;
             Ok(Authority::Remote(Remote::new(access, &ctx.vars, signals.clone())?))
@@ -54,7 +54,7 @@ fn access(
     let token = settings
         .token
         .as_ref()
-        .map(|source| store::read_token(source, &ctx.vars))
+        .map(|source| store::read(source, &ctx.vars))
         .transpose()
         .map_err(|source| unreadable("API token", &environment.name, source))?;
     let ca_pem = settings
@@ -66,7 +66,7 @@ fn access(
     Ok(Access {
         url: settings.url.clone(),
         token,
-        token_from: settings.token.as_ref().map_or_else(|| "no token is configured".to_owned(), store::Source::describe),
+        token_from: settings.token.as_ref().map_or_else(|| "no token is configured".to_owned(), ToString::to_string),
         ca_pem,
         timeout: settings.timeout,
         connections_max,

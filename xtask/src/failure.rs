@@ -4,11 +4,10 @@
 
 use std::path::PathBuf;
 
-use license_core::Check;
 use miette::Diagnostic;
 
 use crate::{
-    authority::AskError, commands::{audit::AuditError, authority::AuthorityError}, config::{ConfigError, EnvName}, environment_lock::LockError,
+    authority::AskError, commands::{audit::AuditError, authority::AuthorityError}, config::{ConfigError, EnvName, Problem}, environment_lock::LockError,
     exit::Exit, log::LogError, signals::Stop, store::StoreError,
 };
 
@@ -18,7 +17,7 @@ pub(crate) enum Failure {
     /// The file has problems.
     #[error(transparent)]
     #[diagnostic(transparent)]
-    Config(#[from] Box<ConfigError>),
+    Config(#[from] ConfigError),
     /// There is no file.
     #[error("there is no license.toml in `{}` or above it", directory.display())]
     #[diagnostic(help("write one (the README has an example), or name it with `--config FILE`"))]
@@ -26,26 +25,10 @@ pub(crate) enum Failure {
         /// Where the search began.
         directory: PathBuf,
     },
-    /// No environment of that name.
-    #[error("there is no environment `{name}` in `{}`", path.display())]
-    #[diagnostic(help("{help}"))]
-    NoSuchEnvironment {
-        /// The name that was given.
-        name: String,
-        /// The file.
-        path: PathBuf,
-        /// What it may have been.
-        help: String,
-    },
-    /// No environment was named, and none is meant by default.
-    #[error("no environment was named, and `{}` has no `default`", path.display())]
-    #[diagnostic(help("name one of {}, or write `default = \"…\"` at the top of the file", list(environments)))]
-    NoEnvironmentNamed {
-        /// The file.
-        path: PathBuf,
-        /// Those that there are.
-        environments: Vec<EnvName>,
-    },
+    /// No environment of that name, or none that is meant by default.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Selection(#[from] Problem),
     /// The environment cannot be deployed.
     #[error("environment `{name}` has no `deploy` command")]
     #[diagnostic(help("add `deploy = \"…\"` to `[environments.{name}]`, or use `cargo xtask check {name}`"))]
@@ -121,8 +104,7 @@ impl Failure {
         match self {
             Self::Config(_)
             | Self::NoConfig { .. }
-            | Self::NoSuchEnvironment { .. }
-            | Self::NoEnvironmentNamed { .. }
+            | Self::Selection(_)
             | Self::NothingToDeploy { .. }
             | Self::Secret { .. }
             | Self::NoDevelopmentKey { .. }
@@ -142,8 +124,7 @@ impl Failure {
         match self {
             Self::Config(_) => "config",
             Self::NoConfig { .. } => "no_config",
-            Self::NoSuchEnvironment { .. } => "no_such_environment",
-            Self::NoEnvironmentNamed { .. } => "no_environment_named",
+            Self::Selection(problem) => problem.code,
             Self::NothingToDeploy { .. } => "nothing_to_deploy",
             Self::Secret { .. } => "secret_unreadable",
             Self::NoDevelopmentKey { .. } => "no_development_key",
@@ -182,8 +163,4 @@ fn stop_name(stop: Stop) -> &'static str {
         Stop::Interrupt => "an interrupt (SIGINT)",
         Stop::Terminate => "a request to terminate (SIGTERM)",
     }
-}
-
-fn list(environments: &[EnvName]) -> String {
-    environments.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

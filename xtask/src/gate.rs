@@ -268,7 +268,8 @@ impl Judgement {
 }
 
 impl Basis {
-    fn source(&self) -> Source {
+    /// What the trail calls it.
+    pub(crate) fn source(&self) -> Source {
         match self {
             Self::Answer => Source::Authority,
             Self::Cached { .. } => Source::Cached,

@@ -4,7 +4,11 @@
 
 #![forbid(unsafe_code)]
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::Parser;
 
@@ -204,7 +208,7 @@ fn explain_usage(error: &clap::Error) -> Exit {
 /// Loads the file that was named, or the nearest one.
 fn load(ctx: &Context, cli: &Cli, narrator: &Narrator<'_>) -> Result<Config, Failure> {
     let path = config_path(ctx, cli)?;
-    let config = config::load(&path, &ctx.vars).map_err(|error| Failure::Config(Box::new(error)))?;
+    let config = config::load(&path, &ctx.vars)?;
     for warning in &config.warnings {
         narrator.failure(warning);
     }
@@ -212,8 +216,16 @@ fn load(ctx: &Context, cli: &Cli, narrator: &Narrator<'_>) -> Result<Config, Fai
 }
 
 fn config_path(ctx: &Context, cli: &Cli) -> Result<PathBuf, Failure> {
-    match &cli.config {
-        Some(path) => Ok(ctx.directory.join(path)),
-        None => config::find(&ctx.directory).ok_or_else(|| Failure::NoConfig { directory: ctx.directory.clone() }),
+    if let Some(path) = &cli.config {
+        return Ok(path.clone());
     }
+    let found = config::find(&ctx.directory).ok_or_else(|| Failure::NoConfig { directory: ctx.directory.clone() })?;
+    // Messages read better with the path as a person would write it.
+    Ok(found.strip_prefix(&ctx.directory).map(Path::to_owned).unwrap_or(found))
+}
+
+/// There is no directory to work in, so there is no context to tell it with.
+fn no_directory(error: &io::Error) -> Exit {
+    let _ = writeln!(io::stderr(), "the current directory cannot be read: {error}");
+    Exit::Usage
 }

@@ -71,9 +71,9 @@ fn selected<'a>(config: &'a Config, args: &CheckArgs) -> Result<Vec<&'a Environm
         return Ok(config.environments.values().collect());
     }
     if args.environments.is_empty() {
-        return Ok(vec![config.select(None)?]);
+        return Ok(vec![config.default_environment()?]);
     }
-    args.environments.iter().map(|name| config.select(Some(name))).collect()
+    args.environments.iter().map(|name| Ok(config.environment(name)?)).collect()
 }
 
 /// The same key in two environments is a mistake of the file, found only once the keys are read.
@@ -92,7 +92,7 @@ fn refuse_shared_keys(
     if problems.is_empty() {
         return Ok(());
     }
-    Err(Failure::Config(Box::new(ConfigError { path: config.shown_path(), problems })))
+    Err(ConfigError { path: config.shown_path(), problems, left_out: 0 }.into())
 }
 
 /// One client for each authority, shared by all the environments that ask it.

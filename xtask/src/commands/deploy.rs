@@ -47,7 +47,10 @@ fn story(
     narrator: &Narrator<'_>,
     report: &mut DeployReport,
 ) -> Result<(), Failure> {
-    let environment = config.select(args.environment.as_deref())?;
+    let environment = match &args.environment {
+        Some(name) => config.environment(name)?,
+        None => config.default_environment()?,
+    };
     report.environment = Some(environment.name.to_string());
     let Some(command) = &environment.deploy else {
         return Err(Failure::NothingToDeploy { name: environment.name.clone() });
@@ -299,7 +302,7 @@ fn refuse_shared_keys(
     if problems.is_empty() {
         return Ok(());
     }
-    Err(Failure::Config(Box::new(ConfigError { path: config.shown_path(), problems })))
+    Err(ConfigError { path: config.shown_path(), problems, left_out: 0 }.into())
 }
 
 /// The keys of the other environments, as far as they can be read here.

@@ -30,7 +30,8 @@ mod cases;
 mod schema;
 
 pub(crate) use check::{FILE_NAME, find, load, problems_of_keys};
-pub(crate) use problem::{ConfigError, Problem, line_column};
+pub(crate) use problem::{ConfigError, Problem};
+use problem::line_column;
 
 /// The JSON Schema of the file, as `cargo xtask schema` prints it.
 pub(crate) const SCHEMA: &str = include_str!("../../../docs/license.schema.json");
@@ -78,6 +79,16 @@ impl Config {
 
     fn environment_names(&self) -> Vec<&str> {
         self.environments.keys().map(EnvName::as_str).collect()
+    }
+
+    /// The file as it was named, for messages.
+    pub(crate) fn shown_path(&self) -> String {
+        self.source.name().to_owned()
+    }
+
+    /// The line and the column of a place in the file, both counted from 1.
+    pub(crate) fn line_column(&self, place: SourceSpan) -> (usize, usize) {
+        line_column(self.source.inner(), place)
     }
 
     /// The directory of the trails.

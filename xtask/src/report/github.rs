@@ -61,10 +61,9 @@ pub(crate) fn annotations(config: &Config, environment: &Environment, judged: &J
             (Outcome::Fail, _) | (Outcome::Unknown, Verdict::Unknown) => Level::Error,
             (Outcome::Warn, _) | (Outcome::Unknown, Verdict::Go | Verdict::Refused) => Level::Warning,
         };
-        let place = environment.places.get(&finding.check).unwrap_or(&environment.place);
-        let (line, column) = config.line_column(place.offset());
+        let (line, column) = config.line_column(environment.place_of(finding.check));
         let title = format!("license of {}: {}", environment.name, finding.check);
-        text += &annotation(level, &file(config), Some((line, column)), &title, &finding.message);
+        text += &annotation(level, &config.shown_path(), Some((line, column)), &title, &finding.message);
     }
     text
 }
@@ -164,11 +163,6 @@ fn annotation(level: Level, file: &str, place: Option<(usize, usize)>, title: &s
     }
     properties.push(format!("title={}", escape_property(title)));
     format!("::{level} {}::{}\n", properties.join(","), escape_data(&message.replace("##[", "#\\#[")))
-}
-
-/// The file as the runner knows it: relative to the directory that the file was found from.
-fn file(config: &Config) -> String {
-    config.shown_path()
 }
 
 fn escape_data(text: &str) -> String {

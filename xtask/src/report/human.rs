@@ -136,7 +136,7 @@ pub(crate) fn refusal(config: &Config, environment: &Environment, judged: &Judge
         .iter()
         .filter(|finding| stops(finding.outcome))
         .map(|finding| {
-            let place = *environment.places.get(&finding.check).unwrap_or(&environment.place);
+            let place = environment.place_of(finding.check);
             LabeledSpan::new_with_span(Some(format!("{}: {}", finding.check, finding.message)), place)
         })
         .collect();

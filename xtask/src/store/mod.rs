@@ -69,6 +69,11 @@ pub(crate) fn read_key(source: &Source, vars: &Vars) -> Result<LicenseKey, Store
     LicenseKey::parse(&text).map_err(|why| StoreError::NotAKey { what: source.to_string(), why })
 }
 
+/// Whether there is nothing at all in a place: no variable, no file, no entry. A place that is empty or broken is not absent.
+pub(crate) fn is_absent(source: &Source, vars: &Vars) -> bool {
+    matches!(read(source, vars), Err(StoreError::Absent { .. }))
+}
+
 fn from_env(source: &Source, name: &str, vars: &Vars) -> Result<Zeroizing<String>, StoreError> {
     let Some(raw) = vars.raw(name) else {
         return Err(StoreError::Absent { what: source.to_string(), next: fill(source) });
