@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 pub struct LicenseKey(Zeroizing<String>);
 
 impl LicenseKey {
-    /// The longest key that is accepted, in bytes. Offline tokens are the longest keys; they stay under 4 KiB.
+    /// The longest key that is accepted, in bytes. Offline tokens are the longest keys; they stay under 8 KiB.
     pub const BYTES_MAX: usize = 16 * 1024;
 
     /// Takes a key as it was configured. The text may not be empty, hold white space or control characters, or be longer than [`Self::BYTES_MAX`].
@@ -166,3 +166,107 @@ impl FromStr for KeyClass {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a key class is `DEV`, `STG` or `PRD`")]
 pub struct NotAKeyClass;
+
+#[cfg(test)]
+mod tests {
+    use std::{format, string::ToString};
+
+    use super::*;
+
+    const MARKER: &str = "TO-PRD-0123456789";
+
+    fn key(text: &str) -> LicenseKey {
+        LicenseKey::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_fingerprint_stays_what_it_is() {
+        let fingerprint = key(MARKER).fingerprint();
+        assert_eq!(fingerprint.to_string(), "61407dc50139a1b4");
+        assert_eq!("61407dc50139a1b4".parse(), Ok(fingerprint));
+        assert_eq!(serde_json::to_string(&fingerprint).unwrap(), r#""61407dc50139a1b4""#);
+        assert_eq!(serde_json::from_str::<Fingerprint>(r#""61407dc50139a1b4""#).unwrap(), fingerprint);
+        assert_ne!(key("TO-PRD-0123456788").fingerprint(), fingerprint);
+    }
+
+    #[test]
+    fn what_is_no_fingerprint_is_refused() {
+        for text in
+            ["", "0", "00112233445566", "00112233445566778", "+011223344556677", "0x11223344556677", "ü0112233445566"]
+        {
+            assert_eq!(text.parse::<Fingerprint>(), Err(NotAFingerprint), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_masked_wherever_it_is_printed() {
+        let key = key(MARKER);
+        let shown = format!("{key:?} {key:#?} {:?}", Some(&key));
+        assert!(!shown.contains("0123456789"), "{shown}");
+        assert_eq!(format!("{key:?}"), "LicenseKey(61407dc50139a1b4)");
+        assert_eq!(key.reveal(), MARKER);
+    }
+
+    #[test]
+    fn a_key_has_no_spaces_line_breaks_or_other_characters_that_none_has() {
+        let table = [
+            ("", Err(KeyError::Empty)),
+            ("TO-PRD-1\n", Err(KeyError::NotPrintable { position: 9 })),
+            (" TO-PRD-1", Err(KeyError::NotPrintable { position: 1 })),
+            ("TO PRD", Err(KeyError::NotPrintable { position: 3 })),
+            ("TO-\u{0}", Err(KeyError::NotPrintable { position: 4 })),
+            ("TÖ-PRD", Err(KeyError::NotPrintable { position: 2 })),
+            ("lic_1", Ok(())),
+            ("eyJhbGciOiJFZERTQSJ9.e30.AA", Ok(())),
+            ("0123456789abcdef", Ok(())),
+        ];
+        for (text, expected) in table {
+            assert_eq!(LicenseKey::parse(text).map(drop), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_longest_key_is_accepted_and_one_byte_more_is_not() {
+        let longest = "k".repeat(LicenseKey::BYTES_MAX);
+        assert!(LicenseKey::parse(&longest).is_ok());
+        let error = LicenseKey::parse(&format!("{longest}k")).unwrap_err();
+        assert_eq!(error.to_string(), "it is 16385 bytes long, and no key is longer than 16384 bytes");
+    }
+
+    #[test]
+    fn an_error_about_a_key_never_carries_it() {
+        let error = LicenseKey::parse("MARKER MARKER").unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("MARKER"));
+    }
+
+    #[test]
+    fn the_class_is_read_from_the_prefix_and_nowhere_else() {
+        let table = [
+            ("TO-DEV-0123", Some(KeyClass::Dev)),
+            ("TO-STG-0123", Some(KeyClass::Stg)),
+            ("TO-PRD-0123", Some(KeyClass::Prd)),
+            ("TO-PRD-", Some(KeyClass::Prd)),
+            ("TO-PRD", None),
+            ("TO-PRDX-0123", None),
+            ("TO-AB12-PRD-EF56", None),
+            ("LK-PRD-0123", None),
+            ("XTO-PRD-0123", None),
+            ("PRD-0123", None),
+            ("to-prd-0123", None),
+        ];
+        for (text, class) in table {
+            assert_eq!(key(text).class(), class, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_class_is_three_letters() {
+        for class in KeyClass::ALL {
+            assert_eq!(class.to_string().parse(), Ok(class));
+            assert_eq!(serde_json::to_string(&class).unwrap(), format!("\"{class}\""));
+        }
+        for text in ["", "prd", "PROD", " PRD"] {
+            assert_eq!(text.parse::<KeyClass>(), Err(NotAKeyClass), "{text}");
+        }
+    }
+}
