@@ -356,3 +356,12 @@ pub(super) fn list(words: &[&str]) -> String {
         Some((last, first)) => format!("{} and {last}", first.join(", ")),
     }
 }
+
+/// The names that a table's reader asks for.
+#[cfg(test)]
+pub(super) fn known_names(read: impl FnOnce(&mut Fields<'_>)) -> Vec<&'static str> {
+    let table = DeTable::new();
+    let mut fields = Fields { table: &table, what: String::new(), known: Vec::new(), problems: &mut Vec::new() };
+    read(&mut fields);
+    fields.known
+}

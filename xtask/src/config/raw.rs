@@ -295,37 +295,37 @@ impl RawConfig {
 }
 
 impl RawTrail {
-    fn read(fields: &mut Fields<'_>) -> Self {
+    pub(super) fn read(fields: &mut Fields<'_>) -> Self {
         Self { kind: fields.word("kind"), remote: fields.text("remote"), ephemeral: fields.word("ephemeral") }
     }
 }
 
 impl RawEscrow {
-    fn read(fields: &mut Fields<'_>) -> Self {
+    pub(super) fn read(fields: &mut Fields<'_>) -> Self {
         Self { recipients: fields.texts("recipients"), identity: fields.secret("identity", RawSource::read) }
     }
 }
 
 impl RawLeaks {
-    fn read(fields: &mut Fields<'_>) -> Self {
+    pub(super) fn read(fields: &mut Fields<'_>) -> Self {
         Self { patterns: fields.texts("patterns"), allow: fields.list_of_tables("allow", RawAllowedLeak::read) }
     }
 }
 
 impl RawAllowedLeak {
-    fn read(fields: &mut Fields<'_>) -> Self {
+    pub(super) fn read(fields: &mut Fields<'_>) -> Self {
         Self { fingerprint: fields.text("fingerprint"), reason: fields.text("reason") }
     }
 }
 
 impl RawAlerts {
-    fn read(fields: &mut Fields<'_>) -> Self {
+    pub(super) fn read(fields: &mut Fields<'_>) -> Self {
         Self { days: fields.wholes("days", &(1..=MIN_DAYS_LEFT_MAX)), sinks: fields.texts("sinks") }
     }
 }
 
 impl RawAuthority {
-    fn read(fields: &mut Fields<'_>) -> Self {
+    pub(super) fn read(fields: &mut Fields<'_>) -> Self {
         Self {
             kind: fields.word("kind"),
             state: fields.text("state"),
@@ -341,7 +341,7 @@ impl RawAuthority {
 }
 
 impl RawStore {
-    fn read(fields: &mut Fields<'_>) -> Self {
+    pub(super) fn read(fields: &mut Fields<'_>) -> Self {
         Self {
             kind: fields.text("kind"),
             repository: fields.text("repository"),
@@ -352,13 +352,13 @@ impl RawStore {
 }
 
 impl RawSink {
-    fn read(fields: &mut Fields<'_>) -> Self {
+    pub(super) fn read(fields: &mut Fields<'_>) -> Self {
         Self { kind: fields.text("kind"), url: fields.secret("url", RawSource::read) }
     }
 }
 
 impl RawEnvironment {
-    fn read(fields: &mut Fields<'_>) -> Self {
+    pub(super) fn read(fields: &mut Fields<'_>) -> Self {
         Self {
             authority: fields.text("authority"),
             license: fields.text("license"),
@@ -386,19 +386,19 @@ impl RawEnvironment {
 }
 
 impl RawHealth {
-    fn read(fields: &mut Fields<'_>) -> Self {
+    pub(super) fn read(fields: &mut Fields<'_>) -> Self {
         Self { url: fields.text("url"), within: fields.text("within") }
     }
 }
 
 impl RawRotation {
-    fn read(fields: &mut Fields<'_>) -> Self {
+    pub(super) fn read(fields: &mut Fields<'_>) -> Self {
         Self { grace_days: fields.whole("grace_days", 0..=MIN_DAYS_LEFT_MAX), max_age: fields.text("max_age") }
     }
 }
 
 impl RawSource {
-    fn read(fields: &mut Fields<'_>) -> Self {
+    pub(super) fn read(fields: &mut Fields<'_>) -> Self {
         Self {
             env: fields.text("env"),
             dotenv: fields.text("dotenv"),

@@ -1,1 +1,76 @@
+//! The published JSON Schema is the one that the types of the file give.
 
+use std::{collections::BTreeSet, path::Path};
+
+use schemars::generate::SchemaSettings;
+use serde_json::Value;
+
+use super::{
+    SCHEMA,
+    fields::{Fields, known_names},
+    raw::{
+        RawAlerts, RawAllowedLeak, RawAuthority, RawConfig, RawEnvironment, RawEscrow, RawHealth, RawLeaks,
+        RawRotation, RawSink, RawSource, RawStore, RawTrail,
+    },
+};
+use crate::{files, vars::Vars};
+
+fn generated() -> String {
+    let generator = SchemaSettings::draft07().for_deserialize().into_generator();
+    let schema = generator.into_root_schema_for::<RawConfig>();
+    format!("{}\n", serde_json::to_string_pretty(&schema).expect("a schema is JSON"))
+}
+
+#[test]
+fn the_published_schema_is_current() {
+    let schema = generated();
+    if Vars::of_process().text("UPDATE").is_some() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/license.schema.json");
+        files::replace(&path, schema.as_bytes()).unwrap();
+        return;
+    }
+    assert!(schema == SCHEMA, "docs/license.schema.json is out of date: `UPDATE=1 cargo test -p xtask schema`");
+}
+
+#[test]
+fn the_schema_has_exactly_the_fields_that_are_read() {
+    let schema: Value = serde_json::from_str(&generated()).unwrap();
+    let of = |name: &str| match name {
+        "" => &schema["properties"],
+        name => &schema["definitions"][name]["properties"],
+    };
+    type Read = fn(&mut Fields<'_>);
+    let tables: [(&str, Read); 13] = [
+        ("", |fields| drop(RawConfig::read(fields))),
+        ("RawTrail", |fields| drop(RawTrail::read(fields))),
+        ("RawEscrow", |fields| drop(RawEscrow::read(fields))),
+        ("RawLeaks", |fields| drop(RawLeaks::read(fields))),
+        ("RawAllowedLeak", |fields| drop(RawAllowedLeak::read(fields))),
+        ("RawAlerts", |fields| drop(RawAlerts::read(fields))),
+        ("RawAuthority", |fields| drop(RawAuthority::read(fields))),
+        ("RawStore", |fields| drop(RawStore::read(fields))),
+        ("RawSink", |fields| drop(RawSink::read(fields))),
+        ("RawEnvironment", |fields| drop(RawEnvironment::read(fields))),
+        ("RawHealth", |fields| drop(RawHealth::read(fields))),
+        ("RawRotation", |fields| drop(RawRotation::read(fields))),
+        ("RawSource", |fields| drop(RawSource::read(fields))),
+    ];
+    for (name, read) in tables {
+        let described: BTreeSet<&str> = of(name).as_object().unwrap().keys().map(String::as_str).collect();
+        let read: BTreeSet<&str> = known_names(read).into_iter().collect();
+        assert_eq!(described, read, "the fields of `{name}`");
+    }
+}
+
+#[test]
+fn every_field_of_the_schema_is_described() {
+    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    let definitions = schema["definitions"].as_object().unwrap().values();
+    let tables = definitions.chain([&schema]).filter_map(|table| table["properties"].as_object());
+    for (name, field) in tables.flatten() {
+        assert!(
+            field["description"].as_str().is_some_and(|text| text.ends_with('.') || text.ends_with("`.")),
+            "{name}"
+        );
+    }
+}
