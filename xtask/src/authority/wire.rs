@@ -84,18 +84,23 @@ pub(crate) enum NoVerdict {
 
 /// What an answer to a validation means.
 pub(crate) fn classify(answer: &Answer<'_>, secrets: &Secrets<'_>) -> Result<License, NoVerdict> {
+    if answer.kind() == Kind::Redirect {
+        return Err(redirect(answer, secrets));
+    }
     match Body::read(answer) {
-        Body::Object(top) => of_object(answer, &Facts::of(&top, secrets), secrets),
-        Body::Unusable(what) => Err(of_unusable(answer, what, secrets)),
-        Body::CutOff if answer.is_success() => {
-            Err(NoVerdict::Again { why: format!("{answer}, and a body that ends in the middle") })
-        }
-        Body::CutOff => Err(of_unusable(answer, "JSON that ends in the middle", secrets)),
+        Body::Object(top) => of_object(answer, &Facts::of(&top, secrets)),
+        Body::Unusable(what) => Err(of_unusable(answer, what)),
+        Body::CutOff => Err(match answer.kind() {
+            Kind::Success => NoVerdict::Again { why: format!("{answer}, and a body that ends in the middle") },
+            Kind::Redirect | Kind::Unauthorized | Kind::Forbidden | Kind::NotFound | Kind::Troubled | Kind::Other => {
+                of_unusable(answer, "JSON that ends in the middle")
+            }
+        }),
     }
 }
 
 /// The meaning of a JSON object. What is about the account comes first: it is never about the key.
-fn of_object(answer: &Answer<'_>, facts: &Facts<'_>, secrets: &Secrets<'_>) -> Result<License, NoVerdict> {
+fn of_object(answer: &Answer<'_>, facts: &Facts<'_>) -> Result<License, NoVerdict> {
     let code = facts.code();
     let message = facts.message();
     let words = words(code.as_deref(), message.as_deref());
@@ -124,33 +129,32 @@ fn of_object(answer: &Answer<'_>, facts: &Facts<'_>, secrets: &Secrets<'_>) -> R
             Err(protocol(format!("{answer}, and no boolean `valid`{words}")))
         }
         (Kind::Forbidden, Valid::Missing | Valid::NotBoolean)
-        | (Kind::Unauthorized | Kind::Redirect | Kind::Troubled | Kind::Other, _) => {
-            Err(of_status(answer, &words, secrets))
-        }
+        | (Kind::Unauthorized | Kind::Redirect | Kind::Troubled | Kind::Other, _) => Err(of_status(answer, &words)),
     }
 }
 
 /// The meaning of a body that is not a JSON object.
-fn of_unusable(answer: &Answer<'_>, what: &str, secrets: &Secrets<'_>) -> NoVerdict {
+fn of_unusable(answer: &Answer<'_>, what: &str) -> NoVerdict {
     match answer.kind() {
         Kind::Success => {
             NoVerdict::Protocol { why: format!("{answer}, and {what} instead of a JSON object"), next: SOMETHING_ELSE }
         }
         Kind::NotFound => NoVerdict::NotTheApi { why: format!("{answer}, and {what}") },
         Kind::Forbidden | Kind::Unauthorized | Kind::Redirect | Kind::Troubled | Kind::Other => {
-            of_status(answer, &format!(", and {what}"), secrets)
+            of_status(answer, &format!(", and {what}"))
         }
     }
 }
 
 /// The meaning of a status that allows no verdict.
-fn of_status(answer: &Answer<'_>, words: &str, secrets: &Secrets<'_>) -> NoVerdict {
+fn of_status(answer: &Answer<'_>, words: &str) -> NoVerdict {
     match answer.kind() {
         Kind::Troubled => NoVerdict::Again { why: format!("{answer}{words}") },
         Kind::Unauthorized | Kind::Forbidden => NoVerdict::Credential { message: format!("{answer}{words}") },
-        Kind::Redirect => redirect(answer, secrets),
         Kind::NotFound => NoVerdict::NotTheApi { why: format!("{answer}{words}") },
-        Kind::Success | Kind::Other => protocol(format!("{answer} does not answer a validation{words}")),
+        Kind::Success | Kind::Redirect | Kind::Other => {
+            protocol(format!("{answer} does not answer a validation{words}"))
+        }
     }
 }
 
@@ -257,10 +261,6 @@ impl Answer<'_> {
             408 | 425 | 429 | 500..=599 => Kind::Troubled,
             _ => Kind::Other,
         }
-    }
-
-    fn is_success(&self) -> bool {
-        self.kind() == Kind::Success
     }
 }
 

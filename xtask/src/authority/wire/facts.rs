@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use jiff::{SignedDuration, Timestamp, civil::Date, tz::Offset};
+use jiff::{Timestamp, civil::Date, tz::Offset};
 use license_core::license::{ActivationLimit, Status};
 use serde_json::{Map, Value};
 
