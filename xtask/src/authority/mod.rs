@@ -6,6 +6,8 @@
 use jiff::SignedDuration;
 use license_core::{Domain, License, LicenseKey};
 
+use crate::signals::Stop;
+
 pub(crate) mod embedded;
 pub(crate) mod remote;
 #[cfg(feature = "serve")]
@@ -86,8 +88,37 @@ pub(crate) enum AskError {
         /// What was answered.
         why: String,
     },
+    /// Nothing can be sent the way it is set up: the address, the proxy, a certificate file, the form of the token.
+    #[error("the authority cannot be asked as it is set up: {why}")]
+    #[diagnostic(help("{next}"))]
+    Setup {
+        /// What is wrong, and where it is set.
+        why: String,
+        /// What to do next.
+        next: String,
+    },
+    /// A signal came while it was being asked.
+    #[error("stopped by a signal while the authority was being asked")]
+    #[diagnostic(help("nothing was decided; run the command again"))]
+    Stopped(Stop),
     /// The embedded authority's own log cannot be read, written or trusted.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Log(#[from] crate::log::LogError),
+}
+
+impl AskError {
+    /// The stable code that stands in JSON and in the trail.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => "unreachable",
+            Self::Quota { .. } => "quota_exceeded",
+            Self::Credential { .. } => "credential",
+            Self::Protocol { .. } => "protocol_error",
+            Self::NotTheApi { .. } => "not_the_api",
+            Self::Setup { .. } => "setup",
+            Self::Stopped(_) => "stopped",
+            Self::Log(_) => "log",
+        }
+    }
 }

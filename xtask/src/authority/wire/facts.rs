@@ -1,0 +1,352 @@
+//! The facts of an answer, whatever its shape: flat or nested, camelCase or snake_case.
+//!
+//! A fact of the wrong type counts as not stated: it is never an error, and never a yes.
+
+use std::collections::BTreeSet;
+
+use jiff::{Timestamp, civil::Date, tz::Offset};
+use license_core::license::{ActivationLimit, Status};
+use serde_json::{Map, Value};
+
+use super::quote::Secrets;
+
+/// Numbers from here on are seconds since 1970 (this one is in 1973). Smaller ones are not a license's date: a zero
+/// that means "never", days, a date without separators.
+pub(super) const EPOCH_SECS_MIN: i64 = 100_000_000;
+
+/// Numbers from here on are milliseconds since 1970: the same day in 1973, where seconds would be in the year 5138.
+const EPOCH_MILLIS_MIN: i64 = EPOCH_SECS_MIN * 1000;
+
+/// Words of an envelope that may stand in `status` and say nothing about the license.
+const ENVELOPE_WORDS: [&str; 4] = ["ok", "success", "error", "fail"];
+
+/// An answer's JSON object, and the objects inside it that may hold facts.
+pub(crate) struct Facts<'a> {
+    /// The places in which to look, in this order.
+    places: Vec<&'a Map<String, Value>>,
+    /// Objects that hold a code and a message in some envelopes.
+    errors: Vec<&'a Map<String, Value>>,
+    secrets: &'a Secrets<'a>,
+}
+
+/// What the answer says in its member `valid`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Valid {
+    /// `true`.
+    Yes,
+    /// `false`.
+    No,
+    /// There is no such member.
+    Missing,
+    /// It is something else than a boolean.
+    NotBoolean,
+    /// One place says `true` and another `false`, or the envelope says that the call failed.
+    Contradiction,
+}
+
+/// What a date without a time means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DayAlone {
+    /// The beginning of that day, UTC.
+    Start,
+    /// The end of that day, UTC: the first moment of the next.
+    End,
+}
+
+impl<'a> Facts<'a> {
+    /// Finds the places: the top level, then `license`, `data`, `data.license`.
+    pub(crate) fn of(top: &'a Map<String, Value>, secrets: &'a Secrets<'a>) -> Self {
+        let inside = |outer: &'a Map<String, Value>, name: &str| outer.get(name).and_then(Value::as_object);
+        let outer = inside(top, "data");
+        let places = [Some(top), inside(top, "license"), outer, outer.and_then(|data| inside(data, "license"))];
+        let errors = [inside(top, "error"), outer.and_then(|data| inside(data, "error"))];
+        Self { places: places.into_iter().flatten().collect(), errors: errors.into_iter().flatten().collect(), secrets }
+    }
+
+    /// The verdict. Only a boolean is one, and only if nothing in the answer says the opposite.
+    pub(crate) fn valid(&self) -> Valid {
+        let mut stated = self.places.iter().filter_map(|place| place.get("valid"));
+        let first = match stated.next() {
+            None => return Valid::Missing,
+            Some(Value::Bool(first)) => *first,
+            Some(_) => return Valid::NotBoolean,
+        };
+        let otherwise = stated.filter_map(Value::as_bool).any(|other| other != first);
+        match first {
+            _ if otherwise => Valid::Contradiction,
+            true if self.envelope_says_failed() => Valid::Contradiction,
+            true => Valid::Yes,
+            false => Valid::No,
+        }
+    }
+
+    fn envelope_says_failed(&self) -> bool {
+        ["ok", "success"].iter().any(|name| self.places[0].get(*name) == Some(&Value::Bool(false)))
+    }
+
+    /// The code, verbatim: `code`, or `reason` or `error` when they look like one.
+    pub(crate) fn code(&self) -> Option<String> {
+        let named = |value: &Value| self.text(value);
+        let looking = |value: &Value| self.text(value).filter(|text| looks_like_a_code(text));
+        let places = || self.places.iter().chain(&self.errors).copied();
+        first(places(), &["code"], named).or_else(|| first(places(), &["reason", "error"], looking))
+    }
+
+    /// The authority's words.
+    pub(crate) fn message(&self) -> Option<String> {
+        let sentence = |value: &Value| self.text(value).filter(|text| !looks_like_a_code(text));
+        let places = || self.places.iter().chain(&self.errors).copied();
+        first(places(), &["message"], |value| self.text(value))
+            .or_else(|| first(places(), &["error", "reason", "help"], sentence))
+    }
+
+    /// The license's id. A bare `id` at the top may be the request's, so it comes last.
+    pub(crate) fn id(&self) -> Option<String> {
+        let named = first(self.places(), &["licenseId", "license_id"], |value| self.text(value));
+        let inner_first = || self.places.iter().rev().copied();
+        named.or_else(|| first(inner_first(), &["id"], |value| self.text(value)))
+    }
+
+    /// The status, unless the word belongs to the envelope.
+    pub(crate) fn status(&self) -> Option<Status> {
+        let word = |value: &Value| {
+            let text = self.text(value)?;
+            match text.to_ascii_lowercase().as_str() {
+                "active" => Some(Status::Active),
+                "suspended" => Some(Status::Suspended),
+                "revoked" => Some(Status::Revoked),
+                "expired" => Some(Status::Expired),
+                envelope if ENVELOPE_WORDS.contains(&envelope) => None,
+                _ => Some(Status::Other(text)),
+            }
+        };
+        first(self.places(), &["status"], word)
+    }
+
+    /// The plan's name.
+    pub(crate) fn plan(&self) -> Option<String> {
+        first(self.places(), &["plan", "planId", "plan_id"], |value| self.text(value))
+    }
+
+    /// When the key was issued.
+    pub(crate) fn issued_at(&self) -> Option<Timestamp> {
+        first(self.places(), &["createdAt", "created_at", "iat"], |value| instant(value, DayAlone::Start))
+    }
+
+    /// From when on the key may be used.
+    pub(crate) fn not_before(&self) -> Option<Timestamp> {
+        first(self.places(), &["nbf", "notBefore", "not_before"], |value| instant(value, DayAlone::Start))
+    }
+
+    /// When the license expires.
+    pub(crate) fn expires_at(&self) -> Option<Timestamp> {
+        first(self.places(), &["expiresAt", "expires_at", "expires", "exp"], |value| instant(value, DayAlone::End))
+    }
+
+    /// The end of the grace period, when the key has been rotated away.
+    pub(crate) fn grace_ends_at(&self) -> Option<Timestamp> {
+        first(self.places(), &["graceEndsAt", "grace_ends_at"], |value| instant(value, DayAlone::End))
+    }
+
+    /// The domains that the license covers. `licensedTo` may be a customer's name: with a space in it, it is one.
+    pub(crate) fn domains(&self) -> Option<Vec<String>> {
+        let no_name = |domains: &Vec<String>| !domains.iter().any(|domain| domain.contains(char::is_whitespace));
+        first(self.places(), &["domains", "dom", "domain"], |value| self.names(value, &["domain", "name"]))
+            .or_else(|| first(self.places(), &["licensedTo"], |value| self.names(value, &[]).filter(no_name)))
+    }
+
+    /// The features that the license includes.
+    pub(crate) fn features(&self) -> Option<BTreeSet<String>> {
+        first(self.places(), &["features"], |value| match value {
+            Value::Object(map) => self.included(map),
+            Value::Array(_) | Value::String(_) => {
+                self.names(value, &["name", "code", "key", "id"]).map(BTreeSet::from_iter)
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => None,
+        })
+    }
+
+    /// The names of a map whose values say that they are included. One value that says neither yes nor no makes the
+    /// whole fact unclear: leaving the name out would be a no that nobody said.
+    fn included(&self, map: &Map<String, Value>) -> Option<BTreeSet<String>> {
+        let mut names = BTreeSet::new();
+        for (name, value) in map {
+            if includes(value)? {
+                names.insert(self.secrets.quote(name));
+            }
+        }
+        Some(names)
+    }
+
+    /// How many activations are in use.
+    pub(crate) fn activations_used(&self) -> Option<u64> {
+        const NAMES: [&str; 4] = ["activationsUsed", "activations_used", "seatsUsed", "seats_used"];
+        first(self.places(), &NAMES, count)
+            .or_else(|| first(self.limits(), &NAMES, count))
+            .or_else(|| first(self.counters(), &["used", "current"], count))
+    }
+
+    /// How many activations the license allows. Only `-1` or the word says that there is no limit; `null` says nothing.
+    pub(crate) fn activation_limit(&self) -> Option<ActivationLimit> {
+        const NAMES: [&str; 5] =
+            ["activationLimit", "activation_limit", "activationsLimit", "maxActivations", "max_activations"];
+        first(self.places(), &NAMES, limit)
+            .or_else(|| first(self.limits(), &NAMES, limit))
+            .or_else(|| first(self.limits(), &["activations", "seats"], limit))
+            .or_else(|| first(self.places(), &["seats"], limit))
+            .or_else(|| first(self.counters(), &["limit", "max", "total"], limit))
+    }
+
+    fn places(&self) -> impl Iterator<Item = &'a Map<String, Value>> + '_ {
+        self.places.iter().copied()
+    }
+
+    /// The `limits` of every place.
+    fn limits(&self) -> impl Iterator<Item = &'a Map<String, Value>> + '_ {
+        self.places().filter_map(|place| place.get("limits")?.as_object())
+    }
+
+    /// Objects like `"seats": {"used": 3, "limit": 10}`.
+    fn counters(&self) -> impl Iterator<Item = &'a Map<String, Value>> + '_ {
+        self.places()
+            .chain(self.limits())
+            .flat_map(|place| ["activations", "seats"].map(|name| place.get(name).and_then(Value::as_object)))
+            .flatten()
+    }
+
+    /// A text that is not empty, fit to be kept.
+    fn text(&self, value: &Value) -> Option<String> {
+        Some(self.secrets.quote(value.as_str()?)).filter(|text| !text.is_empty())
+    }
+
+    /// Names: an array of them, an array of objects that hold one each, or one string with commas.
+    fn names(&self, value: &Value, members: &[&str]) -> Option<Vec<String>> {
+        match value {
+            Value::String(text) => {
+                let parts = text.split(',').map(|part| self.secrets.quote(part)).filter(|name| !name.is_empty());
+                // An empty text is some language's way to say nothing.
+                Some(parts.collect()).filter(|names: &Vec<_>| !names.is_empty())
+            }
+            Value::Array(all) => {
+                let stated = all.iter().map(|one| self.name(one, members));
+                stated.filter(|name| *name != Some(Name::Excluded)).map(|name| name?.included()).collect()
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => None,
+        }
+    }
+
+    fn name(&self, value: &Value, members: &[&str]) -> Option<Name> {
+        let Value::Object(object) = value else { return self.text(value).map(Name::Included) };
+        let name = first([object].into_iter(), members, |value| self.text(value))?;
+        match object.get("enabled") {
+            None | Some(Value::Bool(true)) => Some(Name::Included(name)),
+            Some(Value::Bool(false)) => Some(Name::Excluded),
+            Some(_) => None,
+        }
+    }
+}
+
+/// An element of a list of names.
+#[derive(PartialEq, Eq)]
+enum Name {
+    Included(String),
+    /// It stands there with `"enabled": false`.
+    Excluded,
+}
+
+impl Name {
+    fn included(self) -> Option<String> {
+        match self {
+            Self::Included(name) => Some(name),
+            Self::Excluded => None,
+        }
+    }
+}
+
+/// The first readable value: place by place, and within a place name by name.
+fn first<'v, T>(
+    mut places: impl Iterator<Item = &'v Map<String, Value>>,
+    names: &[&str],
+    read: impl Fn(&Value) -> Option<T>,
+) -> Option<T> {
+    places.find_map(|place| names.iter().find_map(|name| read(place.get(*name)?)))
+}
+
+/// Whether a feature's value says that it is included; `None` when it says neither.
+fn includes(value: &Value) -> Option<bool> {
+    match value {
+        Value::Null => Some(false),
+        Value::Bool(included) => Some(*included),
+        Value::Number(_) | Value::String(_) => match limit(value)? {
+            ActivationLimit::Unlimited => Some(true),
+            ActivationLimit::AtMost(most) => Some(most > 0),
+        },
+        Value::Object(feature) => feature.get("enabled")?.as_bool(),
+        Value::Array(_) => None,
+    }
+}
+
+/// A limit: a number that is not negative, or `-1` or the word for none.
+fn limit(value: &Value) -> Option<ActivationLimit> {
+    if value.as_str().is_some_and(|word| word.eq_ignore_ascii_case("unlimited")) || whole(value) == Some(-1) {
+        return Some(ActivationLimit::Unlimited);
+    }
+    count(value).map(ActivationLimit::AtMost)
+}
+
+fn count(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| whole(value)?.try_into().ok())
+}
+
+/// A whole number, also when it is written as `3.0`.
+fn whole(value: &Value) -> Option<i64> {
+    /// The largest whole number up to which every one has its own floating-point form.
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    if let Some(number) = value.as_i64() {
+        return Some(number);
+    }
+    let number = value.as_f64().filter(|number| number.fract() == 0.0 && number.abs() <= EXACT_MAX)?;
+    #[expect(clippy::cast_possible_truncation, reason = "it is whole and within the exact range")]
+    Some(number as i64)
+}
+
+/// A point in time: RFC 3339, seconds or milliseconds since 1970 as a number or in a string, or a date alone.
+/// Times before 1973 are the "never" of some program, and count as not stated.
+pub(crate) fn instant(value: &Value, day_alone: DayAlone) -> Option<Timestamp> {
+    let at = match value {
+        Value::Number(_) => since_1970(value.as_f64()?)?,
+        Value::String(text) => written(text.trim(), day_alone)?,
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
+    };
+    (at.as_second() >= EPOCH_SECS_MIN).then_some(at)
+}
+
+fn written(text: &str, day_alone: DayAlone) -> Option<Timestamp> {
+    /// `2027-01-31`.
+    const DATE_BYTES: usize = 10;
+    if let Ok(at) = text.parse() {
+        return Some(at);
+    }
+    if text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+        return since_1970(text.parse().ok()?);
+    }
+    let day: Date = text.parse().ok().filter(|_| text.len() == DATE_BYTES)?;
+    let day = match day_alone {
+        DayAlone::Start => day,
+        DayAlone::End => day.tomorrow().ok()?,
+    };
+    Offset::UTC.to_timestamp(day.at(0, 0, 0, 0)).ok()
+}
+
+/// Parts of a second are dropped: no license depends on them.
+fn since_1970(number: f64) -> Option<Timestamp> {
+    #[expect(clippy::cast_possible_truncation, reason = "`as` saturates, and what is out of range is refused below")]
+    let number = number as i64;
+    if number < EPOCH_MILLIS_MIN { Timestamp::from_second(number) } else { Timestamp::from_millisecond(number) }.ok()
+}
+
+/// `UPPER_SNAKE` or `lower_snake`.
+fn looks_like_a_code(text: &str) -> bool {
+    let of = |letters: fn(&u8) -> bool| text.bytes().all(|b| letters(&b) || b.is_ascii_digit() || b == b'_');
+    text.starts_with(|c: char| c.is_ascii_alphabetic()) && (of(u8::is_ascii_uppercase) || of(u8::is_ascii_lowercase))
+}

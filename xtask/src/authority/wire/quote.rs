@@ -1,0 +1,91 @@
+//! Text from outside, made fit to be shown: without our secrets, without control characters, and short.
+
+use crate::mask::SECRET_BYTES_MIN;
+
+/// What stands in the place of a secret.
+const MASKED: &str = "[masked]";
+
+/// The secrets of one call. A server that echoes one of them, in whatever case, does not get it into a message.
+pub(crate) struct Secrets<'a>(Vec<&'a str>);
+
+impl<'a> Secrets<'a> {
+    /// Takes the secrets. Shorter ones than [`SECRET_BYTES_MIN`] are left out: masking them would destroy the text.
+    pub(crate) fn of(secrets: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut secrets: Vec<_> = secrets.into_iter().filter(|secret| secret.len() >= SECRET_BYTES_MIN).collect();
+        // The longest first: a secret that is part of another one must not break it up.
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        Self(secrets)
+    }
+
+    /// The text as it may be shown and kept. Masked first, then cut: a cut secret would no longer be found.
+    pub(crate) fn quote(&self, text: &str) -> String {
+        let masked = self.0.iter().fold(text.to_owned(), |text, secret| without(&text, secret));
+        clean(masked.trim())
+    }
+}
+
+/// The text with every occurrence of the secret masked. Secrets are ASCII; their case does not matter.
+fn without(text: &str, secret: &str) -> String {
+    let lower_text = text.to_ascii_lowercase();
+    let lower_secret = secret.to_ascii_lowercase();
+    let mut masked = String::new();
+    let mut shown = 0;
+    for (at, found) in lower_text.match_indices(&lower_secret) {
+        masked.push_str(&text[shown..at]);
+        masked.push_str(MASKED);
+        shown = at + found.len();
+    }
+    masked.push_str(&text[shown..]);
+    masked
+}
+
+/// Stands in for `license_core::finding::clean`.
+fn clean(text: &str) -> String {
+    /// Longer text is cut, in characters.
+    const CHARS_MAX: usize = 300;
+    let overrides = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let shown = |c: char| if c.is_control() || overrides(c) { '\u{fffd}' } else { c };
+    text.chars().take(CHARS_MAX).map(shown).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_masked_wherever_and_in_whatever_case_it_stands() {
+        let secrets = Secrets::of(["TO-PRD-abcdef", "sk_live_123456"]);
+        let quoted = secrets.quote("no to-prd-ABCDEF, TO-PRD-abcdefTO-PRD-abcdef; Bearer sk_live_123456");
+        assert_eq!(quoted, "no [masked], [masked][masked]; Bearer [masked]");
+    }
+
+    #[test]
+    fn a_secret_within_another_one_does_not_break_it_up() {
+        let secrets = Secrets::of(["secret-a", "xx-secret-a-yy"]);
+        assert_eq!(secrets.quote("xx-secret-a-yy"), "[masked]");
+    }
+
+    #[test]
+    fn a_secret_at_the_border_of_the_cut_is_masked_before_the_cut() {
+        let secrets = Secrets::of(["TO-PRD-abcdef"]);
+        let text = format!("{}TO-PRD-abcdef", "x".repeat(295));
+        assert!(!secrets.quote(&text).contains("TO-"));
+    }
+
+    #[test]
+    fn letters_outside_ascii_keep_their_places() {
+        let secrets = Secrets::of(["TO-PRD-abcdef"]);
+        assert_eq!(secrets.quote("İß to-prd-ABCDEF ıẞ"), "İß [masked] ıẞ");
+    }
+
+    #[test]
+    fn a_very_short_secret_does_not_destroy_the_text() {
+        assert_eq!(Secrets::of(["a"]).quote("a banana"), "a banana");
+    }
+
+    #[test]
+    fn control_characters_do_not_reach_the_terminal() {
+        let quoted = Secrets::of([]).quote("a\u{1b}[31mb\r\nc\u{202e}d");
+        assert!(!quoted.contains(['\u{1b}', '\r', '\n', '\u{202e}']), "{quoted:?}");
+    }
+}
