@@ -295,7 +295,7 @@ pub enum DomainError {
 
 #[cfg(test)]
 mod tests {
-    use std::{format, vec};
+    use std::format;
 
     use proptest::prelude::*;
 
@@ -562,7 +562,7 @@ mod tests {
         ) {
             let base_pattern = DomainPattern::parse(&base).unwrap();
             let wildcard = DomainPattern::parse(&format!("*.{base}")).unwrap();
-            for host in vec![format!("{before}{base}"), format!("{base}{after}"), format!("{base}.{after}")] {
+            for host in [format!("{before}{base}"), format!("{base}{after}"), format!("{base}.{after}")] {
                 prop_assert!(!base_pattern.covers(&domain(&host)), "{}", host);
                 prop_assert!(!wildcard.covers(&domain(&host)) || host.ends_with(&format!(".{base}")), "{}", host);
             }

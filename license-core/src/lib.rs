@@ -16,6 +16,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod chain;
+mod code;
 pub mod demand;
 pub mod domain;
 pub mod finding;

@@ -2,7 +2,7 @@
 //!
 //! `None` means that the authority did not say. It never means yes, no, zero or unlimited.
 
-use alloc::{collections::BTreeSet, string::String, vec::Vec};
+use alloc::{borrow::ToOwned, collections::BTreeSet, string::String, vec::Vec};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -91,6 +91,20 @@ pub enum Status {
     Other(String),
 }
 
+impl Status {
+    /// Reads a status word in any case. A word that is not known is kept verbatim.
+    pub fn from_word(word: &str) -> Self {
+        let known = [
+            ("active", Self::Active),
+            ("suspended", Self::Suspended),
+            ("revoked", Self::Revoked),
+            ("expired", Self::Expired),
+        ];
+        let found = known.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(word));
+        found.map_or_else(|| Self::Other(word.to_owned()), |(_, status)| status)
+    }
+}
+
 /// How many activations a license allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -99,4 +113,38 @@ pub enum ActivationLimit {
     Unlimited,
     /// This many.
     AtMost(u64),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_word_is_read_in_any_case_and_kept_when_it_is_not_known() {
+        let table = [
+            ("active", Status::Active),
+            ("SUSPENDED", Status::Suspended),
+            ("Revoked", Status::Revoked),
+            ("eXpired", Status::Expired),
+            ("Paused", Status::Other("Paused".to_owned())),
+            ("", Status::Other(String::new())),
+        ];
+        for (word, status) in table {
+            assert_eq!(Status::from_word(word), status, "{word}");
+        }
+    }
+
+    #[test]
+    fn what_was_not_stated_stays_not_stated_in_json() {
+        let bare = License::bare(Answer::Accepted { code: None });
+        let json = serde_json::to_string(&bare).unwrap();
+        assert_eq!(serde_json::from_str::<License>(&json).unwrap(), bare);
+        let short = r#"{"answer":{"accepted":{"code":null}}}"#;
+        assert_eq!(serde_json::from_str::<License>(short).unwrap(), bare);
+    }
+
+    #[test]
+    fn a_license_without_an_answer_is_not_a_license() {
+        assert!(serde_json::from_str::<License>(r#"{"plan":"pro"}"#).is_err());
+    }
 }

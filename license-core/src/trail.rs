@@ -48,6 +48,7 @@ pub struct Actor {
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "a trail is read line by line, and most lines are decisions of the gate")]
 pub enum Event {
     /// A development key was issued by the embedded authority, because there was none.
     Issued {
@@ -185,16 +186,271 @@ pub enum HealthRecord {
 }
 
 /// The newest decision on which a deploy may rest when the authority cannot be asked: same key, same demand,
-/// answered by the authority, and nothing refused since. Entries are given oldest first.
+/// answered by the authority, not forced, and no refusal of the key since. Entries are given oldest first.
+///
+/// The time is when it was decided, by the clock of that machine. Its license is to be judged again: it may have
+/// expired since.
 pub fn last_good<'a>(
-    _records: impl DoubleEndedIterator<Item = &'a Record>,
-    _key: &Fingerprint,
-    _demand: &Demand,
+    records: impl DoubleEndedIterator<Item = &'a Record>,
+    key: &Fingerprint,
+    demand: &Demand,
 ) -> Option<(&'a GateRecord, Timestamp)> {
-    unimplemented!()
+    records
+        .rev()
+        .filter_map(|record| record.event.gate().map(|gate| (gate, record.at)))
+        .filter(|(gate, _)| gate.key_fingerprint == *key)
+        // A refusal ends the search, whatever was demanded then.
+        .take_while(|(gate, _)| gate.verdict != Verdict::Refused)
+        .find(|(gate, _)| gate.is_good() && gate.demand == *demand)
 }
 
-/// When a key was first seen in the trail.
-pub fn first_seen<'a>(_records: impl Iterator<Item = &'a Record>, _key: &Fingerprint) -> Option<Timestamp> {
-    unimplemented!()
+/// When a key was first seen in the trail. Entries are given oldest first.
+pub fn first_seen<'a>(records: impl Iterator<Item = &'a Record>, key: &Fingerprint) -> Option<Timestamp> {
+    let mut naming = records.filter(|record| record.event.key_fingerprint() == Some(key));
+    naming.next().map(|record| record.at)
+}
+
+impl GateRecord {
+    /// Whether the authority itself said what let this deploy go.
+    fn is_good(&self) -> bool {
+        self.verdict == Verdict::Go
+            && self.source == Source::Authority
+            && self.forced.is_none()
+            && self.license.is_some()
+    }
+}
+
+impl Event {
+    /// The key that the event is about, where it names one.
+    pub fn key_fingerprint(&self) -> Option<&Fingerprint> {
+        match self {
+            Self::Issued { key_fingerprint, .. } | Self::DeployStarted { key_fingerprint, .. } => Some(key_fingerprint),
+            Self::Gate(gate) => Some(&gate.key_fingerprint),
+            Self::GateFailed { key_fingerprint, .. } => key_fingerprint.as_ref(),
+            Self::DeployEnded { .. } | Self::Health { .. } | Self::RollbackEnded { .. } | Self::NotKnown => None,
+        }
+    }
+
+    fn gate(&self) -> Option<&GateRecord> {
+        match self {
+            Self::Gate(gate) => Some(gate),
+            Self::Issued { .. }
+            | Self::GateFailed { .. }
+            | Self::DeployStarted { .. }
+            | Self::DeployEnded { .. }
+            | Self::Health { .. }
+            | Self::RollbackEnded { .. }
+            | Self::NotKnown => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::{borrow::ToOwned, collections::BTreeSet, format, vec};
+
+    use super::*;
+    use crate::{
+        chain::{Head, next_line, read_line},
+        domain::Domain,
+        finding::{Check, Outcome, Reason},
+        key::{KeyClass, LicenseKey},
+        license::{ActivationLimit, Answer, Status},
+    };
+
+    fn fingerprint(key: &str) -> Fingerprint {
+        LicenseKey::parse(key).unwrap().fingerprint()
+    }
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_second(secs).unwrap()
+    }
+
+    fn demand() -> Demand {
+        Demand {
+            domain: Domain::parse("app.com").unwrap(),
+            features: BTreeSet::from(["sso".to_owned()]),
+            activations: Some(2),
+            key_class: Some(KeyClass::Prd),
+            min_days_left: 3,
+            key_age_max_days: None,
+        }
+    }
+
+    fn go() -> GateRecord {
+        GateRecord {
+            verdict: Verdict::Go,
+            checks: vec![Finding::new(Check::Validity, Outcome::Pass, Reason::Met, "the authority accepts the key")],
+            key_fingerprint: fingerprint("TO-PRD-1"),
+            demand: demand(),
+            license: Some(License::bare(Answer::Accepted { code: None })),
+            source: Source::Authority,
+            forced: None,
+        }
+    }
+
+    fn record(secs: i64, event: Event) -> Record {
+        let actor = Actor { host: Some("build-7".to_owned()), ..Actor::default() };
+        Record { at: at(secs), actor, environment: "production".to_owned(), event }
+    }
+
+    fn gates(gates: Vec<GateRecord>) -> Vec<Record> {
+        (1..).zip(gates).map(|(secs, gate)| record(secs, Event::Gate(gate))).collect()
+    }
+
+    fn found_at(records: &[Record]) -> Option<i64> {
+        last_good(records.iter(), &fingerprint("TO-PRD-1"), &demand()).map(|(_, at)| at.as_second())
+    }
+
+    fn full_license() -> License {
+        License {
+            id: Some("lic_1".to_owned()),
+            status: Some(Status::Other("paused".to_owned())),
+            plan: Some("pro".to_owned()),
+            issued_at: Some(at(1)),
+            not_before: Some(at(2)),
+            expires_at: Some(at(3)),
+            domains: Some(vec!["app.com".to_owned()]),
+            features: Some(BTreeSet::from(["sso".to_owned()])),
+            activations_used: Some(u64::MAX),
+            activation_limit: Some(ActivationLimit::AtMost(u64::MAX)),
+            grace_ends_at: Some(at(4)),
+            ..License::bare(Answer::Refused { code: Some("NO".to_owned()), message: Some("no".to_owned()) })
+        }
+    }
+
+    /// Every event, and every shape that its fields can take.
+    fn every_event() -> Vec<Event> {
+        let release = || "r1".to_owned();
+        let key_fingerprint = fingerprint("TO-PRD-1");
+        let difference = Difference { field: "valid".to_owned(), message: "no".to_owned() };
+        let ends = [
+            Ended::Exited { code: -1 },
+            Ended::Killed { signal: 9 },
+            Ended::TimedOut { after_secs: 1800 },
+            Ended::Interrupted { signal: 15 },
+            Ended::NotStarted { why: "permission denied".to_owned() },
+        ];
+        let looks = [HealthRecord::Proved, HealthRecord::NotProved, HealthRecord::Unhealthy, HealthRecord::Unreachable];
+        let mut events = vec![
+            Event::Issued { license_id: "lic_1".to_owned(), key_fingerprint },
+            Event::Gate(go()),
+            Event::Gate(GateRecord { license: Some(full_license()), verdict: Verdict::Refused, ..go() }),
+            Event::Gate(GateRecord {
+                license: None,
+                source: Source::Nobody,
+                verdict: Verdict::Unknown,
+                forced: Some("the authority is down".to_owned()),
+                ..go()
+            }),
+            Event::Gate(GateRecord { source: Source::Cached, ..go() }),
+            Event::Gate(GateRecord { source: Source::OfflineToken, ..go() }),
+            Event::GateFailed { code: "unreachable".to_owned(), message: "no".to_owned(), key_fingerprint: None },
+            Event::GateFailed {
+                code: "unreachable".to_owned(),
+                message: "no".to_owned(),
+                key_fingerprint: Some(key_fingerprint),
+            },
+            Event::DeployStarted { release: release(), key_fingerprint },
+            Event::NotKnown,
+        ];
+        events.extend(ends.clone().map(|ended| Event::DeployEnded { release: release(), ended }));
+        events.extend(ends.map(|ended| Event::RollbackEnded { release: release(), ended }));
+        events.extend(looks.map(|health| Event::Health { release: release(), health, differences: vec![] }));
+        events.push(Event::Health {
+            release: release(),
+            health: HealthRecord::Unhealthy,
+            differences: vec![difference.clone(), difference],
+        });
+        events
+    }
+
+    #[test]
+    fn every_event_is_read_as_it_was_written() {
+        let mut head = Head::EMPTY;
+        for (secs, event) in (1..).zip(every_event()) {
+            let written = record(secs, event);
+            let (line, next) = next_line(&head, &written).unwrap();
+            let (entry, read_head) = read_line::<Record>(&head, line.as_bytes()).unwrap();
+            assert_eq!(entry.body, written, "{line}");
+            assert_eq!(read_head, next);
+            head = next;
+        }
+    }
+
+    #[test]
+    fn a_line_of_the_trail_has_this_form() {
+        let (line, _) = next_line(&Head::EMPTY, &record(1_900_000_000, Event::Gate(go()))).unwrap();
+        let expected = concat!(
+            r#"{"v":1,"seq":1,"prev":"0000000000000000000000000000000000000000000000000000000000000000","#,
+            r#""at":"2030-03-17T17:46:40Z","actor":{"host":"build-7"},"environment":"production","#,
+            r#""kind":"gate","verdict":"go","#,
+            r#""checks":[{"code":"validity","outcome":"pass","reason":"met","message":"the authority accepts the key"}],"#,
+            r#""key_fingerprint":"KEY","#,
+            r#""demand":{"domain":"app.com","features":["sso"],"activations":2,"key_class":"PRD","#,
+            r#""min_days_left":3,"key_age_max_days":null},"#,
+            r#""license":{"answer":{"accepted":{"code":null}},"id":null,"status":null,"plan":null,"issued_at":null,"#,
+            r#""not_before":null,"expires_at":null,"domains":null,"features":null,"activations_used":null,"#,
+            r#""activation_limit":null,"grace_ends_at":null},"source":"authority"}"#,
+        );
+        assert_eq!(line, expected.replace("KEY", &format!("{}", fingerprint("TO-PRD-1"))));
+    }
+
+    #[test]
+    fn a_kind_of_a_newer_version_is_read_as_not_known() {
+        let body = r#""at":"2030-03-17T17:46:40Z","actor":{"moon":"full"},"environment":"production","kind":"rotated","to":{"a":[1]}"#;
+        let line = format!(r#"{{"v":1,"seq":1,"prev":"{}",{body}}}"#, "0".repeat(64));
+        let (entry, _) = read_line::<Record>(&Head::EMPTY, line.as_bytes()).unwrap();
+        assert_eq!(entry.body.event, Event::NotKnown);
+        assert_eq!(entry.body.actor, Actor::default());
+        assert_eq!(entry.body.at, at(1_900_000_000));
+    }
+
+    #[test]
+    fn the_last_good_decision_is_the_newest_of_this_key_and_demand() {
+        let other_key = || GateRecord { key_fingerprint: fingerprint("TO-PRD-2"), ..go() };
+        let other_demand = || GateRecord { demand: Demand { min_days_left: 4, ..demand() }, ..go() };
+        let refused = || GateRecord { verdict: Verdict::Refused, ..go() };
+        let unknown = || GateRecord { verdict: Verdict::Unknown, ..go() };
+        let from = |source| GateRecord { source, ..go() };
+        let table = [
+            (vec![], None),
+            (vec![go()], Some(1)),
+            (vec![go(), go()], Some(2)),
+            (vec![go(), other_key(), other_demand(), unknown()], Some(1)),
+            (vec![go(), from(Source::Cached), from(Source::OfflineToken), from(Source::Nobody)], Some(1)),
+            (vec![go(), GateRecord { forced: Some("fire".to_owned()), ..go() }], Some(1)),
+            (vec![go(), GateRecord { license: None, ..go() }], Some(1)),
+            (vec![go(), refused()], None),
+            (vec![go(), refused(), go()], Some(3)),
+            (vec![go(), refused(), unknown(), from(Source::Cached)], None),
+            (vec![go(), GateRecord { verdict: Verdict::Refused, ..other_demand() }], None),
+            (vec![go(), GateRecord { verdict: Verdict::Refused, ..other_key() }], Some(1)),
+            (vec![other_key(), other_demand(), unknown()], None),
+        ];
+        for (history, expected) in table {
+            let records = gates(history);
+            assert_eq!(found_at(&records), expected, "{records:#?}");
+        }
+    }
+
+    #[test]
+    fn what_happens_beside_the_gate_does_not_hide_a_good_decision() {
+        let mut records = gates(vec![go()]);
+        let others = every_event().into_iter().filter(|event| event.gate().is_none());
+        records.extend((2..).zip(others).map(|(secs, event)| record(secs, event)));
+        assert_eq!(found_at(&records), Some(1));
+    }
+
+    #[test]
+    fn a_key_is_first_seen_where_it_is_first_named() {
+        let key = fingerprint("TO-PRD-1");
+        for event in every_event() {
+            let names_it = event.key_fingerprint() == Some(&key);
+            let records = [record(1, Event::NotKnown), record(2, event.clone()), record(3, Event::Gate(go()))];
+            let expected = if names_it { 2 } else { 3 };
+            assert_eq!(first_seen(records.iter(), &key), Some(at(expected)), "{event:?}");
+            assert_eq!(first_seen(records.iter(), &fingerprint("TO-PRD-2")), None);
+        }
+    }
 }
