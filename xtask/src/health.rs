@@ -1,15 +1,34 @@
 //! Asks the deployed application what license it runs with.
+//!
+//! The application is not trusted with anything: no token is sent, no redirect followed, and its answer is read
+//! with a limit. What it says is compared by `license_core::health`.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeSet,
+    io,
+    net::IpAddr,
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+    time::{Duration, Instant},
+};
 
-use license_core::health::{Difference, Expected};
+use jiff::{Timestamp, civil::Date, tz::Offset};
+use license_core::{
+    finding::clean,
+    health::{self, Difference, Expected, Health, Reported},
+};
+use serde_json::Value;
+use ureq::{
+    Agent, Proxy,
+    http::{Uri, header::ACCEPT, uri::Scheme},
+};
 
 use crate::signals::{Signals, Stop};
 
 /// Where to ask, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Probe {
-    /// The address; http or https. No token is ever sent to it.
+    /// The address; https, or http to this machine (see [`objection`]). No token is ever sent to it.
     pub(crate) url: String,
     /// How long to go on until it is healthy.
     pub(crate) within: Duration,
@@ -36,7 +55,238 @@ pub(crate) enum Seen {
     Stopped(Stop),
 }
 
+/// One attempt takes this long at most.
+const ATTEMPT_MAX: Duration = Duration::from_secs(5);
+
+/// An attempt with less time than this would say more about the deadline than about the application.
+const ATTEMPT_MIN: Duration = Duration::from_secs(1);
+
+/// The pause after the first attempt; it doubles after each.
+const PAUSE_FIRST: Duration = Duration::from_millis(250);
+
+/// The longest pause between two attempts.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// How long a signal may go unnoticed during an attempt.
+const SIGNAL_LATENCY: Duration = Duration::from_millis(50);
+
+/// A longer answer is not a license status, in bytes.
+const BODY_BYTES_MAX: u64 = 64 * 1024;
+
+/// Longer headers are not read, in bytes.
+const HEADER_BYTES_MAX: usize = 16 * 1024;
+
 /// Polls until it is healthy or the time is over. `tried` hears of every attempt that did not satisfy, for the progress display.
-pub(crate) fn poll(_probe: &Probe, _expected: &Expected, _signals: &Signals, _tried: &mut dyn FnMut(&str)) -> Seen {
-    unimplemented!()
+///
+/// When the time is over, the last thing that was seen is the result.
+pub(crate) fn poll(probe: &Probe, expected: &Expected, signals: &Signals, tried: &mut dyn FnMut(&str)) -> Seen {
+    if let Some(objection) = objection(&probe.url) {
+        return Seen::Unreachable { why: format!("the address {objection}") };
+    }
+    let start = Instant::now();
+    let time_left = || probe.within.saturating_sub(start.elapsed());
+    let agent = agent(&probe.url);
+    let mut pause = PAUSE_FIRST;
+    loop {
+        let answer = match ask(&agent, &probe.url, time_left().min(ATTEMPT_MAX), signals) {
+            Asked::Answered(answer) => answer,
+            Asked::Stopped(stop) => return Seen::Stopped(stop),
+        };
+        let seen = judge(answer, expected);
+        match &seen {
+            Seen::Proved | Seen::NotProved | Seen::Stopped(_) => return seen,
+            Seen::Unhealthy { differences } => tried(&sentence(differences)),
+            Seen::Unreachable { why } => tried(why),
+        }
+        let Some(spare) = time_left().checked_sub(ATTEMPT_MIN) else { return seen };
+        if let Some(stop) = signals.sleep(pause.min(spare)) {
+            return Seen::Stopped(stop);
+        }
+        pause = PAUSE_MAX.min(pause * 2);
+    }
 }
+
+fn sentence(differences: &[Difference]) -> String {
+    differences.iter().map(|difference| difference.message.as_str()).collect::<Vec<_>>().join("; ")
+}
+
+/// Why an address may not be asked, in words that complete "the address …"; `None` if it may.
+pub(crate) fn objection(url: &str) -> Option<&'static str> {
+    let Ok(uri) = url.parse::<Uri>() else { return Some("is not a URL") };
+    let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
+        return Some("is not a whole URL: it starts with `https://`, or with `http://` for this machine");
+    };
+    if authority.as_str().contains('@') {
+        return Some("has a user name or a password in it: the status is asked for without credentials");
+    }
+    if *scheme == Scheme::HTTPS || (*scheme == Scheme::HTTP && is_this_machine(authority.host())) {
+        return None;
+    }
+    Some("is not https: without it anybody on the way can answer; http is for this machine only")
+}
+
+fn is_this_machine(host: &str) -> bool {
+    let name = host.trim_end_matches('.').to_ascii_lowercase();
+    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    name == "localhost" || name.ends_with(".localhost") || address.is_ok_and(|address| address.is_loopback())
+}
+
+fn agent(url: &str) -> Agent {
+    let here = url.parse::<Uri>().is_ok_and(|uri| uri.host().is_some_and(is_this_machine));
+    Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .https_only(!here)
+        // A proxy would take requests to this machine, too.
+        .proxy(if here { None } else { Proxy::try_from_env() })
+        .timeout_global(Some(ATTEMPT_MAX))
+        .max_response_header_size(HEADER_BYTES_MAX)
+        // Every attempt looks anew: the application restarts in between.
+        .max_idle_connections(0)
+        .user_agent(concat!("cargo-xtask/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .into()
+}
+
+/// An answer, or why there is none.
+type Answer = Result<(u16, Vec<u8>), String>;
+
+enum Asked {
+    Answered(Answer),
+    Stopped(Stop),
+}
+
+/// Asks once. The call blocks, so it has a thread of its own, which a signal leaves behind: it ends with its timeout.
+fn ask(agent: &Agent, url: &str, timeout: Duration, signals: &Signals) -> Asked {
+    let (answered, answer) = mpsc::sync_channel(1);
+    let (agent, url) = (agent.clone(), url.to_owned());
+    let start = Instant::now();
+    // Fails to send only after a signal, and then nobody wants to know.
+    thread::spawn(move || answered.send(call(&agent, &url, timeout)).ok());
+    loop {
+        if let Some(stop) = signals.stop() {
+            return Asked::Stopped(stop);
+        }
+        match answer.recv_timeout(SIGNAL_LATENCY) {
+            Ok(answer) => return Asked::Answered(answer),
+            Err(RecvTimeoutError::Timeout) if start.elapsed() < timeout + SIGNAL_LATENCY => {}
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                return Asked::Answered(Err(no_answer(timeout)));
+            }
+        }
+    }
+}
+
+fn call(agent: &Agent, url: &str, timeout: Duration) -> Answer {
+    let request = agent.get(url).header(ACCEPT, "application/json").config().timeout_global(Some(timeout)).build();
+    let mut response = request.call().map_err(|error| in_words(&error, timeout))?;
+    let body = response.body_mut().with_config().limit(BODY_BYTES_MAX).read_to_vec();
+    Ok((response.status().as_u16(), body.map_err(|error| in_words(&error, timeout))?))
+}
+
+fn no_answer(timeout: Duration) -> String {
+    format!("no whole answer within {:.1} seconds", timeout.as_secs_f64())
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the list is open, and the library's own words will do for the rest"
+)]
+fn in_words(error: &ureq::Error, timeout: Duration) -> String {
+    match error {
+        ureq::Error::Timeout(_) => no_answer(timeout),
+        ureq::Error::HostNotFound => "the name of its host is not known".to_owned(),
+        ureq::Error::BodyExceedsLimit(_) => format!("the answer is longer than {BODY_BYTES_MAX} bytes"),
+        ureq::Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            "the connection was refused: nothing listens there".to_owned()
+        }
+        other => clean(&other.to_string()),
+    }
+}
+
+fn judge(answer: Answer, expected: &Expected) -> Seen {
+    let read = answer.and_then(|(status, body)| read(status, &body));
+    match read.map(|reported| health::compare(expected, &reported)) {
+        Ok(Health::Proved) => Seen::Proved,
+        Ok(Health::NotProved) => Seen::NotProved,
+        Ok(Health::Unhealthy(differences)) => Seen::Unhealthy { differences },
+        Err(why) => Seen::Unreachable { why },
+    }
+}
+
+/// Reads an answer. One that is no success counts only when it says itself that the license is not valid.
+fn read(status: u16, body: &[u8]) -> Result<Reported, String> {
+    let reported = match serde_json::from_slice(body) {
+        Ok(Value::Object(fields)) => Some(reported(&fields)),
+        Ok(_) | Err(_) => None,
+    };
+    match (status, reported) {
+        (200..=299, Some(reported)) => Ok(reported),
+        (_, Some(reported)) if reported.valid == Some(false) => Ok(reported),
+        (200..=299, None) => Err(format!("it answered {status}, but not with a JSON object")),
+        (300..=399, _) => Err(format!("it answered {status}: redirects are not followed; ask the final address")),
+        (_, _) => Err(format!("it answered {status}")),
+    }
+}
+
+type Fields = serde_json::Map<String, Value>;
+
+/// What the fields say. One that is missing or of another type says nothing.
+fn reported(fields: &Fields) -> Reported {
+    let text = |name: &str| fields.get(name).and_then(Value::as_str);
+    Reported {
+        valid: fields.get("valid").and_then(Value::as_bool),
+        plan: text("plan").map(str::to_owned),
+        features: fields.get("features").and_then(features),
+        expires_at: ["expiresAt", "expires_at", "expires"].iter().find_map(|name| instant(fields.get(*name)?)),
+        key_fingerprint: text("keyFingerprint").or_else(|| text("key_fingerprint")).and_then(|text| text.parse().ok()),
+        release: text("release").map(str::to_owned),
+    }
+}
+
+/// An array of names, or a map from names to whether (or how much) they are included.
+fn features(value: &Value) -> Option<BTreeSet<String>> {
+    match value {
+        Value::Array(names) => Some(names.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
+        Value::Object(map) => {
+            Some(map.iter().filter(|(_, included)| is_included(included)).map(|(name, _)| name.clone()).collect())
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+    }
+}
+
+fn is_included(limit: &Value) -> bool {
+    match limit {
+        Value::Bool(included) => *included,
+        Value::Number(limit) => limit.as_f64().is_some_and(|limit| limit != 0.0),
+        Value::Null | Value::String(_) | Value::Array(_) | Value::Object(_) => false,
+    }
+}
+
+/// Smaller numbers are no date: a zero that means "never", or a count of days.
+const EPOCH_SECS_MIN: i64 = 100_000_000;
+
+/// Numbers from here on are milliseconds since 1970; as seconds they would be in the year 5138.
+const EPOCH_MILLIS_MIN: i64 = 1000 * EPOCH_SECS_MIN;
+
+/// RFC 3339, a date alone (the end of that day, UTC), or seconds or milliseconds since 1970.
+fn instant(value: &Value) -> Option<Timestamp> {
+    match value {
+        Value::String(text) => text.parse().ok().or_else(|| end_of_day(text.parse().ok()?)),
+        Value::Number(number) => match number.as_i64()? {
+            millis @ EPOCH_MILLIS_MIN.. => Timestamp::from_millisecond(millis).ok(),
+            seconds @ EPOCH_SECS_MIN.. => Timestamp::from_second(seconds).ok(),
+            _ => None,
+        },
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// The first moment of the next day.
+fn end_of_day(date: Date) -> Option<Timestamp> {
+    Offset::UTC.to_timestamp(date.tomorrow().ok()?.at(0, 0, 0, 0)).ok()
+}
+
+#[cfg(test)]
+mod tests;
