@@ -22,13 +22,13 @@ pub(crate) fn authority(
     config: &Config,
     environment: &Environment,
     connections_max: usize,
-    signals: &Signals,
+    signals: Option<&Signals>,
 ) -> Result<Authority, Failure> {
     match &config.authorities[&environment.authority] {
         AuthoritySettings::Embedded { state } => Ok(Authority::Embedded(Embedded::at(state, context::now))),
         AuthoritySettings::Remote(settings) => {
             let access = access(ctx, environment, settings, connections_max)?;
-            Ok(Authority::Remote(Remote::new(access, &ctx.vars, signals.clone())?))
+            Ok(Authority::Remote(Remote::new(access, &ctx.vars, signals.cloned())?))
         }
     }
 }

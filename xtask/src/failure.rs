@@ -152,7 +152,7 @@ fn ask_exit(error: &AskError) -> Exit {
     match error {
         AskError::Unreachable { .. } | AskError::Quota { .. } | AskError::Protocol { .. } => Exit::Unknown,
         AskError::Credential { .. } => Exit::Credential,
-        AskError::NotTheApi { .. } => Exit::Config,
+        AskError::NotTheApi { .. } | AskError::Setup { .. } => Exit::Config,
         AskError::Log(_) => Exit::Trail,
         AskError::Stopped(stop) => stop_exit(*stop),
     }

@@ -103,7 +103,11 @@ pub(crate) fn decide(
             Ok(nothing_known(environment, key, trouble, fallback, force))
         }
         Err(
-            broken @ (AskError::Credential { .. } | AskError::NotTheApi { .. } | AskError::Log(_) | AskError::Stopped(_)),
+            broken @ (AskError::Credential { .. }
+            | AskError::NotTheApi { .. }
+            | AskError::Setup { .. }
+            | AskError::Log(_)
+            | AskError::Stopped(_)),
         ) => Err(broken.into()),
     }
 }

@@ -19,7 +19,6 @@ use crate::{
     failure::Failure,
     gate::{self, Force},
     report::{CheckReport, Gated},
-    signals::Signals,
     trail::file::FileTrail,
 };
 
@@ -104,7 +103,7 @@ fn authorities<'a>(
     let mut authorities = BTreeMap::new();
     for &environment in environments {
         authorities.entry(environment.authority.as_str()).or_insert_with(|| {
-            connect::authority(ctx, config, environment, CONNECTIONS_MAX.get(), &Signals::none())
+            connect::authority(ctx, config, environment, CONNECTIONS_MAX.get(), None)
         });
     }
     authorities
@@ -121,7 +120,7 @@ fn judge(
     let authority = match authority {
         Ok(authority) => authority,
         // The failure belongs to several environments; each gets its own by asking again for what fails at once.
-        Err(_) => &connect::authority(ctx, config, environment, 1, &Signals::none())?,
+        Err(_) => &connect::authority(ctx, config, environment, 1, None)?,
     };
     let history = || {
         let replay = FileTrail::new(&config.trail_directory(), environment.name.as_str()).read()?;

@@ -2,9 +2,12 @@
 
 use std::{collections::BTreeMap, ffi::OsString, io::Write, path::Path, rc::Rc, time::Instant};
 
+use jiff::SignedDuration;
 use license_core::{
-    Fingerprint, LicenseKey, Verdict,
+    Fingerprint, KeyClass, LicenseKey, Verdict,
     health::Expected,
+    license::ActivationLimit,
+    registry::Terms,
     trail::{Actor, Ended, Event, HealthRecord, Record},
 };
 
@@ -132,7 +135,7 @@ fn plan(
     narrator: &Narrator<'_>,
     report: &mut DeployReport,
 ) -> Result<(), Failure> {
-    let authority = connect::authority(ctx, config, environment, 1, &Signals::none())?;
+    let authority = connect::authority(ctx, config, environment, 1, None)?;
     let key = match connect::key(ctx, config, environment) {
         Ok(key) => key,
         Err(missing) => {
@@ -216,7 +219,7 @@ fn judge(
     narrator: &Narrator<'_>,
     seen: &mut Option<Fingerprint>,
 ) -> Result<Approved, Failure> {
-    let authority = connect::authority(ctx, config, environment, 1, signals)?;
+    let authority = connect::authority(ctx, config, environment, 1, Some(signals))?;
     let key = obtain_key(ctx, config, environment, &authority, journal, narrator)?;
     *seen = Some(key.fingerprint());
     refuse_shared_keys(ctx, config, environment, &key)?;
@@ -280,13 +283,31 @@ fn issuable<'a>(
     let (Authority::Embedded(embedded), Source::Dotenv { file, name }) = (authority, &environment.key) else {
         return Ok(None);
     };
-    if !store::is_absent(&environment.key, &ctx.vars) {
+    let is_for_development = matches!(environment.demand.key_class, None | Some(KeyClass::Dev));
+    if !is_for_development || !store::is_absent(&environment.key, &ctx.vars) {
         return Ok(None);
     }
     let domain = environment.demand.domain.to_string();
     let known = embedded.look(|registry, _| registry.licenses().any(|license| license.domains.contains(&domain)))?;
     Ok((!known).then_some(Issuable { embedded, file, name }))
 }
+
+/// What a development license grants: whatever the environment demands, for a year.
+fn development_terms(environment: &Environment) -> Terms {
+    let demand = &environment.demand;
+    Terms {
+        class: KeyClass::Dev,
+        plan: "development".to_owned(),
+        domains: vec![demand.domain.to_string()],
+        features: demand.features.clone(),
+        activations_used: 0,
+        activation_limit: ActivationLimit::Unlimited,
+        expires_at: context::now().checked_add(DEVELOPMENT_LIFE).ok(),
+    }
+}
+
+/// How long a development license lasts.
+const DEVELOPMENT_LIFE: SignedDuration = SignedDuration::from_hours(24 * 365);
 
 /// The same key in another environment is a mistake of the file, found only once the keys are read.
 fn refuse_shared_keys(
