@@ -115,14 +115,45 @@ fn empty() -> Problem {
         .help("begin with `version = 1`; docs/license-toml.md shows what else belongs in it")
 }
 
-/// The parser's words, unless the line may hold a secret: they can quote what they stumbled over.
+/// One error of the parser, in our own words where it is a common one.
 fn syntax(cause: &toml::de::Error, text: &str) -> Problem {
     let span = cause.span().unwrap_or(0..0);
     let place = SourceSpan::from(span.start.min(text.len())..span.end.min(text.len()));
-    Problem::new(code::SYNTAX, format!("this is not TOML: {}", shown(cause.message())))
-        .help("a value is written as `name = \"text\"`, a table begins with `[name]`")
-        .at(place, "here")
+    let known = SYNTAX_ERRORS.iter().find(|(parsers_words, _, _)| cause.message().starts_with(parsers_words));
+    let problem = match known {
+        Some((_, what, next)) => Problem::new(code::SYNTAX, *what).help(*next),
+        None => Problem::new(code::SYNTAX, format!("this is not TOML: {}", shown(cause.message())))
+            .help("write values as `name = \"text\"`, and begin tables with `[name]`"),
+    };
+    problem.at(place, "here")
 }
+
+/// How the parser's words begin, what is wrong, and what to do.
+const SYNTAX_ERRORS: [(&str, &str, &str); 7] = [
+    ("duplicate key", "this name is here a second time", "leave one of the two out"),
+    (
+        "string values must be quoted",
+        "there is no value here that can be read",
+        "write a text in quotes: `name = \"text\"`",
+    ),
+    (
+        "invalid basic string",
+        "this text has no closing quote, or a character that may not stand in it",
+        "end it with `\"`, and write `\\\\` for a backslash",
+    ),
+    (
+        "invalid literal string",
+        "this text has no closing quote, or a character that may not stand in it",
+        "end it with `'`",
+    ),
+    ("unclosed table", "the name of this table is not closed", "end it with `]`"),
+    ("unclosed inline table", "this table is not closed", "end it with `}`"),
+    (
+        "invalid comment character",
+        "this comment has an invisible character in it",
+        "delete it, or write the comment anew",
+    ),
+];
 
 /// What a file comes to.
 struct Checked {

@@ -207,6 +207,8 @@ codes! {
     COMMAND = "command";
     /// A command that only a shell understands.
     NEEDS_SHELL = "needs_shell";
+    /// Not a key's fingerprint.
+    FINGERPRINT = "fingerprint";
     /// Not a public key.
     PUBLIC_KEY = "public_key";
     /// A file of certificates that cannot be used.
