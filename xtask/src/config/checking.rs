@@ -145,7 +145,7 @@ impl Checking<'_> {
         if !is_variable_name(&name.value) {
             let problem = Problem::new(code::VARIABLE_NAME, "this is not the name of a variable")
                 .help(
-                    "write a name of letters, digits and `_`, as in `LICENSE_KEY`; the secret itself never stands here",
+                    "write the bare name, of letters, digits and `_`, as in `LICENSE_KEY`; the secret itself never stands here",
                 )
                 .at(name.place, "not a name");
             self.report(problem);

@@ -70,6 +70,9 @@ pub(super) struct Fields<'a> {
     problems: &'a mut Vec<Problem>,
 }
 
+/// What the outermost table is called.
+pub(super) const THE_FILE: &str = "the file";
+
 /// Reads a whole table, fields that do not exist included.
 pub(super) fn read<T>(
     table: &DeTable<'_>,
@@ -174,7 +177,7 @@ impl<'a> Fields<'a> {
         let DeValue::Table(table) = value.get_ref() else {
             return self.wrong_type(name, Expected::TABLE, value);
         };
-        let (place, what) = (self.table_place(name, value), format!("`{name}` of {}", self.what));
+        let (place, what) = (self.table_place(name, value), self.inner(name));
         Field::Given(At { value: read(table, &what, self.problems, read_table), place })
     }
 
@@ -193,7 +196,7 @@ impl<'a> Fields<'a> {
             let DeValue::Table(table) = item.get_ref() else {
                 return self.wrong_type(name, Expected::TABLES, item);
             };
-            let what = format!("`{name}` of {}", self.what);
+            let what = self.inner(name);
             items.push(read(table, &what, self.problems, &read_table));
         }
         Field::Given(At { value: items, place: place_of(value) })
@@ -215,13 +218,17 @@ impl<'a> Fields<'a> {
         for (key, inner) in tables {
             let described = format!("{what} `{}`", shown(key.get_ref()));
             let DeValue::Table(table) = inner.get_ref() else {
-                let problem = wrong_type(&described, name, Expected::NAMED, inner);
+                let problem =
+                    wrong_type(&described, &format!("{name}.{}", shown(key.get_ref())), Expected::HEADER, inner);
                 self.problems.push(problem);
                 continue;
             };
             let name = At { value: key.get_ref().clone().into_owned(), place: key.span().into() };
             let table = read(table, &described, self.problems, &read_table);
             found.push(Named { name, table });
+        }
+        if found.is_empty() && !tables.is_empty() {
+            return Field::Wrong;
         }
         Field::Given(At { value: found, place })
     }
@@ -236,6 +243,11 @@ impl<'a> Fields<'a> {
             return self.report(problem);
         }
         self.table(name, read_table)
+    }
+
+    /// What a table in this one is called.
+    fn inner(&self, name: &str) -> String {
+        if self.what == THE_FILE { format!("`[{name}]`") } else { format!("`{name}` of {}", self.what) }
     }
 
     fn value(&mut self, name: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
@@ -330,7 +342,7 @@ struct Expected {
 impl Expected {
     const TEXT: Self = Self { words: "a text", example: "`NAME = \"…\"`, in quotes" };
     const FLAG: Self = Self { words: "`true` or `false`", example: "`NAME = true` or `NAME = false`, without quotes" };
-    const WHOLE: Self = Self { words: "a whole number", example: "`NAME = 2`, without quotes" };
+    const WHOLE: Self = Self { words: "a whole number", example: "`NAME = 1`, without quotes" };
     const TEXTS: Self = Self { words: "a list of texts", example: "`NAME = [\"…\", \"…\"]`" };
     const WHOLES: Self = Self { words: "a list of numbers of days", example: "`NAME = [30, 7, 1]`" };
     const COMMAND: Self = Self {
@@ -339,7 +351,8 @@ impl Expected {
     };
     const TABLE: Self = Self { words: "a table", example: "`NAME = { … }`" };
     const TABLES: Self = Self { words: "a list of tables", example: "`NAME = [{ … }]`" };
-    const NAMED: Self = Self { words: "a table under a name", example: "`[NAME.…]`, with a name of your choice" };
+    const NAMED: Self = Self { words: "a table", example: "`[NAME.…]`, with a name of your choice" };
+    const HEADER: Self = Self { words: "a table", example: "`[NAME]`, with its fields below" };
 }
 
 fn type_of(value: &DeValue<'_>) -> &'static str {
