@@ -29,7 +29,10 @@ pub(super) fn check(text: &str, query: Query) -> Result<(), NotAnAddress> {
         return no("has a fragment", "leave out `#` and what follows it");
     }
     let Ok(uri) = text.parse::<Uri>() else {
-        return no("is not an address", "write it in ASCII and without spaces, as in `https://app.example.com/path`");
+        return no(
+            "is not an address",
+            "write a host after `//`, everything in ASCII and without spaces, as in `https://app.example.com/path`",
+        );
     };
     let Some(authority) = uri.authority() else {
         return no("names no host", "write the whole address, as in `https://app.example.com/path`");

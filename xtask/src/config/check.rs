@@ -1,6 +1,7 @@
 //! From the file as written to a checked configuration.
 
 use std::{
+    collections::BTreeMap,
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -50,7 +51,7 @@ pub(crate) fn load(path: &Path, vars: &Vars) -> Result<Config, ConfigError> {
     let source = Arc::new(NamedSource::new(&shown_path, displayable(&text, table.get_ref())));
     let within = |problems: Vec<Problem>| problems.into_iter().map(|problem| problem.within(&source)).collect();
     if !syntax_errors.is_empty() {
-        return Err(error(within(syntax_errors.iter().map(|cause| syntax(cause, &text)).collect())));
+        return Err(error(within(syntax_problems(&syntax_errors, &text))));
     }
     if table.get_ref().is_empty() {
         return Err(error(vec![empty()]));
@@ -115,26 +116,80 @@ fn empty() -> Problem {
         .help("begin with `version = 1`; docs/license-toml.md shows what else belongs in it")
 }
 
-/// The parser's words, unless the line may hold a secret: they can quote what they stumbled over.
+/// The parser's errors. The fields below a table that is there twice are not there twice themselves, though the parser says so.
+fn syntax_problems(errors: &[toml::de::Error], text: &str) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut twice_up_to = 0;
+    for error in errors {
+        let start = error.span().map_or(0, |span| span.start).min(text.len());
+        let is_duplicate = error.message().starts_with("duplicate key");
+        if is_duplicate && start < twice_up_to {
+            continue;
+        }
+        if is_duplicate && line_before(text, start).starts_with('[') {
+            twice_up_to = text[start..].find("\n[").map_or(text.len(), |next| start + next + 1);
+        }
+        problems.push(syntax(error, text));
+    }
+    problems
+}
+
+/// The part of a line that is before a place.
+fn line_before(text: &str, at: usize) -> &str {
+    text[..at].rsplit('\n').next().unwrap_or_default().trim_start()
+}
+
+/// One error of the parser, in our own words where it is a common one.
 fn syntax(cause: &toml::de::Error, text: &str) -> Problem {
     let span = cause.span().unwrap_or(0..0);
     let place = SourceSpan::from(span.start.min(text.len())..span.end.min(text.len()));
-    Problem::new(code::SYNTAX, format!("this is not TOML: {}", shown(cause.message())))
-        .help("a value is written as `name = \"text\"`, a table begins with `[name]`")
-        .at(place, "here")
+    let known = SYNTAX_ERRORS.iter().find(|(parsers_words, _, _)| cause.message().starts_with(parsers_words));
+    let problem = match known {
+        Some((_, what, next)) => Problem::new(code::SYNTAX, *what).help(*next),
+        None => Problem::new(code::SYNTAX, format!("this is not TOML: {}", shown(cause.message())))
+            .help("write values as `name = \"text\"`, and begin tables with `[name]`"),
+    };
+    problem.at(place, "here")
 }
+
+/// How the parser's words begin, what is wrong, and what to do.
+const SYNTAX_ERRORS: [(&str, &str, &str); 7] = [
+    ("duplicate key", "this name is here a second time", "leave one of the two out"),
+    (
+        "string values must be quoted",
+        "there is no value here that can be read",
+        "write a text in quotes: `name = \"text\"`",
+    ),
+    (
+        "invalid basic string",
+        "this text has no closing quote, or a character that may not stand in it",
+        "end it with `\"`, and write `\\\\` for a backslash",
+    ),
+    (
+        "invalid literal string",
+        "this text has no closing quote, or a character that may not stand in it",
+        "end it with `'`",
+    ),
+    ("unclosed table", "the name of this table is not closed", "end it with `]`"),
+    ("unclosed inline table", "this table is not closed", "end it with `}`"),
+    (
+        "invalid comment character",
+        "this comment has an invisible character in it",
+        "delete it, or write the comment anew",
+    ),
+];
 
 /// What a file comes to.
 struct Checked {
     ephemeral: Ephemeral,
-    authorities: std::collections::BTreeMap<String, AuthoritySettings>,
-    environments: std::collections::BTreeMap<EnvName, Environment>,
+    authorities: BTreeMap<String, AuthoritySettings>,
+    environments: BTreeMap<EnvName, Environment>,
     default: Option<EnvName>,
 }
 
 fn check(table: &DeTable<'_>, root: &Path, vars: &Vars) -> Result<Checked, Vec<Problem>> {
     let mut problems = Vec::new();
-    let raw = fields::read(table, "the file", &mut problems, RawConfig::read);
+    let raw = fields::read(table, fields::THE_FILE, &mut problems, RawConfig::read);
     let mut checking = Checking { root, on_ci: on_ci(vars), problems };
     version(&mut checking, &raw);
     later::refuse(&mut checking, &raw);
@@ -158,7 +213,7 @@ fn on_ci(vars: &Vars) -> bool {
 }
 
 fn version(checking: &mut Checking<'_>, raw: &RawConfig) {
-    let top = Owner { what: "the file".to_owned(), place: (0, 0).into() };
+    let top = Owner { what: fields::THE_FILE.to_owned(), place: (0, 0).into() };
     let Some(version) = checking.required(&top, "version", &raw.version, "`version = 1` as its first line") else {
         return;
     };
@@ -172,7 +227,7 @@ fn version(checking: &mut Checking<'_>, raw: &RawConfig) {
     }
 }
 
-fn authorities(checking: &mut Checking<'_>, raw: &RawConfig) -> std::collections::BTreeMap<String, AuthoritySettings> {
+fn authorities(checking: &mut Checking<'_>, raw: &RawConfig) -> BTreeMap<String, AuthoritySettings> {
     let named = raw.authority.given().into_iter().flat_map(|at| &at.value);
     named.filter_map(|named| Some((named.name.value.clone(), authority::check(checking, named)?))).collect()
 }
@@ -227,18 +282,17 @@ fn trail_outlives_the_run(checking: &mut Checking<'_>, raw: &RawConfig, ephemera
 
 /// Environments that spend the quota of one API token: worth a look.
 fn shared_tokens(config: &Config) -> Vec<Problem> {
-    let mut users: std::collections::BTreeMap<&Source, (SourceSpan, Vec<&Environment>)> =
-        std::collections::BTreeMap::new();
+    let mut users: BTreeMap<&Source, (SourceSpan, Vec<&Environment>)> = BTreeMap::new();
     for environment in config.environments.values() {
         if let Some((source, place)) = token(config, environment) {
             users.entry(source).or_insert_with(|| (place, Vec::new())).1.push(environment);
         }
     }
     let shared = users.into_iter().filter(|(_, (_, environments))| environments.len() > 1);
-    shared.map(|(source, (place, environments))| shared_token(source, place, &environments)).collect()
+    shared.map(|(source, (place, environments))| one_token_for(source, place, &environments)).collect()
 }
 
-fn shared_token(source: &Source, place: SourceSpan, environments: &[&Environment]) -> Problem {
+fn one_token_for(source: &Source, place: SourceSpan, environments: &[&Environment]) -> Problem {
     let names = environment::names(environments);
     Problem::new(code::SHARED_TOKEN, format!("environments {names} share one API token, {source}"))
         .help("give each its own authority with its own token, so that one cannot use up the quota of another")
@@ -256,7 +310,7 @@ fn token<'c>(config: &'c Config, environment: &Environment) -> Option<(&'c Sourc
 /// The rules that need the keys themselves: the same key in two environments, a test token in production.
 pub(crate) fn problems_of_keys(config: &Config, keys: &[(&EnvName, &LicenseKey)], vars: &Vars) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let mut seen: std::collections::BTreeMap<Fingerprint, &Environment> = std::collections::BTreeMap::new();
+    let mut seen: BTreeMap<Fingerprint, &Environment> = BTreeMap::new();
     for (name, key) in keys {
         let Some(environment) = config.environments.get(name) else { continue };
         match seen.get(&key.fingerprint()) {
@@ -300,4 +354,155 @@ fn test_token(config: &Config, environment: &Environment, vars: &Vars) -> Option
         .at(place, "a test token")
         .at(environment.place, "production")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use license_core::{Check, UnknownPolicy};
+
+    use super::*;
+    use crate::config::{Dialect, UnreachablePolicy};
+
+    fn loaded(text: &str) -> Config {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(FILE_NAME);
+        files::replace(&path, text.as_bytes()).unwrap();
+        load(&path, &Vars::default()).unwrap_or_else(|error| panic!("{:?}", error.problems))
+    }
+
+    const LEAST: &str = r#"
+version = 1
+[authority.local]
+kind = "embedded"
+[environments.development]
+authority = "local"
+domain = "localhost:3000"
+key = { dotenv = ".env", name = "KEY" }
+"#;
+
+    const MOST: &str = r#"
+version = 1
+default = "production"
+[trail]
+kind = "file"
+ephemeral = "accepted"
+[authority.to]
+kind = "traffic-orchestrator"
+url = "http://127.0.0.1:8080/api/v1//"
+token = { dotenv = "secrets/.env", name = "TOKEN" }
+dialect = "sdk"
+rotation_visible = "no"
+public_keys = ["11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="]
+timeout = "2m"
+[environments.production]
+authority = "to"
+license = "lic_abc123"
+domain = "APP.com"
+key = { env = "LICENSE_KEY_1" }
+key_class = "PRD"
+features = ["sso", "analytics"]
+activations = 2
+min_days_left = 3
+auto_renew = true
+unknown = "warn"
+unreachable = "cached"
+cached_max_age = "24h"
+offline_token = { file = "license.jwt" }
+on_push = "block"
+deploy = "npm run 'deploy it'"
+deploy_timeout = "1h"
+rollback = ["sh", "-c", "a | b"]
+health = { url = "https://app.com/status?full=1" }
+branches = ["main", "release/*"]
+[environments.staging]
+authority = "to"
+domain = "staging.app.com"
+key = { env = "LICENSE_KEY_2" }
+health.url = "http://[::1]:3000/status"
+health.within = "5s"
+"#;
+
+    #[test]
+    fn what_the_file_leaves_out_has_its_default() {
+        let config = loaded(LEAST);
+        let environment = config.default_environment().expect("the only one is the default");
+        assert_eq!(environment.key, Source::Dotenv { file: config.root.join(".env"), name: "KEY".to_owned() });
+        assert_eq!(environment.key_variable, "KEY");
+        assert_eq!(environment.unknown, UnknownPolicy::Block);
+        assert_eq!(environment.unreachable, UnreachablePolicy::Block);
+        assert_eq!(environment.deploy_timeout, Duration::from_secs(1800));
+        assert_eq!((environment.deploy.as_ref(), environment.rollback.as_ref()), (None, None));
+        assert_eq!(environment.demand.activations, None);
+        assert_eq!(environment.demand.min_days_left, 0);
+        assert_eq!(config.ephemeral, Ephemeral::Refused);
+        let AuthoritySettings::Embedded { state } = &config.authorities["local"] else { panic!("embedded") };
+        assert_eq!(*state, config.root.join(".license/authority"));
+    }
+
+    #[test]
+    fn what_the_file_says_is_what_is_meant() {
+        let config = loaded(MOST);
+        assert_eq!(config.ephemeral, Ephemeral::Accepted);
+        let AuthoritySettings::Remote(remote) = &config.authorities["to"] else { panic!("remote") };
+        assert_eq!(remote.url, "http://127.0.0.1:8080/api/v1");
+        assert_eq!(remote.dialect, Dialect::Sdk);
+        assert_eq!(remote.timeout, Duration::from_secs(120));
+        assert_eq!(remote.public_keys.len(), 1);
+        let environment = config.default_environment().unwrap();
+        assert_eq!(environment.license.as_deref(), Some("lic_abc123"));
+        assert_eq!(environment.demand.domain.to_string(), "app.com");
+        assert_eq!(environment.demand.features.iter().collect::<Vec<_>>(), ["analytics", "sso"]);
+        assert_eq!((environment.demand.activations, environment.demand.min_days_left), (Some(2), 3));
+        let offline_token = Some(Source::File { file: config.root.join("license.jwt") });
+        let age_max = Duration::from_secs(86_400);
+        assert_eq!(environment.unreachable, UnreachablePolicy::Cached { age_max, offline_token });
+        assert_eq!(environment.deploy.as_deref().unwrap(), ["npm", "run", "deploy it"]);
+        assert_eq!(environment.rollback.as_deref().unwrap(), ["sh", "-c", "a | b"]);
+        assert_eq!(environment.health.as_ref().unwrap().within, Duration::from_secs(60));
+        let staging = config.environment("staging").unwrap();
+        assert_eq!(staging.health.as_ref().unwrap().within, Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_demand_points_to_its_line() {
+        let config = loaded(MOST);
+        let environment = config.environment("production").unwrap();
+        let text = |check| {
+            let place = environment.place_of(check);
+            &config.source.inner()[place.offset()..place.offset() + place.len()]
+        };
+        assert_eq!(text(Check::Domain), "\"APP.com\"");
+        assert_eq!(text(Check::Features), "[\"sso\", \"analytics\"]");
+        assert_eq!(text(Check::Activations), "2");
+        assert_eq!(text(Check::Validity), "{ env = \"LICENSE_KEY_1\" }");
+        assert_eq!(text(Check::KeyAge), "production", "where nothing is demanded, the environment's name");
+    }
+
+    #[test]
+    fn cached_verdicts_need_a_trail_that_outlives_the_run() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(FILE_NAME);
+        let cached = format!("{LEAST}unreachable = \"cached\"\ncached_max_age = \"24h\"\n");
+        for (ci, trail, good) in [
+            ("true", "", false),
+            ("1", "[trail]\nephemeral = \"refused\"\n", false),
+            ("true", "[trail]\nephemeral = \"accepted\"\n", true),
+            ("false", "", true),
+            ("", "", true),
+        ] {
+            files::replace(&path, format!("{cached}{trail}").as_bytes()).unwrap();
+            let result = load(&path, &Vars::from_iter([("CI", ci)]));
+            assert_eq!(result.is_ok(), good, "CI={ci} {trail}");
+        }
+    }
+
+    #[test]
+    fn a_thousand_environments_fit_into_the_file() {
+        let text = (0..1000).fold(LEAST.to_owned(), |text, n| {
+            text + &format!("[environments.e{n}]\nauthority = \"local\"\ndomain = \"e{n}.example.com\"\nkey = {{ env = \"K{n}\" }}\nfeatures = [\"analytics\", \"sso\"]\n")
+        });
+        assert_eq!(loaded(&text).environments.len(), 1001);
+    }
 }

@@ -80,7 +80,7 @@ impl Checking<'_> {
     /// A text that may not be empty.
     pub(super) fn not_empty<'f>(&mut self, name: &str, text: &'f At<String>) -> Option<&'f str> {
         if text.value.trim().is_empty() {
-            let problem = Problem::new(code::EMPTY_VALUE, format!("`{name}` is empty"))
+            let problem = Problem::new(code::EMPTY_VALUE, format!("{name} is empty"))
                 .help("write a value, or leave the field out")
                 .at(text.place, "nothing here");
             self.report(problem);
@@ -91,14 +91,14 @@ impl Checking<'_> {
 
     /// A path, relative to the file.
     pub(super) fn path(&mut self, name: &str, text: &At<String>) -> Option<PathBuf> {
-        self.not_empty(name, text).map(|text| self.root.join(text))
+        self.not_empty(&format!("`{name}`"), text).map(|text| self.root.join(text))
     }
 
     /// A list of texts, none empty and none twice.
     pub(super) fn distinct<'f>(&mut self, name: &str, texts: &'f [At<String>]) -> Vec<&'f str> {
         let mut kept: Vec<&'f At<String>> = Vec::new();
         for text in texts {
-            if self.not_empty(name, text).is_none() {
+            if self.not_empty(&format!("an entry of `{name}`"), text).is_none() {
                 continue;
             }
             if let Some(first) = kept.iter().find(|kept| kept.value == text.value) {
@@ -145,7 +145,7 @@ impl Checking<'_> {
         if !is_variable_name(&name.value) {
             let problem = Problem::new(code::VARIABLE_NAME, "this is not the name of a variable")
                 .help(
-                    "write a name of letters, digits and `_`, as in `LICENSE_KEY`; the secret itself never stands here",
+                    "write the bare name, of letters, digits and `_`, as in `LICENSE_KEY`; the secret itself never stands here",
                 )
                 .at(name.place, "not a name");
             self.report(problem);
@@ -160,7 +160,8 @@ impl Checking<'_> {
         let mut whole = true;
         for (form, field) in [("age", &raw.age), ("store", &raw.store)] {
             if let Some(text) = field.given() {
-                self.not_supported(&format!("`{form}` as the place of a secret"), text.place);
+                let instead = format!("write {}", forms.example());
+                self.not_supported(&format!("`{form}` as the place of a secret"), &instead, text.place);
                 whole = false;
             }
             whole &= !matches!(field, Field::Wrong);
@@ -186,6 +187,14 @@ impl Checking<'_> {
                 self.wrong_source("`name` needs `dotenv`: the file that it stands in".to_owned(), at.place, forms);
                 None
             }
+            (None, None, None, Some(_), Forms::EnvOrDotenv) => {
+                self.wrong_source(format!("`file` is not a place for `{name}`"), at.place, forms);
+                None
+            }
+            (None, Some(_), _, None, Forms::EnvOrFile) => {
+                self.wrong_source(format!("`dotenv` is not a place for `{name}`"), at.place, forms);
+                None
+            }
             (None, None, None, None, _) => {
                 self.wrong_source(format!("`{name}` names no place"), at.place, forms);
                 None
@@ -199,13 +208,13 @@ impl Checking<'_> {
 
     fn wrong_source(&mut self, message: String, place: SourceSpan, forms: Forms) {
         let help = format!("write {}", forms.example());
-        self.report(Problem::new(code::SECRET_PLACE, message).help(help).at(place, "not exactly one place"));
+        self.report(Problem::new(code::SECRET_PLACE, message).help(help).at(place, "exactly one place is needed"));
     }
 
     /// A key of later work.
-    pub(super) fn not_supported(&mut self, what: &str, place: SourceSpan) {
+    pub(super) fn not_supported(&mut self, what: &str, instead: &str, place: SourceSpan) {
         let problem = Problem::new(code::NOT_SUPPORTED, format!("{what} is not supported yet"))
-            .help("leave it out; this version would not act on it")
+            .help(format!("{instead}; this version would not act on it"))
             .at(place, "not supported yet");
         self.report(problem);
     }

@@ -28,6 +28,9 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
+/// What a domain looks like.
+const BARE_HOST: &str = "write the bare host, as in `app.example.com` or `localhost:3000`";
+
 /// The variable in which the deploy command gets the key, where `key` names none.
 const KEY_VARIABLE: &str = "LICENSE_KEY";
 
@@ -134,8 +137,11 @@ fn domain(checking: &mut Checking<'_>, owner: &Owner, raw: &RawEnvironment, name
     let domain = match Domain::parse(&text.value) {
         Ok(domain) => domain,
         Err(error) => {
-            let problem = Problem::new(code::DOMAIN, format!("{} has no bare domain: {error}", owner.what))
-                .help("write the bare host, as in `app.example.com` or `localhost:3000`")
+            // The rule's words end in what to do where there is something to say beyond the form.
+            let words = error.to_string();
+            let (why, next) = words.split_once(": ").unwrap_or((&words, BARE_HOST));
+            let problem = Problem::new(code::DOMAIN, format!("{} has no bare domain: {why}", owner.what))
+                .help(next)
                 .at(text.place, "not a domain");
             checking.report(problem);
             return None;
@@ -177,7 +183,7 @@ fn license(checking: &mut Checking<'_>, text: &At<String>) -> Option<String> {
         checking.report(problem);
         return None;
     }
-    checking.not_empty("license", text).map(str::to_owned)
+    checking.not_empty("`license`", text).map(str::to_owned)
 }
 
 fn unreachable(

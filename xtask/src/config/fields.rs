@@ -13,7 +13,7 @@ use toml::{
 use super::{
     problem::{Problem, code},
     raw::RawCommand,
-    secrets::shown,
+    secrets::{may_name_a_secret, shown},
 };
 
 /// A value with its place in the file.
@@ -70,6 +70,9 @@ pub(super) struct Fields<'a> {
     problems: &'a mut Vec<Problem>,
 }
 
+/// What the outermost table is called.
+pub(super) const THE_FILE: &str = "the file";
+
 /// Reads a whole table, fields that do not exist included.
 pub(super) fn read<T>(
     table: &DeTable<'_>,
@@ -86,12 +89,12 @@ pub(super) fn read<T>(
 impl<'a> Fields<'a> {
     /// A text.
     pub(super) fn text(&mut self, name: &'static str) -> Field<String> {
-        self.field(name, "a text", |value| value.as_str().map(str::to_owned))
+        self.field(name, Expected::TEXT, |value| value.as_str().map(str::to_owned))
     }
 
     /// A yes or no.
     pub(super) fn flag(&mut self, name: &'static str) -> Field<bool> {
-        self.field(name, "`true` or `false`", |value| value.as_bool())
+        self.field(name, Expected::FLAG, |value| value.as_bool())
     }
 
     /// A whole number within limits.
@@ -99,7 +102,7 @@ impl<'a> Fields<'a> {
         let Some(value) = self.value(name) else { return Field::Absent };
         let place = place_of(value);
         let Some(integer) = value.get_ref().as_integer() else {
-            return self.wrong_type(name, "a whole number", value);
+            return self.wrong_type(name, Expected::WHOLE, value);
         };
         let number = i64::from_str_radix(integer.as_str(), integer.radix()).ok().and_then(|n| u32::try_from(n).ok());
         match number.filter(|number| limits.contains(number)) {
@@ -123,9 +126,10 @@ impl<'a> Fields<'a> {
             Some((_, value)) => Field::Given(At { value: *value, place: text.place }),
             None => {
                 let words: Vec<&str> = T::WORDS.iter().map(|(word, _)| *word).collect();
-                let problem = Problem::new(code::UNKNOWN_WORD, format!("`{name}` of {} is no known word", self.what))
-                    .help(did_you_mean(&text.value, &words, "it can be"))
-                    .at(text.place, "not known");
+                let problem =
+                    Problem::new(code::UNKNOWN_WORD, format!("`{name}` of {} has an unknown value", self.what))
+                        .help(one_of(&text.value, &words))
+                        .at(text.place, "not known");
                 self.report(problem)
             }
         }
@@ -136,14 +140,13 @@ impl<'a> Fields<'a> {
         let Some(value) = self.value(name) else { return Field::Absent };
         match value.get_ref() {
             DeValue::Array(_) => self.items(name, value),
-            _ => self.wrong_type(name, "a list of texts", value),
+            _ => self.wrong_type(name, Expected::TEXTS, value),
         }
     }
 
     /// A list of whole numbers within limits.
     pub(super) fn wholes(&mut self, name: &'static str, limits: &RangeInclusive<u32>) -> Field<Vec<u32>> {
-        let expected = format!("a list of whole numbers from {} to {}", limits.start(), limits.end());
-        self.field(name, &expected, |value| {
+        self.field(name, Expected::WHOLES, |value| {
             let number = |item: &Spanned<DeValue<'_>>| {
                 let integer = item.get_ref().as_integer()?;
                 let number = u32::from_str_radix(integer.as_str(), integer.radix()).ok()?;
@@ -164,7 +167,7 @@ impl<'a> Fields<'a> {
                 Field::Given(words) => Field::Given(At { value: RawCommand::Words(words.value), place: words.place }),
                 Field::Absent | Field::Wrong => Field::Wrong,
             },
-            _ => self.wrong_type(name, "a text or a list of texts", value),
+            _ => self.wrong_type(name, Expected::COMMAND, value),
         }
     }
 
@@ -172,9 +175,9 @@ impl<'a> Fields<'a> {
     pub(super) fn table<T>(&mut self, name: &'static str, read_table: impl FnOnce(&mut Fields<'_>) -> T) -> Field<T> {
         let Some(value) = self.value(name) else { return Field::Absent };
         let DeValue::Table(table) = value.get_ref() else {
-            return self.wrong_type(name, "a table", value);
+            return self.wrong_type(name, Expected::TABLE, value);
         };
-        let (place, what) = (self.table_place(name, value), format!("`{name}` of {}", self.what));
+        let (place, what) = (self.table_place(name, value), self.inner(name));
         Field::Given(At { value: read(table, &what, self.problems, read_table), place })
     }
 
@@ -186,14 +189,14 @@ impl<'a> Fields<'a> {
     ) -> Field<Vec<T>> {
         let Some(value) = self.value(name) else { return Field::Absent };
         let DeValue::Array(array) = value.get_ref() else {
-            return self.wrong_type(name, "a list of tables", value);
+            return self.wrong_type(name, Expected::TABLES, value);
         };
         let mut items = Vec::new();
         for item in array {
             let DeValue::Table(table) = item.get_ref() else {
-                return self.wrong_type(name, "a list of tables", item);
+                return self.wrong_type(name, Expected::TABLES, item);
             };
-            let what = format!("`{name}` of {}", self.what);
+            let what = self.inner(name);
             items.push(read(table, &what, self.problems, &read_table));
         }
         Field::Given(At { value: items, place: place_of(value) })
@@ -208,15 +211,15 @@ impl<'a> Fields<'a> {
     ) -> Field<Vec<Named<T>>> {
         let Some(value) = self.value(name) else { return Field::Absent };
         let DeValue::Table(tables) = value.get_ref() else {
-            return self.wrong_type(name, "a table of tables", value);
+            return self.wrong_type(name, Expected::NAMED, value);
         };
         let place = self.table_place(name, value);
         let mut found = Vec::new();
         for (key, inner) in tables {
             let described = format!("{what} `{}`", shown(key.get_ref()));
             let DeValue::Table(table) = inner.get_ref() else {
-                let problem = wrong_type(&described, "a table", inner)
-                    .help(format!("begin a table for it: `[{name}.{}]`", shown(key.get_ref())));
+                let problem =
+                    wrong_type(&described, &format!("{name}.{}", shown(key.get_ref())), Expected::HEADER, inner);
                 self.problems.push(problem);
                 continue;
             };
@@ -224,27 +227,27 @@ impl<'a> Fields<'a> {
             let table = read(table, &described, self.problems, &read_table);
             found.push(Named { name, table });
         }
+        if found.is_empty() && !tables.is_empty() {
+            return Field::Wrong;
+        }
         Field::Given(At { value: found, place })
     }
 
     /// The place of a secret: a table, and nothing else. A text is taken for the secret itself.
     pub(super) fn secret<T>(&mut self, name: &'static str, read_table: impl FnOnce(&mut Fields<'_>) -> T) -> Field<T> {
-        if let Some(value) = self.value(name)
+        if let Some(value) = self.table.get(name)
             && let DeValue::String(_) = value.get_ref()
         {
-            let example = if name == "key" { "LICENSE_KEY" } else { "NAME" };
-            let problem = Problem::new(
-                code::SECRET_IN_FILE,
-                format!("`{name}` of {} holds a text; a secret is named here, never written", self.what),
-            )
-            .help(format!(
-                "put it into an environment variable and name that: `{name} = {{ env = \"{example}\" }}`; \
-                 if the text is a real secret, replace it, since it may be in the history of this file"
-            ))
-            .at(place_of(value), "the text is not shown");
+            self.known.push(name);
+            let problem = secret_in_file(&format!("`{name}` of {}", self.what), name, place_of(value));
             return self.report(problem);
         }
         self.table(name, read_table)
+    }
+
+    /// What a table in this one is called.
+    fn inner(&self, name: &str) -> String {
+        if self.what == THE_FILE { format!("`[{name}]`") } else { format!("`{name}` of {}", self.what) }
     }
 
     fn value(&mut self, name: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
@@ -255,7 +258,7 @@ impl<'a> Fields<'a> {
     fn field<T>(
         &mut self,
         name: &'static str,
-        expected: &str,
+        expected: Expected,
         take: impl FnOnce(&DeValue<'_>) -> Option<T>,
     ) -> Field<T> {
         let Some(value) = self.value(name) else { return Field::Absent };
@@ -269,7 +272,7 @@ impl<'a> Fields<'a> {
         let mut items = Vec::new();
         for item in value.get_ref().as_array().into_iter().flatten() {
             let Some(text) = item.get_ref().as_str() else {
-                return self.wrong_type(name, "a list of texts", item);
+                return self.wrong_type(name, Expected::TEXTS, item);
             };
             items.push(At { value: text.to_owned(), place: place_of(item) });
         }
@@ -284,8 +287,8 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn wrong_type<T>(&mut self, name: &str, expected: &str, value: &Spanned<DeValue<'_>>) -> Field<T> {
-        let problem = wrong_type(&format!("`{name}` of {}", self.what), expected, value);
+    fn wrong_type<T>(&mut self, name: &str, expected: Expected, value: &Spanned<DeValue<'_>>) -> Field<T> {
+        let problem = wrong_type(&format!("`{name}` of {}", self.what), name, expected, value);
         self.report(problem)
     }
 
@@ -295,8 +298,13 @@ impl<'a> Fields<'a> {
     }
 
     fn report_unknown(self) {
-        for (key, _) in self.table.iter().filter(|(key, _)| !self.known.contains(&key.get_ref().as_ref())) {
+        for (key, value) in self.table.iter().filter(|(key, _)| !self.known.contains(&key.get_ref().as_ref())) {
             let name = shown(key.get_ref());
+            if self.known.contains(&"key") && value.get_ref().is_str() && may_name_a_secret(key.get_ref()) {
+                let what = format!("{} has no field `{name}`, and it", self.what);
+                self.problems.push(secret_in_file(&what, "key", key.span().into()));
+                continue;
+            }
             let problem = Problem::new(code::UNKNOWN_FIELD, format!("{} has no field `{name}`", self.what))
                 .help(did_you_mean(key.get_ref(), &self.known, "its fields are"))
                 .at(key.span().into(), "not known");
@@ -305,10 +313,46 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn wrong_type(what: &str, expected: &str, found: &Spanned<DeValue<'_>>) -> Problem {
-    let found_type = type_of(found.get_ref());
-    Problem::new(code::WRONG_TYPE, format!("{what} should be {expected}, and is {found_type}"))
-        .at(place_of(found), format!("expected {expected}"))
+/// A text where only the place of a secret belongs. The text is not quoted, and the picture hides it.
+fn secret_in_file(what: &str, name: &str, place: SourceSpan) -> Problem {
+    let example = if name == "key" { "LICENSE_KEY" } else { "NAME" };
+    Problem::new(code::SECRET_IN_FILE, format!("{what} holds a text; a secret is named here, never written"))
+        .help(format!(
+            "put it into an environment variable and name that: `{name} = {{ env = \"{example}\" }}`; \
+             if the text is a real secret, replace it, since it may be in the history of this file"
+        ))
+        .at(place, "the text is not shown")
+}
+
+fn wrong_type(what: &str, name: &str, expected: Expected, found: &Spanned<DeValue<'_>>) -> Problem {
+    let Expected { words, example } = expected;
+    Problem::new(code::WRONG_TYPE, format!("{what} should be {words}, and is {}", type_of(found.get_ref())))
+        .help(format!("write it as {}", example.replace("NAME", name)))
+        .at(place_of(found), format!("expected {words}"))
+}
+
+/// A type of values, for people.
+#[derive(Clone, Copy)]
+struct Expected {
+    words: &'static str,
+    /// How it is written; `NAME` stands for the field.
+    example: &'static str,
+}
+
+impl Expected {
+    const TEXT: Self = Self { words: "a text", example: "`NAME = \"…\"`, in quotes" };
+    const FLAG: Self = Self { words: "`true` or `false`", example: "`NAME = true` or `NAME = false`, without quotes" };
+    const WHOLE: Self = Self { words: "a whole number", example: "`NAME = 1`, without quotes" };
+    const TEXTS: Self = Self { words: "a list of texts", example: "`NAME = [\"…\", \"…\"]`" };
+    const WHOLES: Self = Self { words: "a list of numbers of days", example: "`NAME = [30, 7, 1]`" };
+    const COMMAND: Self = Self {
+        words: "a text or a list of texts",
+        example: "`NAME = \"program argument\"` or `NAME = [\"program\", \"argument\"]`",
+    };
+    const TABLE: Self = Self { words: "a table", example: "`NAME = { … }`" };
+    const TABLES: Self = Self { words: "a list of tables", example: "`NAME = [{ … }]`" };
+    const NAMED: Self = Self { words: "a table", example: "`[NAME.…]`, with a name of your choice" };
+    const HEADER: Self = Self { words: "a table", example: "`[NAME]`, with its fields below" };
 }
 
 fn type_of(value: &DeValue<'_>) -> &'static str {
@@ -341,8 +385,17 @@ pub(super) fn did_you_mean(written: &str, known: &[&str], otherwise: &str) -> St
     }
 }
 
+/// The same for a short list, which is always given whole.
+fn one_of(written: &str, words: &[&str]) -> String {
+    let choice = format!("it is one of {}", list(words));
+    match did_you_mean(written, words, "") {
+        proposal if proposal.ends_with('?') => format!("{proposal} {choice}"),
+        _ => choice,
+    }
+}
+
 /// How many words of a list are shown.
-const LISTED_MAX: usize = 20;
+const LISTED_MAX: usize = 24;
 
 /// Words for people: `a`, `b` and `c`.
 pub(super) fn list(words: &[&str]) -> String {

@@ -13,6 +13,9 @@ use super::{
     },
 };
 
+/// What to do about most of them.
+const LEAVE_OUT: &str = "leave it out";
+
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
@@ -43,13 +46,13 @@ fn whole_table<T>(
 ) {
     if let Some(at) = field.given() {
         check(checking, &at.value);
-        checking.not_supported(&format!("`{name}`"), at.place);
+        checking.not_supported(&format!("`{name}`"), LEAVE_OUT, at.place);
     }
 }
 
 fn git_trail(checking: &mut Checking<'_>, raw: &RawTrail) {
     if let Some(kind) = raw.kind.given().filter(|at| at.value == TrailKind::Git) {
-        checking.not_supported("`kind = \"git\"` of `[trail]`", kind.place);
+        checking.not_supported("`kind = \"git\"` of `[trail]`", "write `kind = \"file\"`", kind.place);
     } else if let Some(remote) = raw.remote.given() {
         checking.needs("remote", remote.place, "kind = \"git\"");
     }
@@ -72,13 +75,13 @@ fn leaks(checking: &mut Checking<'_>, raw: &RawLeaks) {
         if let Some(text) = allowed.fingerprint.given()
             && text.value.parse::<Fingerprint>().is_err()
         {
-            let problem = Problem::new(code::OUT_OF_RANGE, "this is not a key's fingerprint")
+            let problem = Problem::new(code::FINGERPRINT, "this is not a key's fingerprint")
                 .help("write its 16 hex digits, as the tool prints them; a key never stands here")
                 .at(text.place, "16 hex digits");
             checking.report(problem);
         }
         if let Some(text) = allowed.reason.given() {
-            checking.not_empty("reason", text);
+            checking.not_empty("`reason`", text);
         }
     }
 }
@@ -104,7 +107,7 @@ fn store(checking: &mut Checking<'_>, named: &Named<RawStore>) {
     checking.required(&owner, "kind", &raw.kind, "`kind = \"github\"`");
     for (name, field) in [("repository", &raw.repository), ("name", &raw.name)] {
         if let Some(text) = field.given() {
-            checking.not_empty(name, text);
+            checking.not_empty(&format!("`{name}`"), text);
         }
     }
     if let Some(at) = raw.token.given() {
@@ -125,11 +128,11 @@ fn in_environment(checking: &mut Checking<'_>, raw: &RawEnvironment, stores: &[N
     if let Some(at) = raw.stores.given() {
         let known: Vec<&str> = stores.iter().map(|store| store.name.value.as_str()).collect();
         each_known(checking, "store", &at.value, &known);
-        checking.not_supported("`stores` of an environment", at.place);
+        checking.not_supported("`stores` of an environment", LEAVE_OUT, at.place);
     }
     if let Some(at) = raw.rotation.given() {
         rotation(checking, &at.value);
-        checking.not_supported("`rotation` of an environment", at.place);
+        checking.not_supported("`rotation` of an environment", LEAVE_OUT, at.place);
     }
 }
 
@@ -140,10 +143,14 @@ fn rotation(checking: &mut Checking<'_>, raw: &RawRotation) {
 
 fn each_known(checking: &mut Checking<'_>, what: &str, names: &[At<String>], known: &[&str]) {
     for name in names.iter().filter(|name| !known.contains(&name.value.as_str())) {
-        let problem =
-            Problem::new(code::UNKNOWN_NAME, format!("there is no {what} `{}`", super::secrets::shown(&name.value)))
-                .help(did_you_mean(&name.value, known, &format!("the {what}s are")))
-                .at(name.place, "not configured");
+        let shown = super::secrets::shown(&name.value);
+        let help = match known {
+            [] => format!("there are no {what}s: add `[{what}s.{shown}]`"),
+            known => did_you_mean(&name.value, known, &format!("the {what}s are")),
+        };
+        let problem = Problem::new(code::UNKNOWN_NAME, format!("there is no {what} `{shown}`"))
+            .help(help)
+            .at(name.place, "not configured");
         checking.report(problem);
     }
 }

@@ -207,6 +207,8 @@ codes! {
     COMMAND = "command";
     /// A command that only a shell understands.
     NEEDS_SHELL = "needs_shell";
+    /// Not a key's fingerprint.
+    FINGERPRINT = "fingerprint";
     /// Not a public key.
     PUBLIC_KEY = "public_key";
     /// A file of certificates that cannot be used.
@@ -233,4 +235,31 @@ codes! {
     SHARED_TOKEN = "shared_token";
     /// A memory that is thrown away with the machine.
     EPHEMERAL_TRAIL = "ephemeral_trail";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_and_columns_count_from_one_and_columns_count_characters() {
+        for (text, offset, place) in [
+            ("a", 0, (1, 1)),
+            ("ab\ncd", 4, (2, 2)),
+            ("ab\r\ncd", 4, (2, 1)),
+            ("éé\nüx", 7, (2, 2)),
+            ("\u{feff}ab", 4, (1, 2)),
+            ("\u{feff}", 0, (1, 1)),
+            ("a\n", 2, (2, 1)),
+            ("a", 9, (1, 2)),
+        ] {
+            assert_eq!(line_column(text, (offset, 0).into()), place, "{text:?} at {offset}");
+        }
+    }
+
+    #[test]
+    fn codes_are_all_different() {
+        let codes: std::collections::BTreeSet<_> = code::ALL.iter().collect();
+        assert_eq!(codes.len(), code::ALL.len());
+    }
 }

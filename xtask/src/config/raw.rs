@@ -42,13 +42,16 @@ pub(super) struct RawConfig {
     #[cfg_attr(test, schemars(with = "std::collections::BTreeMap<String, RawSink>", extend("deprecated" = true)))]
     pub(super) sinks: Field<Vec<Named<RawSink>>>,
     /// What is deployed where, by name: lower-case letters, digits and hyphens, at most 63.
-    #[cfg_attr(test, schemars(with = "std::collections::BTreeMap<String, RawEnvironment>"))]
+    #[cfg_attr(test, schemars(
+        with = "std::collections::BTreeMap<String, RawEnvironment>",
+        extend("minProperties" = 1, "propertyNames" = { "pattern": "^[a-z0-9][a-z0-9-]{0,62}$" })
+    ))]
     pub(super) environments: Field<Vec<Named<RawEnvironment>>>,
 }
 
 /// Where the record of every decision is kept.
 #[derive(Debug, Default)]
-#[cfg_attr(test, derive(JsonSchema), schemars(default, deny_unknown_fields))]
+#[cfg_attr(test, derive(JsonSchema), schemars(rename = "Trail", default, deny_unknown_fields))]
 pub(super) struct RawTrail {
     /// `file`: under `.license/trail` beside this file (the default). `git` is not supported yet.
     #[cfg_attr(test, schemars(with = "WordOf<TrailKind>"))]
@@ -63,7 +66,7 @@ pub(super) struct RawTrail {
 
 /// Not supported yet: where keys are sealed while they are rotated.
 #[derive(Debug, Default)]
-#[cfg_attr(test, derive(JsonSchema), schemars(default, deny_unknown_fields))]
+#[cfg_attr(test, derive(JsonSchema), schemars(rename = "Escrow", default, deny_unknown_fields))]
 pub(super) struct RawEscrow {
     /// The age recipients that keys are sealed to.
     #[cfg_attr(test, schemars(with = "Vec<String>"))]
@@ -74,7 +77,7 @@ pub(super) struct RawEscrow {
 
 /// Not supported yet: what the scan for leaked keys looks for.
 #[derive(Debug, Default)]
-#[cfg_attr(test, derive(JsonSchema), schemars(default, deny_unknown_fields))]
+#[cfg_attr(test, derive(JsonSchema), schemars(rename = "Leaks", default, deny_unknown_fields))]
 pub(super) struct RawLeaks {
     /// Regular expressions of further key forms.
     #[cfg_attr(test, schemars(with = "Vec<String>"))]
@@ -86,7 +89,7 @@ pub(super) struct RawLeaks {
 
 /// A key that may be in the repository.
 #[derive(Debug, Default)]
-#[cfg_attr(test, derive(JsonSchema), schemars(default, deny_unknown_fields))]
+#[cfg_attr(test, derive(JsonSchema), schemars(rename = "AllowedLeak", default, deny_unknown_fields))]
 #[cfg_attr(test, schemars(extend("required" = ["fingerprint", "reason"])))]
 pub(super) struct RawAllowedLeak {
     /// The key's fingerprint: 16 hex digits.
@@ -97,7 +100,7 @@ pub(super) struct RawAllowedLeak {
 
 /// Not supported yet: who hears about licenses that expire.
 #[derive(Debug, Default)]
-#[cfg_attr(test, derive(JsonSchema), schemars(default, deny_unknown_fields))]
+#[cfg_attr(test, derive(JsonSchema), schemars(rename = "Alerts", default, deny_unknown_fields))]
 pub(super) struct RawAlerts {
     /// How many days before the end of a license an alert is due.
     #[cfg_attr(test, schemars(with = "Vec<u32>"))]
@@ -109,7 +112,7 @@ pub(super) struct RawAlerts {
 
 /// A service that says whether a key may be used.
 #[derive(Debug, Default)]
-#[cfg_attr(test, derive(JsonSchema), schemars(default, deny_unknown_fields, extend("required" = ["kind"])))]
+#[cfg_attr(test, derive(JsonSchema), schemars(rename = "Authority", default, deny_unknown_fields, extend("required" = ["kind"])))]
 pub(super) struct RawAuthority {
     /// `embedded`: on this machine, without an account. `traffic-orchestrator`: over HTTP.
     #[cfg_attr(test, schemars(with = "WordOf<AuthorityKind>"))]
@@ -138,7 +141,7 @@ pub(super) struct RawAuthority {
 
 /// Not supported yet: where a rotation writes the new key.
 #[derive(Debug, Default)]
-#[cfg_attr(test, derive(JsonSchema), schemars(default, deny_unknown_fields, extend("required" = ["kind"])))]
+#[cfg_attr(test, derive(JsonSchema), schemars(rename = "Store", default, deny_unknown_fields, extend("required" = ["kind"])))]
 pub(super) struct RawStore {
     /// What it is, such as `github`.
     pub(super) kind: Field<String>,
@@ -152,7 +155,7 @@ pub(super) struct RawStore {
 
 /// Not supported yet: where alerts go.
 #[derive(Debug, Default)]
-#[cfg_attr(test, derive(JsonSchema), schemars(default, deny_unknown_fields, extend("required" = ["kind"])))]
+#[cfg_attr(test, derive(JsonSchema), schemars(rename = "Sink", default, deny_unknown_fields, extend("required" = ["kind"])))]
 pub(super) struct RawSink {
     /// What it is, such as `slack`.
     pub(super) kind: Field<String>,
@@ -162,7 +165,7 @@ pub(super) struct RawSink {
 
 /// One environment: what is deployed, and what its license must allow.
 #[derive(Debug, Default)]
-#[cfg_attr(test, derive(JsonSchema), schemars(default, deny_unknown_fields))]
+#[cfg_attr(test, derive(JsonSchema), schemars(rename = "Environment", default, deny_unknown_fields))]
 #[cfg_attr(test, schemars(extend("required" = ["authority", "domain", "key"])))]
 pub(super) struct RawEnvironment {
     /// The name of the authority that is asked.
@@ -224,7 +227,7 @@ pub(super) struct RawEnvironment {
 
 /// Where the deployed application tells its license.
 #[derive(Debug, Default)]
-#[cfg_attr(test, derive(JsonSchema), schemars(default, deny_unknown_fields, extend("required" = ["url"])))]
+#[cfg_attr(test, derive(JsonSchema), schemars(rename = "Health", default, deny_unknown_fields, extend("required" = ["url"])))]
 pub(super) struct RawHealth {
     /// The address, https except on this machine.
     pub(super) url: Field<String>,
@@ -235,7 +238,7 @@ pub(super) struct RawHealth {
 
 /// Not supported yet: when and how the key is rotated.
 #[derive(Debug, Default)]
-#[cfg_attr(test, derive(JsonSchema), schemars(default, deny_unknown_fields))]
+#[cfg_attr(test, derive(JsonSchema), schemars(rename = "Rotation", default, deny_unknown_fields))]
 pub(super) struct RawRotation {
     /// How many days the old key works on.
     pub(super) grace_days: Field<u32>,
@@ -246,7 +249,14 @@ pub(super) struct RawRotation {
 
 /// The place of a secret: exactly one of its forms.
 #[derive(Debug, Default)]
-#[cfg_attr(test, derive(JsonSchema), schemars(default, deny_unknown_fields))]
+#[cfg_attr(test, derive(JsonSchema), schemars(rename = "Source", default, deny_unknown_fields))]
+#[cfg_attr(test, schemars(extend("oneOf" = [
+    { "required": ["env"] },
+    { "required": ["dotenv", "name"] },
+    { "required": ["file"] },
+    { "required": ["age"] },
+    { "required": ["store"] },
+])))]
 pub(super) struct RawSource {
     /// An environment variable.
     #[cfg_attr(test, schemars(regex(pattern = VARIABLE_PATTERN)))]
@@ -268,7 +278,7 @@ pub(super) struct RawSource {
 
 /// A command: a text that is split into words as POSIX quotes them, or the words themselves.
 #[derive(Debug)]
-#[cfg_attr(test, derive(JsonSchema), schemars(untagged))]
+#[cfg_attr(test, derive(JsonSchema), schemars(rename = "Command", untagged))]
 pub(super) enum RawCommand {
     /// A text, split into words as POSIX quotes them. No shell sees it.
     Text(String),

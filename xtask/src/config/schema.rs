@@ -42,18 +42,18 @@ fn the_schema_has_exactly_the_fields_that_are_read() {
     type Read = fn(&mut Fields<'_>);
     let tables: [(&str, Read); 13] = [
         ("", |fields| drop(RawConfig::read(fields))),
-        ("RawTrail", |fields| drop(RawTrail::read(fields))),
-        ("RawEscrow", |fields| drop(RawEscrow::read(fields))),
-        ("RawLeaks", |fields| drop(RawLeaks::read(fields))),
-        ("RawAllowedLeak", |fields| drop(RawAllowedLeak::read(fields))),
-        ("RawAlerts", |fields| drop(RawAlerts::read(fields))),
-        ("RawAuthority", |fields| drop(RawAuthority::read(fields))),
-        ("RawStore", |fields| drop(RawStore::read(fields))),
-        ("RawSink", |fields| drop(RawSink::read(fields))),
-        ("RawEnvironment", |fields| drop(RawEnvironment::read(fields))),
-        ("RawHealth", |fields| drop(RawHealth::read(fields))),
-        ("RawRotation", |fields| drop(RawRotation::read(fields))),
-        ("RawSource", |fields| drop(RawSource::read(fields))),
+        ("Trail", |fields| drop(RawTrail::read(fields))),
+        ("Escrow", |fields| drop(RawEscrow::read(fields))),
+        ("Leaks", |fields| drop(RawLeaks::read(fields))),
+        ("AllowedLeak", |fields| drop(RawAllowedLeak::read(fields))),
+        ("Alerts", |fields| drop(RawAlerts::read(fields))),
+        ("Authority", |fields| drop(RawAuthority::read(fields))),
+        ("Store", |fields| drop(RawStore::read(fields))),
+        ("Sink", |fields| drop(RawSink::read(fields))),
+        ("Environment", |fields| drop(RawEnvironment::read(fields))),
+        ("Health", |fields| drop(RawHealth::read(fields))),
+        ("Rotation", |fields| drop(RawRotation::read(fields))),
+        ("Source", |fields| drop(RawSource::read(fields))),
     ];
     for (name, read) in tables {
         let described: BTreeSet<&str> = of(name).as_object().unwrap().keys().map(String::as_str).collect();

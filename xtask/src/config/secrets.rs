@@ -65,35 +65,73 @@ fn without_control_characters(text: &str) -> String {
 /// Texts at places where only the name of a secret belongs.
 fn by_position(table: &DeTable<'_>) -> Vec<Range<usize>> {
     let mut found = Vec::new();
-    let mut tables = vec![table];
-    while let Some(table) = tables.pop() {
+    let mut tables = vec![(table, Names::Fields)];
+    while let Some((table, names)) = tables.pop() {
         for (name, value) in table {
-            let suspicious = may_name_a_secret(name.get_ref());
+            let name = name.get_ref().as_ref();
+            let secret = names.may_hold_a_secret(name);
             match value.get_ref() {
-                DeValue::String(_) if suspicious => found.push(value.span()),
-                DeValue::Table(inner) if suspicious => found.extend(misplaced(inner)),
-                DeValue::Table(inner) => tables.push(inner),
-                DeValue::Array(items) => {
-                    for item in items {
-                        match item.get_ref() {
-                            DeValue::Table(inner) => tables.push(inner),
-                            DeValue::String(_) if suspicious => found.push(item.span()),
-                            _ => {}
-                        }
+                DeValue::String(_) if secret => found.push(value.span()),
+                DeValue::Table(inner) => {
+                    if secret {
+                        found.extend(misplaced(inner));
                     }
+                    tables.push((inner, names.within(name)));
                 }
-                _ => {}
+                DeValue::Array(items) => {
+                    let texts = items.iter().filter(|item| secret && item.get_ref().is_str());
+                    found.extend(texts.map(Spanned::span));
+                    let inner = items.iter().filter_map(|item| item.get_ref().as_table());
+                    tables.extend(inner.map(|inner| (inner, names.within(name))));
+                }
+                DeValue::String(_)
+                | DeValue::Integer(_)
+                | DeValue::Float(_)
+                | DeValue::Boolean(_)
+                | DeValue::Datetime(_) => {}
             }
         }
     }
     found
 }
 
-/// Whether a field of this name may hold a secret. `name` and `key_class` do not; `[sinks.team] url` does, by its form.
-fn may_name_a_secret(name: &str) -> bool {
+/// What the names in a table are.
+#[derive(Clone, Copy)]
+enum Names {
+    /// Of fields.
+    Fields,
+    /// Of fields of a sink, whose address is a secret.
+    FieldsOfSink,
+    /// Chosen by the user: an environment may be called `monkey`.
+    Chosen,
+    /// Chosen by the user, for sinks.
+    ChosenForSinks,
+}
+
+impl Names {
+    fn may_hold_a_secret(self, name: &str) -> bool {
+        match self {
+            Self::Fields => may_name_a_secret(name),
+            Self::FieldsOfSink => name == "url" || may_name_a_secret(name),
+            Self::Chosen | Self::ChosenForSinks => false,
+        }
+    }
+
+    fn within(self, name: &str) -> Self {
+        match (self, name) {
+            (Self::Fields, "environments" | "authority" | "stores") => Self::Chosen,
+            (Self::Fields, "sinks") => Self::ChosenForSinks,
+            (Self::ChosenForSinks, _) => Self::FieldsOfSink,
+            (Self::Fields | Self::FieldsOfSink | Self::Chosen, _) => Self::Fields,
+        }
+    }
+}
+
+/// Whether a field of this name may hold a secret.
+pub(super) fn may_name_a_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let words = ["key", "token", "secret", "password", "passphrase", "credential", "identity", "bearer"];
-    !matches!(name.as_str(), "key_class" | "public_keys" | "key_env") && words.iter().any(|word| name.contains(word))
+    !matches!(name.as_str(), "key_class" | "public_keys") && words.iter().any(|word| name.contains(word))
 }
 
 /// Texts in the place of a secret that are not the names that belong there.
@@ -232,6 +270,8 @@ mod tests {
             "keys = [\"hunter2\"]",
             "url = \"https://user:hunter2@host/path\"",
             "url = \"https://host/path?x=hunter2\"",
+            "[sinks.team]\nurl = \"https://example.com/hunter2\"",
+            "[environments.monkey]\nkey = 'hunter2'\nx = \"",
             "url = \"https://hooks.slack.com/services/hunter2\"",
         ] {
             let shown = shown_file(text);
@@ -245,6 +285,7 @@ mod tests {
             "key = { env = \"LICENSE_KEY\" }",
             "key = { dotenv = \".env.staging\", name = \"LICENSE_KEY\" }",
             "key_class = \"PRD\"",
+            "[environments.monkey]\ndomain = \"app.com\"",
             "license = \"lic_abc123\"",
             "public_keys = [\"11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\"]",
             "url = \"https://api.trafficorchestrator.com/api/v1\"",
