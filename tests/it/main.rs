@@ -1,3 +1,3 @@
 //! The tests that run the real binary.
 
-fn main() {}
+mod sample_app;
