@@ -26,13 +26,11 @@ struct Place {
 }
 
 impl Place {
-    #[expect(clippy::disallowed_methods, reason = "the test needs a free port")]
     fn new() -> Self {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
         Self { directory: TempDir::new().unwrap(), port }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the tests start real programs")]
     fn run(&self, arguments: &[&str]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_sample-app"))
             .args(arguments)
@@ -64,12 +62,10 @@ impl Place {
         self.directory.path().join(format!(".license/sample-app-{}.pid", self.port))
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the test reads a short file of its own")]
     fn pid(&self) -> Option<Pid> {
         Pid::from_raw(fs::read_to_string(self.pid_file()).ok()?.trim().parse().unwrap())
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the test is a client")]
     fn send(&self, request: &str) -> String {
         let mut connection = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).unwrap();
         connection.set_read_timeout(Some(SOON)).unwrap();
@@ -83,7 +79,6 @@ impl Place {
         self.send(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the test looks whether the port is free")]
     fn is_free(&self) -> bool {
         TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).is_ok()
     }
@@ -154,7 +149,6 @@ fn it_stops_by_itself() {
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "the test holds a port")]
 fn another_program_on_the_port_is_left_alone() {
     let place = Place::new();
     let other = TcpListener::bind((Ipv4Addr::LOCALHOST, place.port)).unwrap();
