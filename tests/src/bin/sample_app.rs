@@ -1,3 +1,0 @@
-//! The sample application.
-
-fn main() {}
