@@ -1,3 +1,1 @@
 //! The tests that run the real binary.
-
-fn main() {}
