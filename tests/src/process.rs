@@ -4,11 +4,8 @@ use std::{
     io::Read,
     os::unix::process::{CommandExt, ExitStatusExt},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{
-        Arc, Mutex,
-        mpsc::{Receiver, channel},
-    },
-    thread,
+    sync::{Arc, Mutex},
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -99,11 +96,16 @@ impl Running {
     }
 
     /// Waits for its end; the test fails when that takes longer than [`RUN_SECS_MAX`].
-    pub fn wait(mut self) -> Finished {
-        let Some(status) = self.ends_within(Duration::from_secs(RUN_SECS_MAX)) else {
+    pub fn wait(self) -> Finished {
+        self.wait_within(Duration::from_secs(RUN_SECS_MAX))
+    }
+
+    /// Waits for its end; the test fails when that takes longer than this.
+    pub fn wait_within(mut self, limit: Duration) -> Finished {
+        let Some(status) = self.ends_within(limit) else {
             self.stop();
             panic!(
-                "it ran longer than {RUN_SECS_MAX} s\n--- stdout\n{}--- stderr\n{}",
+                "it ran longer than {limit:?}\n--- stdout\n{}--- stderr\n{}",
                 self.stdout.text(),
                 self.stderr.text()
             );
@@ -148,22 +150,20 @@ impl Drop for Running {
 #[derive(Debug)]
 struct Pipe {
     bytes: Arc<Mutex<Vec<u8>>>,
-    closed: Receiver<()>,
+    reader: JoinHandle<()>,
 }
 
 impl Pipe {
     fn of(mut stream: impl Read + Send + 'static) -> Self {
         let bytes = Arc::new(Mutex::new(Vec::new()));
-        let (close, closed) = channel();
         let target = Arc::clone(&bytes);
-        thread::spawn(move || {
+        let reader = thread::spawn(move || {
             let mut chunk = [0; 8192];
             while let Ok(read @ 1..) = stream.read(&mut chunk) {
                 target.lock().unwrap().extend_from_slice(&chunk[..read]);
             }
-            let _ = close.send(());
         });
-        Self { bytes, closed }
+        Self { bytes, reader }
     }
 
     fn text(&self) -> String {
@@ -171,7 +171,10 @@ impl Pipe {
     }
 
     fn drain(&self) -> String {
-        let _ = self.closed.recv_timeout(Duration::from_secs(DRAIN_SECS));
+        let started = Instant::now();
+        while !self.reader.is_finished() && started.elapsed() < Duration::from_secs(DRAIN_SECS) {
+            thread::sleep(Duration::from_millis(LOOK_MILLIS));
+        }
         self.text()
     }
 }
@@ -182,6 +185,13 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     while !holds() {
         assert!(started.elapsed() < Duration::from_secs(RUN_SECS_MAX), "{what}: not within {RUN_SECS_MAX} s");
         thread::sleep(Duration::from_millis(LOOK_MILLIS));
+    }
+}
+
+/// Kills a process that a test left running on purpose.
+pub fn kill(pid: u32) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        let _ = kill_process(pid, Signal::KILL);
     }
 }
 

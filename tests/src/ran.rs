@@ -39,6 +39,13 @@ impl Ran {
         self
     }
 
+    /// It ended with one of these codes.
+    #[track_caller]
+    pub fn exits_one_of(&self, codes: &[i32]) -> &Self {
+        assert!(codes.contains(&self.code()), "not one of {codes:?}: {self}");
+        self
+    }
+
     /// The code it ended with.
     pub fn code(&self) -> i32 {
         self.finished.code()
