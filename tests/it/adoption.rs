@@ -36,9 +36,9 @@ fn adopting_workspace(directory: &Path) {
         "xtask/Cargo.toml",
         &format!(
             "[package]\nname = \"adopting-xtask\"\nversion = \"0.1.0\"\nedition = \"2024\"\npublish = false\n\n\
-             [dependencies]\nxtask = {{ path = {:?} }}\n\n\
+             [dependencies]\nxtask = {{ path = \"{}\" }}\n\n\
              [profile.dev]\ndebug = \"line-tables-only\"\n",
-            ours.join("xtask")
+            ours.join("xtask").display()
         ),
     );
     write("xtask/src/main.rs", "fn main() -> std::process::ExitCode {\n    xtask::main_impl()\n}\n");

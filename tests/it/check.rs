@@ -106,10 +106,11 @@ fn project_asking_each(urls: &[&String]) -> Project {
     let mut project = project().without_license_toml().var("TO_API_KEY", TOKEN);
     for (at, url) in urls.iter().enumerate() {
         project = project.var(&format!("KEY_{at}"), &format!("TO-PRD-key-of-environment-{at}"));
-        text.push_str(&format!(
+        let environment = format!(
             "[authority.a{at}]\nkind = \"traffic-orchestrator\"\nurl = \"{url}\"\ntoken = {{ env = \"TO_API_KEY\" }}\n\
              [environments.e{at}]\nauthority = \"a{at}\"\ndomain = \"e{at}.app.com\"\nkey = {{ env = \"KEY_{at}\" }}\n"
-        ));
+        );
+        text.push_str(&environment);
     }
     project.license_toml(text.as_bytes())
 }

@@ -103,9 +103,10 @@ fn fleet(url: &str, keys: &[String]) -> Project {
     let mut project = project().without_license_toml().var("TO_API_KEY", license_tests::authority::TOKEN);
     for (at, key) in keys.iter().enumerate() {
         project = project.var(&format!("KEY_{at}"), key);
-        text.push_str(&format!(
+        let environment = format!(
             "[environments.e{at}]\nauthority = \"to\"\ndomain = \"e{at}.app.com\"\nkey = {{ env = \"KEY_{at}\" }}\n"
-        ));
+        );
+        text.push_str(&environment);
     }
     project.license_toml(text.as_bytes())
 }

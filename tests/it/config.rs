@@ -14,8 +14,7 @@ fn is_wrong(name: &str, project: &Project, says: &[&str]) {
     for arguments in [&["deploy", "production"][..], &["check", "production"], &["check", "--all", "--format", "json"]]
     {
         let started = Instant::now();
-        let ran = project.run(arguments);
-        eprintln!("{name} {arguments:?}: {ran}");
+        let ran = project.run(arguments).named(name);
         ran.exits(3).deploy_did_not_run().says_nothing_of("panicked");
         for text in says {
             ran.says(text);
@@ -139,8 +138,7 @@ fn a_key_or_token_that_cannot_be_used() {
         ),
     ];
     for (name, project, says) in rows {
-        let ran = project.deploy();
-        eprintln!("{name}: {ran}");
+        let ran = project.deploy().named(name);
         ran.exits(3).deploy_did_not_run();
         for text in says {
             ran.says(text);

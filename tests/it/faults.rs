@@ -8,7 +8,7 @@ use std::{
 use license_tests::{Answer, Authority, Grant, Project, Ran, RawServer, authority::TOKEN};
 use serde_json::json;
 
-use crate::{BINARY, KEY, asking, good, good_but, licensed, project};
+use crate::{BINARY, KEY, Lines, asking, good, good_but, licensed, project};
 
 /// Longer than every bound of a validation together, in seconds.
 const PATIENCE_SECS: u64 = 25;
@@ -16,8 +16,7 @@ const PATIENCE_SECS: u64 = 25;
 /// A deploy that could not find out: exit 11, this error, nothing deployed, recorded as such.
 fn finds_out_nothing(name: &str, project: &Project, code: &str) -> Ran {
     let started = Instant::now();
-    let ran = project.deploy_json();
-    eprintln!("{name}: {ran}");
+    let ran = project.deploy_json().named(name);
     ran.exits(11).error(code).deploy_did_not_run().says_nothing_of("revoked");
     ran.never_shows(KEY).never_shows(TOKEN);
     assert!(started.elapsed() < Duration::from_secs(PATIENCE_SECS), "{name}: {:?}", started.elapsed());
@@ -206,7 +205,8 @@ fn a_young_answer_in_the_trail_stands_in_for_an_outage_and_it_is_said() {
 
 #[test]
 fn a_cached_answer_never_stands_in_for_what_it_was_not_given_for() {
-    let rows: [(&str, fn(Project) -> Project); 3] = [
+    type Change = fn(Project) -> Project;
+    let rows: [(&str, Change); 3] = [
         ("another key", |project| project.key("TO-PRD-another-key-altogether")),
         ("another domain", |project| project.line("domain", r#""other.app.com""#)),
         ("another demand", |project| project.line("features", r#"["sso"]"#)),
@@ -279,7 +279,7 @@ fn an_offline_token_that_does_not_fit_deploys_nothing() {
     let (head, signature) = OFFLINE_TOKEN.rsplit_once('.').unwrap();
     let forged = format!("{head}.{}", signature.chars().rev().collect::<String>());
     let unsigned = format!("{head}.");
-    let rows: [(&str, &str, &[(&str, &str)]); 5] = [
+    let rows: [(&str, &str, Lines<'_>); 5] = [
         ("a forged signature", &forged, &[]),
         ("no signature", &unsigned, &[]),
         ("not a token", "nonsense-nonsense", &[]),
@@ -288,8 +288,7 @@ fn an_offline_token_that_does_not_fit_deploys_nothing() {
     ];
     for (name, token, lines) in rows {
         let project = lines.iter().fold(offline(token), |project, (line, value)| project.line(line, value));
-        let ran = project.deploy();
-        eprintln!("{name}: {ran}");
+        let ran = project.deploy().named(name);
         ran.exits_one_of(&[10, 11]).deploy_did_not_run().never_shows(token);
     }
 }

@@ -31,6 +31,9 @@ const BINARY: &str = env!("CARGO_BIN_EXE_xtask-under-test");
 /// A key for servers that accept any. It holds characters that base64 and percent-encoding change.
 const KEY: &str = "TO-PRD-9Zq/7+Marker=K3y4Tests";
 
+/// Lines of production's table: names, and values as they stand in TOML.
+type Lines<'a> = &'a [(&'a str, &'a str)];
+
 fn project() -> Project {
     Project::new(BINARY)
 }

@@ -1,7 +1,7 @@
 //! The vendor's published Python SDK drives our authority.
 //!
-//! `LICENSE_TESTS_PYTHON` names a python that has it:
-//! `python3 -m venv sdk && sdk/bin/pip install traffic-orchestrator==2.1.0`.
+//! `LICENSE_TESTS_PYTHON` names a python that has it (`python3 -m venv sdk && sdk/bin/pip install
+//! traffic-orchestrator==2.1.0`); without the variable, when the tests are built, the runner counts them as ignored.
 
 use std::{path::Path, process::Command};
 
@@ -13,13 +13,10 @@ use crate::{BINARY, KEY};
 /// The version that these tests were written against.
 const SDK_VERSION: &str = "2.1.0";
 
-/// What the SDK made of an authority that sends its refusals with this status, or `None` where there is no SDK.
-fn driven(refuse_with: &str) -> Option<(Authority, Issued, Value)> {
-    let python = std::env::var_os("LICENSE_TESTS_PYTHON").filter(|python| !python.is_empty());
-    let Some(python) = python else {
-        eprintln!("skipped: LICENSE_TESTS_PYTHON is not set, so the vendor's SDK was not run");
-        return None;
-    };
+/// What the SDK made of an authority that sends its refusals with this status.
+fn driven(refuse_with: &str) -> (Authority, Issued, Value) {
+    let python =
+        std::env::var_os("LICENSE_TESTS_PYTHON").expect("LICENSE_TESTS_PYTHON names a python that has the SDK");
     let authority = Authority::start(BINARY, &["--refuse-with", refuse_with]);
     let license = authority.issue(&Grant::default());
     let mut command = Command::new(&python);
@@ -31,7 +28,7 @@ fn driven(refuse_with: &str) -> Option<(Authority, Issued, Value)> {
     let outcomes: Value =
         serde_json::from_str(&finished.stdout).unwrap_or_else(|error| panic!("{error}: {finished:?}"));
     assert_eq!(outcomes["version"], SDK_VERSION);
-    Some((authority, license, outcomes))
+    (authority, license, outcomes)
 }
 
 /// What a call returned; it must not have raised.
@@ -42,8 +39,9 @@ fn returned<'a>(outcomes: &'a Value, call: &str) -> &'a Value {
 }
 
 #[test]
+#[cfg_attr(not(vendor_sdk), ignore = "LICENSE_TESTS_PYTHON is not set")]
 fn the_sdk_validates_lists_rotates_and_counts() {
-    let Some((authority, license, outcomes)) = driven("200") else { return };
+    let (authority, license, outcomes) = driven("200");
     let status = &returned(&outcomes, "health")["status"];
     assert!(status == "ok" || status == "healthy", "{status}");
     assert!(returned(&outcomes, "health")["version"].is_string());
@@ -76,8 +74,9 @@ fn the_sdk_validates_lists_rotates_and_counts() {
 }
 
 #[test]
+#[cfg_attr(not(vendor_sdk), ignore = "LICENSE_TESTS_PYTHON is not set")]
 fn the_sdk_returns_a_refusal_that_comes_as_200() {
-    let Some((_, _, outcomes)) = driven("200") else { return };
+    let (_authority, _, outcomes) = driven("200");
     for call in ["validate_other_domain", "validate_unknown", "validate_suspended"] {
         let refusal = returned(&outcomes, call);
         assert_eq!(refusal["valid"], false, "{call}: {refusal}");
@@ -86,8 +85,9 @@ fn the_sdk_returns_a_refusal_that_comes_as_200() {
 }
 
 #[test]
+#[cfg_attr(not(vendor_sdk), ignore = "LICENSE_TESTS_PYTHON is not set")]
 fn the_sdk_raises_a_refusal_that_comes_as_403() {
-    let Some((_, _, outcomes)) = driven("403") else { return };
+    let (_authority, _, outcomes) = driven("403");
     assert_eq!(returned(&outcomes, "validate")["valid"], true);
     for call in ["validate_other_domain", "validate_unknown", "validate_suspended"] {
         let refusal = &outcomes[call];

@@ -23,8 +23,7 @@ fn never_shown(name: &str, project: &Project) {
         &["audit", "verify", "production"],
     ];
     for arguments in commands {
-        let ran = project.run(arguments);
-        eprintln!("{name} {arguments:?}: {ran}");
+        let ran = project.run(arguments).named(name);
         ran.never_shows(KEY).never_shows(TOKEN);
     }
 }

@@ -3,7 +3,7 @@
 use license_tests::{Answer, Ran, RawServer};
 use serde_json::{Value, json};
 
-use crate::{KEY, asking, good_but, saying};
+use crate::{KEY, Lines, asking, good_but, saying};
 
 /// What has to come of an answer.
 #[derive(Debug, Clone, Copy)]
@@ -19,13 +19,12 @@ enum Comes {
 }
 
 /// Deploys against one answer, and compares everything that can be seen.
-fn deploys(name: &str, answer: Answer, lines: &[(&str, &str)], comes: Comes) -> Ran {
+fn deploys(name: &str, answer: Answer, lines: Lines<'_>, comes: Comes) -> Ran {
     let server = RawServer::script([answer]);
     let project = lines.iter().fold(asking(&server), |project, (line, value)| project.line(line, value));
-    let ran = project.deploy_json();
+    let ran = project.deploy_json().named(name);
     let trail = project.trail("production");
     let kinds = trail.kinds();
-    eprintln!("{name}: {ran}");
     ran.never_shows(KEY).never_shows(license_tests::authority::TOKEN);
     match comes {
         Comes::Go => {
@@ -54,9 +53,7 @@ fn deploys(name: &str, answer: Answer, lines: &[(&str, &str)], comes: Comes) -> 
             assert_eq!(trail.last("gate_failed")["code"], code, "{name}");
         }
     }
-    if server.requests().iter().any(|request| request.path != "/api/v1/validate") {
-        panic!("{name}: asked for something else: {:?}", server.requests());
-    }
+    assert!(server.requests().iter().all(|request| request.path == "/api/v1/validate"), "{:?}", server.requests());
     ran
 }
 
@@ -155,7 +152,7 @@ fn the_authoritys_words_are_passed_on() {
 /// A yes that states its facts is compared with the demand: the yes alone is not enough.
 #[test]
 fn a_yes_is_checked_against_what_it_states() {
-    let rows: [(&str, Value, &[(&str, &str)], &str); 6] = [
+    let rows: [(&str, Value, Lines<'_>, &str); 6] = [
         ("another domain", json!({ "domains": ["app.org"] }), &[], "domain"),
         ("no domain", json!({ "domains": [] }), &[], "domain"),
         ("a substring", json!({}), &[("domain", r#""notapp.com.evil.example""#)], "domain"),
@@ -171,7 +168,7 @@ fn a_yes_is_checked_against_what_it_states() {
 #[test]
 fn what_was_not_said_is_not_a_yes() {
     let bare = json!({ "valid": true, "domains": ["app.com"] });
-    let rows: [(&str, Value, &[(&str, &str)], &str); 6] = [
+    let rows: [(&str, Value, Lines<'_>, &str); 6] = [
         ("no features", bare.clone(), &[("features", r#"["sso"]"#)], "features"),
         ("no activations", bare.clone(), &[("activations", "1")], "activations"),
         (

@@ -18,13 +18,14 @@ pub fn of(secret: &str) -> Vec<(&'static str, String)> {
 
 /// The secret with everything but unreserved characters percent-encoded.
 pub fn percent(secret: &str) -> String {
-    secret.bytes().fold(String::new(), |mut text, byte| {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => text.push(char::from(byte)),
-            _ => text.push_str(&format!("%{byte:02X}")),
-        }
-        text
-    })
+    secret.bytes().map(percent_byte).collect()
+}
+
+fn percent_byte(byte: u8) -> String {
+    match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    }
 }
 
 /// The characters that the secret alone decides: those it shares with its neighbors are left out.

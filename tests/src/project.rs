@@ -22,6 +22,7 @@ pub const PRODUCTION: &str = "production";
 
 /// A project in a temporary directory. The builder methods describe it; it is written down before each run.
 #[derive(Debug)]
+#[must_use]
 pub struct Project {
     directory: TempDir,
     binary: PathBuf,
@@ -32,8 +33,26 @@ pub struct Project {
 
 #[derive(Debug)]
 enum LicenseToml {
-    Built { top: String, authority: Table, production: Table, more: String },
+    Built(Built),
     AsGiven,
+}
+
+#[derive(Debug, Default)]
+struct Built {
+    /// Lines above the tables.
+    top: String,
+    authority: Table,
+    production: Table,
+    /// Tables below production's.
+    more: String,
+}
+
+impl Built {
+    fn text(&self) -> String {
+        let Self { top, authority, production, more } = self;
+        let (authority, production) = (authority.text(), production.text());
+        format!("version = 1\n{top}\n[authority.to]\n{authority}\n[environments.production]\n{production}\n{more}")
+    }
 }
 
 /// The lines of a table: a name and a value as it stands in TOML.
@@ -47,7 +66,7 @@ impl Table {
     }
 
     fn text(&self) -> String {
-        self.0.iter().map(|(name, value)| format!("{name} = {value}\n")).collect()
+        self.0.iter().flat_map(|(name, value)| [name, " = ", value, "\n"]).collect()
     }
 }
 
@@ -67,12 +86,7 @@ impl Project {
             directory,
             binary: binary.as_ref().to_owned(),
             variables: BTreeMap::new(),
-            file: LicenseToml::Built {
-                top: String::new(),
-                authority: Table::default(),
-                production,
-                more: String::new(),
-            },
+            file: LicenseToml::Built(Built { production, ..Built::default() }),
             script: String::new(),
         }
     }
@@ -84,7 +98,7 @@ impl Project {
 
     /// Asks whatever is at this address, with the tests' token.
     pub fn authority_at(mut self, url: &str) -> Self {
-        let (_, authority, _, _) = self.built();
+        let authority = &mut self.built().authority;
         authority.set("kind", r#""traffic-orchestrator""#);
         authority.set("url", &quoted(url));
         authority.set("token", r#"{ env = "TO_API_KEY" }"#);
@@ -93,7 +107,7 @@ impl Project {
 
     /// Asks the embedded authority, whose state is `.license/authority`.
     pub fn embedded(mut self) -> Self {
-        let (_, authority, _, _) = self.built();
+        let authority = &mut self.built().authority;
         *authority = Table::default();
         authority.set("kind", r#""embedded""#);
         authority.set("state", r#"".license/authority""#);
@@ -102,31 +116,31 @@ impl Project {
 
     /// Sets a line of the authority's table, the value as it stands in TOML.
     pub fn authority_line(mut self, name: &str, value: &str) -> Self {
-        self.built().1.set(name, value);
+        self.built().authority.set(name, value);
         self
     }
 
     /// Sets a line of production's table, the value as it stands in TOML.
     pub fn line(mut self, name: &str, value: &str) -> Self {
-        self.built().2.set(name, value);
+        self.built().production.set(name, value);
         self
     }
 
     /// Leaves a line out of production's table.
     pub fn without(mut self, name: &str) -> Self {
-        self.built().2.0.retain(|(found, _)| found != name);
+        self.built().production.0.retain(|(found, _)| found != name);
         self
     }
 
     /// Adds lines above the tables.
     pub fn top(mut self, lines: &str) -> Self {
-        self.built().0.push_str(lines);
+        self.built().top.push_str(lines);
         self
     }
 
     /// Adds tables below production's.
     pub fn tables(mut self, text: &str) -> Self {
-        self.built().3.push_str(text);
+        self.built().more.push_str(text);
         self
     }
 
@@ -161,7 +175,7 @@ impl Project {
 
     /// What the deploy command does, in shell, after it has left its traces.
     pub fn deploying(mut self, script: &str) -> Self {
-        self.script = script.to_owned();
+        script.clone_into(&mut self.script);
         self
     }
 
@@ -207,11 +221,7 @@ impl Project {
     /// The text of the `license.toml`.
     pub fn text(&self) -> String {
         match &self.file {
-            LicenseToml::Built { top, authority, production, more } => format!(
-                "version = 1\n{top}\n[authority.to]\n{}\n[environments.production]\n{}\n{more}",
-                authority.text(),
-                production.text()
-            ),
+            LicenseToml::Built(built) => built.text(),
             LicenseToml::AsGiven => fs::read_to_string(self.path("license.toml")).unwrap(),
         }
     }
@@ -313,14 +323,14 @@ impl Project {
             self.script
         );
         fs::write(self.path("deploy.sh"), script).unwrap();
-        if let LicenseToml::Built { .. } = self.file {
-            fs::write(self.path("license.toml"), self.text()).unwrap();
+        if let LicenseToml::Built(built) = &self.file {
+            fs::write(self.path("license.toml"), built.text()).unwrap();
         }
     }
 
-    fn built(&mut self) -> (&mut String, &mut Table, &mut Table, &mut String) {
+    fn built(&mut self) -> &mut Built {
         match &mut self.file {
-            LicenseToml::Built { top, authority, production, more } => (top, authority, production, more),
+            LicenseToml::Built(built) => built,
             LicenseToml::AsGiven => panic!("the file was given as a whole"),
         }
     }

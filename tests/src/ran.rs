@@ -9,6 +9,8 @@ use crate::{forms, process::Finished};
 /// A run of the binary that ended. Every expectation gives the run back, so that they can be chained.
 #[derive(Debug)]
 pub struct Ran {
+    /// What a failure is headed with: the row of a table.
+    name: String,
     finished: Finished,
     place: Option<Place>,
 }
@@ -29,7 +31,14 @@ pub struct Place {
 impl Ran {
     /// Wraps a finished process.
     pub fn of(finished: Finished, place: Option<Place>) -> Self {
-        Self { finished, place }
+        Self { name: String::new(), finished, place }
+    }
+
+    /// Names the row of a table, for the message of a failure.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self
     }
 
     /// It ended with this code; 128 more than the number, where a signal ended it.
@@ -185,7 +194,7 @@ impl Ran {
 
 impl std::fmt::Display for Ran {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "exit {}\n--- stdout\n{}--- stderr\n{}---", self.code(), self.stdout(), self.stderr())
+        write!(f, "{}: exit {}\n--- stdout\n{}--- stderr\n{}---", self.name, self.code(), self.stdout(), self.stderr())
     }
 }
 

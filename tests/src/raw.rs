@@ -59,11 +59,10 @@ impl Answer {
 
     /// A body with a status and headers.
     pub fn with_headers(status: u16, headers: &[(&str, &str)], body: &str) -> Self {
-        let mut text = format!("HTTP/1.1 {status} Status\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
-        for (name, value) in headers {
-            text.push_str(&format!("{name}: {value}\r\n"));
-        }
-        Self::Bytes(format!("{text}\r\n{body}").into_bytes())
+        let headers: String = headers.iter().flat_map(|(name, value)| [name, ": ", value, "\r\n"]).collect();
+        let length = body.len();
+        let head = format!("HTTP/1.1 {status} Status\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}");
+        Self::Bytes(format!("{head}\r\n{body}").into_bytes())
     }
 }
 
@@ -244,7 +243,7 @@ fn huge(stream: &mut TcpStream, bytes: u64) -> std::io::Result<()> {
     let (start, end) = (r#"{"valid":true,"message":""#, r#""}"#);
     write!(stream, "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {bytes}\r\n\r\n{start}")?;
     let mut left = bytes - (start.len() + end.len()) as u64;
-    let chunk = [b'a'; 65536];
+    let chunk = [b'a'; 8192];
     while left > 0 {
         let now = left.min(chunk.len() as u64);
         stream.write_all(&chunk[..usize::try_from(now).unwrap()])?;
