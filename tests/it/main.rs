@@ -3,4 +3,81 @@
 #![expect(clippy::disallowed_methods, reason = "the tests stand outside the product: they start it, feed it and look")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
+use license_tests::{Answer, Authority, Grant, Issued, Project, RawServer};
+use serde_json::{Value, json};
+
+mod adoption;
+mod authority;
+mod check;
+mod commands;
+mod concurrency;
+mod config;
+mod deploy;
+mod exit_codes;
+mod faults;
+mod fresh_clone;
+mod github;
+mod health;
+mod refusals;
 mod sample_app;
+mod sdk;
+mod secrets;
+mod tls;
+mod trail;
+mod wire;
+
+/// The binary under test.
+const BINARY: &str = env!("CARGO_BIN_EXE_xtask-under-test");
+
+/// A key for servers that accept any. It holds characters that base64 and percent-encoding change.
+const KEY: &str = "TO-PRD-9Zq/7+Marker=K3y4Tests";
+
+/// Lines of production's table: names, and values as they stand in TOML.
+type Lines<'a> = &'a [(&'a str, &'a str)];
+
+fn project() -> Project {
+    Project::new(BINARY)
+}
+
+fn authority(flags: &[&str]) -> Authority {
+    Authority::start(BINARY, flags)
+}
+
+/// An authority, a license of it, and a project that has the key.
+fn licensed(grant: &Grant<'_>) -> (Authority, Issued, Project) {
+    let authority = authority(&[]);
+    let license = authority.issue(grant);
+    let project = project().authority(&authority).key(&license.key);
+    (authority, license, project)
+}
+
+/// A project that asks a server of the tests.
+fn asking(server: &RawServer) -> Project {
+    project().authority_at(&server.url()).key(KEY)
+}
+
+/// An answer with every fact, for `app.com`, that lets everything pass.
+fn good() -> Value {
+    json!({
+        "valid": true,
+        "status": "active",
+        "plan": "enterprise",
+        "expiresAt": "2099-01-01T00:00:00Z",
+        "domains": ["app.com"],
+        "features": ["analytics", "sso"],
+        "activationsUsed": 1,
+        "activationLimit": 10,
+    })
+}
+
+/// `good()`, with some facts changed.
+fn good_but(changes: &Value) -> Value {
+    let mut answer = good();
+    answer.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+    answer
+}
+
+/// A server that always gives this answer with status 200.
+fn saying(answer: &Value) -> RawServer {
+    RawServer::script([Answer::json(200, answer)])
+}

@@ -1,1 +1,41 @@
-//! The harness of the tests.
+//! The harness of the tests: projects, authorities, applications and broken servers, all real processes and sockets.
+//!
+//! A test makes a [`Project`], runs the real binary in it, and says what must have happened:
+//!
+//! ```no_run
+//! # use license_tests::{Authority, Grant, Project};
+//! # let binary = "xtask";
+//! let authority = Authority::start(binary, &[]);
+//! let license = authority.issue(&Grant::default());
+//! authority.revoke(&license);
+//! let project = Project::new(binary).authority(&authority).key(&license.key);
+//! project.deploy().exits(10).says("revoked").deploy_did_not_run();
+//! ```
+//!
+//! Everything that waits has a bound, and every process is killed with its group when the test is over.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the harness stands outside the product: it starts it, feeds it and looks"
+)]
+#![expect(clippy::missing_panics_doc, reason = "a harness fails a test by panicking")]
+#![expect(clippy::unwrap_used, reason = "a harness fails a test by panicking")]
+
+pub mod app;
+pub mod authority;
+pub mod forms;
+pub mod http;
+pub mod process;
+pub mod project;
+pub mod proxy;
+pub mod ran;
+pub mod raw;
+pub mod trail;
+
+pub use app::App;
+pub use authority::{Authority, Grant, Issued};
+pub use project::Project;
+pub use proxy::Proxy;
+pub use ran::Ran;
+pub use raw::{Answer, RawServer, Request};
+pub use trail::Trail;

@@ -26,8 +26,16 @@ impl Console {
     /// The process's own streams.
     pub(crate) fn of_process(choice: ColorChoice, vars: &Vars) -> Self {
         Self {
-            out_look: Look::of(Stream { terminal: io::stdout().is_terminal(), width: width(&io::stdout()) }, choice, vars),
-            err_look: Look::of(Stream { terminal: io::stderr().is_terminal(), width: width(&io::stderr()) }, choice, vars),
+            out_look: Look::of(
+                Stream { terminal: io::stdout().is_terminal(), width: width(&io::stdout()) },
+                choice,
+                vars,
+            ),
+            err_look: Look::of(
+                Stream { terminal: io::stderr().is_terminal(), width: width(&io::stderr()) },
+                choice,
+                vars,
+            ),
             out: Mutex::new(Box::new(io::stdout())),
             err: Mutex::new(Box::new(io::stderr())),
         }

@@ -110,6 +110,9 @@ mod tests {
     #[test]
     fn an_actor_outside_ci_is_the_user() {
         let actor = actor(&[("USER", "alice")].into_iter().collect(), Some("build-3".to_owned()));
-        assert_eq!(actor, Actor { host: Some("build-3".to_owned()), user: Some("alice".to_owned()), ..Actor::default() });
+        assert_eq!(
+            actor,
+            Actor { host: Some("build-3".to_owned()), user: Some("alice".to_owned()), ..Actor::default() }
+        );
     }
 }

@@ -7,8 +7,14 @@ use std::path::PathBuf;
 use miette::Diagnostic;
 
 use crate::{
-    authority::AskError, commands::{audit::AuditError, authority::AuthorityError}, config::{ConfigError, EnvName, Problem}, environment_lock::LockError,
-    exit::Exit, log::LogError, signals::Stop, store::StoreError,
+    authority::AskError,
+    commands::{audit::AuditError, authority::AuthorityError},
+    config::{ConfigError, EnvName, Problem},
+    environment_lock::LockError,
+    exit::Exit,
+    log::LogError,
+    signals::Stop,
+    store::StoreError,
 };
 
 /// Why a command could not do its work.

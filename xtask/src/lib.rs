@@ -123,12 +123,7 @@ fn run_audit(ctx: &Context, cli: &Cli, command: &AuditCommand) -> Exit {
     }
 }
 
-fn audit(
-    ctx: &Context,
-    cli: &Cli,
-    command: &AuditCommand,
-    narrator: &Narrator<'_>,
-) -> Result<(String, Exit), Failure> {
+fn audit(ctx: &Context, cli: &Cli, command: &AuditCommand, narrator: &Narrator<'_>) -> Result<(String, Exit), Failure> {
     let trails = load(ctx, cli, narrator)?.trail_directory();
     let line = |document| json::line(&document, narrator.platform()) + "\n";
     Ok(match command {

@@ -102,9 +102,9 @@ fn authorities<'a>(
 ) -> BTreeMap<&'a str, Result<Authority, Failure>> {
     let mut authorities = BTreeMap::new();
     for &environment in environments {
-        authorities.entry(environment.authority.as_str()).or_insert_with(|| {
-            connect::authority(ctx, config, environment, CONNECTIONS_MAX.get(), None)
-        });
+        authorities
+            .entry(environment.authority.as_str())
+            .or_insert_with(|| connect::authority(ctx, config, environment, CONNECTIONS_MAX.get(), None));
     }
     authorities
 }
@@ -135,7 +135,8 @@ fn concurrently<'a>(
     keys: Vec<Result<LicenseKey, Failure>>,
     judge: impl Fn(&Environment, Result<LicenseKey, Failure>) -> Result<gate::Judgement, Failure> + Sync,
 ) -> Vec<Gated<'a>> {
-    let work: Vec<_> = environments.iter().copied().zip(keys.into_iter().map(|key| std::sync::Mutex::new(Some(key)))).collect();
+    let work: Vec<_> =
+        environments.iter().copied().zip(keys.into_iter().map(|key| std::sync::Mutex::new(Some(key)))).collect();
     let next = AtomicUsize::new(0);
     let mut gated: Vec<(usize, Gated<'a>)> = thread::scope(|scope| {
         let worker = || {

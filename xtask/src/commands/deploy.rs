@@ -254,9 +254,15 @@ fn obtain_key(
     };
     let Some(place) = issuable(ctx, environment, authority)? else { return Err(missing) };
     let issued = place.embedded.issue(development_terms(environment))?;
-    journal.append(Event::Issued { license_id: issued.license.id.to_string(), key_fingerprint: issued.key.fingerprint() })?;
-    store::dotenv::set(place.file, place.name, issued.key.reveal())
-        .map_err(|source| Failure::Secret { secret: "license key", environment: environment.name.clone(), source })?;
+    journal.append(Event::Issued {
+        license_id: issued.license.id.to_string(),
+        key_fingerprint: issued.key.fingerprint(),
+    })?;
+    store::dotenv::set(place.file, place.name, issued.key.reveal()).map_err(|source| Failure::Secret {
+        secret: "license key",
+        environment: environment.name.clone(),
+        source,
+    })?;
     narrator.note(&format!(
         "issued license `{}` for {}; its key is in `{}`, as `{}`",
         issued.license.id,
@@ -333,7 +339,12 @@ fn other_keys<'a>(ctx: &Context, config: &'a Config, environment: &Environment) 
 }
 
 /// Every secret that this machine could show by accident: this key first, then other keys and the API tokens.
-fn secrets(ctx: &Context, config: &Config, environment: &Environment, key: &LicenseKey) -> Vec<zeroize::Zeroizing<String>> {
+fn secrets(
+    ctx: &Context,
+    config: &Config,
+    environment: &Environment,
+    key: &LicenseKey,
+) -> Vec<zeroize::Zeroizing<String>> {
     let own = zeroize::Zeroizing::new(key.reveal().to_owned());
     let others = other_keys(ctx, config, environment);
     let others = others.iter().map(|(_, key)| zeroize::Zeroizing::new(key.reveal().to_owned()));
@@ -487,7 +498,11 @@ fn release_id() -> Result<String, Failure> {
 fn shown(words: &[String]) -> String {
     let quote = |word: &String| {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
-        if !word.is_empty() && word.chars().all(plain) { word.clone() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+        if !word.is_empty() && word.chars().all(plain) {
+            word.clone()
+        } else {
+            format!("'{}'", word.replace('\'', "'\\''"))
+        }
     };
     license_core::finding::clean(&words.iter().map(quote).collect::<Vec<_>>().join(" "))
 }

@@ -30,8 +30,8 @@ mod cases;
 mod schema;
 
 pub(crate) use check::{FILE_NAME, find, load, problems_of_keys};
-pub(crate) use problem::{ConfigError, Problem};
 use problem::line_column;
+pub(crate) use problem::{ConfigError, Problem};
 
 /// The JSON Schema of the file, as `cargo xtask schema` prints it.
 pub(crate) const SCHEMA: &str = include_str!("../../../docs/license.schema.json");

@@ -3,7 +3,9 @@
 use std::fmt::{self, Write};
 
 use license_core::{Outcome, Verdict, trail::Ended};
-use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, Severity, SourceCode, ThemeCharacters, ThemeStyles};
+use miette::{
+    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, Severity, SourceCode, ThemeCharacters, ThemeStyles,
+};
 
 use super::{CommandEnd, HealthEnd};
 use crate::{
@@ -60,7 +62,9 @@ fn decision(judged: &Judgement, look: &Look) -> String {
             (None, worries) => ("go", Ink::Good, format!(", with {}", checks(worries, "to look at"))),
         },
         Verdict::Refused => ("refused", Ink::Bad, format!(": {}", checks(count(Outcome::Fail), "failed"))),
-        Verdict::Unknown => ("unknown", Ink::Bad, format!(": {}", checks(count(Outcome::Unknown), "without an answer"))),
+        Verdict::Unknown => {
+            ("unknown", Ink::Bad, format!(": {}", checks(count(Outcome::Unknown), "without an answer")))
+        }
     };
     format!("{}{rest}\n", look.paint(word, ink))
 }
@@ -76,7 +80,9 @@ pub(crate) fn command(what: &str, end: &CommandEnd, look: &Look) -> String {
         Ended::Exited { code: 0 } => (Ink::Good, format!("done in {seconds:.1} s")),
         Ended::Exited { code } => (Ink::Bad, format!("failed with exit code {code} after {seconds:.1} s")),
         Ended::Killed { signal } => (Ink::Bad, format!("was killed by signal {signal} after {seconds:.1} s")),
-        Ended::TimedOut { after_secs } => (Ink::Bad, format!("ran past its deadline of {after_secs} s and was stopped")),
+        Ended::TimedOut { after_secs } => {
+            (Ink::Bad, format!("ran past its deadline of {after_secs} s and was stopped"))
+        }
         Ended::Interrupted { signal } => (Ink::Bad, format!("was stopped by signal {signal}, which reached us first")),
         Ended::NotStarted { why } => (Ink::Bad, format!("could not be started: {why}")),
     };
@@ -93,7 +99,8 @@ pub(crate) fn health(end: &HealthEnd, look: &Look) -> String {
             look.paint("healthy", Ink::Good)
         ),
         Seen::Unhealthy { differences } => {
-            let mut text = format!("health {}: {url} differs from what was approved\n", look.paint("unhealthy", Ink::Bad));
+            let mut text =
+                format!("health {}: {url} differs from what was approved\n", look.paint("unhealthy", Ink::Bad));
             for difference in differences {
                 let _ = writeln!(text, "  {} {:<15} {}", look.glyph("✗", "x"), difference.field, difference.message);
             }

@@ -4,7 +4,13 @@
 
 use license_core::{Finding, chain::Head, trail::Ended};
 
-use crate::{config::{Config, Environment}, exit::Exit, failure::Failure, gate::Judgement, health::Seen};
+use crate::{
+    config::{Config, Environment},
+    exit::Exit,
+    failure::Failure,
+    gate::Judgement,
+    health::Seen,
+};
 
 pub(crate) mod github;
 pub(crate) mod human;

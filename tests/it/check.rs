@@ -1,0 +1,138 @@
+//! The gate alone.
+
+use license_tests::{Answer, Grant, Project, RawServer, authority::TOKEN};
+use serde_json::{Value, json};
+
+use crate::{asking, authority, good, good_but, licensed, project, saying};
+
+#[test]
+fn a_check_says_go_and_leaves_no_trace() {
+    let (_authority, _, project) = licensed(&Grant::default());
+    project.check().exits(0).deploy_did_not_run();
+    assert!(!project.path(".license").exists(), "a check wrote something");
+}
+
+#[test]
+fn the_json_of_a_check_has_a_list_also_for_one_environment() {
+    let (_authority, _, project) = licensed(&Grant::default());
+    let document = project.check_json().exits(0).json();
+    assert!(!document["schema"].is_null(), "{document}");
+    assert_eq!(document["environments"].as_array().unwrap().len(), 1);
+    assert_eq!(document["environments"][0]["environment"], "production");
+    assert_eq!(document["environments"][0]["verdict"], "go");
+    assert_eq!(document["exit"], json!({ "code": 0, "name": "done" }));
+    let check = &document["environments"][0]["checks"][0];
+    assert!(["code", "outcome", "reason", "message"].iter().all(|field| check[field].is_string()), "{check}");
+}
+
+#[test]
+fn every_failed_demand_is_told_at_once() {
+    let answer = good_but(&json!({ "features": [], "activationsUsed": 10, "expiresAt": "2099-01-01T00:00:00Z" }));
+    let server = saying(&answer);
+    let project =
+        asking(&server).line("features", r#"["sso"]"#).line("activations", "1").line("min_days_left", "36500");
+    let ran = project.check_json();
+    ran.exits(10).verdict("refused");
+    for code in ["features", "activations", "expiry_horizon"] {
+        ran.check(code, "fail");
+    }
+    ran.check("validity", "pass").check("domain", "pass");
+}
+
+#[test]
+fn a_failed_demand_is_underlined_in_the_file() {
+    let server = saying(&good());
+    let project = asking(&server).line("features", r#"["sso", "audit"]"#);
+    let ran = project.check();
+    ran.exits(10).says("audit").says("license.toml").says(r#"features = ["sso", "audit"]"#);
+}
+
+#[test]
+fn what_is_not_demanded_passes_even_when_the_authority_does_not_say_it() {
+    let server = saying(&json!({ "valid": true, "domains": ["app.com"] }));
+    let ran = asking(&server).check_json();
+    ran.exits(0).verdict("go").check("features", "pass").check("activations", "pass").check("key_class", "pass");
+    assert_eq!(ran.finding("features")["reason"], "not_demanded");
+}
+
+#[test]
+fn a_license_that_ends_soon_is_a_warning() {
+    let (_authority, _, project) = licensed(&Grant { expires: "20d", ..Grant::default() });
+    project.check_json().exits(0).verdict("go").check("expiry_horizon", "warn");
+}
+
+#[test]
+fn several_environments_are_named_or_all_are_checked() {
+    let (authority, _, project) = licensed(&Grant::default());
+    let staging = authority.issue(&Grant { class: "STG", domains: &["staging.app.com"], ..Grant::default() });
+    let project = project.var("STAGING_KEY", &staging.key).tables(
+        "[environments.staging]\nauthority = \"to\"\ndomain = \"staging.app.com\"\nkey = { env = \"STAGING_KEY\" }\n",
+    );
+    for arguments in
+        [&["check", "--all", "--format", "json"][..], &["check", "production", "staging", "--format", "json"]]
+    {
+        let document = project.run(arguments).exits(0).json();
+        let verdicts: Vec<_> = document["environments"].as_array().unwrap().iter().map(named_verdict).collect();
+        assert_eq!(verdicts, [("production".to_owned(), json!("go")), ("staging".to_owned(), json!("go"))]);
+    }
+}
+
+fn named_verdict(environment: &Value) -> (String, Value) {
+    (environment["environment"].as_str().unwrap().to_owned(), environment["verdict"].clone())
+}
+
+/// The order in which exits win over many environments: 12, 10, 11, 0.
+#[test]
+fn over_many_environments_the_worst_exit_wins() {
+    let good_one =
+        RawServer::answering(|request| Answer::json(200, &good_but(&json!({ "domains": [request.json()["domain"]] }))));
+    let refused = saying(&json!({ "valid": false, "code": "LICENSE_NOT_FOUND" }));
+    let denied = RawServer::script([Answer::json(401, &json!({ "error": "no" }))]);
+    let [yes, no, token] = [&good_one, &refused, &denied].map(RawServer::url);
+    let down = "http://127.0.0.1:9/api/v1".to_owned();
+    let rows: [(&[&String], i32); 4] =
+        [(&[&yes, &yes], 0), (&[&yes, &down], 11), (&[&down, &no, &yes], 10), (&[&no, &down, &token], 12)];
+    for (urls, exit) in rows {
+        let ran = project_asking_each(urls).run(&["check", "--all", "--format", "json"]);
+        let document = ran.exits(exit).json();
+        assert_eq!(document["environments"].as_array().unwrap().len(), urls.len(), "{ran}");
+        assert_eq!(document["exit"]["code"], exit, "{ran}");
+    }
+}
+
+/// A project with one environment for each address and no other.
+fn project_asking_each(urls: &[&String]) -> Project {
+    let mut text = "version = 1\n".to_owned();
+    let mut project = project().without_license_toml().var("TO_API_KEY", TOKEN);
+    for (at, url) in urls.iter().enumerate() {
+        project = project.var(&format!("KEY_{at}"), &format!("TO-PRD-key-of-environment-{at}"));
+        let environment = format!(
+            "[authority.a{at}]\nkind = \"traffic-orchestrator\"\nurl = \"{url}\"\ntoken = {{ env = \"TO_API_KEY\" }}\n\
+             [environments.e{at}]\nauthority = \"a{at}\"\ndomain = \"e{at}.app.com\"\nkey = {{ env = \"KEY_{at}\" }}\n"
+        );
+        text.push_str(&environment);
+    }
+    project.license_toml(text.as_bytes())
+}
+
+#[test]
+fn an_environment_whose_key_is_missing_does_not_hide_the_others() {
+    let (_authority, _, project) = licensed(&Grant::default());
+    let project = project.tables(
+        "[environments.staging]\nauthority = \"to\"\ndomain = \"staging.app.com\"\nkey = { env = \"STAGING_KEY\" }\n",
+    );
+    let ran = project.run(&["check", "--all", "--format", "json"]);
+    let document = ran.exits(3).says("STAGING_KEY").json();
+    let verdicts: Vec<_> = document["environments"].as_array().unwrap().iter().map(named_verdict).collect();
+    assert_eq!(verdicts, [("production".to_owned(), json!("go")), ("staging".to_owned(), json!(null))]);
+}
+
+#[test]
+fn a_check_does_not_use_up_activations() {
+    let authority = authority(&[]);
+    let license = authority.issue(&Grant { activations: 1, ..Grant::default() });
+    let project = project().authority(&authority).key(&license.key).line("activations", "1");
+    for _ in 0..3 {
+        project.check_json().exits(0).check("activations", "pass");
+    }
+}

@@ -1,0 +1,269 @@
+//! A deploy from its beginning to its end.
+
+use std::fs;
+
+use license_core::LicenseKey;
+use license_tests::{Answer, App, Grant, RawServer, process::is_alive};
+use serde_json::json;
+
+use crate::{KEY, asking, authority, good, good_but, licensed, project, saying};
+
+#[test]
+fn a_good_license_deploys_and_what_runs_is_proved() {
+    let (_authority, license, project) = licensed(&Grant::default());
+    let app = App::deployed_by(&project.seen());
+    let project = project.health(&app, "20s").line("features", r#"["sso"]"#).line("activations", "2");
+    project.deploy().exits(0).deploy_ran();
+
+    let trail = project.trail("production");
+    assert_eq!(trail.kinds(), ["gate", "deploy_started", "deploy_ended", "health"]);
+    let fingerprint = LicenseKey::parse(&license.key).unwrap().fingerprint().to_string();
+    assert_eq!(trail.last("gate")["verdict"], "go");
+    assert_eq!(trail.last("gate")["key_fingerprint"], fingerprint);
+    assert_eq!(trail.last("gate")["source"], "authority");
+    assert_eq!(trail.last("deploy_started")["key_fingerprint"], fingerprint);
+    assert_eq!(trail.last("deploy_ended")["ended"], json!({ "how": "exited", "code": 0 }));
+    assert_eq!(trail.last("health")["health"], "proved");
+    let releases: Vec<_> = trail.entries[1..].iter().map(|entry| entry["release"].as_str().unwrap()).collect();
+    assert!(releases.iter().all(|release| *release == releases[0] && !release.is_empty()), "{releases:?}");
+}
+
+#[test]
+fn the_json_of_a_deploy_is_one_document_with_everything() {
+    let (_authority, _, project) = licensed(&Grant::default());
+    let app = App::deployed_by(&project.seen());
+    let project = project.health(&app, "20s");
+    let ran = project.deploy_json();
+    let document = ran.exits(0).verdict("go").deploy_ran().json();
+    assert!(document["schema"].is_string() || document["schema"].is_number(), "{document}");
+    assert_eq!(document["environment"], "production");
+    assert_eq!(document["exit"], json!({ "code": 0, "name": "done" }));
+    let codes: Vec<_> = document["checks"].as_array().unwrap().iter().map(|check| check["code"].clone()).collect();
+    assert_eq!(codes, ["validity", "domain", "features", "activations", "key_class", "expiry_horizon", "key_age"]);
+    let trail = project.trail("production");
+    assert_eq!(document["trail"]["seq"], trail.head.seq);
+    assert_eq!(document["trail"]["head"], trail.head.hash.to_string());
+    assert!(document["deploy"].is_object() && document["health"].is_object(), "{document}");
+}
+
+#[test]
+fn the_deploy_command_gets_the_key_and_the_facts_in_its_environment_and_nothing_else() {
+    let (_authority, license, project) = licensed(&Grant { features: &["analytics", "sso"], ..Grant::default() });
+    let project = project
+        .line("features", r#"["sso"]"#)
+        .var("OTHER_KEY", "TO-STG-other-environments-key")
+        .var("GIT_DIR", "/nonexistent")
+        .var("CARGO_MANIFEST_DIR", "/nonexistent")
+        .var("HARMLESS", "stays")
+        .tables(
+            "[environments.staging]\nauthority = \"to\"\ndomain = \"staging.app.com\"\nkey = { env = \"OTHER_KEY\" }\n",
+        );
+    project.deploy().exits(0).deploy_ran();
+
+    let variables = project.deploy_variables();
+    let facts = [
+        ("LICENSE_KEY", license.key.as_str()),
+        ("LICENSE_PLAN", "enterprise"),
+        ("LICENSE_ENVIRONMENT", "production"),
+        ("LICENSE_DOMAIN", "app.com"),
+        ("HARMLESS", "stays"),
+    ];
+    for (name, value) in facts {
+        assert_eq!(variables.get(name).map(String::as_str), Some(value), "{name}");
+    }
+    for name in ["LICENSE_RELEASE", "LICENSE_FEATURES", "LICENSE_EXPIRES_AT"] {
+        assert!(variables.get(name).is_some_and(|value| !value.is_empty()), "{name}");
+    }
+    for name in ["TO_API_KEY", "OTHER_KEY", "GIT_DIR", "CARGO_MANIFEST_DIR"] {
+        assert_eq!(variables.get(name), None, "{name} reaches the deploy command");
+    }
+}
+
+#[test]
+fn the_key_goes_under_the_name_that_the_file_gives_it() {
+    let (_authority, license, project) = licensed(&Grant::default());
+    let dotenv = format!("# keys\nexport APP_KEY=\"{}\"\n", license.key);
+    let project = project
+        .unset("LICENSE_KEY")
+        .write(".env", dotenv.as_bytes())
+        .line("key", r#"{ dotenv = ".env", name = "APP_KEY" }"#);
+    project.deploy().exits(0).deploy_ran();
+    assert_eq!(project.deploy_variables()["APP_KEY"], license.key);
+}
+
+#[test]
+fn the_deploy_command_runs_in_the_directory_of_the_file() {
+    let (_authority, _, project) = licensed(&Grant::default());
+    let below = project.path("deep/below");
+    fs::create_dir_all(&below).unwrap();
+    project.run_in(&below, &["deploy"]).exits(0).deploy_ran();
+    assert_eq!(project.trace("cwd").trim(), project.path("").canonicalize().unwrap().to_str().unwrap());
+    assert!(project.trail_file("production").exists() && !below.join(".license").exists());
+}
+
+#[test]
+fn config_names_the_file_wherever_the_command_is_run() {
+    let (_authority, _, project) = licensed(&Grant::default());
+    let (file, elsewhere) = (project.path("license.toml"), project.seen());
+    let project = project.var("CARGO_MANIFEST_DIR", elsewhere.to_str().unwrap());
+    project.run_in(&elsewhere, &["deploy", "production"]).exits(3).says("license.toml").deploy_did_not_run();
+    let ran = project.run_in(&elsewhere, &["--config", file.to_str().unwrap(), "deploy", "production"]);
+    ran.exits(0).deploy_ran();
+}
+
+#[test]
+fn a_plan_says_what_would_happen_and_does_not_do_it() {
+    let (_authority, _, project) = licensed(&Grant::default());
+    project.run(&["deploy", "production", "--plan"]).exits(0).says("deploy.sh").deploy_did_not_run();
+    assert!(!project.trail("production").kinds().contains(&"deploy_started"));
+}
+
+#[test]
+fn a_plan_of_a_refused_deploy_is_refused() {
+    let (authority, license, project) = licensed(&Grant::default());
+    authority.revoke(&license);
+    project.run(&["deploy", "production", "--plan"]).exits(10).says("revoked").deploy_did_not_run();
+}
+
+const STAGING: &str =
+    "[environments.staging]\nauthority = \"to\"\ndomain = \"staging.app.com\"\nkey = { env = \"STAGING_KEY\" }\n";
+
+#[test]
+fn without_a_name_the_default_environment_is_meant_or_the_only_one() {
+    let server = saying(&good());
+    asking(&server).run(&["deploy"]).exits(0).deploy_ran();
+    asking(&server).tables(STAGING).top("default = \"production\"\n").run(&["deploy"]).exits(0).deploy_ran();
+    let ran = asking(&server).tables(STAGING).run(&["deploy"]);
+    ran.exits_one_of(&[2, 3]).says("production").says("staging").deploy_did_not_run();
+}
+
+#[test]
+fn one_decision_costs_one_validation_and_tells_the_api_what_it_needs() {
+    let server = saying(&good());
+    asking(&server).deploy().exits(0).deploy_ran();
+    let requests = server.requests();
+    assert_eq!(requests.len(), 1);
+    assert_eq!((requests[0].method.as_str(), requests[0].path.as_str()), ("POST", "/api/v1/validate"));
+    assert_eq!(requests[0].json(), json!({ "key": KEY, "token": KEY, "domain": "app.com" }));
+    let bearer = format!("Bearer {}", license_tests::authority::TOKEN);
+    assert_eq!(requests[0].header("authorization"), Some(bearer.as_str()));
+}
+
+#[test]
+fn a_key_of_another_class_is_refused_before_anybody_is_asked() {
+    let server = saying(&good());
+    let project = asking(&server).key("TO-DEV-9Zq7Marker").line("key_class", r#""PRD""#);
+    project.deploy_json().exits(10).verdict("refused").check("key_class", "fail").deploy_did_not_run();
+    assert_eq!(server.connections(), 0, "the key was sent");
+    assert_eq!(project.trail("production").last("gate")["source"], "nobody");
+}
+
+#[test]
+fn the_embedded_authority_issues_a_development_license_once_and_deploys() {
+    let development = |project: license_tests::Project| {
+        project
+            .embedded()
+            .line("domain", r#""localhost:3000""#)
+            .line("key", r#"{ dotenv = ".env.development", name = "LICENSE_KEY" }"#)
+    };
+    let project = development(project());
+    project.check().exits_one_of(&[3, 10, 11]).says("deploy").deploy_did_not_run();
+    assert!(!project.path(".env.development").exists(), "a check issues nothing");
+
+    project.deploy().exits(0).says("issued").deploy_ran();
+    let key = project.deploy_variables()["LICENSE_KEY"].clone();
+    assert!(key.starts_with("TO-DEV-"), "{key}");
+    assert_eq!(project.trail("production").kinds()[0], "issued");
+
+    project.deploy().exits(0).says_nothing_of("issued").deploy_ran().never_shows(&key);
+    assert_eq!(project.deploy_variables()["LICENSE_KEY"], key);
+    project.check_json().exits(0).verdict("go");
+}
+
+#[test]
+fn a_missing_key_file_beside_an_existing_registry_entry_issues_nothing() {
+    let project = project()
+        .embedded()
+        .line("domain", r#""localhost:3000""#)
+        .line("key", r#"{ dotenv = ".env.development", name = "LICENSE_KEY" }"#);
+    project.deploy().exits(0).deploy_ran();
+    fs::remove_file(project.path(".env.development")).unwrap();
+    project.deploy().exits_one_of(&[3, 10]).says(".env.development").deploy_did_not_run();
+    assert!(!project.path(".env.development").exists());
+}
+
+#[test]
+fn force_needs_a_reason() {
+    let server = saying(&good());
+    asking(&server).run(&["deploy", "production", "--force"]).exits(2).says("--reason").deploy_did_not_run();
+    assert_eq!(server.connections(), 0);
+}
+
+#[test]
+fn force_deploys_when_nobody_can_be_asked_and_the_trail_says_why() {
+    let project = project().authority_at("http://127.0.0.1:9/api/v1").key(KEY);
+    let ran = project.run(&["deploy", "production", "--force", "--reason", "the site is down"]);
+    ran.exits(0).says("the site is down").deploy_ran();
+    let trail = project.trail("production");
+    let recorded = trail.entries.iter().any(|entry| entry["forced"] == "the site is down");
+    assert!(recorded, "{:?}", trail.entries);
+}
+
+#[test]
+fn force_deploys_when_a_fact_is_missing() {
+    let server = saying(&json!({ "valid": true, "domains": ["app.com"] }));
+    let project = asking(&server).line("features", r#"["sso"]"#);
+    project.deploy_json().exits(11).check("features", "unknown").deploy_did_not_run();
+    project.run(&["deploy", "production", "--force", "--reason", "known to be fine"]).exits(0).deploy_ran();
+    assert_eq!(project.trail("production").last("gate")["forced"], "known to be fine");
+}
+
+#[test]
+fn force_never_overrides_a_no() {
+    let rows = [
+        (
+            "refused by the authority",
+            RawServer::script([Answer::json(403, &json!({ "valid": false, "code": "revoked" }))]),
+        ),
+        ("refused by a rule", saying(&good_but(&json!({ "features": ["analytics"] })))),
+    ];
+    for (name, server) in rows {
+        let project = asking(&server).line("features", r#"["sso"]"#);
+        let ran = project.run(&["deploy", "production", "--force", "--reason", name]);
+        ran.exits(10).deploy_did_not_run();
+        assert_eq!(project.trail("production").last("gate")["verdict"], "refused", "{name}");
+    }
+}
+
+#[test]
+fn an_environment_may_let_a_missing_fact_pass_with_a_warning() {
+    let server = saying(&json!({ "valid": true, "domains": ["app.com"] }));
+    let project = asking(&server).line("features", r#"["sso"]"#).line("unknown", r#""warn""#);
+    project.deploy_json().exits(0).verdict("go").check("features", "unknown").deploy_ran();
+}
+
+#[test]
+fn what_the_deploy_command_says_goes_to_stderr_while_it_runs() {
+    let (_authority, _, project) = licensed(&Grant::default());
+    let project = project.deploying("echo 'from stdout'; echo 'from stderr' >&2; touch \"$seen/said\"; sleep 20");
+    let running = project.start(&["deploy", "production"]);
+    license_tests::process::until("it has said it", || project.seen().join("said").exists());
+    license_tests::process::until("it is streamed", || running.stderr().contains("from stderr"));
+    assert!(running.stderr().contains("from stdout"));
+    assert!(!running.stdout().contains("from std"), "stdout stays ours");
+    assert!(is_alive(running.pid()));
+}
+
+#[test]
+fn two_deploys_one_after_the_other_continue_one_trail() {
+    let authority = authority(&[]);
+    let license = authority.issue(&Grant::default());
+    let project = project().authority(&authority).key(&license.key);
+    project.deploy().exits(0).deploy_ran();
+    let first = project.trail("production").head;
+    let ran = project.deploy();
+    ran.exits(0).deploy_ran();
+    let trail = project.trail("production");
+    assert_eq!(trail.entries[usize::try_from(first.seq).unwrap()]["prev"], first.hash.to_string());
+    assert_eq!(ran.head("production"), (trail.head.seq, trail.head.hash.to_string()));
+}

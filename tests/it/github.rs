@@ -1,0 +1,196 @@
+//! Output on GitHub: annotations, summary, masks, and no way in for text from outside.
+
+use std::fs;
+
+use license_tests::{Answer, App, Project, Ran, RawServer};
+use serde_json::json;
+
+use crate::{KEY, asking, good, good_but, saying};
+
+/// A project that runs on GitHub.
+fn on_github(server: &RawServer) -> Project {
+    let project = asking(server).var("GITHUB_ACTIONS", "true").var("CI", "true");
+    let summary = project.seen().join("summary.md");
+    fs::write(&summary, "").unwrap();
+    project.var("GITHUB_STEP_SUMMARY", summary.to_str().unwrap())
+}
+
+fn summary(project: &Project) -> String {
+    fs::read_to_string(project.seen().join("summary.md")).unwrap()
+}
+
+/// The workflow commands in the output: lines that start with `::`.
+fn workflow_commands(ran: &Ran) -> Vec<String> {
+    let lines = ran.stdout().lines().chain(ran.stderr().lines());
+    lines.filter(|line| line.trim_start().starts_with("::")).map(str::to_owned).collect()
+}
+
+/// GitHub masks the key from the line on that names it: that line is the one place where it stands.
+fn without_the_mask(ran: &Ran) -> String {
+    let lines = ran.stdout().lines().chain(ran.stderr().lines());
+    lines.filter(|line| !line.starts_with("::add-mask::")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_failed_demand_is_an_annotation_at_its_line() {
+    let server = saying(&good_but(&json!({ "features": ["analytics"] })));
+    for arguments in
+        [&["check", "production", "--format", "github"][..], &["deploy", "production", "--format", "github"]]
+    {
+        let project = on_github(&server).line("features", r#"["sso"]"#);
+        let line = project.line_number("features");
+        let ran = project.run(arguments);
+        ran.exits(10).deploy_did_not_run();
+        let start = format!("::error file=license.toml,line={line}");
+        let errors: Vec<_> = workflow_commands(&ran).into_iter().filter(|line| line.starts_with("::error")).collect();
+        assert_eq!(errors.len(), 1, "{ran}");
+        assert!(errors[0].starts_with(&start) && errors[0].contains("sso"), "{errors:?}");
+    }
+}
+
+#[test]
+fn every_failed_demand_has_its_own_annotation() {
+    let server = saying(&good_but(&json!({ "features": [], "activationsUsed": 10 })));
+    let project = on_github(&server).line("features", r#"["sso"]"#).line("activations", "1");
+    let ran = project.run(&["check", "production", "--format", "github"]);
+    ran.exits(10);
+    for name in ["features", "activations"] {
+        let start = format!("::error file=license.toml,line={}", project.line_number(name));
+        assert!(workflow_commands(&ran).iter().any(|line| line.starts_with(&start)), "{name}: {ran}");
+    }
+}
+
+#[test]
+fn a_mistake_in_the_file_is_an_annotation_at_its_line() {
+    let server = saying(&good());
+    let project = on_github(&server).line("featurs", "[]");
+    let start = format!("::error file=license.toml,line={}", project.line_number("featurs"));
+    let ran = project.run(&["check", "production", "--format", "github"]);
+    ran.exits(3);
+    assert!(workflow_commands(&ran).iter().any(|line| line.starts_with(&start)), "{ran}");
+}
+
+#[test]
+fn a_file_below_the_workspace_is_named_from_there() {
+    let server = saying(&good_but(&json!({ "features": [] })));
+    let project = on_github(&server).line("features", r#"["sso"]"#);
+    let above = project.path("").parent().unwrap().to_str().unwrap().to_owned();
+    let name = project.path("").file_name().unwrap().to_str().unwrap().to_owned();
+    let ran = project.var("GITHUB_WORKSPACE", &above).run(&["check", "production", "--format", "github"]);
+    let start = format!("::error file={name}/license.toml,line=");
+    assert!(workflow_commands(&ran).iter().any(|line| line.starts_with(&start)), "{ran}");
+}
+
+#[test]
+fn the_summary_of_the_step_has_the_verdict_and_the_head() {
+    let (yes, no) = (saying(&good()), saying(&json!({ "valid": false, "code": "LICENSE_NOT_FOUND" })));
+    for (server, exit, word) in [(&yes, 0, "go"), (&no, 10, "refused")] {
+        let project = on_github(server);
+        project.deploy().exits(exit);
+        let summary = summary(&project);
+        let head = project.trail("production").head.hash.to_string();
+        assert!(summary.contains("production") && summary.contains(&head), "{summary}");
+        assert!(summary.to_lowercase().contains(word), "{summary}");
+        assert!(!summary.contains(KEY), "{summary}");
+    }
+}
+
+#[test]
+fn a_summary_that_cannot_be_written_does_not_stop_the_deploy() {
+    let server = saying(&good());
+    on_github(&server).var("GITHUB_STEP_SUMMARY", "/nonexistent/summary.md").deploy().exits(0).deploy_ran();
+}
+
+#[test]
+fn the_key_is_masked_before_anything_else_is_said() {
+    let server = saying(&good());
+    let project = on_github(&server).deploying("echo \"key: $LICENSE_KEY\"");
+    let ran = project.deploy();
+    ran.exits(0).deploy_ran();
+    let mask = format!("::add-mask::{KEY}");
+    let first = ran.stderr().lines().next().unwrap();
+    assert!(first.starts_with("::add-mask::"), "{ran}");
+    assert!(ran.stderr().lines().any(|line| line == mask), "{ran}");
+    assert!(!ran.stdout().contains(KEY), "the mask belongs on stderr: {ran}");
+    assert!(!without_the_mask(&ran).contains(KEY), "{ran}");
+}
+
+#[test]
+fn nothing_is_masked_elsewhere() {
+    let server = saying(&good());
+    let ran = asking(&server).deploy();
+    ran.exits(0).says_nothing_of("::add-mask::").never_shows(KEY);
+}
+
+#[test]
+fn what_the_deploy_command_says_is_no_workflow_command() {
+    let server = saying(&good());
+    let project = on_github(&server).deploying("echo '::set-output name=x::y'; echo '::error::not ours'; echo 'plain'");
+    let ran = project.deploy();
+    ran.exits(0).deploy_ran();
+    let lines: Vec<_> = ran.stderr().lines().collect();
+    let stop = lines.iter().position(|line| line.starts_with("::stop-commands::")).unwrap();
+    let token = lines[stop].strip_prefix("::stop-commands::").unwrap();
+    let go_on = lines.iter().position(|line| *line == format!("::{token}::")).unwrap();
+    for said in ["::set-output", "::error::not ours", "plain"] {
+        let at = lines.iter().position(|line| line.contains(said)).unwrap();
+        assert!(stop < at && at < go_on, "`{said}` is outside: {ran}");
+    }
+    assert!(token.len() >= 16, "the token can be guessed: {token}");
+}
+
+#[test]
+fn the_token_that_lets_commands_in_again_is_another_one_every_time() {
+    let server = saying(&good());
+    let token = || {
+        let ran = on_github(&server).deploy();
+        let line = ran.stderr().lines().find(|line| line.starts_with("::stop-commands::")).map(str::to_owned);
+        line.unwrap_or_else(|| panic!("no stop-commands: {ran}"))
+    };
+    assert_ne!(token(), token());
+}
+
+/// Whatever comes from outside, the workflow commands are ours.
+#[test]
+fn text_from_outside_cannot_become_a_workflow_command() {
+    const EVIL: &str =
+        "no\n::add-mask::everything\r\n::set-env name=PATH::/tmp\u{2028}::stop-commands::x %0A::error::y ##[error]z";
+    let answers = [
+        Answer::json(403, &json!({ "valid": false, "message": EVIL, "code": EVIL })),
+        Answer::json(401, &json!({ "error": EVIL })),
+        Answer::json(200, &good_but(&json!({ "plan": EVIL, "status": EVIL, "domains": [EVIL], "features": [EVIL] }))),
+        Answer::text(200, "text/html", EVIL),
+        Answer::text(502, "text/html", EVIL),
+    ];
+    for answer in answers {
+        let server = RawServer::script([answer]);
+        for arguments in [&["check", "production", "--format", "github"][..], &["deploy", "production"]] {
+            let project = on_github(&server).line("features", r#"["sso"]"#);
+            let ran = project.run(arguments);
+            let ours = |line: &String| {
+                line.starts_with("::error file=")
+                    || line.starts_with("::error title=")
+                    || *line == format!("::add-mask::{KEY}")
+                    || line.starts_with("::add-mask::to_live_")
+                    || line.starts_with("::warning file=")
+                    || line.starts_with("::group::")
+                    || line.starts_with("::error::") && !line.starts_with("::error::y")
+                    || line.starts_with("::endgroup::")
+            };
+            let foreign: Vec<_> = workflow_commands(&ran).into_iter().filter(|line| !ours(line)).collect();
+            assert!(foreign.is_empty(), "{foreign:?}\n{ran}");
+            assert!(!ran.stdout().lines().chain(ran.stderr().lines()).any(|line| line.starts_with("##[")), "{ran}");
+        }
+    }
+}
+
+#[test]
+fn a_status_of_the_application_cannot_become_a_workflow_command() {
+    let server = saying(&good());
+    let app = App::reporting(json!({ "valid": true, "plan": "x\n::set-env name=PATH::/tmp\n::error::gotcha" }));
+    let ran = on_github(&server).health(&app, "1s").deploy();
+    ran.exits(14);
+    for line in workflow_commands(&ran) {
+        assert!(!line.starts_with("::set-env") && !line.starts_with("::error::gotcha"), "{ran}");
+    }
+}

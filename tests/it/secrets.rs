@@ -1,0 +1,200 @@
+//! A marker key and a marker token appear nowhere, whatever happens.
+
+use license_tests::{
+    Answer, App, Authority, Grant, Project, RawServer, forms,
+    process::{Signal, until},
+};
+use serde_json::json;
+
+use crate::{BINARY, KEY, asking, good, project, saying};
+
+const TOKEN: &str = "to_live_Tok3n+9/Marker=never5hown";
+
+/// Runs `deploy` and `check` in every format, and looks everywhere.
+fn never_shown(name: &str, project: &Project) {
+    let commands: [&[&str]; 8] = [
+        &["deploy", "production"],
+        &["deploy", "production", "--plan"],
+        &["deploy", "production", "--format", "json"],
+        &["deploy", "production", "--format", "github"],
+        &["check", "production"],
+        &["check", "--all", "--format", "json"],
+        &["audit", "show", "production"],
+        &["audit", "verify", "production"],
+    ];
+    for arguments in commands {
+        let ran = project.run(arguments).named(name);
+        ran.never_shows(KEY).never_shows(TOKEN);
+    }
+}
+
+fn holding_secrets(url: &str) -> Project {
+    project().authority_at(url).var("TO_API_KEY", TOKEN).key(KEY)
+}
+
+#[test]
+fn no_secret_is_shown_whatever_the_authority_does() {
+    let echo = |request: &license_tests::Request| {
+        let message = format!("got {} and {:?}", request.body, request.header("authorization"));
+        Answer::json(403, &json!({ "valid": false, "code": KEY, "message": message, "plan": TOKEN }))
+    };
+    let echo_token = |request: &license_tests::Request| {
+        Answer::json(
+            401,
+            &json!({ "error": format!("bad token {:?} for {}", request.header("authorization"), request.body) }),
+        )
+    };
+    let echo_500 = |request: &license_tests::Request| Answer::text(500, "text/plain", &format!("{request:?}"));
+    let echo_path = |request: &license_tests::Request| {
+        let location = format!("http://127.0.0.1:9/?{}", forms::percent(&request.body));
+        Answer::with_headers(302, &[("location", &location)], &request.body)
+    };
+    let rows = [
+        ("yes", saying(&good())),
+        ("an echo in a refusal", RawServer::answering(echo)),
+        ("an echo of the token", RawServer::answering(echo_token)),
+        ("an echo in an error", RawServer::answering(echo_500)),
+        ("an echo in a redirect", RawServer::answering(echo_path)),
+        ("an echo that is no JSON", RawServer::answering(|request| Answer::text(200, "text/html", &request.body))),
+        ("a reset", RawServer::script([Answer::Reset])),
+    ];
+    for (name, server) in rows {
+        never_shown(name, &holding_secrets(&server.url()));
+    }
+}
+
+#[test]
+fn no_secret_is_shown_when_nobody_listens() {
+    never_shown("nobody", &holding_secrets("http://127.0.0.1:9/api/v1"));
+}
+
+#[test]
+fn no_secret_is_shown_when_the_file_or_the_key_is_wrong() {
+    let server = saying(&good());
+    let asking = || holding_secrets(&server.url());
+    let rows = [
+        ("a line break in the key", asking().key(&format!("{KEY}\n{KEY}"))),
+        ("a space in the key", asking().key(&format!("{KEY} "))),
+        ("a key of 64 KB", asking().key(&KEY.repeat(2500))),
+        ("a line break in the token", asking().var("TO_API_KEY", &format!("{TOKEN}\r\nX-Evil: 1"))),
+        ("one key for two environments", asking().tables(
+            "[environments.staging]\nauthority = \"to\"\ndomain = \"staging.app.com\"\nkey = { env = \"LICENSE_KEY\" }\n",
+        )),
+        ("the wrong class", asking().line("key_class", r#""DEV""#)),
+    ];
+    for (name, project) in rows {
+        never_shown(name, &project);
+    }
+}
+
+#[test]
+fn a_key_that_was_written_into_the_file_is_not_repeated() {
+    let toml = format!(
+        "version = 1\n[authority.to]\nkind = \"traffic-orchestrator\"\nurl = \"https://app.com/api/v1\"\ntoken = \"{TOKEN}\"\n\
+         [environments.production]\nauthority = \"to\"\ndomain = \"app.com\"\nkey = \"{KEY}\"\ndeploy = \"true\"\n"
+    );
+    let project = project().license_toml(toml.as_bytes());
+    for arguments in [&["check", "production"][..], &["deploy", "production"], &["check", "--all", "--format", "json"]]
+    {
+        let ran = project.run(arguments);
+        ran.exits(3).says("env");
+        for text in [ran.stdout(), ran.stderr()] {
+            assert!(!text.contains(KEY) && !text.contains(TOKEN), "{ran}");
+        }
+    }
+}
+
+#[test]
+fn what_the_deploy_command_prints_is_masked_in_every_form() {
+    let server = saying(&good());
+    let script = r#"
+        printf 'plain: %s\n' "$LICENSE_KEY"
+        printf 'error: %s\n' "$LICENSE_KEY" >&2
+        printf 'base64: %s\n' "$(printf %s "$LICENSE_KEY" | base64 -w0)"
+        printf 'base64 in a header: %s\n' "$(printf 'a:%s' "$LICENSE_KEY" | base64 -w0)"
+        printf 'base64 with a name: %s\n' "$(printf 'x%s-and-more' "$LICENSE_KEY" | base64 -w0)"
+        printf 'base64 for URLs: %s\n' "$(printf %s "$LICENSE_KEY" | base64 -w0 | tr '+/' '-_')"
+        printf 'percent: %s\n' 'PERCENT'
+        printf '%s' "$LICENSE_KEY" | cut -c1-12 | tr -d '\n'
+        sleep 0.2
+        printf '%s' "$LICENSE_KEY" | cut -c13-
+        printf 'twice: %s%s\n' "$LICENSE_KEY" "$LICENSE_KEY"
+        printf 'the end\n'
+    "#;
+    let script = script.replace("PERCENT", &forms::percent(KEY));
+    for arguments in [&["deploy", "production"][..], &["deploy", "production", "--format", "json"]] {
+        // The script itself would hold the percent-encoded key in the project's directory.
+        let place = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(place.path(), &script).unwrap();
+        let project = asking(&server).deploying(&format!(". '{}'", place.path().display()));
+        let ran = project.run(arguments);
+        ran.exits(0).deploy_ran().says("the end").says("base64 for URLs:").never_shows(KEY);
+    }
+}
+
+#[test]
+fn what_the_rollback_command_prints_is_masked_too() {
+    let server = saying(&good());
+    let app = App::reporting(json!({ "valid": false }));
+    let project = asking(&server).health(&app, "1s").line("rollback", r#"["sh", "-c", "echo back to $LICENSE_KEY"]"#);
+    project.deploy().exits(14).says("back to").never_shows(KEY);
+}
+
+#[test]
+fn a_failing_deploy_command_does_not_show_the_key() {
+    let server = saying(&good());
+    let project = holding_secrets(&server.url()).deploying("echo \"cannot use $LICENSE_KEY\" >&2; exit 7");
+    project.deploy().exits(13).says("cannot use").never_shows(KEY).never_shows(TOKEN);
+}
+
+/// Everybody on the machine can read the arguments of every process.
+#[test]
+fn no_secret_stands_in_the_arguments_of_any_process() {
+    let authority = Authority::with_token(BINARY, TOKEN, &[]);
+    let license = authority.issue(&Grant::default());
+    let script = "for one in /proc/[0-9]*; do tr '\\000' ' ' < \"$one/cmdline\" 2>/dev/null || true; echo; done > \"$seen/all\"\n\
+                  ps -eo args > \"$seen/ps\" 2>/dev/null || true";
+    let project = project().authority(&authority).key(&license.key).deploying(script);
+    project.deploy().exits(0).deploy_ran();
+    let all = project.trace("all") + &project.trace("ps") + &project.trace("argv");
+    assert!(all.contains("deploy production"), "the processes were not seen: {all}");
+    for (secret, form) in [&license.key, TOKEN].iter().flat_map(|secret| forms::of(secret)) {
+        assert!(!all.contains(&form), "{secret}: {all}");
+    }
+}
+
+/// The deploy command's environment has the key and no token.
+#[test]
+fn the_token_is_not_in_the_environment_of_the_deploy_command() {
+    let server = saying(&good());
+    let project = holding_secrets(&server.url());
+    project.deploy().exits(0).deploy_ran();
+    let variables = project.deploy_variables();
+    assert_eq!(variables["LICENSE_KEY"], KEY);
+    assert!(variables.values().all(|value| !value.contains(TOKEN)), "{variables:?}");
+}
+
+#[test]
+fn an_interrupted_deploy_shows_no_secret() {
+    let server = saying(&good());
+    let project = holding_secrets(&server.url()).deploying("printf %s \"$LICENSE_KEY\"; sleep 30");
+    project.deploy_and_signal(Signal::INT).exits(130).never_shows(KEY).never_shows(TOKEN);
+}
+
+#[test]
+fn the_authority_commands_show_a_key_only_when_it_is_issued() {
+    let mut authority = Authority::with_token(BINARY, TOKEN, &[]);
+    let license = authority.issue(&Grant::default());
+    for arguments in [&["list"][..], &["list", "--format", "json"], &["show", &license.id], &["suspend", &license.id]] {
+        let ran = authority.cli(arguments);
+        ran.exits(0);
+        for text in [ran.stdout(), ran.stderr()] {
+            assert!(!text.contains(&license.key), "{arguments:?}: {text}");
+        }
+    }
+    let listed = authority.send("GET", "/portal/licenses", None).body;
+    assert!(!listed.contains(&license.key), "{listed}");
+    authority.validate(&license.key, "app.com");
+    until("it answers", || authority.send("GET", "/health", None).status == 200);
+    authority.kill();
+}

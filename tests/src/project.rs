@@ -1,0 +1,342 @@
+//! A project that deploys: a directory with a `license.toml` and a deploy command that leaves traces.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use tempfile::TempDir;
+
+use crate::{
+    app::{self, App},
+    authority::{Authority, TOKEN},
+    process::{Finished, Running, Signal},
+    ran::{Place, Ran},
+    trail::Trail,
+};
+
+/// The environment that every project has.
+pub const PRODUCTION: &str = "production";
+
+/// A project in a temporary directory. The builder methods describe it; it is written down before each run.
+#[derive(Debug)]
+#[must_use]
+pub struct Project {
+    directory: TempDir,
+    binary: PathBuf,
+    variables: BTreeMap<String, String>,
+    file: LicenseToml,
+    script: String,
+}
+
+#[derive(Debug)]
+enum LicenseToml {
+    Built(Built),
+    AsGiven,
+}
+
+#[derive(Debug, Default)]
+struct Built {
+    /// Lines above the tables.
+    top: String,
+    authority: Table,
+    production: Table,
+    /// Tables below production's.
+    more: String,
+}
+
+impl Built {
+    fn text(&self) -> String {
+        let Self { top, authority, production, more } = self;
+        let (authority, production) = (authority.text(), production.text());
+        format!("version = 1\n{top}\n[authority.to]\n{authority}\n[environments.production]\n{production}\n{more}")
+    }
+}
+
+/// The lines of a table: a name and a value as it stands in TOML.
+#[derive(Debug, Default)]
+struct Table(Vec<(String, String)>);
+
+impl Table {
+    fn set(&mut self, name: &str, value: &str) {
+        self.0.retain(|(found, _)| found != name);
+        self.0.push((name.to_owned(), value.to_owned()));
+    }
+
+    fn text(&self) -> String {
+        self.0.iter().flat_map(|(name, value)| [name, " = ", value, "\n"]).collect()
+    }
+}
+
+impl Project {
+    /// A project whose `production` is `app.com`, has its key in `LICENSE_KEY`, and deploys with a script that leaves traces.
+    pub fn new(binary: impl AsRef<Path>) -> Self {
+        let directory = TempDir::with_prefix("license-").unwrap();
+        for name in ["project", "home", "seen"] {
+            fs::create_dir(directory.path().join(name)).unwrap();
+        }
+        let mut production = Table::default();
+        production.set("authority", r#""to""#);
+        production.set("domain", r#""app.com""#);
+        production.set("key", r#"{ env = "LICENSE_KEY" }"#);
+        production.set("deploy", r#"["sh", "deploy.sh"]"#);
+        Self {
+            directory,
+            binary: binary.as_ref().to_owned(),
+            variables: BTreeMap::new(),
+            file: LicenseToml::Built(Built { production, ..Built::default() }),
+            script: String::new(),
+        }
+    }
+
+    /// Asks this authority, with its token.
+    pub fn authority(self, authority: &Authority) -> Self {
+        self.authority_at(authority.url()).var("TO_API_KEY", authority.token())
+    }
+
+    /// Asks whatever is at this address, with the tests' token.
+    pub fn authority_at(mut self, url: &str) -> Self {
+        let authority = &mut self.built().authority;
+        authority.set("kind", r#""traffic-orchestrator""#);
+        authority.set("url", &quoted(url));
+        authority.set("token", r#"{ env = "TO_API_KEY" }"#);
+        self.var("TO_API_KEY", TOKEN)
+    }
+
+    /// Asks the embedded authority, whose state is `.license/authority`.
+    pub fn embedded(mut self) -> Self {
+        let authority = &mut self.built().authority;
+        *authority = Table::default();
+        authority.set("kind", r#""embedded""#);
+        authority.set("state", r#"".license/authority""#);
+        self
+    }
+
+    /// Sets a line of the authority's table, the value as it stands in TOML.
+    pub fn authority_line(mut self, name: &str, value: &str) -> Self {
+        self.built().authority.set(name, value);
+        self
+    }
+
+    /// Sets a line of production's table, the value as it stands in TOML.
+    pub fn line(mut self, name: &str, value: &str) -> Self {
+        self.built().production.set(name, value);
+        self
+    }
+
+    /// Leaves a line out of production's table.
+    pub fn without(mut self, name: &str) -> Self {
+        self.built().production.0.retain(|(found, _)| found != name);
+        self
+    }
+
+    /// Adds lines above the tables.
+    pub fn top(mut self, lines: &str) -> Self {
+        self.built().top.push_str(lines);
+        self
+    }
+
+    /// Adds tables below production's.
+    pub fn tables(mut self, text: &str) -> Self {
+        self.built().more.push_str(text);
+        self
+    }
+
+    /// The file is exactly this.
+    pub fn license_toml(mut self, bytes: &[u8]) -> Self {
+        self.file = LicenseToml::AsGiven;
+        self.write("license.toml", bytes)
+    }
+
+    /// There is no file, or whatever the test puts there itself.
+    pub fn without_license_toml(mut self) -> Self {
+        self.file = LicenseToml::AsGiven;
+        self
+    }
+
+    /// Production's key, in `LICENSE_KEY`.
+    pub fn key(self, key: &str) -> Self {
+        self.var("LICENSE_KEY", key)
+    }
+
+    /// A variable of the run.
+    pub fn var(mut self, name: &str, value: &str) -> Self {
+        self.variables.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// A variable that the run does not have.
+    pub fn unset(mut self, name: &str) -> Self {
+        self.variables.remove(name);
+        self
+    }
+
+    /// What the deploy command does, in shell, after it has left its traces.
+    pub fn deploying(mut self, script: &str) -> Self {
+        script.clone_into(&mut self.script);
+        self
+    }
+
+    /// Production is healthy when this application says so, within `within`.
+    pub fn health(self, app: &App, within: &str) -> Self {
+        let value = format!("{{ url = {}, within = {} }}", quoted(&app.url()), quoted(within));
+        self.line("health", &value)
+    }
+
+    /// A file of the project.
+    pub fn write(self, path: &str, bytes: &[u8]) -> Self {
+        let path = self.path(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+        self
+    }
+
+    /// The absolute path of a file of the project.
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.directory.path().join("project").join(path)
+    }
+
+    /// The directory in which the deploy command leaves its traces: `runs`, `env`, `argv`, `cwd`.
+    pub fn seen(&self) -> PathBuf {
+        self.directory.path().join("seen")
+    }
+
+    /// A trace of the deploy command.
+    pub fn trace(&self, name: &str) -> String {
+        fs::read_to_string(self.seen().join(name)).unwrap_or_else(|error| panic!("no trace `{name}`: {error}"))
+    }
+
+    /// The environment that the deploy command had.
+    pub fn deploy_variables(&self) -> BTreeMap<String, String> {
+        app::variables(&self.seen().join("env")).expect("the deploy command ran")
+    }
+
+    /// How often the deploy command has run.
+    pub fn deploys(&self) -> usize {
+        fs::read_to_string(self.seen().join("runs")).map_or(0, |runs| runs.lines().count())
+    }
+
+    /// The text of the `license.toml`.
+    pub fn text(&self) -> String {
+        match &self.file {
+            LicenseToml::Built(built) => built.text(),
+            LicenseToml::AsGiven => fs::read_to_string(self.path("license.toml")).unwrap(),
+        }
+    }
+
+    /// The number, from 1, of the first line of the `license.toml` that starts so.
+    pub fn line_number(&self, start: &str) -> usize {
+        1 + self.text().lines().position(|line| line.starts_with(start)).unwrap()
+    }
+
+    /// `deploy production`.
+    pub fn deploy(&self) -> Ran {
+        self.run(&["deploy", PRODUCTION])
+    }
+
+    /// `deploy production --format json`.
+    pub fn deploy_json(&self) -> Ran {
+        self.run(&["deploy", PRODUCTION, "--format", "json"])
+    }
+
+    /// `check production`.
+    pub fn check(&self) -> Ran {
+        self.run(&["check", PRODUCTION])
+    }
+
+    /// `check production --format json`.
+    pub fn check_json(&self) -> Ran {
+        self.run(&["check", PRODUCTION, "--format", "json"])
+    }
+
+    /// Runs the binary in the project to its end.
+    pub fn run(&self, arguments: &[&str]) -> Ran {
+        self.run_in(&self.path(""), arguments)
+    }
+
+    /// Runs the binary in another directory.
+    pub fn run_in(&self, directory: &Path, arguments: &[&str]) -> Ran {
+        let before = self.deploys();
+        self.finish(self.start_in(directory, arguments).wait(), before)
+    }
+
+    /// Starts the binary in the project.
+    pub fn start(&self, arguments: &[&str]) -> Running {
+        self.start_in(&self.path(""), arguments)
+    }
+
+    /// Waits for a run that was started when the deploy command had not run yet.
+    pub fn ended(&self, running: Running) -> Ran {
+        self.finish(running.wait(), 0)
+    }
+
+    /// Starts `deploy production`, sends a signal once the deploy command has left its traces, and waits.
+    pub fn deploy_and_signal(&self, signal: Signal) -> Ran {
+        let running = self.start(&["deploy", PRODUCTION]);
+        crate::process::until("the deploy command runs", || self.seen().join("cwd").exists());
+        running.signal(signal);
+        self.ended(running)
+    }
+
+    /// The command that runs the binary here, for tests that need more than [`Project::run`].
+    pub fn command(&self, directory: &Path, arguments: &[&str]) -> Command {
+        self.write_down();
+        let mut command = Command::new(&self.binary);
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .env("HOME", self.directory.path().join("home"));
+        command.envs(&self.variables).current_dir(directory).args(arguments);
+        command
+    }
+
+    /// The trail of an environment; its chain holds.
+    pub fn trail(&self, environment: &str) -> Trail {
+        Trail::read(&self.trail_file(environment))
+    }
+
+    /// The file of a trail.
+    pub fn trail_file(&self, environment: &str) -> PathBuf {
+        self.path(&format!(".license/trail/{environment}.jsonl"))
+    }
+
+    fn start_in(&self, directory: &Path, arguments: &[&str]) -> Running {
+        Running::start(&mut self.command(directory, arguments))
+    }
+
+    fn finish(&self, finished: Finished, deploys_before: usize) -> Ran {
+        let place = Place {
+            searched: vec![self.path(""), self.directory.path().join("home")],
+            allowed: [".env", ".env.development", ".license/authority"].map(|path| self.path(path)).to_vec(),
+            deploys_before,
+            deploys: self.deploys(),
+        };
+        Ran::of(finished, Some(place))
+    }
+
+    fn write_down(&self) {
+        let script = format!(
+            "set -eu\nseen='{}'\necho run >> \"$seen/runs\"\nenv > \"$seen/env\"\ntr '\\000' '\\n' < /proc/$$/cmdline > \"$seen/argv\"\npwd > \"$seen/cwd\"\n{}\n",
+            self.seen().display(),
+            self.script
+        );
+        fs::write(self.path("deploy.sh"), script).unwrap();
+        if let LicenseToml::Built(built) = &self.file {
+            fs::write(self.path("license.toml"), built.text()).unwrap();
+        }
+    }
+
+    fn built(&mut self) -> &mut Built {
+        match &mut self.file {
+            LicenseToml::Built(built) => built,
+            LicenseToml::AsGiven => panic!("the file was given as a whole"),
+        }
+    }
+}
+
+/// A text as a TOML string.
+pub fn quoted(text: &str) -> String {
+    format!("{text:?}")
+}

@@ -1,0 +1,91 @@
+//! A proxy that passes bytes on unchanged and counts connections.
+
+use std::{
+    io::copy,
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use crate::http;
+
+/// A proxy in front of one server.
+#[derive(Debug)]
+pub struct Proxy {
+    address: SocketAddr,
+    path: String,
+    counts: Arc<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    all: AtomicUsize,
+    open: AtomicUsize,
+    most: AtomicUsize,
+    stopped: AtomicBool,
+}
+
+impl Proxy {
+    /// Starts in front of the server at a URL.
+    pub fn to(url: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let counts = Arc::new(Counts::default());
+        let (target, shared) = (http::host(url).to_owned(), Arc::clone(&counts));
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                if shared.stopped.load(Ordering::SeqCst) {
+                    return;
+                }
+                let (target, shared) = (target.clone(), Arc::clone(&shared));
+                thread::spawn(move || shared.pass(client.unwrap(), &target));
+            }
+        });
+        Self { address, path: http::path(url).to_owned(), counts }
+    }
+
+    /// The server's address, through the proxy.
+    pub fn url(&self) -> String {
+        format!("http://{}/{}", self.address, self.path)
+    }
+
+    /// How many connections were made.
+    pub fn connections(&self) -> usize {
+        self.counts.all.load(Ordering::SeqCst)
+    }
+
+    /// How many connections were open at once, at most.
+    pub fn connections_at_once(&self) -> usize {
+        self.counts.most.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.counts.stopped.store(true, Ordering::SeqCst);
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+impl Counts {
+    fn pass(&self, client: TcpStream, target: &str) {
+        self.all.fetch_add(1, Ordering::SeqCst);
+        let open = self.open.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(open, Ordering::SeqCst);
+        if let Ok(server) = TcpStream::connect(target) {
+            let (mut up_from, mut up_to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            let up = thread::spawn(move || {
+                let _ = copy(&mut up_from, &mut up_to);
+                let _ = up_to.shutdown(Shutdown::Write);
+            });
+            let (mut down_from, mut down_to) = (server, client);
+            let _ = copy(&mut down_from, &mut down_to);
+            let _ = down_to.shutdown(Shutdown::Both);
+            let _ = up.join();
+        }
+        self.open.fetch_sub(1, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,51 @@
+//! Reads a trail and checks its chain with code of its own.
+
+use std::path::Path;
+
+use license_core::chain::{Head, LineHash};
+use serde_json::Value;
+
+/// A trail whose chain holds.
+#[derive(Debug)]
+pub struct Trail {
+    /// Every entry, oldest first.
+    pub entries: Vec<Value>,
+    /// Where it ends.
+    pub head: Head,
+}
+
+impl Trail {
+    /// Reads a file; a missing one is an empty trail. Fails the test when the chain does not hold.
+    pub fn read(path: &Path) -> Self {
+        let text = std::fs::read(path).unwrap_or_default();
+        let mut trail = Self { entries: Vec::new(), head: Head::EMPTY };
+        for line in text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+            trail.push(line);
+        }
+        assert!(text.is_empty() || text.ends_with(b"\n"), "the last line of {} is torn", path.display());
+        trail
+    }
+
+    fn push(&mut self, line: &[u8]) {
+        let shown = String::from_utf8_lossy(line);
+        let entry: Value = serde_json::from_slice(line).unwrap_or_else(|error| panic!("{error}: {shown}"));
+        assert_eq!(entry["seq"], self.head.seq + 1, "out of order: {shown}");
+        assert_eq!(entry["prev"], self.head.hash.to_string(), "the chain breaks at {shown}");
+        assert_eq!(entry["v"], 1, "the version of {shown}");
+        assert!(entry["at"].is_string() && entry["environment"].is_string(), "when and where: {shown}");
+        self.head = Head { seq: self.head.seq + 1, hash: LineHash::of(line) };
+        self.entries.push(entry);
+    }
+
+    /// What happened, as words, oldest first.
+    pub fn kinds(&self) -> Vec<&str> {
+        self.entries.iter().map(|entry| entry["kind"].as_str().unwrap()).collect()
+    }
+
+    /// The newest entry of a kind.
+    pub fn last(&self, kind: &str) -> &Value {
+        self.entries.iter().rev().find(|entry| entry["kind"] == kind).unwrap_or_else(|| {
+            panic!("no `{kind}` in the trail: {:?}", self.kinds());
+        })
+    }
+}

@@ -1,0 +1,471 @@
+//! `authority`: licenses of the embedded authority, and the server that speaks for it.
+
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use jiff::{SignedDuration, Timestamp};
+use license_core::{
+    KeyClass,
+    finding::clean,
+    license::ActivationLimit,
+    registry::{Issued, LicenseId, Licensed, NotALicenseId, Terms},
+};
+use serde::Serialize;
+
+#[cfg(feature = "serve")]
+use crate::authority::serve;
+use crate::{
+    authority::{
+        embedded::{ChangeError, Clock, Embedded, whole_second},
+        span,
+    },
+    exit::Exit,
+    log::LogError,
+    vars::Vars,
+};
+
+/// The embedded authority: a registry of licenses on this machine
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Issue a license and show its key, this once
+    Issue(IssueArgs),
+    /// List the licenses, with masked keys
+    List(ListArgs),
+    /// Show one license, with a masked key
+    Show(OneArgs),
+    /// Switch a license off for now
+    Suspend(OneArgs),
+    /// Switch a suspended license on again
+    Resume(OneArgs),
+    /// Withdraw a license for good
+    Revoke(OneArgs),
+    /// Take one activation
+    Activate(OneArgs),
+    /// Give one activation back
+    Deactivate(OneArgs),
+    /// Serve the authority over HTTP
+    #[cfg(feature = "serve")]
+    Serve(ServeArgs),
+}
+
+/// Where the registry is.
+#[derive(Debug, clap::Args)]
+struct State {
+    /// The directory of the registry [default: that of license.toml, else `.license/authority`]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+struct IssueArgs {
+    #[command(flatten)]
+    state: State,
+    /// The class of the key: DEV, STG or PRD
+    #[arg(long)]
+    class: KeyClass,
+    /// A domain that the license covers, or `*.` and a domain; may be given again
+    #[arg(long, value_name = "DOMAIN", num_args = 1..)]
+    domain: Vec<String>,
+    /// The plan's name
+    #[arg(long, default_value = "standard")]
+    plan: String,
+    /// A feature that the license includes; may be given again
+    #[arg(long, value_name = "NAME", num_args = 1..)]
+    feature: Vec<String>,
+    /// How many activations it allows [default: any number]
+    #[arg(long, value_name = "N")]
+    activations: Option<u64>,
+    /// How many activations are in use from the beginning
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    activations_used: u64,
+    /// How long it lasts, as in `365d` [default: for ever]
+    #[arg(long, value_name = "SPAN", value_parser = span::parse, conflicts_with = "expires_at")]
+    expires_in: Option<Duration>,
+    /// When it ends, as in `2027-01-31T00:00:00Z`
+    #[arg(long, value_name = "TIME")]
+    expires_at: Option<Timestamp>,
+    #[command(flatten)]
+    format: FormatArg,
+}
+
+#[derive(Debug, clap::Args)]
+struct ListArgs {
+    #[command(flatten)]
+    state: State,
+    #[command(flatten)]
+    format: FormatArg,
+}
+
+#[derive(Debug, clap::Args)]
+struct OneArgs {
+    /// The license's id, as in `lic_…`; never a key
+    // Taken as text: a key that is given here by mistake must not come back in an error message.
+    license_id: String,
+    #[command(flatten)]
+    state: State,
+    #[command(flatten)]
+    format: FormatArg,
+}
+
+#[derive(Debug, Clone, Copy, clap::Args)]
+struct FormatArg {
+    /// For people or for programs
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Human,
+    Json,
+}
+
+#[cfg(feature = "serve")]
+#[derive(Debug, clap::Args)]
+struct ServeArgs {
+    #[command(flatten)]
+    state: State,
+    /// The address to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
+    listen: std::net::SocketAddr,
+    /// The environment variable that holds the API token; without one, everybody on this machine may change licenses
+    #[arg(long, value_name = "NAME")]
+    api_token_env: Option<String>,
+    /// The status of a refused validation
+    #[arg(long, value_enum, default_value_t = serve::RefuseWith::Ok)]
+    refuse_with: serve::RefuseWith,
+    /// How many replaced keys stay in grace
+    #[arg(long, value_enum, default_value_t = serve::KeepPreviousKeys::One)]
+    keep_previous: serve::KeepPreviousKeys,
+    /// Whether a repeated Idempotency-Key gets the first rotation's answer
+    #[arg(long, value_enum, default_value_t = serve::Idempotency::Honor)]
+    idempotency: serve::Idempotency,
+    /// Whether lists show whole keys; only to this machine
+    #[arg(long, value_enum, default_value_t = serve::ListKeys::Masked)]
+    list_keys: serve::ListKeys,
+    /// Delay every answer, as in `50ms`
+    #[arg(long, value_name = "SPAN", value_parser = span::parse, default_value = "0ms")]
+    latency: Duration,
+    /// Break on purpose: NAME[=ARG][@validate|@rotate|@list][:N], as in `status=500@validate:2`; may be given again
+    #[arg(long, value_name = "FAULT")]
+    fault: Vec<serve::Fault>,
+}
+
+impl Args {
+    /// The state directory, where the command line names one. It needs no license.toml then.
+    pub(crate) fn state(&self) -> Option<&Path> {
+        let state = match &self.command {
+            Command::Issue(args) => &args.state,
+            Command::List(args) => &args.state,
+            Command::Show(args)
+            | Command::Suspend(args)
+            | Command::Resume(args)
+            | Command::Revoke(args)
+            | Command::Activate(args)
+            | Command::Deactivate(args) => &args.state,
+            #[cfg(feature = "serve")]
+            Command::Serve(args) => &args.state,
+        };
+        state.state.as_deref()
+    }
+}
+
+/// Runs the command on the registry in `default_state`, unless the command line names another directory.
+pub(crate) fn run(
+    args: Args,
+    default_state: &Path,
+    vars: &Vars,
+    clock: Clock,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> Result<(), AuthorityError> {
+    let authority = Embedded::at(args.state().unwrap_or(default_state), clock);
+    match args.command {
+        Command::Issue(args) => issue(args, &authority, out),
+        Command::List(args) => list(args.format, &authority, out),
+        Command::Show(args) => show(&args, &authority, out),
+        Command::Suspend(args) => change(&args, "suspended", |id| authority.suspend(id), &authority, out),
+        Command::Resume(args) => change(&args, "active", |id| authority.resume(id), &authority, out),
+        Command::Revoke(args) => change(&args, "revoked", |id| authority.revoke(id), &authority, out),
+        Command::Activate(args) => change(&args, "activated", |id| authority.activate(id), &authority, out),
+        Command::Deactivate(args) => change(&args, "deactivated", |id| authority.deactivate(id), &authority, out),
+        #[cfg(feature = "serve")]
+        Command::Serve(args) => serve_until_stopped(args, authority, vars, out, err),
+    }
+}
+
+fn issue(args: IssueArgs, authority: &Embedded, out: &mut dyn Write) -> Result<(), AuthorityError> {
+    let format = args.format.format;
+    let terms = terms(args, whole_second(authority.now()))?;
+    let issued = authority.issue(terms)?;
+    match format {
+        Format::Json => write_json(out, &IssuedJson::from(&issued))?,
+        Format::Human => write_issued(out, &issued)?,
+    }
+    Ok(())
+}
+
+fn terms(args: IssueArgs, now: Timestamp) -> Result<Terms, AuthorityError> {
+    let expires_at = match args.expires_in {
+        Some(span) => Some(end_after(now, span)?),
+        None => args.expires_at,
+    };
+    Ok(Terms {
+        class: args.class,
+        plan: args.plan,
+        domains: args.domain,
+        features: args.feature.into_iter().collect(),
+        activations_used: args.activations_used,
+        activation_limit: args.activations.map_or(ActivationLimit::Unlimited, ActivationLimit::AtMost),
+        expires_at,
+    })
+}
+
+fn end_after(now: Timestamp, span: Duration) -> Result<Timestamp, AuthorityError> {
+    let span = SignedDuration::try_from(span).map_err(|_| AuthorityError::EndsTooLate)?;
+    now.checked_add(span).map_err(|_| AuthorityError::EndsTooLate)
+}
+
+fn list(format: FormatArg, authority: &Embedded, out: &mut dyn Write) -> Result<(), AuthorityError> {
+    let now = authority.now();
+    let licenses: Vec<Licensed> = authority.look(|registry, _| registry.licenses().cloned().collect())?;
+    match format.format {
+        Format::Json => {
+            let licenses = licenses.iter().map(|license| LicenseJson::of(license, now)).collect();
+            write_json(out, &ListJson { licenses })?;
+        }
+        Format::Human => licenses.iter().try_for_each(|license| write_line(out, license, now))?,
+    }
+    Ok(())
+}
+
+fn show(args: &OneArgs, authority: &Embedded, out: &mut dyn Write) -> Result<(), AuthorityError> {
+    let id: LicenseId = args.license_id.parse()?;
+    let license = authority.look(|registry, _| registry.license(&id).cloned())?.map_err(ChangeError::from)?;
+    match args.format.format {
+        Format::Json => write_json(out, &LicenseJson::of(&license, authority.now()))?,
+        Format::Human => write_license(out, &license, authority.now())?,
+    }
+    Ok(())
+}
+
+fn change(
+    args: &OneArgs,
+    done: &str,
+    change: impl FnOnce(&LicenseId) -> Result<Licensed, ChangeError>,
+    authority: &Embedded,
+    out: &mut dyn Write,
+) -> Result<(), AuthorityError> {
+    let license = change(&args.license_id.parse()?)?;
+    match args.format.format {
+        Format::Json => write_json(out, &LicenseJson::of(&license, authority.now()))?,
+        Format::Human => writeln!(out, "license {} is {done}: {}", license.id, activations(&license))?,
+    }
+    Ok(())
+}
+
+#[cfg(feature = "serve")]
+fn serve_until_stopped(
+    args: ServeArgs,
+    authority: Embedded,
+    vars: &Vars,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> Result<(), AuthorityError> {
+    let token = args.api_token_env.map(|name| api_token(name, vars)).transpose()?;
+    let settings = serve::Settings {
+        listen: args.listen,
+        token,
+        refuse_with: args.refuse_with,
+        keep_previous: args.keep_previous,
+        idempotency: args.idempotency,
+        list_keys: args.list_keys,
+        latency: args.latency,
+        faults: args.fault,
+    };
+    Ok(serve::run(settings, authority, out, err)?)
+}
+
+#[cfg(feature = "serve")]
+fn api_token(name: String, vars: &Vars) -> Result<serve::ApiToken, AuthorityError> {
+    match vars.text(&name) {
+        Some(token) if !token.is_empty() => Ok(serve::ApiToken::new(token)),
+        Some(_) | None => Err(AuthorityError::TokenAbsent { name }),
+    }
+}
+
+fn write_json(out: &mut dyn Write, document: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, document)?;
+    writeln!(out)
+}
+
+fn write_issued(out: &mut dyn Write, issued: &Issued) -> io::Result<()> {
+    writeln!(out, "license  {}", issued.license_id)?;
+    writeln!(out, "key      {}   (shown this once)", issued.key.key().reveal())?;
+    writeln!(out, "expires  {}", end_in_words(issued.expires_at))
+}
+
+fn write_line(out: &mut dyn Write, license: &Licensed, now: Timestamp) -> io::Result<()> {
+    writeln!(
+        out,
+        "{}  {:9}  {}  {}  {}  expires {}",
+        license.id,
+        license.status(now).as_str(),
+        license.key.masked(),
+        clean(&license.terms.plan),
+        listed(&license.terms.domains),
+        end_in_words(license.terms.expires_at),
+    )
+}
+
+fn write_license(out: &mut dyn Write, license: &Licensed, now: Timestamp) -> io::Result<()> {
+    writeln!(out, "license      {}", license.id)?;
+    writeln!(out, "status       {}", license.status(now).as_str())?;
+    writeln!(out, "key          {}", license.key.masked())?;
+    writeln!(out, "fingerprint  {}", license.key.key().fingerprint())?;
+    writeln!(out, "plan         {}", clean(&license.terms.plan))?;
+    writeln!(out, "domains      {}", listed(&license.terms.domains))?;
+    writeln!(out, "features     {}", listed(&license.terms.features))?;
+    writeln!(out, "activations  {}", activations(license))?;
+    writeln!(out, "issued       {}", license.created_at)?;
+    writeln!(out, "expires      {}", end_in_words(license.terms.expires_at))
+}
+
+fn listed<'a>(texts: impl IntoIterator<Item = &'a String>) -> String {
+    let texts: Vec<String> = texts.into_iter().map(|text| clean(text)).collect();
+    if texts.is_empty() { "none".to_owned() } else { texts.join(", ") }
+}
+
+fn activations(license: &Licensed) -> String {
+    let used = license.terms.activations_used;
+    match license.terms.activation_limit {
+        ActivationLimit::AtMost(limit) => format!("{used} of {limit} activations in use"),
+        ActivationLimit::Unlimited => format!("{used} activations in use, any number allowed"),
+    }
+}
+
+fn end_in_words(expires_at: Option<Timestamp>) -> String {
+    expires_at.map_or_else(|| "never".to_owned(), |end| end.to_string())
+}
+
+/// What `issue --format json` prints: the only document of this command with a whole key in it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct IssuedJson<'a> {
+    license_id: &'a str,
+    key: &'a str,
+    expires_at: Option<Timestamp>,
+}
+
+impl<'a> From<&'a Issued> for IssuedJson<'a> {
+    fn from(issued: &'a Issued) -> Self {
+        Self { license_id: issued.license_id.as_str(), key: issued.key.key().reveal(), expires_at: issued.expires_at }
+    }
+}
+
+#[derive(Serialize)]
+struct ListJson<'a> {
+    licenses: Vec<LicenseJson<'a>>,
+}
+
+/// One license, with a masked key.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LicenseJson<'a> {
+    license_id: &'a str,
+    key: String,
+    key_fingerprint: String,
+    class: KeyClass,
+    status: &'static str,
+    plan: &'a str,
+    domains: &'a [String],
+    features: Vec<&'a str>,
+    activations_used: u64,
+    activation_limit: Option<u64>,
+    created_at: Timestamp,
+    expires_at: Option<Timestamp>,
+}
+
+impl<'a> LicenseJson<'a> {
+    fn of(license: &'a Licensed, now: Timestamp) -> Self {
+        let terms = &license.terms;
+        Self {
+            license_id: license.id.as_str(),
+            key: license.key.masked(),
+            key_fingerprint: license.key.key().fingerprint().to_string(),
+            class: terms.class,
+            status: license.status(now).as_str(),
+            plan: &terms.plan,
+            domains: &terms.domains,
+            features: terms.features.iter().map(String::as_str).collect(),
+            activations_used: terms.activations_used,
+            activation_limit: match terms.activation_limit {
+                ActivationLimit::AtMost(limit) => Some(limit),
+                ActivationLimit::Unlimited => None,
+            },
+            created_at: license.created_at,
+            expires_at: terms.expires_at,
+        }
+    }
+}
+
+/// Why the command failed. Never carries a key or a token.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub(crate) enum AuthorityError {
+    /// The change did not happen.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Change(#[from] ChangeError),
+    /// The registry cannot be read or trusted.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Log(#[from] LogError),
+    /// What was given for an id is none.
+    #[error("this is not a license id: {0}")]
+    #[diagnostic(help("`authority list` shows the ids; a key is never given on the command line"))]
+    NotAnId(#[from] NotALicenseId),
+    /// The end lies beyond the calendar.
+    #[error("the license would end after the year 9999")]
+    #[diagnostic(help("give a shorter `--expires-in`, or none for a license that does not end"))]
+    EndsTooLate,
+    /// The variable that should hold the API token is empty or not set.
+    #[error("the API token's variable `{name}` is not set")]
+    #[diagnostic(help("set it to the token that clients will send, or leave `--api-token-env` out"))]
+    TokenAbsent {
+        /// The variable's name.
+        name: String,
+    },
+    /// The server did not start, or broke.
+    #[cfg(feature = "serve")]
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Serve(#[from] serve::ServeError),
+    /// The output cannot be written.
+    #[error("the output cannot be written: {0}")]
+    #[diagnostic(help("what was asked for has happened; see `authority list`"))]
+    Output(#[from] io::Error),
+}
+
+impl AuthorityError {
+    /// The row of the exit table.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::Change(ChangeError::Refused(_)) => Exit::Refused,
+            Self::Change(ChangeError::NoRandomness(_)) | Self::Output(_) => Exit::Bug,
+            Self::Change(ChangeError::Log(_)) | Self::Log(_) => Exit::Trail,
+            Self::NotAnId(_) | Self::EndsTooLate => Exit::Usage,
+            Self::TokenAbsent { .. } => Exit::Config,
+            #[cfg(feature = "serve")]
+            Self::Serve(error) => error.exit(),
+        }
+    }
+}
