@@ -31,8 +31,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Audit(crate::commands::audit::AuditCommand),
     /// The embedded authority: issue licenses, look after them, serve them over HTTP
-    #[command(subcommand)]
-    Authority(crate::commands::authority::Command),
+    Authority(crate::commands::authority::Args),
     /// Print the JSON Schema of license.toml, for editors
     Schema,
 }

@@ -43,7 +43,7 @@ impl Console {
 
     /// Writes data. A reader that went away is no error of ours.
     pub(crate) fn data(&self, text: &str) -> io::Result<()> {
-        let mut out = self.out.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut out = self.out();
         let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
         match written {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -60,6 +60,11 @@ impl Console {
     pub(crate) fn tell(&self, text: &str) {
         let mut err = self.err();
         let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
+    }
+
+    /// The stream for data, for as long as the guard lives.
+    pub(crate) fn out(&self) -> std::sync::MutexGuard<'_, Box<dyn Write + Send>> {
+        self.out.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// The stream for people, for as long as the guard lives.

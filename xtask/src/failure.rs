@@ -7,14 +7,14 @@ use std::path::PathBuf;
 use miette::Diagnostic;
 
 use crate::{
-    authority::AskError,
+    authority::{AskError, embedded::ChangeError},
     commands::{audit::AuditError, authority::AuthorityError},
     config::{ConfigError, EnvName, Problem},
     environment_lock::LockError,
     exit::Exit,
     log::LogError,
     signals::Stop,
-    store::StoreError,
+    store::{StoreError, dotenv::SetError},
 };
 
 /// Why a command could not do its work.
@@ -44,13 +44,13 @@ pub(crate) enum Failure {
     },
     /// The key or the API token cannot be read.
     #[error("the {secret} of environment `{environment}` cannot be read: {source}")]
+    #[diagnostic(help("{}", next(source)))]
     Secret {
         /// `license key` or `API token`.
         secret: &'static str,
         /// The environment.
         environment: EnvName,
         /// Why.
-        #[diagnostic_source]
         source: StoreError,
     },
     /// There is no key, and the embedded authority could issue one.
@@ -62,6 +62,19 @@ pub(crate) enum Failure {
         /// What is missing.
         source: StoreError,
     },
+    /// The key that was issued cannot be put where deploys read it.
+    #[error("the key that was issued for environment `{environment}` cannot be stored: {source}")]
+    #[diagnostic(help("{}", next(source)))]
+    NotStored {
+        /// The environment.
+        environment: EnvName,
+        /// Why.
+        source: SetError,
+    },
+    /// The embedded authority does not issue.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Issue(#[from] ChangeError),
     /// The file of extra certificates cannot be read.
     #[error("`ca_file` of authority `{authority}` cannot be read: {source}")]
     #[diagnostic(help("write the path of a PEM file, relative to license.toml"))]
@@ -83,6 +96,13 @@ pub(crate) enum Failure {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Lock(#[from] LockError),
+    /// The state directory of the embedded authority is not clear.
+    #[error("license.toml has {what}")]
+    #[diagnostic(help("name its state directory with `--state DIR`"))]
+    WhichAuthority {
+        /// What it has.
+        what: &'static str,
+    },
     /// The embedded authority.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -114,7 +134,12 @@ impl Failure {
             | Self::NothingToDeploy { .. }
             | Self::Secret { .. }
             | Self::NoDevelopmentKey { .. }
+            | Self::NotStored { .. }
             | Self::CaFile { .. } => Exit::Config,
+            Self::WhichAuthority { .. } => Exit::Usage,
+            Self::Issue(ChangeError::Log(_)) => Exit::Trail,
+            Self::Issue(ChangeError::Refused(_)) => Exit::Config,
+            Self::Issue(ChangeError::NoRandomness(_)) => Exit::Bug,
             Self::Ask(error) => ask_exit(error),
             Self::Log(_) => Exit::Trail,
             Self::Lock(error) => error.exit(),
@@ -133,11 +158,14 @@ impl Failure {
             Self::Selection(problem) => problem.code,
             Self::NothingToDeploy { .. } => "nothing_to_deploy",
             Self::Secret { .. } => "secret_unreadable",
+            Self::NotStored { .. } => "not_stored",
+            Self::Issue(_) => "not_issued",
             Self::NoDevelopmentKey { .. } => "no_development_key",
             Self::CaFile { .. } => "ca_file_unreadable",
-            Self::Ask(error) => error.code(),
+            Self::Ask(error) => error.stable_code(),
             Self::Log(_) => "trail",
             Self::Lock(_) => "held",
+            Self::WhichAuthority { .. } => "which_authority",
             Self::Authority(_) => "authority",
             Self::Audit(_) => "audit",
             Self::System { .. } => "system",
@@ -162,6 +190,13 @@ fn ask_exit(error: &AskError) -> Exit {
         AskError::Log(_) => Exit::Trail,
         AskError::Stopped(stop) => stop_exit(*stop),
     }
+}
+
+/// What the cause itself advises.
+fn next(cause: &dyn Diagnostic) -> String {
+    cause
+        .help()
+        .map_or_else(|| "look at what is named here, and run the command again".to_owned(), |help| help.to_string())
 }
 
 fn stop_name(stop: Stop) -> &'static str {

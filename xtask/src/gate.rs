@@ -264,7 +264,7 @@ impl Judgement {
             source: self.basis.source(),
             forced: self.forced.clone(),
             trouble: self.basis.trouble().map(|error| Trouble {
-                code: error.code().to_owned(),
+                code: error.stable_code().to_owned(),
                 message: license_core::finding::clean(&error.to_string()),
             }),
         }

@@ -43,7 +43,7 @@ use commands::{
     audit::{self, AuditCommand, AuditFormat},
     authority as authority_command, check, deploy, schema,
 };
-use config::Config;
+use config::{AuthoritySettings, Config};
 use context::Context;
 use exit::Exit;
 use failure::Failure;
@@ -53,28 +53,29 @@ use report::{github, json};
 /// The whole program: parse, load, dispatch, render, exit. A workspace of your own calls it from a `main` of one line.
 pub fn main_impl() -> ExitCode {
     match Cli::try_parse() {
-        Ok(cli) => run(&cli).into(),
+        Ok(cli) => run(cli).into(),
         Err(error) => explain_usage(&error).into(),
     }
 }
 
-fn run(cli: &Cli) -> Exit {
+fn run(cli: Cli) -> Exit {
     let ctx = match Context::of_process(cli.color) {
         Ok(ctx) => ctx,
         Err(error) => return no_directory(&error),
     };
-    match &cli.command {
-        Command::Deploy(args) => run_deploy(&ctx, cli, args),
-        Command::Check(args) => run_check(&ctx, cli, args),
-        Command::Audit(command) => run_audit(&ctx, cli, command),
-        Command::Authority(command) => run_authority(&ctx, cli, command),
+    let config = cli.config;
+    match cli.command {
+        Command::Deploy(args) => run_deploy(&ctx, config.as_deref(), &args),
+        Command::Check(args) => run_check(&ctx, config.as_deref(), &args),
+        Command::Audit(command) => run_audit(&ctx, config.as_deref(), command),
+        Command::Authority(args) => run_authority(&ctx, config, args),
         Command::Schema => finish(&Narrator::new(&ctx, None), schema::TEXT, Exit::Done),
     }
 }
 
-fn run_deploy(ctx: &Context, cli: &Cli, args: &DeployArgs) -> Exit {
+fn run_deploy(ctx: &Context, config: Option<&Path>, args: &DeployArgs) -> Exit {
     let narrator = Narrator::new(ctx, args.output.format);
-    let config = match load(ctx, cli, &narrator) {
+    let config = match load(ctx, config, &narrator) {
         Ok(config) => config,
         Err(failure) => return cannot_begin(&narrator, json::Document::Deploy, &failure),
     };
@@ -91,9 +92,9 @@ fn run_deploy(ctx: &Context, cli: &Cli, args: &DeployArgs) -> Exit {
     document(&narrator, exit, || json::deploy(&report, exit))
 }
 
-fn run_check(ctx: &Context, cli: &Cli, args: &CheckArgs) -> Exit {
+fn run_check(ctx: &Context, config: Option<&Path>, args: &CheckArgs) -> Exit {
     let narrator = Narrator::new(ctx, args.output.format);
-    let config = match load(ctx, cli, &narrator) {
+    let config = match load(ctx, config, &narrator) {
         Ok(config) => config,
         Err(failure) => return cannot_begin(&narrator, json::Document::Check, &failure),
     };
@@ -115,19 +116,26 @@ fn run_check(ctx: &Context, cli: &Cli, args: &CheckArgs) -> Exit {
     document(&narrator, exit, || json::check(&report, exit))
 }
 
-fn run_audit(ctx: &Context, cli: &Cli, command: &AuditCommand) -> Exit {
+fn run_audit(ctx: &Context, config: Option<&Path>, mut command: AuditCommand) -> Exit {
     let narrator = Narrator::new(ctx, None);
-    match audit(ctx, cli, command, &narrator) {
+    match audit(ctx, config, &mut command, &narrator) {
         Ok((text, exit)) => finish(&narrator, &text, exit),
         Err(failure) => cannot_begin(&narrator, json::Document::Other, &failure),
     }
 }
 
-fn audit(ctx: &Context, cli: &Cli, command: &AuditCommand, narrator: &Narrator<'_>) -> Result<(String, Exit), Failure> {
-    let trails = load(ctx, cli, narrator)?.trail_directory();
+fn audit(
+    ctx: &Context,
+    config: Option<&Path>,
+    command: &mut AuditCommand,
+    narrator: &Narrator<'_>,
+) -> Result<(String, Exit), Failure> {
+    let config = load(ctx, config, narrator)?;
+    let trails = config.trail_directory();
     let line = |document| json::line(&document, narrator.platform()) + "\n";
     Ok(match command {
         AuditCommand::Show(args) => {
+            args.environment = args.environment.take().or(config.default);
             let report = audit::show(&trails, args)?;
             let text = match args.format {
                 AuditFormat::Human => github::defused_for(narrator.platform(), &report.human()),
@@ -147,9 +155,35 @@ fn audit(ctx: &Context, cli: &Cli, command: &AuditCommand, narrator: &Narrator<'
 }
 
 /// The embedded authority needs no license.toml: one is looked at only to find the state directory.
-fn run_authority(ctx: &Context, cli: &Cli, command: &authority_command::Command) -> Exit {
+fn run_authority(ctx: &Context, config: Option<PathBuf>, args: authority_command::Args) -> Exit {
     let narrator = Narrator::new(ctx, None);
-    todo!()
+    let done = state_directory(ctx, config.as_deref(), &args).and_then(|state| {
+        let (mut out, mut err) = (ctx.console.out(), ctx.console.err());
+        Ok(authority_command::run(args, &state, &ctx.vars, context::now, &mut **out, &mut **err)?)
+    });
+    match done {
+        Ok(()) => Exit::Done,
+        Err(failure) => cannot_begin(&narrator, json::Document::Other, &failure),
+    }
+}
+
+/// Where the embedded authority keeps its state, when the command line does not say.
+fn state_directory(ctx: &Context, config: Option<&Path>, args: &authority_command::Args) -> Result<PathBuf, Failure> {
+    if let Some(state) = args.state() {
+        return Ok(state.to_owned());
+    }
+    let embedded = |settings: &AuthoritySettings| match settings {
+        AuthoritySettings::Embedded { state } => Some(state.clone()),
+        AuthoritySettings::Remote(_) => None,
+    };
+    let path = config_path(ctx, config)?;
+    let config = config::load(&path, &ctx.vars)?;
+    let mut states: Vec<PathBuf> = config.authorities.values().filter_map(embedded).collect();
+    match (states.pop(), states.is_empty()) {
+        (Some(state), true) => Ok(state),
+        (Some(_), false) => Err(Failure::WhichAuthority { what: "more than one embedded authority" }),
+        (None, _) => Err(Failure::WhichAuthority { what: "no embedded authority" }),
+    }
 }
 
 /// Prints the document where one was asked for, and ends.
@@ -201,8 +235,8 @@ fn explain_usage(error: &clap::Error) -> Exit {
 }
 
 /// Loads the file that was named, or the nearest one.
-fn load(ctx: &Context, cli: &Cli, narrator: &Narrator<'_>) -> Result<Config, Failure> {
-    let path = config_path(ctx, cli)?;
+fn load(ctx: &Context, config: Option<&Path>, narrator: &Narrator<'_>) -> Result<Config, Failure> {
+    let path = config_path(ctx, config)?;
     let config = config::load(&path, &ctx.vars)?;
     for warning in &config.warnings {
         narrator.failure(warning);
@@ -210,9 +244,9 @@ fn load(ctx: &Context, cli: &Cli, narrator: &Narrator<'_>) -> Result<Config, Fai
     Ok(config)
 }
 
-fn config_path(ctx: &Context, cli: &Cli) -> Result<PathBuf, Failure> {
-    if let Some(path) = &cli.config {
-        return Ok(path.clone());
+fn config_path(ctx: &Context, config: Option<&Path>) -> Result<PathBuf, Failure> {
+    if let Some(path) = config {
+        return Ok(path.to_owned());
     }
     let found = config::find(&ctx.directory).ok_or_else(|| Failure::NoConfig { directory: ctx.directory.clone() })?;
     // Messages read better with the path as a person would write it.

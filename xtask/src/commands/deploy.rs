@@ -255,22 +255,19 @@ fn obtain_key(
     let Some(place) = issuable(ctx, environment, authority)? else { return Err(missing) };
     let issued = place.embedded.issue(development_terms(environment))?;
     journal.append(Event::Issued {
-        license_id: issued.license.id.to_string(),
-        key_fingerprint: issued.key.fingerprint(),
+        license_id: issued.license_id.to_string(),
+        key_fingerprint: issued.key.key().fingerprint(),
     })?;
-    store::dotenv::set(place.file, place.name, issued.key.reveal()).map_err(|source| Failure::Secret {
-        secret: "license key",
-        environment: environment.name.clone(),
-        source,
-    })?;
+    store::dotenv::set(place.file, place.name, issued.key.key().reveal())
+        .map_err(|source| Failure::NotStored { environment: environment.name.clone(), source })?;
     narrator.note(&format!(
         "issued license `{}` for {}; its key is in `{}`, as `{}`",
-        issued.license.id,
+        issued.license_id,
         environment.demand.domain,
         place.file.display(),
         place.name
     ));
-    Ok(issued.key)
+    Ok(issued.key.key().clone())
 }
 
 /// Where a first development key may be issued from, and put.
@@ -294,7 +291,8 @@ fn issuable<'a>(
         return Ok(None);
     }
     let domain = environment.demand.domain.to_string();
-    let known = embedded.look(|registry, _| registry.licenses().any(|license| license.domains.contains(&domain)))?;
+    let known =
+        embedded.look(|registry, _| registry.licenses().any(|license| license.terms.domains.contains(&domain)))?;
     Ok((!known).then_some(Issuable { embedded, file, name }))
 }
 

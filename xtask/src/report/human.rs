@@ -124,6 +124,8 @@ pub(crate) fn picture(diagnostic: &dyn Diagnostic, look: &Look) -> String {
     let handler = GraphicalReportHandler::new_themed(GraphicalTheme { characters, styles })
         .with_width(look.width)
         .with_links(false)
+        // Our messages name their causes; the chain would say everything twice.
+        .without_cause_chain()
         .with_context_lines(1);
     let mut text = String::new();
     match handler.render_report(&mut text, diagnostic) {

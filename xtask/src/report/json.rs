@@ -144,7 +144,7 @@ fn problem(problem: &Problem) -> Value {
 }
 
 fn ask_error(trouble: &AskError) -> Value {
-    json!({ "code": trouble.code(), "message": trouble.to_string() })
+    json!({ "code": trouble.stable_code(), "message": trouble.to_string() })
 }
 
 fn command(end: &CommandEnd) -> Value {

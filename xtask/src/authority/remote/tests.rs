@@ -234,7 +234,7 @@ fn three_attempts_are_enough() {
     let server = Server::answers(http(502, "Content-Type: text/html\r\n", "oops"));
     let error = ask(&server.remote()).unwrap_err();
     assert_eq!(server.requests().len(), 3);
-    assert_eq!(error.code(), "unreachable");
+    assert_eq!(error.stable_code(), "unreachable");
     let shown = shown(&error);
     assert!(shown.contains("status 502, and an HTML page (3 attempts)") && shown.contains(&server.url()), "{shown}");
 }
@@ -254,7 +254,7 @@ fn what_asking_again_would_not_change_is_asked_once() {
     for (status, body, code, words) in rows {
         let server = Server::answers(http(status, "", body));
         let error = ask(&server.remote()).unwrap_err();
-        assert_eq!((error.code(), server.requests().len()), (code, 1), "{status} {body}");
+        assert_eq!((error.stable_code(), server.requests().len()), (code, 1), "{status} {body}");
         assert!(shown(&error).contains(words), "{}", shown(&error));
     }
 }
@@ -296,7 +296,7 @@ fn a_rate_limit_beyond_the_bound_is_not_waited_for() {
         shown(&error).contains("before 2027-01-01T00:59:59Z") || shown(&error).contains("before 2027-01-01T01:00:00Z")
     );
     // Nor does the next call run into it again.
-    assert_eq!(ask(&remote).unwrap_err().code(), "unreachable");
+    assert_eq!(ask(&remote).unwrap_err().stable_code(), "unreachable");
     assert_eq!(server.requests().len(), 1);
 }
 
@@ -331,7 +331,7 @@ fn a_refused_connection_is_tried_three_times() {
     #[expect(clippy::disallowed_methods, reason = "the test is the server, which goes away")]
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let error = ask(&remote(access(&format!("http://{address}/api/v1")))).unwrap_err();
-    assert_eq!(error.code(), "unreachable");
+    assert_eq!(error.stable_code(), "unreachable");
     let shown = shown(&error);
     assert!(shown.contains("connection refused by") && shown.contains("(3 attempts)"), "{shown}");
 }
@@ -342,7 +342,7 @@ fn a_server_that_hangs_is_left_within_the_bound() {
     let begun = Instant::now();
     let timeout = Duration::from_millis(300);
     let error = ask(&remote(Access { timeout, ..access(&server.url()) })).unwrap_err();
-    assert_eq!(error.code(), "unreachable");
+    assert_eq!(error.stable_code(), "unreachable");
     assert!(shown(&error).contains("within 300ms"), "{}", shown(&error));
     assert!((2..=3).contains(&server.requests().len()));
     assert!(begun.elapsed() >= timeout * 2 && begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
@@ -373,7 +373,7 @@ fn half_an_answer_each_time_is_no_answer() {
         Act::AnswerAndClose("HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{\"valid\":true".to_owned())
     });
     let error = ask(&server.remote()).unwrap_err();
-    assert_eq!((error.code(), server.requests().len()), ("unreachable", 3));
+    assert_eq!((error.stable_code(), server.requests().len()), ("unreachable", 3));
 }
 
 #[test]
@@ -382,7 +382,7 @@ fn a_body_that_is_too_long_is_not_read_to_its_end() {
     for head in ["HTTP/1.1 200 OK\r\nContent-Length: 41943040\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n"] {
         let server = Server::start(|_| Act::Flood(head.to_owned(), FLOOD));
         let error = ask(&server.remote()).unwrap_err();
-        assert_eq!((error.code(), server.requests().len()), ("protocol_error", 1));
+        assert_eq!((error.stable_code(), server.requests().len()), ("protocol_error", 1));
         assert!(shown(&error).contains("longer than 262144 bytes"), "{}", shown(&error));
         // What is beyond the limit lies in the buffers of the system.
         assert!(server.seen.flooded.load(Ordering::SeqCst) < FLOOD / 2);
@@ -394,14 +394,14 @@ fn a_header_that_is_too_long_is_not_read_to_its_end() {
     let long = format!("X-Long: {}\r\n", "x".repeat(HEADER_BYTES_MAX));
     let server = Server::answers(http(200, &long, YES));
     let error = ask(&server.remote()).unwrap_err();
-    assert_eq!((error.code(), server.requests().len()), ("protocol_error", 1));
+    assert_eq!((error.stable_code(), server.requests().len()), ("protocol_error", 1));
 }
 
 #[test]
 fn a_server_that_does_not_speak_http_is_asked_once() {
     let server = Server::start(|_| Act::AnswerAndClose("SSH-2.0-OpenSSH_9.6\r\n\r\n".to_owned()));
     let error = ask(&server.remote()).unwrap_err();
-    assert_eq!((error.code(), server.requests().len()), ("protocol_error", 1));
+    assert_eq!((error.stable_code(), server.requests().len()), ("protocol_error", 1));
     assert!(shown(&error).contains("does not speak HTTP"), "{}", shown(&error));
 }
 
@@ -412,7 +412,7 @@ fn a_redirect_is_not_followed() {
         let location = format!("Location: {}/validate?key=secret\r\n", other.url());
         let server = Server::answers(http(status, &location, ""));
         let error = ask(&server.remote()).unwrap_err();
-        assert_eq!((error.code(), server.requests().len()), ("protocol_error", 1));
+        assert_eq!((error.stable_code(), server.requests().len()), ("protocol_error", 1));
         assert!(shown(&error).contains(&format!("redirects to `{}`", other.address)), "{}", shown(&error));
     }
     assert_eq!(other.connections(), 0);
@@ -468,7 +468,7 @@ fn a_proxy_is_asked_for_a_tunnel_and_never_sees_the_token() {
         let vars = [("HTTPS_PROXY", format!("http://me:hunter2@{}", proxy.address))].into_iter().collect();
         let remote = Remote::new(access("https://authority.invalid/api/v1"), &vars, None).unwrap();
         let error = ask(&remote).unwrap_err();
-        assert_eq!((error.code(), proxy.requests().len()), ("unreachable", attempts));
+        assert_eq!((error.stable_code(), proxy.requests().len()), ("unreachable", attempts));
         let shown = shown(&error);
         let named = format!("the proxy `{}` of `HTTPS_PROXY`", proxy.address);
         assert!(shown.contains(&named) && shown.contains(&status.to_string()) && !shown.contains("hunter2"), "{shown}");
@@ -482,7 +482,7 @@ fn a_proxy_is_asked_for_a_tunnel_and_never_sees_the_token() {
 #[test]
 fn a_port_without_tls_is_told_apart_and_asked_once() {
     let error = ask(&remote(access(&format!("https://{}/api/v1", plain_greeter())))).unwrap_err();
-    assert_eq!(error.code(), "unreachable");
+    assert_eq!(error.stable_code(), "unreachable");
     let shown = shown(&error);
     assert!(shown.contains("no TLS connection") && shown.contains("whether https is spoken there"), "{shown}");
     assert!(!shown.contains("attempts"), "{shown}");
@@ -512,7 +512,7 @@ fn a_set_up_that_cannot_work_is_said_before_anything_is_sent() {
     ];
     for access in wrong {
         let error = Remote::new(access, &Vars::default(), None).unwrap_err();
-        assert_eq!(error.code(), "setup");
+        assert_eq!(error.stable_code(), "setup");
         shown(&error);
     }
     assert_eq!(server.connections(), 0);
