@@ -1,23 +1,431 @@
 //! The embedded authority, in process: the registry's rules over an event log.
+//!
+//! The log is `events.jsonl` in a state directory; several processes may use it at once. A change locks the
+//! log, reads what others appended, decides, appends and syncs. A question compares the log's length with
+//! what was read, so that it sees a change of another process at once and costs one look at the file.
+//!
+//! The log holds license keys in plain text; the log makes its directory and file the owner's alone, and git
+//! ignores them.
 
-use std::path::Path;
+use std::{
+    borrow::Cow,
+    fs::File,
+    io::Write as _,
+    path::Path,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
-use license_core::{Domain, LicenseKey};
+use jiff::Timestamp;
+use license_core::{
+    Domain, LicenseKey,
+    chain::Entry,
+    registry::{
+        Asked, Event, ISSUE_RANDOM_BYTES, Issued, KEY_RANDOM_BYTES, LicenseId, Licensed, Record, Refusal, Registry,
+        Rotation, RotationWish, StoredKey, Terms,
+    },
+};
 
 use super::{AskError, Reply};
+use crate::{
+    log::{Log, LogError, Position, TransactError},
+    private_directory,
+};
 
-/// The embedded authority in one state directory.
+/// Tells the time. The clock is read elsewhere; whoever makes the authority hands it in.
+pub(crate) type Clock = fn() -> Timestamp;
+
+/// The embedded authority in one state directory. Threads may share it.
 #[derive(Debug)]
-pub(crate) struct Embedded {}
+pub(crate) struct Embedded {
+    log: Log,
+    clock: Clock,
+    seen: Mutex<Seen>,
+}
+
+/// The log as far as it was read, and what it says.
+#[derive(Debug)]
+struct Seen {
+    position: Position,
+    registry: Registry,
+}
+
+impl Seen {
+    fn nothing() -> Self {
+        Self { position: Position::START, registry: Registry::default() }
+    }
+
+    /// Takes the entries that were not taken yet: two threads may have read the same ones.
+    fn take(&mut self, entries: &[Entry<Record>], position: Position) {
+        for entry in entries.iter().filter(|entry| entry.seq > self.position.head.seq) {
+            self.registry.apply(&entry.body);
+        }
+        if position.head.seq > self.position.head.seq {
+            self.position = position;
+        }
+    }
+
+    /// The state with these entries on top, for a decision that may still come to nothing.
+    fn with(&self, entries: &[Entry<Record>]) -> Cow<'_, Registry> {
+        let mut registry = Cow::Borrowed(&self.registry);
+        for entry in entries.iter().filter(|entry| entry.seq > self.position.head.seq) {
+            registry.to_mut().apply(&entry.body);
+        }
+        registry
+    }
+}
 
 impl Embedded {
     /// Names a state directory. Nothing is created before the first change.
-    pub(crate) fn at(_state: &Path) -> Self {
-        unimplemented!()
+    pub(crate) fn at(state: &Path, clock: Clock) -> Self {
+        Self { log: Log::at(state.join("events.jsonl")), clock, seen: Mutex::new(Seen::nothing()) }
+    }
+
+    /// The state directory.
+    pub(crate) fn state(&self) -> &Path {
+        self.log.path().parent().unwrap_or(Path::new("."))
+    }
+
+    /// The time, by this authority's clock.
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.clock)()
     }
 
     /// Answers a validation from the current state of the log.
-    pub(crate) fn validate(&self, _key: &LicenseKey, _domain: &Domain) -> Result<Reply, AskError> {
-        unimplemented!()
+    pub(crate) fn validate(&self, key: &LicenseKey, domain: &Domain) -> Result<Reply, AskError> {
+        let license =
+            self.look(|registry, now| registry.validate(key.reveal(), Asked::Domain(domain), now).license(now))?;
+        Ok(Reply { license, authority_ahead: None })
+    }
+
+    /// Looks at the current state. The look is short: others wait for it.
+    pub(crate) fn look<R>(&self, look: impl FnOnce(&Registry, Timestamp) -> R) -> Result<R, LogError> {
+        self.catch_up()?;
+        Ok(self.look_at_seen(look))
+    }
+
+    /// Looks at the state as it was read last, without a look at the file.
+    pub(crate) fn look_at_seen<R>(&self, look: impl FnOnce(&Registry, Timestamp) -> R) -> R {
+        look(&self.seen().registry, self.now())
+    }
+
+    /// Whether nobody appended since the last reading: one `stat`. A torn last line reads as not current, until the
+    /// next change cuts it off.
+    pub(crate) fn is_current(&self) -> Result<bool, LogError> {
+        Ok(self.log.bytes()? == self.seen().position.offset)
+    }
+
+    /// Everything that ever happened, oldest first.
+    pub(crate) fn history(&self) -> Result<Vec<Entry<Record>>, LogError> {
+        Ok(self.log.read_after(Position::START)?.entries)
+    }
+
+    /// Issues a license.
+    pub(crate) fn issue(&self, terms: Terms) -> Result<Issued, ChangeError> {
+        let random = random::<ISSUE_RANDOM_BYTES>()?;
+        self.change(|registry, _| {
+            let (event, issued) = registry.issue(terms, &random)?;
+            Ok((Some(event), issued))
+        })
+    }
+
+    /// Replaces a license's key.
+    pub(crate) fn rotate(&self, id: &LicenseId, wish: RotationWish) -> Result<Rotation, ChangeError> {
+        let random = random::<KEY_RANDOM_BYTES>()?;
+        self.change(|registry, now| registry.rotate(id, wish, now, &random))
+    }
+
+    /// Switches a license off for now.
+    pub(crate) fn suspend(&self, id: &LicenseId) -> Result<Licensed, ChangeError> {
+        self.alter(id, |registry, _| registry.suspend(id))
+    }
+
+    /// Switches a license on again.
+    pub(crate) fn resume(&self, id: &LicenseId) -> Result<Licensed, ChangeError> {
+        self.alter(id, |registry, _| registry.resume(id))
+    }
+
+    /// Withdraws a license for good.
+    pub(crate) fn revoke(&self, id: &LicenseId) -> Result<Licensed, ChangeError> {
+        self.alter(id, |registry, _| registry.revoke(id))
+    }
+
+    /// Takes one activation.
+    pub(crate) fn activate(&self, id: &LicenseId) -> Result<Licensed, ChangeError> {
+        self.alter(id, |registry, now| registry.activate(id, now).map(Some))
+    }
+
+    /// Gives one activation back.
+    pub(crate) fn deactivate(&self, id: &LicenseId) -> Result<Licensed, ChangeError> {
+        self.alter(id, |registry, _| registry.deactivate(id).map(Some))
+    }
+
+    /// Covers one more domain.
+    pub(crate) fn add_domain(&self, id: &LicenseId, domain: &str) -> Result<Licensed, ChangeError> {
+        self.alter(id, |registry, _| registry.add_domain(id, domain))
+    }
+
+    /// Covers a domain no longer.
+    pub(crate) fn remove_domain(&self, id: &LicenseId, domain: &str) -> Result<Licensed, ChangeError> {
+        self.alter(id, |registry, _| registry.remove_domain(id, domain).map(Some))
+    }
+
+    /// Changes one license, and gives it as it is afterwards.
+    fn alter(
+        &self,
+        id: &LicenseId,
+        decide: impl FnOnce(&Registry, Timestamp) -> Result<Option<Event>, Refusal>,
+    ) -> Result<Licensed, ChangeError> {
+        self.change(|registry, now| Ok((decide(registry, now)?, ())))?;
+        Ok(self.look(|registry, _| registry.license(id).cloned())??)
+    }
+
+    /// Decides on the newest state and makes the decision durable before it returns. A refusal writes nothing.
+    fn change<R>(
+        &self,
+        decide: impl FnOnce(&Registry, Timestamp) -> Result<(Option<Event>, R), Refusal>,
+    ) -> Result<R, ChangeError> {
+        self.hide_from_git()?;
+        self.catch_up()?;
+        let position = self.seen().position;
+        let decided = self.log.transact(position, |entries: Vec<Entry<Record>>| {
+            let now = whole_second(self.now());
+            let (event, result) = decide(&self.seen().with(&entries), now)?;
+            Ok((event.into_iter().map(|event| Record { at: now, event }).collect(), result))
+        });
+        match decided {
+            Ok((result, _)) => Ok(result),
+            Err(TransactError::Log(error)) => Err(error.into()),
+            Err(TransactError::Decided(refusal)) => Err(ChangeError::Refused(refusal)),
+        }
+    }
+
+    /// Reads what was appended since the last look. The state is not locked while the file is: a writer holds them
+    /// the other way round.
+    pub(crate) fn catch_up(&self) -> Result<(), LogError> {
+        let bytes = self.log.bytes()?;
+        let position = self.seen().position;
+        if bytes == position.offset {
+            return Ok(());
+        }
+        if bytes < position.offset {
+            self.forget(); // the directory was emptied and begun again
+        }
+        let position = self.seen().position;
+        let reading = self.log.read_after(position)?;
+        self.seen().take(&reading.entries, reading.position);
+        Ok(())
+    }
+
+    /// Puts a `.gitignore` into a state directory that holds nothing yet: keys are not to be committed by accident.
+    /// A directory with files in it is left to its owner.
+    fn hide_from_git(&self) -> Result<(), LogError> {
+        let hide = || {
+            private_directory::create(self.state())?;
+            if self.state().read_dir()?.next().is_none() {
+                File::create_new(self.state().join(".gitignore"))?.write_all(b"*\n")?;
+            }
+            Ok(())
+        };
+        hide().map_err(|source| LogError::Io {
+            path: self.log.path().to_owned(),
+            doing: "created",
+            source,
+            next: "check who may write there, or name another directory with `--state`".to_owned(),
+        })
+    }
+
+    fn forget(&self) {
+        *self.seen() = Seen::nothing();
+    }
+
+    /// A thread that panicked left the state as it was: it is changed in one step.
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Events and what follows from them have no fractions of a second: every client can read such times.
+pub(crate) fn whole_second(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}
+
+fn random<const N: usize>() -> Result<[u8; N], ChangeError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(ChangeError::NoRandomness)?;
+    Ok(bytes)
+}
+
+/// Why a change did not happen. Never carries a key.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub(crate) enum ChangeError {
+    /// The rules are against it.
+    #[error("{0}")]
+    #[diagnostic(help("`authority list` shows the licenses and their states"))]
+    Refused(#[from] Refusal),
+    /// The log cannot be read, written or trusted.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Log(#[from] LogError),
+    /// The operating system gives no random numbers.
+    #[error("the operating system gives no random numbers: {0}")]
+    #[diagnostic(help("nothing was changed"))]
+    NoRandomness(getrandom::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::fs::PermissionsExt as _, thread};
+
+    use license_core::{
+        KeyClass,
+        license::{ActivationLimit, Answer},
+        registry::KeepPrevious,
+    };
+
+    use super::*;
+
+    #[test]
+    fn asking_creates_nothing() {
+        let state = tempfile::tempdir().unwrap();
+        let directory = state.path().join("none");
+        let authority = Embedded::at(&directory, clock);
+        assert_eq!(
+            code(&authority, &LicenseKey::parse("TO-DEV-NOBODY").unwrap()).as_deref(),
+            Some("LICENSE_NOT_FOUND")
+        );
+        assert!(authority.look(|registry, _| registry.is_empty()).unwrap());
+        assert!(!directory.exists());
+    }
+
+    #[test]
+    fn an_issued_key_is_accepted_also_by_another_process() {
+        let (state, authority) = empty();
+        let other = Embedded::at(state.path(), clock);
+        let issued = authority.issue(terms()).unwrap();
+        assert_eq!(code(&authority, issued.key.key()), None);
+        assert_eq!(code(&other, issued.key.key()), None);
+    }
+
+    #[test]
+    fn a_change_of_another_process_counts_at_once() {
+        let (state, authority) = empty();
+        let other = Embedded::at(state.path(), clock);
+        let issued = authority.issue(terms()).unwrap();
+        assert_eq!(code(&authority, issued.key.key()), None);
+        other.suspend(&issued.license_id).unwrap();
+        assert_eq!(code(&authority, issued.key.key()).as_deref(), Some("LICENSE_SUSPENDED"));
+        authority.resume(&issued.license_id).unwrap();
+        assert_eq!(code(&other, issued.key.key()), None);
+        other.revoke(&issued.license_id).unwrap();
+        assert_eq!(code(&authority, issued.key.key()).as_deref(), Some("LICENSE_REVOKED"));
+    }
+
+    #[test]
+    fn the_last_activation_is_taken_by_one_of_many() {
+        let (state, authority) = empty();
+        let issued = authority.issue(terms()).unwrap();
+        let taken = thread::scope(|scope| {
+            let tries: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| Embedded::at(state.path(), clock).activate(&issued.license_id).is_ok()))
+                .collect();
+            tries.into_iter().map(|one| one.join().unwrap()).filter(|took| *took).count()
+        });
+        assert_eq!(taken, 3);
+        let used = authority.look(|registry, _| registry.license(&issued.license_id).unwrap().terms.activations_used);
+        assert_eq!(used.unwrap(), 3);
+    }
+
+    #[test]
+    fn threads_that_ask_while_others_change_see_every_state_once() {
+        let (_state, authority) = empty();
+        let issued = authority.issue(Terms { activation_limit: ActivationLimit::Unlimited, ..terms() }).unwrap();
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| (0..20).for_each(|_| drop(authority.activate(&issued.license_id).unwrap())));
+                scope.spawn(|| (0..100).for_each(|_| assert_eq!(code(&authority, issued.key.key()), None)));
+            }
+        });
+        let used = authority.look(|registry, _| registry.license(&issued.license_id).unwrap().terms.activations_used);
+        assert_eq!(used.unwrap(), 60);
+    }
+
+    #[test]
+    fn a_rotation_is_durable_and_names_no_fraction_of_a_second() {
+        let (state, authority) = empty();
+        let issued = authority.issue(terms()).unwrap();
+        let wish = RotationWish { grace_days: 7, previous: KeepPrevious::One, idempotency_key: Some("once".into()) };
+        let first = authority.rotate(&issued.license_id, wish.clone()).unwrap();
+        assert_eq!(first.grace_ends_at.subsec_nanosecond(), 0);
+        let again = Embedded::at(state.path(), clock).rotate(&issued.license_id, wish).unwrap();
+        assert_eq!(again, first);
+        assert_eq!(authority.history().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_refused_change_writes_nothing() {
+        let (_state, authority) = empty();
+        let issued = authority.issue(terms()).unwrap();
+        authority.revoke(&issued.license_id).unwrap();
+        let before = authority.log.bytes().unwrap();
+        assert!(matches!(authority.resume(&issued.license_id), Err(ChangeError::Refused(Refusal::Revoked { .. }))));
+        authority.revoke(&issued.license_id).unwrap();
+        assert_eq!(authority.log.bytes().unwrap(), before);
+    }
+
+    #[test]
+    fn the_keys_are_the_owners_alone_and_git_ignores_them() {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = parent.path().join("deep/state");
+        Embedded::at(&directory, clock).issue(terms()).unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&directory), 0o700);
+        assert_eq!(mode(&directory.join("events.jsonl")), 0o600);
+        assert_eq!(crate::files::read_limited(&directory.join(".gitignore"), 10).unwrap(), b"*\n");
+    }
+
+    #[test]
+    fn a_directory_with_files_in_it_gets_no_gitignore() {
+        let directory = tempfile::tempdir().unwrap();
+        File::create_new(directory.path().join("mine")).unwrap();
+        Embedded::at(directory.path(), clock).issue(terms()).unwrap();
+        assert!(!directory.path().join(".gitignore").exists());
+    }
+
+    #[test]
+    fn a_directory_that_was_emptied_begins_again() {
+        let (state, authority) = empty();
+        let issued = authority.issue(terms()).unwrap();
+        std::fs::remove_file(state.path().join("events.jsonl")).unwrap();
+        assert_eq!(code(&authority, issued.key.key()).as_deref(), Some("LICENSE_NOT_FOUND"));
+        let again = authority.issue(terms()).unwrap();
+        assert_eq!(code(&authority, again.key.key()), None);
+    }
+
+    fn empty() -> (tempfile::TempDir, Embedded) {
+        let state = tempfile::tempdir().unwrap();
+        let authority = Embedded::at(state.path(), clock);
+        (state, authority)
+    }
+
+    fn clock() -> Timestamp {
+        "2026-11-24T12:00:00.123456789Z".parse().unwrap()
+    }
+
+    fn terms() -> Terms {
+        Terms {
+            class: KeyClass::Dev,
+            plan: "pro".into(),
+            domains: vec!["app.com".into()],
+            features: ["sso".into()].into(),
+            activations_used: 0,
+            activation_limit: ActivationLimit::AtMost(3),
+            expires_at: None,
+        }
+    }
+
+    fn code(authority: &Embedded, key: &LicenseKey) -> Option<String> {
+        match authority.validate(key, &Domain::parse("app.com").unwrap()).unwrap().license.answer {
+            Answer::Accepted { code } | Answer::Refused { code, .. } => code,
+        }
     }
 }

@@ -12,6 +12,7 @@ pub(crate) mod embedded;
 pub(crate) mod remote;
 #[cfg(feature = "serve")]
 pub(crate) mod serve;
+pub(crate) mod span;
 pub(crate) mod wire;
 
 /// An authority that can be asked.
@@ -109,7 +110,7 @@ pub(crate) enum AskError {
 
 impl AskError {
     /// The stable code that stands in JSON and in the trail.
-    pub(crate) fn code(&self) -> &'static str {
+    pub(crate) fn stable_code(&self) -> &'static str {
         match self {
             Self::Unreachable { .. } => "unreachable",
             Self::Quota { .. } => "quota_exceeded",
