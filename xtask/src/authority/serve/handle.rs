@@ -1,0 +1,456 @@
+//! What each request does.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use hyper::http::{HeaderMap, HeaderValue, StatusCode, header};
+use jiff::Timestamp;
+use license_core::{
+    Domain, KeyClass,
+    chain::Entry,
+    license::ActivationLimit,
+    registry::{
+        Asked, Event, GRACE_DAYS_DEFAULT, LicenseId, Licensed, Lifecycle, Record, Refusal, RotationWish, Terms,
+    },
+};
+use serde::Deserialize;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::{
+    Settings,
+    answer::{self, Answer, Listed, UsageDocument},
+    options::{ApiToken, Idempotency, ListKeys, RefuseWith},
+    route::Route,
+    usage::Usage,
+};
+use crate::authority::embedded::{ChangeError, Embedded};
+
+/// The authority and the settings that its answers depend on.
+#[derive(Debug)]
+pub(super) struct Handler {
+    pub(super) authority: Embedded,
+    pub(super) usage: Usage,
+    token: Option<ApiToken>,
+    refuse_with: RefuseWith,
+    rotation: (super::KeepPreviousKeys, Idempotency),
+    list_keys: ListKeys,
+    /// Answers of an edge cache that is asked to be stale: by the hash of the request.
+    stale: Mutex<BTreeMap<[u8; 32], (Instant, Answer)>>,
+}
+
+/// The most answers that the stale cache keeps.
+const STALE_MAX: usize = 1024;
+
+impl Handler {
+    pub(super) fn new(settings: Settings, authority: Embedded, usage: Usage) -> Self {
+        Self {
+            authority,
+            usage,
+            token: settings.token,
+            refuse_with: settings.refuse_with,
+            rotation: (settings.keep_previous, settings.idempotency),
+            list_keys: settings.list_keys,
+            stale: Mutex::default(),
+        }
+    }
+
+    /// The time, by the authority's clock.
+    pub(super) fn now(&self) -> Timestamp {
+        self.authority.now()
+    }
+
+    /// A wrong token is refused everywhere; none at all where one is needed.
+    pub(super) fn refuse_stranger(&self, route: &Route, headers: &HeaderMap) -> Option<Answer> {
+        let wanted = self.token.as_ref()?;
+        let refused = match presented(headers) {
+            None => !route.is_public(),
+            Some(token) => ApiToken::new(token) != *wanted,
+        };
+        refused.then(|| {
+            let mut answer =
+                Answer::error(StatusCode::UNAUTHORIZED, "AUTH_FAILED", "the API token is missing or wrong");
+            answer.headers.push((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
+            answer
+        })
+    }
+
+    /// Answers a validation from what was read of the log.
+    pub(super) fn validate(&self, body: &[u8], stale: Option<Duration>) -> Answer {
+        let Ok(question) = serde_json::from_slice::<Question<'_>>(body) else { return no_key() };
+        let Some(key) = question.key() else { return no_key() };
+        self.usage.count(self.now());
+        let domain = question.domain.as_deref().filter(|text| !text.is_empty());
+        let Some(age_max) = stale else { return self.judge(key, domain) };
+        let name = cache_name(key, domain);
+        if let Some(answer) = self.kept(&name, age_max) {
+            return answer;
+        }
+        let answer = self.judge(key, domain);
+        self.keep(name, answer.clone());
+        answer
+    }
+
+    fn judge(&self, key: &str, domain: Option<&str>) -> Answer {
+        let parsed = domain.map(Domain::parse);
+        let asked = match &parsed {
+            None => Asked::KeyOnly,
+            Some(Ok(domain)) => Asked::Domain(domain),
+            Some(Err(_)) => Asked::NotADomain,
+        };
+        let refused = match self.refuse_with {
+            RefuseWith::Ok => StatusCode::OK,
+            RefuseWith::Forbidden => StatusCode::FORBIDDEN,
+        };
+        self.authority
+            .look_at_seen(|registry, now| answer::validated(&registry.validate(key, asked, now), refused, now))
+    }
+
+    fn kept(&self, name: &[u8; 32], age_max: Duration) -> Option<Answer> {
+        let stale = self.stale.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, answer) = stale.get(name)?;
+        (since.elapsed() < age_max).then(|| answer.clone())
+    }
+
+    fn keep(&self, name: [u8; 32], answer: Answer) {
+        let mut stale = self.stale.lock().unwrap_or_else(PoisonError::into_inner);
+        if stale.len() >= STALE_MAX {
+            stale.clear();
+        }
+        stale.insert(name, (Instant::now(), answer));
+    }
+
+    /// Answers everything but a validation. It may wait for the disk.
+    pub(super) fn handle(
+        &self,
+        route: &Route,
+        body: &[u8],
+        query: Option<&str>,
+        idempotency_key: Option<&str>,
+    ) -> Answer {
+        let answered = match route {
+            Route::Validate => Ok(self.validate(body, None)),
+            Route::Health => Ok(health()),
+            Route::Rotate => self.rotate_by_body(body, idempotency_key),
+            Route::RotateOne(id) => self.rotate_by_path(id, body, idempotency_key),
+            Route::Activate => by_body(body).and_then(|id| self.counted(&self.authority.activate(&id)?)),
+            Route::Deactivate => by_body(body).and_then(|id| self.counted(&self.authority.deactivate(&id)?)),
+            Route::List => self.list(),
+            Route::Show(id) => self.show(id),
+            Route::Create => self.create(body),
+            Route::Update(id) => self.update(id, body),
+            Route::Revoke(id) => self.authority.revoke(id).map(|_| success()).map_err(Into::into),
+            Route::AddDomain(id) => self.add_domain(id, body),
+            Route::RemoveDomain(id) => self.remove_domain(id, body),
+            Route::Usage => self.usage(),
+            Route::AuditExport => self.export(query.unwrap_or_default()),
+            Route::WrongMethod => {
+                Err(Answer::error(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "this path has other methods")
+                    .into())
+            }
+            // No `valid` and no `code`: a client can tell a wrong path from an unknown license.
+            Route::Nowhere => Ok(Answer::json(StatusCode::NOT_FOUND, &json!({ "message": "there is no such path" }))),
+        };
+        answered.unwrap_or_else(|refused: Refused| refused.0)
+    }
+
+    fn rotate_by_body(&self, body: &[u8], idempotency_key: Option<&str>) -> Result<Answer, Refused> {
+        let wish: RotateBody = parse(body)?;
+        let id = license_id(wish.license_id.as_deref())?;
+        let (license, rotation) = self.rotate(&id, wish.grace_period_days, idempotency_key)?;
+        Ok(answer::rotated_article(&license, &rotation))
+    }
+
+    /// The SDKs send no body at all.
+    fn rotate_by_path(&self, id: &LicenseId, body: &[u8], idempotency_key: Option<&str>) -> Result<Answer, Refused> {
+        let wish: RotateBody = if body.trim_ascii().is_empty() { RotateBody::default() } else { parse(body)? };
+        let (license, rotation) = self.rotate(id, wish.grace_period_days, idempotency_key)?;
+        Ok(answer::rotated_sdk(&license, &rotation, self.now()))
+    }
+
+    fn rotate(
+        &self,
+        id: &LicenseId,
+        grace_days: Option<u32>,
+        idempotency_key: Option<&str>,
+    ) -> Result<(Licensed, license_core::registry::Rotation), Refused> {
+        let (previous, idempotency) = self.rotation;
+        let wish = RotationWish {
+            grace_days: grace_days.unwrap_or(GRACE_DAYS_DEFAULT),
+            previous: previous.into(),
+            idempotency_key: match idempotency {
+                Idempotency::Honor => idempotency_key.map(str::to_owned),
+                Idempotency::Ignore => None,
+            },
+        };
+        let rotation = self.authority.rotate(id, wish)?;
+        Ok((self.one(id)?, rotation))
+    }
+
+    fn one(&self, id: &LicenseId) -> Result<Licensed, Refused> {
+        let found = self.authority.look(|registry, _| registry.license(id).cloned()).map_err(ChangeError::Log)?;
+        Ok(found.map_err(ChangeError::Refused)?)
+    }
+
+    fn counted(&self, license: &Licensed) -> Result<Answer, Refused> {
+        let terms = &license.terms;
+        let limit = match terms.activation_limit {
+            ActivationLimit::AtMost(limit) => Some(limit),
+            ActivationLimit::Unlimited => None,
+        };
+        let document = json!({
+            "success": true, "licenseId": license.id, "activationsUsed": terms.activations_used, "activationLimit": limit,
+        });
+        Ok(Answer::json(StatusCode::OK, &document))
+    }
+
+    fn list(&self) -> Result<Answer, Refused> {
+        let listed = |registry: &license_core::registry::Registry, now| {
+            let licenses: Vec<_> =
+                registry.licenses().map(|license| Listed::of(license, self.list_keys, now)).collect();
+            Answer::json(StatusCode::OK, &json!({ "licenses": licenses }))
+        };
+        Ok(self.authority.look(listed).map_err(ChangeError::Log)?)
+    }
+
+    fn show(&self, id: &LicenseId) -> Result<Answer, Refused> {
+        let license = self.one(id)?;
+        Ok(Answer::json(StatusCode::OK, &Listed::of(&license, self.list_keys, self.now())))
+    }
+
+    /// A license for one domain: a production key without features, for a year. `authority issue` says more.
+    fn create(&self, body: &[u8]) -> Result<Answer, Refused> {
+        let wish: CreateBody = parse(body)?;
+        let year = jiff::SignedDuration::from_hours(24 * 365);
+        let terms = Terms {
+            class: KeyClass::Prd,
+            plan: wish.plan_id.unwrap_or_else(|| "standard".to_owned()),
+            domains: wish.domain.into_iter().filter(|domain| !domain.is_empty()).collect(),
+            features: BTreeSet::new(),
+            activations_used: 0,
+            activation_limit: ActivationLimit::Unlimited,
+            expires_at: crate::authority::embedded::whole_second(self.now()).checked_add(year).ok(),
+        };
+        let issued = self.authority.issue(terms)?;
+        let license = self.one(&issued.license_id)?;
+        let mut document = json!(Listed::of(&license, ListKeys::Plain, self.now()));
+        document["appName"] = json!(wish.app_name);
+        Ok(Answer::json(StatusCode::CREATED, &document))
+    }
+
+    fn update(&self, id: &LicenseId, body: &[u8]) -> Result<Answer, Refused> {
+        let wish: UpdateBody = parse(body)?;
+        match wish.status.as_str() {
+            "active" => self.authority.resume(id)?,
+            "suspended" => self.authority.suspend(id)?,
+            _ => return Err(bad("a status is `active` or `suspended`")),
+        };
+        Ok(success())
+    }
+
+    fn add_domain(&self, id: &LicenseId, body: &[u8]) -> Result<Answer, Refused> {
+        let DomainBody { domain } = parse(body)?;
+        self.authority.add_domain(id, &domain)?;
+        Ok(Answer::json(StatusCode::CREATED, &json!({ "domainId": format!("{id}/{domain}"), "domain": domain })))
+    }
+
+    fn remove_domain(&self, id: &LicenseId, body: &[u8]) -> Result<Answer, Refused> {
+        let DomainBody { domain } = parse(body)?;
+        self.authority.remove_domain(id, &domain)?;
+        Ok(success())
+    }
+
+    fn usage(&self) -> Result<Answer, Refused> {
+        let counters = self.usage.counters(self.now());
+        let counted = |registry: &license_core::registry::Registry, now| {
+            let active: Vec<_> =
+                registry.licenses().filter(|license| license.status(now) == Lifecycle::Active).collect();
+            let domains: BTreeSet<&String> = active.iter().flat_map(|license| &license.terms.domains).collect();
+            Answer::json(StatusCode::OK, &UsageDocument::of(counters, active.len(), domains.len()))
+        };
+        Ok(self.authority.look(counted).map_err(ChangeError::Log)?)
+    }
+
+    /// What happened, without keys.
+    fn export(&self, query: &str) -> Result<Answer, Refused> {
+        let parameter = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        let since = match parameter("since").filter(|text| !text.is_empty()) {
+            None => Timestamp::MIN,
+            Some(text) => text.replace("%3A", ":").replace("%3a", ":").parse().map_err(|_| bad("`since` is a time"))?,
+        };
+        let history = self.authority.history().map_err(ChangeError::Log)?;
+        let rows: Vec<Row<'_>> = history.iter().filter(|entry| entry.body.at >= since).map(Row::of).collect();
+        match parameter("format").unwrap_or("json") {
+            "json" => Ok(Answer::json(StatusCode::OK, &json!({ "logs": rows }))),
+            "csv" => {
+                Ok(Answer { content_type: "text/csv", body: csv(&rows).into_bytes(), ..Answer::empty(StatusCode::OK) })
+            }
+            _ => Err(bad("`format` is `json` or `csv`")),
+        }
+    }
+}
+
+/// One line of the audit export.
+#[derive(serde::Serialize)]
+struct Row<'a> {
+    seq: u64,
+    at: Timestamp,
+    action: &'static str,
+    license_id: &'a str,
+}
+
+impl<'a> Row<'a> {
+    fn of(entry: &'a Entry<Record>) -> Self {
+        let event: &Event = &entry.body.event;
+        Self { seq: entry.seq, at: entry.body.at, action: event.kind(), license_id: event.license_id().as_str() }
+    }
+}
+
+/// No field can hold a comma or a quote: numbers, times, words of ours and ids.
+fn csv(rows: &[Row<'_>]) -> String {
+    let mut text = "seq,at,action,license_id\n".to_owned();
+    for row in rows {
+        text += &format!("{},{},{},{}\n", row.seq, row.at, row.action, row.license_id);
+    }
+    text
+}
+
+/// A request that is not carried out, with the answer that says why.
+struct Refused(Answer);
+
+impl From<Answer> for Refused {
+    fn from(answer: Answer) -> Self {
+        Self(answer)
+    }
+}
+
+impl From<ChangeError> for Refused {
+    fn from(error: ChangeError) -> Self {
+        let ChangeError::Refused(refusal) = error else { return Self(Answer::internal()) };
+        let (status, code) = match &refusal {
+            Refusal::NotFound { .. } => (StatusCode::NOT_FOUND, "LICENSE_NOT_FOUND"),
+            Refusal::Revoked { .. } => (StatusCode::CONFLICT, "LICENSE_REVOKED"),
+            Refusal::Suspended { .. } => (StatusCode::CONFLICT, "LICENSE_SUSPENDED"),
+            Refusal::Expired { .. } => (StatusCode::CONFLICT, "LICENSE_EXPIRED"),
+            Refusal::ActivationsUsedUp { .. } => (StatusCode::CONFLICT, "ACTIVATION_LIMIT_EXCEEDED"),
+            Refusal::NothingActive { .. } => (StatusCode::CONFLICT, "NOTHING_ACTIVE"),
+            Refusal::DomainNotThere { .. } => (StatusCode::NOT_FOUND, "DOMAIN_NOT_FOUND"),
+            Refusal::NotADomain { .. }
+            | Refusal::BadText { .. }
+            | Refusal::TooMany { .. }
+            | Refusal::GraceTooLong { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "INVALID_REQUEST"),
+            Refusal::RandomRepeats => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL"),
+        };
+        Self(Answer::error(status, code, &refusal.to_string()))
+    }
+}
+
+/// A validation in any dialect. The token that is meant here is the license key.
+#[derive(Deserialize)]
+struct Question<'a> {
+    #[serde(borrow, default)]
+    key: Option<std::borrow::Cow<'a, str>>,
+    #[serde(borrow, default)]
+    token: Option<std::borrow::Cow<'a, str>>,
+    #[serde(borrow, default)]
+    license_key: Option<std::borrow::Cow<'a, str>>,
+    #[serde(borrow, default)]
+    domain: Option<std::borrow::Cow<'a, str>>,
+}
+
+impl Question<'_> {
+    fn key(&self) -> Option<&str> {
+        [&self.key, &self.token, &self.license_key]
+            .into_iter()
+            .find_map(|text| text.as_deref().filter(|text| !text.is_empty()))
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RotateBody {
+    #[serde(alias = "license_id")]
+    license_id: Option<String>,
+    #[serde(alias = "grace_period_days")]
+    grace_period_days: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LicenseBody {
+    #[serde(alias = "license_id")]
+    license_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CreateBody {
+    #[serde(alias = "app_name")]
+    app_name: Option<String>,
+    domain: Option<String>,
+    #[serde(alias = "plan_id")]
+    plan_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct UpdateBody {
+    status: String,
+}
+
+#[derive(Deserialize)]
+struct DomainBody {
+    domain: String,
+}
+
+fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refused> {
+    serde_json::from_slice(body).map_err(|_| bad("the body is not the JSON object that belongs here"))
+}
+
+fn by_body(body: &[u8]) -> Result<LicenseId, Refused> {
+    let LicenseBody { license_id: id } = parse(body)?;
+    license_id(id.as_deref())
+}
+
+fn license_id(text: Option<&str>) -> Result<LicenseId, Refused> {
+    let text = text.ok_or_else(|| bad("`licenseId` is missing"))?;
+    text.parse().map_err(|_| bad("`licenseId` is not an id"))
+}
+
+fn bad(message: &str) -> Refused {
+    Refused(Answer::error(StatusCode::BAD_REQUEST, "INVALID_REQUEST", message))
+}
+
+fn no_key() -> Answer {
+    bad("a validation is a JSON object with the license key as `key`, `token` or `license_key`").0
+}
+
+fn success() -> Answer {
+    Answer::json(StatusCode::OK, &json!({ "success": true }))
+}
+
+fn health() -> Answer {
+    Answer::json(StatusCode::OK, &json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
+}
+
+/// The token of a request, in any of the headers that carry one.
+fn presented(headers: &HeaderMap) -> Option<&str> {
+    let bearer = headers.get(header::AUTHORIZATION).map(|value| {
+        let text = value.to_str().unwrap_or_default();
+        match text.split_once(' ') {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
+            Some(_) | None => "",
+        }
+    });
+    bearer.or_else(|| headers.get("x-api-key").map(|value| value.to_str().unwrap_or_default()))
+}
+
+fn cache_name(key: &str, domain: Option<&str>) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(key.as_bytes());
+    hash.update([0]);
+    hash.update(domain.unwrap_or_default().as_bytes());
+    hash.finalize().into()
+}
