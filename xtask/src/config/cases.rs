@@ -105,6 +105,18 @@ fn every_code_has_a_case() {
 }
 
 #[test]
+fn every_code_and_every_field_is_in_the_reference() {
+    let reference = text(Path::new("../docs/license-toml.md")).unwrap();
+    for code in code::ALL {
+        assert!(reference.contains(&format!("| `{code}` |")), "{code}");
+    }
+    let schema: serde_json::Value = serde_json::from_str(super::SCHEMA).unwrap();
+    for (name, _) in schema["definitions"]["Environment"]["properties"].as_object().unwrap() {
+        assert!(reference.contains(&format!("`{name}")), "{name}");
+    }
+}
+
+#[test]
 fn every_problem_says_what_to_do_next() {
     for case in cases() {
         for problem in outcome(&case).unwrap_or_else(|error| error.problems) {
