@@ -243,6 +243,7 @@ pub(super) struct RawHealth {
 #[cfg_attr(test, derive(JsonSchema), schemars(rename = "Rotation", default, deny_unknown_fields))]
 pub(super) struct RawRotation {
     /// How many days the old key works on.
+    #[cfg_attr(not(test), expect(dead_code, reason = "its form is checked, and nothing acts on it yet"))]
     pub(super) grace_days: Field<u32>,
     /// The age at which a key is due, such as `30d`.
     #[cfg_attr(test, schemars(regex(pattern = DURATION_PATTERN)))]

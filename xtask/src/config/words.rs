@@ -20,7 +20,7 @@ pub(super) fn split(text: &str) -> Result<Vec<String>, NotWords> {
     let mut words = Vec::new();
     let mut chars = text.chars().peekable();
     loop {
-        while chars.next_if(|c| c.is_ascii_whitespace()).is_some() {}
+        while chars.next_if(char::is_ascii_whitespace).is_some() {}
         if chars.peek().is_none() {
             break;
         }

@@ -106,14 +106,13 @@ fn file_text(file: &Path, create: &str) -> Result<Zeroizing<String>, StoreError>
 }
 
 fn unusable(file: &Path, source: io::Error, create: &str) -> StoreError {
-    let path = file.to_owned();
-    match source.kind() {
-        io::ErrorKind::NotFound => {
-            StoreError::Absent { what: format!("the file `{}`", file.display()), next: create.to_owned() }
-        }
-        io::ErrorKind::FileTooLarge => StoreError::TooLong { file: path },
-        _ => StoreError::Unreadable { file: path, source },
+    if source.kind() == io::ErrorKind::NotFound {
+        return StoreError::Absent { what: format!("the file `{}`", file.display()), next: create.to_owned() };
     }
+    if source.kind() == io::ErrorKind::FileTooLarge {
+        return StoreError::TooLong { file: file.to_owned() };
+    }
+    StoreError::Unreadable { file: file.to_owned(), source }
 }
 
 /// How to put a secret into its place.
