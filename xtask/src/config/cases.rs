@@ -199,6 +199,17 @@ fn the_file_of_this_repository_has_no_problem() {
 }
 
 #[test]
+fn the_example_of_the_reference_has_no_problem() {
+    let reference = text(Path::new("../docs/license-toml.md")).unwrap();
+    let example = reference.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("license.toml");
+    files::replace(&path, example.as_bytes()).unwrap();
+    let config = load(&path, &Vars::default()).unwrap_or_else(|error| panic!("{}", render(&error)));
+    assert!(config.warnings.is_empty());
+}
+
+#[test]
 fn the_nearest_file_upwards_is_found() {
     let directory = tempfile::tempdir().unwrap();
     let inner = directory.path().join("a/b");

@@ -26,9 +26,13 @@ pub(super) fn refuse(checking: &mut Checking<'_>, config: &RawConfig) {
     whole_table(checking, "[escrow]", &config.escrow, escrow);
     whole_table(checking, "[leaks]", &config.leaks, leaks);
     whole_table(checking, "[alerts]", &config.alerts, |checking, raw| alerts(checking, raw, sinks));
-    stores.iter().for_each(|named| store(checking, named));
+    for named in stores {
+        store(checking, named);
+    }
     whole_table(checking, "[stores]", &config.stores, |_, _| ());
-    sinks.iter().for_each(|named| sink(checking, named));
+    for named in sinks {
+        sink(checking, named);
+    }
     whole_table(checking, "[sinks]", &config.sinks, |_, _| ());
     if let Some(trail) = config.trail.given() {
         git_trail(checking, &trail.value);

@@ -268,6 +268,10 @@ mod tests {
         for text in [
             "key = \"hunter2\"",
             "key = 'hunter2'",
+            "key = { value = \"hunter2\"",
+            "key = { env = \"hunter-2",
+            "key = \"\"\"\nhunter2\n",
+            "key = [\n\"hunter2\"",
             "key = \"\"\"\nhunter2\n\"\"\"",
             "token = { env = \"hunter-2\", x = 'hunter2' }",
             "api_token = \"hunter2\"",
