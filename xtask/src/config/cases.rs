@@ -105,6 +105,18 @@ fn every_code_has_a_case() {
 }
 
 #[test]
+fn every_code_and_every_field_is_in_the_reference() {
+    let reference = text(Path::new("../docs/license-toml.md")).unwrap();
+    for code in code::ALL {
+        assert!(reference.contains(&format!("| `{code}` |")), "{code}");
+    }
+    let schema: serde_json::Value = serde_json::from_str(super::SCHEMA).unwrap();
+    for (name, _) in schema["definitions"]["Environment"]["properties"].as_object().unwrap() {
+        assert!(reference.contains(&format!("`{name}")), "{name}");
+    }
+}
+
+#[test]
 fn every_problem_says_what_to_do_next() {
     for case in cases() {
         for problem in outcome(&case).unwrap_or_else(|error| error.problems) {
@@ -184,6 +196,17 @@ fn the_file_of_this_repository_has_no_problem() {
     assert_eq!(config.default_environment().unwrap().name.as_str(), "development");
     assert_eq!(config.environment("prodution").unwrap_err().help.as_deref(), Some("did you mean `production`?"));
     assert!(config.root.is_absolute());
+}
+
+#[test]
+fn the_example_of_the_reference_has_no_problem() {
+    let reference = text(Path::new("../docs/license-toml.md")).unwrap();
+    let example = reference.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("license.toml");
+    files::replace(&path, example.as_bytes()).unwrap();
+    let config = load(&path, &Vars::default()).unwrap_or_else(|error| panic!("{}", render(&error)));
+    assert!(config.warnings.is_empty());
 }
 
 #[test]

@@ -87,7 +87,7 @@ fn read(path: &Path) -> Result<String, Problem> {
     let bytes = files::read_limited(path, FILE_BYTES_MAX).map_err(|cause| unreadable(&cause))?;
     String::from_utf8(bytes).map_err(|cause| {
         let offset = cause.utf8_error().valid_up_to();
-        let line = cause.as_bytes()[..offset].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = String::from_utf8_lossy(&cause.as_bytes()[..offset]).matches('\n').count() + 1;
         Problem::new(
             code::FILE_NOT_UTF8,
             format!("it is not UTF-8 text: byte {offset}, in line {line}, is no part of a character"),
@@ -97,18 +97,22 @@ fn read(path: &Path) -> Result<String, Problem> {
 }
 
 fn unreadable(cause: &io::Error) -> Problem {
-    match cause.kind() {
-        io::ErrorKind::NotFound => Problem::new(code::FILE_MISSING, "there is no such file")
-            .help("create it, or name another one with `--config FILE`; docs/license-toml.md shows what belongs in it"),
-        io::ErrorKind::IsADirectory => Problem::new(code::FILE_IS_A_DIRECTORY, "it is a directory")
-            .help("name the file in it with `--config FILE`"),
-        io::ErrorKind::FileTooLarge => {
-            Problem::new(code::FILE_TOO_LONG, format!("it is longer than {} MiB", FILE_BYTES_MAX / (1024 * 1024)))
-                .help("this is hardly a `license.toml`; name the right file with `--config FILE`")
-        }
-        _ => Problem::new(code::FILE_UNREADABLE, format!("it cannot be read: {}", files::why(cause)))
-            .help("look at its owner and its permissions"),
+    if cause.kind() == io::ErrorKind::NotFound {
+        return Problem::new(code::FILE_MISSING, "there is no such file").help(
+            "create it, or name another one with `--config FILE`; docs/license-toml.md shows what belongs in it",
+        );
     }
+    if cause.kind() == io::ErrorKind::IsADirectory {
+        return Problem::new(code::FILE_IS_A_DIRECTORY, "it is a directory")
+            .help("name the file in it with `--config FILE`");
+    }
+    if cause.kind() == io::ErrorKind::FileTooLarge {
+        let mebibytes = FILE_BYTES_MAX / (1024 * 1024);
+        return Problem::new(code::FILE_TOO_LONG, format!("it is longer than {mebibytes} MiB"))
+            .help("this is hardly a `license.toml`; name the right file with `--config FILE`");
+    }
+    Problem::new(code::FILE_UNREADABLE, format!("it cannot be read: {}", files::why(cause)))
+        .help("look at its owner and its permissions")
 }
 
 fn empty() -> Problem {
@@ -118,10 +122,13 @@ fn empty() -> Problem {
 
 /// The parser's errors. The fields below a table that is there twice are not there twice themselves, though the parser says so.
 fn syntax_problems(errors: &[toml::de::Error], text: &str) -> Vec<Problem> {
+    let start_of = |error: &toml::de::Error| error.span().map_or(0, |span| span.start).min(text.len());
+    let mut in_order: Vec<&toml::de::Error> = errors.iter().collect();
+    in_order.sort_by_key(|error| start_of(error));
     let mut problems = Vec::new();
     let mut twice_up_to = 0;
-    for error in errors {
-        let start = error.span().map_or(0, |span| span.start).min(text.len());
+    for error in in_order.into_iter().take(SYNTAX_ERRORS_MAX) {
+        let start = start_of(error);
         let is_duplicate = error.message().starts_with("duplicate key");
         if is_duplicate && start < twice_up_to {
             continue;
@@ -134,10 +141,18 @@ fn syntax_problems(errors: &[toml::de::Error], text: &str) -> Vec<Problem> {
     problems
 }
 
-/// The part of a line that is before a place.
+/// The part of a line that is before a place, as far as the name of a table reaches back.
 fn line_before(text: &str, at: usize) -> &str {
-    text[..at].rsplit('\n').next().unwrap_or_default().trim_start()
+    let from = at.saturating_sub(TABLE_NAME_BYTES_MAX);
+    let from = (from..at).find(|&from| text.is_char_boundary(from)).unwrap_or(at);
+    text[from..at].rsplit('\n').next().unwrap_or_default().trim_start()
 }
+
+/// A file with more errors than this is something else; the rest is not looked at.
+const SYNTAX_ERRORS_MAX: usize = 1000;
+
+/// Names of tables that are longer are not looked at, in bytes.
+const TABLE_NAME_BYTES_MAX: usize = 300;
 
 /// One error of the parser, in our own words where it is a common one.
 fn syntax(cause: &toml::de::Error, text: &str) -> Problem {
@@ -245,15 +260,15 @@ fn environments(checking: &mut Checking<'_>, raw: &RawConfig) -> Vec<Environment
 }
 
 fn default(checking: &mut Checking<'_>, raw: &RawConfig) -> Option<EnvName> {
-    let named = raw.environments.given().map_or(&[][..], |at| &at.value);
+    let tables = raw.environments.given().map_or(&[][..], |at| &at.value);
     let Some(text) = raw.default.given() else {
-        let [only] = named else { return None };
+        let [only] = tables else { return None };
         return EnvName::parse(&only.name.value);
     };
-    if named.iter().any(|named| named.name.value == text.value) {
+    if tables.iter().any(|table| table.name.value == text.value) {
         return EnvName::parse(&text.value);
     }
-    let names: Vec<&str> = named.iter().map(|named| named.name.value.as_str()).collect();
+    let names: Vec<&str> = tables.iter().map(|table| table.name.value.as_str()).collect();
     let problem =
         Problem::new(code::UNKNOWN_DEFAULT, format!("`default` names no environment: `{}`", shown(&text.value)))
             .help(did_you_mean(&text.value, &names, "the environments are"))
@@ -315,7 +330,7 @@ pub(crate) fn problems_of_keys(config: &Config, keys: &[(&EnvName, &LicenseKey)]
         let Some(environment) = config.environments.get(name) else { continue };
         match seen.get(&key.fingerprint()) {
             Some(first) if first.name != environment.name => {
-                problems.push(same_key(first, environment, key.fingerprint()))
+                problems.push(same_key(first, environment, key.fingerprint()));
             }
             Some(_) => {}
             None => {
@@ -495,6 +510,34 @@ health.within = "5s"
             files::replace(&path, format!("{cached}{trail}").as_bytes()).unwrap();
             let result = load(&path, &Vars::from_iter([("CI", ci)]));
             assert_eq!(result.is_ok(), good, "CI={ci} {trail}");
+        }
+    }
+
+    #[test]
+    fn a_report_stays_short_whatever_is_repeated() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(FILE_NAME);
+        for repeated in ["a=1,", "\"", "[a]\n", "a=", "key='TO-PRD-1'\n", "://@?", "\u{1b}", "a.b=1\n"] {
+            let count = 256 * 1024 / repeated.len();
+            for before in ["", "a={"] {
+                files::replace(&path, format!("{before}{}", repeated.repeat(count)).as_bytes()).unwrap();
+                let error = load(&path, &Vars::default()).expect_err("it is no configuration");
+                let shown: usize = error.problems.iter().map(|problem| format!("{problem:?}").len()).sum();
+                assert!(shown < 100_000, "{repeated}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_as_deep_as_it_can_be_is_refused_without_a_crash() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(FILE_NAME);
+        for (before, repeated, after) in
+            [("a = ", "[", ""), ("a", ".a", " = 1"), ("[a", ".a", "]"), ("a = ", "{a=", "")]
+        {
+            let depth = (usize::try_from(FILE_BYTES_MAX).unwrap() - 20) / repeated.len();
+            files::replace(&path, format!("{before}{}{after}", repeated.repeat(depth)).as_bytes()).unwrap();
+            assert!(load(&path, &Vars::default()).is_err(), "{before}{repeated}");
         }
     }
 

@@ -30,7 +30,7 @@ pub(super) struct Checking<'a> {
 /// A table, for messages: what it is, and where it begins.
 #[derive(Debug, Clone)]
 pub(super) struct Owner {
-    /// Such as `environment `production``.
+    /// What it is, as messages call it.
     pub(super) what: String,
     /// Where.
     pub(super) place: SourceSpan,

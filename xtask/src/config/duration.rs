@@ -28,7 +28,8 @@ impl fmt::Display for Shown {
         let secs = self.0.as_secs();
         let units = [(24 * 60 * 60, 'd'), (60 * 60, 'h'), (60, 'm')];
         // A day is shown as `24h`: limits read better in the unit in which they are thought of.
-        match units.into_iter().find(|(length, unit)| secs % length == 0 && (*unit != 'd' || secs > *length)) {
+        match units.into_iter().find(|(length, unit)| secs.is_multiple_of(*length) && (*unit != 'd' || secs > *length))
+        {
             Some((length, unit)) => write!(f, "{}{unit}", secs / length),
             None => write!(f, "{secs}s"),
         }

@@ -94,7 +94,7 @@ impl<'a> Fields<'a> {
 
     /// A yes or no.
     pub(super) fn flag(&mut self, name: &'static str) -> Field<bool> {
-        self.field(name, Expected::FLAG, |value| value.as_bool())
+        self.field(name, Expected::FLAG, |value| if let DeValue::Boolean(flag) = value { Some(*flag) } else { None })
     }
 
     /// A whole number within limits.
@@ -105,16 +105,14 @@ impl<'a> Fields<'a> {
             return self.wrong_type(name, Expected::WHOLE, value);
         };
         let number = i64::from_str_radix(integer.as_str(), integer.radix()).ok().and_then(|n| u32::try_from(n).ok());
-        match number.filter(|number| limits.contains(number)) {
-            Some(value) => Field::Given(At { value, place }),
-            None => {
-                let (least, most) = (limits.start(), limits.end());
-                let problem = Problem::new(code::OUT_OF_RANGE, format!("`{name}` of {} is out of range", self.what))
-                    .help(format!("write a number from {least} to {most}"))
-                    .at(place, format!("from {least} to {most}"));
-                self.report(problem)
-            }
+        if let Some(value) = number.filter(|number| limits.contains(number)) {
+            return Field::Given(At { value, place });
         }
+        let (least, most) = (limits.start(), limits.end());
+        let problem = Problem::new(code::OUT_OF_RANGE, format!("`{name}` of {} is out of range", self.what))
+            .help(format!("write a number from {least} to {most}"))
+            .at(place, format!("from {least} to {most}"));
+        self.report(problem)
     }
 
     /// A word out of its list.
@@ -122,26 +120,20 @@ impl<'a> Fields<'a> {
         let Field::Given(text) = self.text(name) else {
             return if self.table.contains_key(name) { Field::Wrong } else { Field::Absent };
         };
-        match T::WORDS.iter().find(|(word, _)| *word == text.value) {
-            Some((_, value)) => Field::Given(At { value: *value, place: text.place }),
-            None => {
-                let words: Vec<&str> = T::WORDS.iter().map(|(word, _)| *word).collect();
-                let problem =
-                    Problem::new(code::UNKNOWN_WORD, format!("`{name}` of {} has an unknown value", self.what))
-                        .help(one_of(&text.value, &words))
-                        .at(text.place, "not known");
-                self.report(problem)
-            }
+        if let Some((_, value)) = T::WORDS.iter().find(|(word, _)| *word == text.value) {
+            return Field::Given(At { value: *value, place: text.place });
         }
+        let words: Vec<&str> = T::WORDS.iter().map(|(word, _)| *word).collect();
+        let problem = Problem::new(code::UNKNOWN_WORD, format!("`{name}` of {} has an unknown value", self.what))
+            .help(one_of(&text.value, &words))
+            .at(text.place, "not known");
+        self.report(problem)
     }
 
     /// A list of texts.
     pub(super) fn texts(&mut self, name: &'static str) -> Field<Vec<At<String>>> {
         let Some(value) = self.value(name) else { return Field::Absent };
-        match value.get_ref() {
-            DeValue::Array(_) => self.items(name, value),
-            _ => self.wrong_type(name, Expected::TEXTS, value),
-        }
+        if value.get_ref().is_array() { self.items(name, value) } else { self.wrong_type(name, Expected::TEXTS, value) }
     }
 
     /// A list of whole numbers within limits.
@@ -159,15 +151,17 @@ impl<'a> Fields<'a> {
     /// A command: a text to be split into words, or the words.
     pub(super) fn command(&mut self, name: &'static str) -> Field<RawCommand> {
         let Some(value) = self.value(name) else { return Field::Absent };
-        match value.get_ref() {
-            DeValue::String(text) => {
-                Field::Given(At { value: RawCommand::Text(text.clone().into_owned()), place: place_of(value) })
-            }
-            DeValue::Array(_) => match self.items(name, value) {
-                Field::Given(words) => Field::Given(At { value: RawCommand::Words(words.value), place: words.place }),
-                Field::Absent | Field::Wrong => Field::Wrong,
-            },
-            _ => self.wrong_type(name, Expected::COMMAND, value),
+        let place = place_of(value);
+        if let DeValue::String(text) = value.get_ref() {
+            return Field::Given(At { value: RawCommand::Text(text.clone().into_owned()), place });
+        }
+        if !value.get_ref().is_array() {
+            return self.wrong_type(name, Expected::COMMAND, value);
+        }
+        match self.items(name, value) {
+            Field::Given(words) => Field::Given(At { value: RawCommand::Words(words.value), place }),
+            Field::Absent => Field::Absent,
+            Field::Wrong => Field::Wrong,
         }
     }
 

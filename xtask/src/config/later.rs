@@ -26,10 +26,14 @@ pub(super) fn refuse(checking: &mut Checking<'_>, config: &RawConfig) {
     whole_table(checking, "[escrow]", &config.escrow, escrow);
     whole_table(checking, "[leaks]", &config.leaks, leaks);
     whole_table(checking, "[alerts]", &config.alerts, |checking, raw| alerts(checking, raw, sinks));
-    whole_table(checking, "[stores]", &config.stores, |checking, stores| {
-        stores.iter().for_each(|s| store(checking, s))
-    });
-    whole_table(checking, "[sinks]", &config.sinks, |checking, sinks| sinks.iter().for_each(|s| sink(checking, s)));
+    for named in stores {
+        store(checking, named);
+    }
+    whole_table(checking, "[stores]", &config.stores, |_, _| ());
+    for named in sinks {
+        sink(checking, named);
+    }
+    whole_table(checking, "[sinks]", &config.sinks, |_, _| ());
     if let Some(trail) = config.trail.given() {
         git_trail(checking, &trail.value);
     }
@@ -138,7 +142,6 @@ fn in_environment(checking: &mut Checking<'_>, raw: &RawEnvironment, stores: &[N
 
 fn rotation(checking: &mut Checking<'_>, raw: &RawRotation) {
     checking.duration("max_age", &raw.max_age, &(DAY..=YEARS));
-    let RawRotation { grace_days: Field::Absent | Field::Wrong | Field::Given(_), .. } = raw;
 }
 
 fn each_known(checking: &mut Checking<'_>, what: &str, names: &[At<String>], known: &[&str]) {

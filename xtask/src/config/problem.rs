@@ -98,6 +98,13 @@ impl Problem {
         let (place, _) = self.labels.first()?;
         Some(line_column(self.source_code.as_ref()?.inner(), *place))
     }
+
+    /// Whether the places can be shown. Lines that are endless, and texts over many lines, are not: their number has to do.
+    fn has_picture(&self) -> bool {
+        let Some(source) = &self.source_code else { return false };
+        let small = |(place, _): &(SourceSpan, String)| picture_bytes(source.inner(), *place) <= PICTURE_BYTES_MAX;
+        !self.labels.is_empty() && self.labels.iter().all(small)
+    }
 }
 
 impl Diagnostic for Problem {
@@ -110,7 +117,13 @@ impl Diagnostic for Problem {
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.help.as_ref().map(|help| Box::new(help) as _)
+        let place = if self.has_picture() { None } else { self.line_column() };
+        match (place, &self.help) {
+            (Some((line, column)), Some(help)) => Some(Box::new(format!("line {line}, column {column}: {help}"))),
+            (Some((line, column)), None) => Some(Box::new(format!("line {line}, column {column}"))),
+            (None, Some(help)) => Some(Box::new(help)),
+            (None, None) => None,
+        }
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
@@ -118,12 +131,24 @@ impl Diagnostic for Problem {
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        if self.labels.is_empty() {
+        if !self.has_picture() {
             return None;
         }
         let label = |(place, word): &(SourceSpan, String)| LabeledSpan::new_with_span(Some(word.clone()), *place);
         Some(Box::new(self.labels.iter().map(label)))
     }
+}
+
+/// The most text that is shown round one place, in bytes.
+const PICTURE_BYTES_MAX: usize = 2000;
+
+/// How much text a picture of a place has: its lines, the line before and the line after.
+fn picture_bytes(text: &str, place: SourceSpan) -> usize {
+    let (start, end) = (place.offset().min(text.len()), (place.offset() + place.len()).min(text.len()));
+    let (Some(before), Some(after)) = (text.get(..start), text.get(end..)) else { return usize::MAX };
+    let before: usize = before.rsplit('\n').take(2).map(str::len).sum();
+    let after: usize = after.split('\n').take(2).map(str::len).sum();
+    before + place.len() + after
 }
 
 /// The line and the column of a place in a text, both counted from 1; columns count characters.
@@ -255,6 +280,19 @@ mod tests {
         ] {
             assert_eq!(line_column(text, (offset, 0).into()), place, "{text:?} at {offset}");
         }
+    }
+
+    #[test]
+    fn an_endless_line_is_named_and_not_shown() {
+        let text = format!("a = 1\n{} = 2\nb = 3\n", "x".repeat(100_000));
+        let source = Arc::new(NamedSource::new("license.toml", text));
+        let problem = |place: usize| Problem::new("c", "m").help("do").at((place, 1).into(), "here").within(&source);
+        let shown = |problem: &Problem| (problem.labels().is_some(), Diagnostic::help(problem).unwrap().to_string());
+        assert_eq!(shown(&problem(7)), (false, "line 2, column 2: do".to_owned()));
+        assert_eq!(shown(&problem(0)), (false, "line 1, column 1: do".to_owned()), "the line after is endless");
+        let whole = Problem::new("c", "m").help("do").at((0, 1).into(), "here");
+        let whole = whole.within(&Arc::new(NamedSource::new("license.toml", "a = 1\n".to_owned())));
+        assert_eq!(shown(&whole), (true, "do".to_owned()));
     }
 
     #[test]

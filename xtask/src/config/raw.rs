@@ -189,6 +189,7 @@ pub(super) struct RawEnvironment {
     #[cfg_attr(test, schemars(range(min = 0, max = MIN_DAYS_LEFT_MAX)))]
     pub(super) min_days_left: Field<u32>,
     /// Whether the license renews by itself. Default: false.
+    #[cfg_attr(not(test), expect(dead_code, reason = "accepted now, acted on later"))]
     pub(super) auto_renew: Field<bool>,
     /// What a check comes to whose fact the authority did not state. Default: `block`.
     #[cfg_attr(test, schemars(with = "WordOf<UnknownPolicy>"))]
@@ -204,6 +205,7 @@ pub(super) struct RawEnvironment {
     pub(super) offline_token: Field<RawSource>,
     /// What a push does that the gate would refuse. Default: `warn`.
     #[cfg_attr(test, schemars(with = "WordOf<OnPush>"))]
+    #[cfg_attr(not(test), expect(dead_code, reason = "accepted now, acted on later"))]
     pub(super) on_push: Field<OnPush>,
     /// The deploy command: a text that is split into words (no shell), or the words.
     pub(super) deploy: Field<RawCommand>,
@@ -241,6 +243,7 @@ pub(super) struct RawHealth {
 #[cfg_attr(test, derive(JsonSchema), schemars(rename = "Rotation", default, deny_unknown_fields))]
 pub(super) struct RawRotation {
     /// How many days the old key works on.
+    #[cfg_attr(not(test), expect(dead_code, reason = "its form is checked, and nothing acts on it yet"))]
     pub(super) grace_days: Field<u32>,
     /// The age at which a key is due, such as `30d`.
     #[cfg_attr(test, schemars(regex(pattern = DURATION_PATTERN)))]

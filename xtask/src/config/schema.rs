@@ -15,6 +15,9 @@ use super::{
 };
 use crate::{files, vars::Vars};
 
+/// A reader of one table.
+type Read = fn(&mut Fields<'_>);
+
 fn generated() -> String {
     let generator = SchemaSettings::draft07().for_deserialize().into_generator();
     let schema = generator.into_root_schema_for::<RawConfig>();
@@ -39,7 +42,6 @@ fn the_schema_has_exactly_the_fields_that_are_read() {
         "" => &schema["properties"],
         name => &schema["definitions"][name]["properties"],
     };
-    type Read = fn(&mut Fields<'_>);
     let tables: [(&str, Read); 13] = [
         ("", |fields| drop(RawConfig::read(fields))),
         ("Trail", |fields| drop(RawTrail::read(fields))),

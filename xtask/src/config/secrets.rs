@@ -162,7 +162,13 @@ fn by_form(text: &str) -> Vec<Range<usize>> {
         }
         start += word.len() + text[start + word.len()..].chars().next().map_or(0, char::len_utf8);
     }
-    found.extend(text.match_indices("://").flat_map(|(at, separator)| in_address(text, at + separator.len())));
+    let mut rest = 0;
+    while let Some(at) = text[rest..].find("://") {
+        let host = rest + at + "://".len();
+        let end = text[host..].find(ends_address).map_or(text.len(), |length| host + length);
+        found.extend(in_address(&text[host..end]).into_iter().map(|range| host + range.start..host + range.end));
+        rest = end;
+    }
     found
 }
 
@@ -174,7 +180,7 @@ pub(super) fn looks_secret(word: &str) -> bool {
     let prefixed = |prefix: &&str| word.len() > prefix.len() && word.starts_with(*prefix);
     let is_token = word.starts_with("eyJ") && word.matches('.').count() == 2;
     let is_hex = word.len() >= 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
-    PREFIXES.iter().chain(&MORE_PREFIXES).any(|prefix| prefixed(prefix)) || is_token || is_hex || is_grouped(word)
+    PREFIXES.iter().chain(&MORE_PREFIXES).any(prefixed) || is_token || is_hex || is_grouped(word)
 }
 
 /// `XXXX-XXXX-XXXX-XXXX`, with or without `TO-` before it.
@@ -185,22 +191,23 @@ fn is_grouped(word: &str) -> bool {
     word.split('-').count() >= 4 && word.split('-').all(is_group)
 }
 
-/// In the address whose host begins here: user and password, the query, and the path of a web hook.
-fn in_address(text: &str, host: usize) -> Vec<Range<usize>> {
-    let end = text[host..]
-        .find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`'))
-        .map_or(text.len(), |n| host + n);
-    let address = &text[host..end];
-    let path = address.find('/').unwrap_or(address.len());
+fn ends_address(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '"' | '\'' | '`')
+}
+
+/// In an address, given from its host on: user and password, the query, and the path of a web hook.
+fn in_address(address: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
-    if let Some(at) = address[..path].rfind('@') {
-        found.push(host..host + at);
+    if let Some(at) = address.rfind('@') {
+        found.push(0..at);
     }
     if let Some(query) = address.find('?') {
-        found.push(host + query + 1..end);
+        found.push(query + 1..address.len());
     }
-    if address[..path].starts_with("hooks.") && path < address.len() {
-        found.push(host + path + 1..end);
+    if address.starts_with("hooks.")
+        && let Some(path) = address.find('/')
+    {
+        found.push(path + 1..address.len());
     }
     found
 }
@@ -261,6 +268,10 @@ mod tests {
         for text in [
             "key = \"hunter2\"",
             "key = 'hunter2'",
+            "key = { value = \"hunter2\"",
+            "key = { env = \"hunter-2",
+            "key = \"\"\"\nhunter2\n",
+            "key = [\n\"hunter2\"",
             "key = \"\"\"\nhunter2\n\"\"\"",
             "token = { env = \"hunter-2\", x = 'hunter2' }",
             "api_token = \"hunter2\"",

@@ -20,7 +20,7 @@ pub(super) fn split(text: &str) -> Result<Vec<String>, NotWords> {
     let mut words = Vec::new();
     let mut chars = text.chars().peekable();
     loop {
-        while chars.next_if(|c| c.is_ascii_whitespace()).is_some() {}
+        while chars.next_if(char::is_ascii_whitespace).is_some() {}
         if chars.peek().is_none() {
             break;
         }
@@ -28,7 +28,9 @@ pub(super) fn split(text: &str) -> Result<Vec<String>, NotWords> {
         if words.is_empty() && word.is_assignment {
             return Err(NotWords::Assignment);
         }
-        words.push(word.text);
+        if word.is_word {
+            words.push(word.text);
+        }
     }
     if words.is_empty() { Err(NotWords::Empty) } else { Ok(words) }
 }
@@ -37,6 +39,7 @@ pub(super) fn split(text: &str) -> Result<Vec<String>, NotWords> {
 struct OneWord {
     text: String,
     is_assignment: bool,
+    is_word: bool,
 }
 
 type Chars<'a> = std::iter::Peekable<std::str::Chars<'a>>;
@@ -44,12 +47,17 @@ type Chars<'a> = std::iter::Peekable<std::str::Chars<'a>>;
 /// One word, up to white space that is not quoted.
 fn word(chars: &mut Chars<'_>) -> Result<OneWord, NotWords> {
     let mut word = OneWord::default();
-    let mut quoted = false;
+    let mut quoted = false; // also an empty text is a word when it is quoted
     while let Some(c) = chars.next_if(|c| !c.is_ascii_whitespace()) {
         match c {
             '\'' => single_quoted(chars, &mut word.text)?,
             '"' => double_quoted(chars, &mut word.text)?,
-            '\\' => word.text.push(chars.next().ok_or(NotWords::DanglingBackslash)?),
+            '\\' => match chars.next() {
+                // The line goes on in the next one.
+                Some('\n') => continue,
+                Some(escaped) => word.text.push(escaped),
+                None => return Err(NotWords::DanglingBackslash),
+            },
             '|' | '&' | ';' | '<' | '>' | '$' | '`' | '*' | '?' | '(' | ')' | '[' => return Err(NotWords::Shell(c)),
             '~' | '#' if word.text.is_empty() && !quoted => return Err(NotWords::Shell(c)),
             '=' if !quoted && super::secrets::is_variable_name(&word.text) => {
@@ -60,7 +68,7 @@ fn word(chars: &mut Chars<'_>) -> Result<OneWord, NotWords> {
         }
         quoted |= matches!(c, '\'' | '"' | '\\');
     }
-    Ok(word)
+    Ok(OneWord { is_word: quoted || !word.text.is_empty(), ..word })
 }
 
 fn single_quoted(chars: &mut Chars<'_>, word: &mut String) -> Result<(), NotWords> {
@@ -107,6 +115,7 @@ mod tests {
             ("echo '' \"\"", &["echo", "", ""]),
             ("echo '$HOME | *'", &["echo", "$HOME | *"]),
             ("make DEPLOY=1 a~b x#y", &["make", "DEPLOY=1", "a~b", "x#y"]),
+            ("npm \\\n  run dep\\\nloy \\\n", &["npm", "run", "deploy"]),
             ("'A'=1 x", &["A=1", "x"]),
             ("deploy --to=app.com", &["deploy", "--to=app.com"]),
         ] {

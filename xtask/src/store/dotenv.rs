@@ -42,7 +42,7 @@ pub(crate) fn set(file: &Path, name: &str, value: &str) -> Result<(), SetError> 
     let io_error = |source| SetError::Io { file: file.to_owned(), source };
     let target = target(file).map_err(io_error)?;
     let text = match files::read_limited(&target, FILE_BYTES_MAX) {
-        Ok(bytes) => text(Zeroizing::new(bytes)).map_err(io_error)?,
+        Ok(bytes) => text(&Zeroizing::new(bytes)).map_err(io_error)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => Zeroizing::default(),
         Err(error) => return Err(io_error(error)),
     };
@@ -56,8 +56,8 @@ fn target(file: &Path) -> io::Result<PathBuf> {
     if fs::symlink_metadata(file).is_ok() { fs::canonicalize(file) } else { Ok(file.to_owned()) }
 }
 
-fn text(bytes: Zeroizing<Vec<u8>>) -> io::Result<Zeroizing<String>> {
-    match std::str::from_utf8(&bytes) {
+fn text(bytes: &[u8]) -> io::Result<Zeroizing<String>> {
+    match std::str::from_utf8(bytes) {
         Ok(text) => Ok(Zeroizing::new(text.to_owned())),
         Err(_) => Err(io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text")),
     }

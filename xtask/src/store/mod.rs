@@ -111,14 +111,13 @@ fn file_text(file: &Path, create: &str) -> Result<Zeroizing<String>, StoreError>
 }
 
 fn unusable(file: &Path, source: io::Error, create: &str) -> StoreError {
-    let path = file.to_owned();
-    match source.kind() {
-        io::ErrorKind::NotFound => {
-            StoreError::Absent { what: format!("the file `{}`", file.display()), next: create.to_owned() }
-        }
-        io::ErrorKind::FileTooLarge => StoreError::TooLong { file: path },
-        _ => StoreError::Unreadable { file: path, source },
+    if source.kind() == io::ErrorKind::NotFound {
+        return StoreError::NoFile { file: file.to_owned(), next: create.to_owned() };
     }
+    if source.kind() == io::ErrorKind::FileTooLarge {
+        return StoreError::TooLong { file: file.to_owned() };
+    }
+    StoreError::Unreadable { file: file.to_owned(), source }
 }
 
 /// How to put a secret into its place.
@@ -136,11 +135,20 @@ fn fill(source: &Source) -> String {
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub(crate) enum StoreError {
     /// There is nothing.
-    #[error("{what} {}", if what.starts_with("the file") { "does not exist" } else { "is not set" })]
+    #[error("{what} is not set")]
     #[diagnostic(help("{next}"))]
     Absent {
-        /// The variable, file or entry, in words.
+        /// The variable or entry, in words.
         what: String,
+        /// What to do next.
+        next: String,
+    },
+    /// There is no such file.
+    #[error("the file `{}` does not exist", file.display())]
+    #[diagnostic(help("{next}"))]
+    NoFile {
+        /// The file.
+        file: PathBuf,
         /// What to do next.
         next: String,
     },
@@ -210,6 +218,31 @@ mod tests {
         Source::Env { name: name.to_owned() }
     }
 
+    #[test]
+    fn an_error_says_what_to_do_next() {
+        let directory = tempfile::tempdir().unwrap();
+        let help = |source: &Source| {
+            let error = error(source, &Vars::default());
+            format!("{error} / {}", miette::Diagnostic::help(&error).unwrap())
+        };
+        let shown = directory.path().join(".env.staging").display().to_string();
+        let source = Source::Dotenv { file: directory.path().join(".env.staging"), name: "LICENSE_KEY".to_owned() };
+        assert_eq!(
+            help(&source),
+            format!("the file `{shown}` does not exist / create it with the line `LICENSE_KEY=…`")
+        );
+        dotenv::set(&directory.path().join(".env.staging"), "OTHER", "1").unwrap();
+        assert_eq!(
+            help(&source),
+            format!("the variable `LICENSE_KEY` in `{shown}` is not set / add `LICENSE_KEY=…` to `{shown}`")
+        );
+        assert_eq!(
+            help(&env("LICENSE_KEY")),
+            "the environment variable `LICENSE_KEY` is not set / set `LICENSE_KEY` in the CI system's secrets and \
+             pass it to this step, or export it in your shell"
+        );
+    }
+
     fn error(source: &Source, vars: &Vars) -> StoreError {
         let error = read_key(source, vars).expect_err("there is no key");
         let shown = format!("{error} {error:?} {:?}", miette::Diagnostic::help(&error).map(|help| help.to_string()));
@@ -270,7 +303,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let vars = Vars::default();
         let gone = Source::Dotenv { file: directory.path().join("gone"), name: "LICENSE_KEY".to_owned() };
-        assert!(matches!(error(&gone, &vars), StoreError::Absent { .. }));
+        assert!(matches!(error(&gone, &vars), StoreError::NoFile { .. }));
         let itself = Source::Dotenv { file: directory.path().to_owned(), name: "LICENSE_KEY".to_owned() };
         assert!(matches!(error(&itself, &vars), StoreError::Unreadable { .. }));
         assert!(matches!(error(&dotenv(&directory, "OTHER=marker\n"), &vars), StoreError::Absent { .. }));
