@@ -249,14 +249,11 @@ impl Client {
     }
 
     fn wait(&self, time: Duration) -> Result<(), AskError> {
-        let stop = match &self.signals {
-            Some(signals) => signals.sleep(time),
-            None => {
-                thread::sleep(time);
-                None
-            }
+        let Some(signals) = &self.signals else {
+            thread::sleep(time);
+            return Ok(());
         };
-        stop.map_or(Ok(()), |stop| Err(AskError::Stopped(stop)))
+        signals.sleep(time).map_or(Ok(()), |stop| Err(AskError::Stopped(stop)))
     }
 
     fn stopped(&self) -> Option<Stop> {
