@@ -318,11 +318,8 @@ fn agent(route: &Route, bounds: Bounds, connections_max: usize, ca_pem: Option<&
     Ok(config.new_agent())
 }
 
-/// Reads a body within its limit. One that announces more is not read at all.
+/// Reads a body up to its limit. A longer one costs the connection, and is not read on.
 fn read(response: &mut Response<Body>) -> Result<Vec<u8>, ureq::Error> {
-    if response.body().content_length().is_some_and(|bytes| bytes > BODY_BYTES_MAX) {
-        return Err(ureq::Error::BodyExceedsLimit(BODY_BYTES_MAX));
-    }
     response.body_mut().with_config().limit(BODY_BYTES_MAX).read_to_vec()
 }
 

@@ -310,8 +310,6 @@ fn a_rate_limit_that_one_thread_meets_holds_the_others_back() {
         for _ in 0..4 {
             scope.spawn(|| assert!(accepted(ask(&remote))));
         }
-        thread::sleep(Duration::from_millis(50));
-        assert!(begun.elapsed() > Duration::from_millis(350) || server.connections() == 0);
     });
     assert!(begun.elapsed() >= Duration::from_millis(390));
 }
@@ -395,6 +393,7 @@ fn a_header_that_is_too_long_is_not_read_to_its_end() {
     let server = Server::answers(http(200, &long, YES));
     let error = ask(&server.remote()).unwrap_err();
     assert_eq!((error.stable_code(), server.requests().len()), ("protocol_error", 1));
+    assert!(shown(&error).contains("header is longer than 65536 bytes"), "{}", shown(&error));
 }
 
 #[test]
