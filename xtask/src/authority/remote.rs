@@ -136,20 +136,21 @@ impl Remote {
         let secrets = Secrets::of(token.into_iter().chain([key.reveal()]));
         let deadline = Instant::now() + client.total;
         let mut before = None;
-        for attempt in 1..=ATTEMPTS_MAX {
+        // Ends with the last attempt at the latest.
+        loop {
             client.wait_for_the_rate_limit(deadline, before.as_ref())?;
-            match client.attempt(&body, &secrets, deadline) {
+            let trouble = match client.attempt(&body, &secrets, deadline) {
                 Ok(reply) => return Ok(reply),
                 Err(Missed::Final(error)) => return Err(client.stopped().map_or(error, AskError::Stopped)),
-                Err(Missed::Again(trouble)) => before = Some(Tried { attempts: attempt, trouble }),
+                Err(Missed::Again(trouble)) => trouble,
+            };
+            let tried = Tried { attempts: before.map_or(1, |before: Tried| before.attempts + 1), trouble };
+            client.wait(tried.pause().min(left(deadline)))?;
+            if tried.attempts == ATTEMPTS_MAX || left(deadline).is_zero() {
+                return Err(AskError::Unreachable { why: tried.words(), next: tried.trouble.next });
             }
-            let pause = if attempt < ATTEMPTS_MAX { backoff(attempt) } else { Duration::ZERO };
-            client.wait(pause.min(left(deadline)))?;
-            if left(deadline).is_zero() {
-                break;
-            }
+            before = Some(tried);
         }
-        Err(client.gave_up(before))
     }
 }
 
@@ -237,17 +238,6 @@ impl Client {
         AskError::Unreachable { why, next: format!("run the command again after {until}") }
     }
 
-    fn gave_up(&self, before: Option<Tried>) -> AskError {
-        match (self.stopped(), before) {
-            (Some(stop), _) => AskError::Stopped(stop),
-            (None, Some(tried)) => AskError::Unreachable { why: tried.words(), next: tried.trouble.next },
-            (None, None) => AskError::Unreachable {
-                why: format!("no time was left to ask {}", self.route),
-                next: self.route.see_whether_it_is_up(),
-            },
-        }
-    }
-
     fn wait(&self, time: Duration) -> Result<(), AskError> {
         let Some(signals) = &self.signals else {
             thread::sleep(time);
@@ -262,6 +252,19 @@ impl Client {
 }
 
 impl Tried {
+    /// A random wait before the next attempt, if there is one, up to a bound that doubles with every attempt: clients
+    /// that failed together do not come back together.
+    fn pause(&self) -> Duration {
+        if self.attempts == ATTEMPTS_MAX {
+            return Duration::ZERO;
+        }
+        let most = BACKOFF_MILLIS_FIRST << (self.attempts - 1);
+        let mut random = [0; 8];
+        // Without randomness, the longest wait.
+        let millis = getrandom::fill(&mut random).map_or(most, |()| u64::from_le_bytes(random) % (most + 1));
+        Duration::from_millis(millis)
+    }
+
     fn words(&self) -> String {
         let attempts = if self.attempts == 1 { "1 attempt".to_owned() } else { format!("{} attempts", self.attempts) };
         format!("{} ({attempts})", self.trouble.why)
@@ -350,15 +353,6 @@ fn total(call: Duration) -> Duration {
 
 fn left(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now())
-}
-
-/// A random wait up to a bound that doubles with every attempt: clients that failed together do not come back together.
-fn backoff(attempt: u32) -> Duration {
-    let most = BACKOFF_MILLIS_FIRST << (attempt - 1).min(ATTEMPTS_MAX);
-    let mut random = [0; 8];
-    // Without randomness, the longest wait.
-    let millis = getrandom::fill(&mut random).map_or(most, |()| u64::from_le_bytes(random) % (most + 1));
-    Duration::from_millis(millis)
 }
 
 fn whole_seconds(at: Timestamp) -> String {

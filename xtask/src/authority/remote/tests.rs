@@ -543,7 +543,9 @@ fn the_bounds() {
     assert_eq!((total(secs(30)), total(secs(90))), (secs(60), secs(90)));
     assert_eq!(bounds(Duration::MAX).call, secs(CALL_SECS_MAX));
     assert_eq!(bounds(secs(1)).connect, secs(1));
-    for attempt in 1..=10 {
-        assert!(backoff(attempt) <= Duration::from_millis(BACKOFF_MILLIS_FIRST << ATTEMPTS_MAX));
+    let pause = |attempts| Tried { attempts, trouble: Trouble { why: String::new(), next: String::new() } }.pause();
+    for _ in 0..20 {
+        assert!(pause(1) <= Duration::from_millis(200) && pause(2) <= Duration::from_millis(400));
+        assert_eq!(pause(ATTEMPTS_MAX), Duration::ZERO);
     }
 }
