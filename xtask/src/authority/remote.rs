@@ -64,7 +64,7 @@ pub(crate) struct Access {
     pub(crate) url: String,
     /// The API token. It goes to this address's host and nowhere else.
     pub(crate) token: Option<Zeroizing<String>>,
-    /// Where the token comes from, or could come from, in words, for error messages: "the variable `TO_API_KEY`".
+    /// Where the token comes from, in words, for error messages: "the variable `TO_API_KEY`". Not used without a token.
     pub(crate) token_from: String,
     /// PEM certificates to trust besides the system's and the built-in ones.
     pub(crate) ca_pem: Option<Vec<u8>>,
@@ -212,7 +212,11 @@ impl Client {
     fn about_the_token(&self) -> String {
         match &self.token {
             Some(_) => format!("see whether {} holds the right API token for this authority", self.token_from),
-            None => format!("it wants an API token, and none was sent: set {}", self.token_from),
+            None => {
+                "it wants an API token, and none was sent: name one as `token` of the authority in license.toml, as in \
+                     `token = { env = \"TO_API_KEY\" }`"
+                    .to_owned()
+            }
         }
     }
 
