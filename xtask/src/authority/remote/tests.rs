@@ -263,7 +263,7 @@ fn what_asking_again_would_not_change_is_asked_once() {
 fn a_missing_token_is_asked_for() {
     let server = Server::answers(http(401, "", "{}"));
     let error = ask(&remote(Access { token: None, ..access(&server.url()) })).unwrap_err();
-    assert!(shown(&error).contains("none was sent: set the variable `TO_API_KEY`"), "{}", shown(&error));
+    assert!(shown(&error).contains("name one as `token`"), "{}", shown(&error));
 }
 
 #[test]
@@ -344,6 +344,57 @@ fn a_server_that_hangs_is_left_within_the_bound() {
     assert!(shown(&error).contains("within 300ms"), "{}", shown(&error));
     assert!((2..=3).contains(&server.requests().len()));
     assert!(begun.elapsed() >= timeout * 2 && begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_signal_ends_a_call_that_hangs() {
+    let server = Server::start(|_| Act::Hang);
+    let signals = Signals::none();
+    let remote = watching(&server, &signals);
+    let begun = Instant::now();
+    let error = thread::scope(|scope| {
+        let asked = scope.spawn(|| ask(&remote).unwrap_err());
+        while server.requests().is_empty() && !asked.is_finished() {
+            thread::yield_now();
+        }
+        signals.note(Stop::Interrupt, Instant::now());
+        asked.join().unwrap()
+    });
+    assert!(matches!(error, AskError::Stopped(Stop::Interrupt)), "{error:?}");
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[test]
+fn a_signal_ends_the_wait_for_a_rate_limit() {
+    let server = Server::answers(http(429, "Retry-After: 20\r\n", "{}"));
+    let signals = Signals::none();
+    let remote = watching(&server, &signals);
+    let begun = Instant::now();
+    let error = thread::scope(|scope| {
+        let asked = scope.spawn(|| ask(&remote).unwrap_err());
+        while remote.client.pace.left().is_none() && !asked.is_finished() {
+            thread::yield_now();
+        }
+        signals.note(Stop::Terminate, Instant::now());
+        asked.join().unwrap()
+    });
+    assert!(matches!(error, AskError::Stopped(Stop::Terminate)), "{error:?}");
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn after_a_signal_nothing_is_asked() {
+    let server = Server::answers(http(200, "", YES));
+    let signals = Signals::none();
+    signals.note(Stop::Interrupt, Instant::now());
+    let error = ask(&watching(&server, &signals)).unwrap_err();
+    assert!(matches!(error, AskError::Stopped(Stop::Interrupt)), "{error:?}");
+    assert_eq!(server.requests().len(), 0);
+}
+
+fn watching(server: &Server, signals: &Signals) -> Remote {
+    Remote::new(access(&server.url()), &Vars::default(), Some(signals.clone())).unwrap()
 }
 
 #[test]
