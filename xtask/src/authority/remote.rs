@@ -64,7 +64,7 @@ pub(crate) struct Access {
     pub(crate) url: String,
     /// The API token. It goes to this address's host and nowhere else.
     pub(crate) token: Option<Zeroizing<String>>,
-    /// Where the token comes from, or could come from, in words, for error messages: "the variable `TO_API_KEY`".
+    /// Where the token comes from, in words, for error messages: "the variable `TO_API_KEY`". Not used without a token.
     pub(crate) token_from: String,
     /// PEM certificates to trust besides the system's and the built-in ones.
     pub(crate) ca_pem: Option<Vec<u8>>,
@@ -136,20 +136,21 @@ impl Remote {
         let secrets = Secrets::of(token.into_iter().chain([key.reveal()]));
         let deadline = Instant::now() + client.total;
         let mut before = None;
-        for attempt in 1..=ATTEMPTS_MAX {
+        // Ends with the last attempt at the latest.
+        loop {
             client.wait_for_the_rate_limit(deadline, before.as_ref())?;
-            match client.attempt(&body, &secrets, deadline) {
+            let trouble = match client.attempt(&body, &secrets, deadline) {
                 Ok(reply) => return Ok(reply),
                 Err(Missed::Final(error)) => return Err(client.stopped().map_or(error, AskError::Stopped)),
-                Err(Missed::Again(trouble)) => before = Some(Tried { attempts: attempt, trouble }),
+                Err(Missed::Again(trouble)) => trouble,
+            };
+            let tried = Tried { attempts: before.map_or(1, |before: Tried| before.attempts + 1), trouble };
+            client.wait(tried.pause().min(left(deadline)))?;
+            if tried.attempts == ATTEMPTS_MAX || left(deadline).is_zero() {
+                return Err(AskError::Unreachable { why: tried.words(), next: tried.trouble.next });
             }
-            let pause = if attempt < ATTEMPTS_MAX { backoff(attempt) } else { Duration::ZERO };
-            client.wait(pause.min(left(deadline)))?;
-            if left(deadline).is_zero() {
-                break;
-            }
+            before = Some(tried);
         }
-        Err(client.gave_up(before))
     }
 }
 
@@ -211,7 +212,11 @@ impl Client {
     fn about_the_token(&self) -> String {
         match &self.token {
             Some(_) => format!("see whether {} holds the right API token for this authority", self.token_from),
-            None => format!("it wants an API token, and none was sent: set {}", self.token_from),
+            None => {
+                "it wants an API token, and none was sent: name one as `token` of the authority in license.toml, as in \
+                     `token = { env = \"TO_API_KEY\" }`"
+                    .to_owned()
+            }
         }
     }
 
@@ -237,26 +242,12 @@ impl Client {
         AskError::Unreachable { why, next: format!("run the command again after {until}") }
     }
 
-    fn gave_up(&self, before: Option<Tried>) -> AskError {
-        match (self.stopped(), before) {
-            (Some(stop), _) => AskError::Stopped(stop),
-            (None, Some(tried)) => AskError::Unreachable { why: tried.words(), next: tried.trouble.next },
-            (None, None) => AskError::Unreachable {
-                why: format!("no time was left to ask {}", self.route),
-                next: self.route.see_whether_it_is_up(),
-            },
-        }
-    }
-
     fn wait(&self, time: Duration) -> Result<(), AskError> {
-        let stop = match &self.signals {
-            Some(signals) => signals.sleep(time),
-            None => {
-                thread::sleep(time);
-                None
-            }
+        let Some(signals) = &self.signals else {
+            thread::sleep(time);
+            return Ok(());
         };
-        stop.map_or(Ok(()), |stop| Err(AskError::Stopped(stop)))
+        signals.sleep(time).map_or(Ok(()), |stop| Err(AskError::Stopped(stop)))
     }
 
     fn stopped(&self) -> Option<Stop> {
@@ -265,6 +256,19 @@ impl Client {
 }
 
 impl Tried {
+    /// A random wait before the next attempt, if there is one, up to a bound that doubles with every attempt: clients
+    /// that failed together do not come back together.
+    fn pause(&self) -> Duration {
+        if self.attempts == ATTEMPTS_MAX {
+            return Duration::ZERO;
+        }
+        let most = BACKOFF_MILLIS_FIRST << (self.attempts - 1);
+        let mut random = [0; 8];
+        // Without randomness, the longest wait.
+        let millis = getrandom::fill(&mut random).map_or(most, |()| u64::from_le_bytes(random) % (most + 1));
+        Duration::from_millis(millis)
+    }
+
     fn words(&self) -> String {
         let attempts = if self.attempts == 1 { "1 attempt".to_owned() } else { format!("{} attempts", self.attempts) };
         format!("{} ({attempts})", self.trouble.why)
@@ -321,11 +325,8 @@ fn agent(route: &Route, bounds: Bounds, connections_max: usize, ca_pem: Option<&
     Ok(config.new_agent())
 }
 
-/// Reads a body within its limit. One that announces more is not read at all.
+/// Reads a body up to its limit. A longer one costs the connection, and is not read on.
 fn read(response: &mut Response<Body>) -> Result<Vec<u8>, ureq::Error> {
-    if response.body().content_length().is_some_and(|bytes| bytes > BODY_BYTES_MAX) {
-        return Err(ureq::Error::BodyExceedsLimit(BODY_BYTES_MAX));
-    }
     response.body_mut().with_config().limit(BODY_BYTES_MAX).read_to_vec()
 }
 
@@ -356,15 +357,6 @@ fn total(call: Duration) -> Duration {
 
 fn left(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now())
-}
-
-/// A random wait up to a bound that doubles with every attempt: clients that failed together do not come back together.
-fn backoff(attempt: u32) -> Duration {
-    let most = BACKOFF_MILLIS_FIRST << (attempt - 1).min(ATTEMPTS_MAX);
-    let mut random = [0; 8];
-    // Without randomness, the longest wait.
-    let millis = getrandom::fill(&mut random).map_or(most, |()| u64::from_le_bytes(random) % (most + 1));
-    Duration::from_millis(millis)
 }
 
 fn whole_seconds(at: Timestamp) -> String {

@@ -170,7 +170,7 @@ mod tests {
             "",
             "http://\u{0}",
         ] {
-            assert_eq!(Base::parse(url).map_err(|e| e.code()), Err("setup"), "{url}");
+            assert_eq!(Base::parse(url).map_err(|e| e.stable_code()), Err("setup"), "{url}");
         }
         assert_eq!(Base::parse("HTTPS://App.com/").map(|base| base.is_https()).ok(), Some(true));
     }

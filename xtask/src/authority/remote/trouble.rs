@@ -55,6 +55,7 @@ impl Route {
 
     /// What an error of the client means. The texts of the client hold neither headers nor bodies.
     pub(super) fn missed(&self, error: Error, bounds: Bounds) -> Missed {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "a list of the client's, which grows")]
         match error {
             Error::Timeout(which) => self.again(self.timed_out(which, bounds)),
             Error::HostNotFound => self.again(format!("the name `{}` has no address", self.base.host())),
@@ -98,6 +99,10 @@ impl Route {
     fn timed_out(&self, which: Timeout, bounds: Bounds) -> String {
         let within =
             |bound: Duration| format!("within {:#}", SignedDuration::try_from(bound).unwrap_or(SignedDuration::MAX));
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "the phases of an exchange, which are all waits for its answer"
+        )]
         match which {
             Timeout::Resolve => format!("the name `{}` was not resolved {}", self.looked_up(), within(bounds.connect)),
             Timeout::Connect => format!("no connection to {self} {}", within(bounds.connect)),

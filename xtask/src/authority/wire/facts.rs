@@ -1,4 +1,4 @@
-//! The facts of an answer, whatever its shape: flat or nested, camelCase or snake_case.
+//! The facts of an answer, whatever its shape: flat or nested, `camelCase` or `snake_case`.
 //!
 //! A fact of the wrong type counts as not stated: it is never an error, and never a yes.
 
@@ -111,14 +111,8 @@ impl<'a> Facts<'a> {
     pub(crate) fn status(&self) -> Option<Status> {
         let word = |value: &Value| {
             let text = self.text(value)?;
-            match text.to_ascii_lowercase().as_str() {
-                "active" => Some(Status::Active),
-                "suspended" => Some(Status::Suspended),
-                "revoked" => Some(Status::Revoked),
-                "expired" => Some(Status::Expired),
-                envelope if ENVELOPE_WORDS.contains(&envelope) => None,
-                _ => Some(Status::Other(text)),
-            }
+            let of_envelope = ENVELOPE_WORDS.iter().any(|word| word.eq_ignore_ascii_case(&text));
+            (!of_envelope).then(|| Status::from_word(&text))
         };
         first(self.places(), &["status"], word)
     }

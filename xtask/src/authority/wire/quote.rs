@@ -1,5 +1,7 @@
 //! Text from outside, made fit to be shown: without our secrets, without control characters, and short.
 
+use license_core::finding::clean;
+
 use crate::mask::SECRET_BYTES_MIN;
 
 /// What stands in the place of a secret.
@@ -37,15 +39,6 @@ fn without(text: &str, secret: &str) -> String {
     }
     masked.push_str(&text[shown..]);
     masked
-}
-
-/// Stands in for `license_core::finding::clean`.
-fn clean(text: &str) -> String {
-    /// Longer text is cut, in characters.
-    const CHARS_MAX: usize = 300;
-    let overrides = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let shown = |c: char| if c.is_control() || overrides(c) { '\u{fffd}' } else { c };
-    text.chars().take(CHARS_MAX).map(shown).collect()
 }
 
 #[cfg(test)]

@@ -561,7 +561,7 @@ proptest! {
         status in any::<u16>(), body in prop::collection::vec(any::<u8>(), 0..256), html in any::<bool>(),
         location in prop::option::of(any::<String>()),
     ) {
-        let result = answered(status, &body, &Headers { html, location, ..Headers::default() });
+        let result = answered(status, &body, &Headers { location, html, ..Headers::default() });
         prop_assert_ne!(sort(&result), "accepted");
     }
 
