@@ -246,9 +246,9 @@ fn an_environment_may_let_a_missing_fact_pass_with_a_warning() {
 fn what_the_deploy_command_says_goes_to_stderr_while_it_runs() {
     let (_authority, _, project) = licensed(&Grant::default());
     let project = project.deploying("echo 'from stdout'; echo 'from stderr' >&2; touch \"$seen/said\"; sleep 20");
-    let running = project.start(&["deploy", "production"]);
-    license_tests::process::until("it has said it", || project.seen().join("said").exists());
-    license_tests::process::until("it is streamed", || running.stderr().contains("from stderr"));
+    let mut running = project.start(&["deploy", "production"]);
+    running.until("it has said it", |_| project.seen().join("said").exists());
+    running.until("it is streamed", |running| running.stderr().contains("from stderr"));
     assert!(running.stderr().contains("from stdout"));
     assert!(!running.stdout().contains("from std"), "stdout stays ours");
     assert!(is_alive(running.pid()));

@@ -95,6 +95,23 @@ impl Running {
         line.unwrap_or_else(|| panic!("it ended without a line on stdout; stderr:\n{}", self.stderr.text()))
     }
 
+    /// Waits until a condition holds while it runs; the test fails when it ends first, or after [`RUN_SECS_MAX`].
+    pub fn until(&mut self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
+        let mut ended = None;
+        until(what, || {
+            let held = holds(self);
+            ended = if held { None } else { self.child.try_wait().unwrap() };
+            held || ended.is_some()
+        });
+        if let Some(status) = ended {
+            panic!(
+                "{what}: it ended before ({status})\n--- stdout\n{}--- stderr\n{}",
+                self.stdout.drain(),
+                self.stderr.drain()
+            );
+        }
+    }
+
     /// Waits for its end; the test fails when that takes longer than [`RUN_SECS_MAX`].
     pub fn wait(self) -> Finished {
         self.wait_within(Duration::from_secs(RUN_SECS_MAX))

@@ -274,8 +274,8 @@ impl Project {
 
     /// Starts `deploy production`, sends a signal once the deploy command has left its traces, and waits.
     pub fn deploy_and_signal(&self, signal: Signal) -> Ran {
-        let running = self.start(&["deploy", PRODUCTION]);
-        crate::process::until("the deploy command runs", || self.seen().join("cwd").exists());
+        let mut running = self.start(&["deploy", PRODUCTION]);
+        running.until("the deploy command runs", |_| self.seen().join("cwd").exists());
         running.signal(signal);
         self.ended(running)
     }
