@@ -58,7 +58,7 @@ fn a_command_that_is_not_executable() {
     let (_server, project) = ready();
     let project = project.write("plain.sh", b"#!/bin/sh\ntouch ran\n").line("deploy", r#""./plain.sh""#);
     fs::set_permissions(project.path("plain.sh"), fs::Permissions::from_mode(0o644)).unwrap();
-    project.deploy().exits(13).says("plain.sh").says("ermission");
+    project.deploy().exits(13).says("plain.sh").says("not executable");
     assert_eq!(ended(&project)["how"], "not_started");
     assert!(!project.path("ran").exists());
 }

@@ -92,7 +92,7 @@ fn an_unknown_certificate_authority_is_not_trusted() {
     let server = TlsServer::start(&["localhost"]);
     let ran = server.asking("localhost").deploy_json();
     ran.exits(11).error("unreachable").deploy_did_not_run().never_shows(KEY).never_shows(TOKEN);
-    ran.says("certificate").says("ca_file");
+    server.asking("localhost").deploy().exits(11).says("certificate").says("ca_file").deploy_did_not_run();
 }
 
 #[test]

@@ -105,15 +105,6 @@ impl Project {
         self.var("TO_API_KEY", TOKEN)
     }
 
-    /// Asks the embedded authority, whose state is `.license/authority`.
-    pub fn embedded(mut self) -> Self {
-        let authority = &mut self.built().authority;
-        *authority = Table::default();
-        authority.set("kind", r#""embedded""#);
-        authority.set("state", r#"".license/authority""#);
-        self
-    }
-
     /// Sets a line of the authority's table, the value as it stands in TOML.
     pub fn authority_line(mut self, name: &str, value: &str) -> Self {
         self.built().authority.set(name, value);
