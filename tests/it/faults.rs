@@ -46,6 +46,7 @@ fn an_answer_that_breaks_off_is_no_answer() {
     let rows = [
         ("half a body", Answer::Half { body: r#"{"valid":true,"#.into(), of: 200 }),
         ("a whole object of a longer body", Answer::Half { body: r#"{"valid":true}"#.into(), of: 200 }),
+        ("half of an object that is as long as it says", Answer::text(200, "application/json", r#"{"valid":true"#)),
         ("no body", Answer::Half { body: String::new(), of: 200 }),
         ("half a head", Answer::Bytes(b"HTTP/1.1 200 OK\r\ncontent-".to_vec())),
         ("nothing", Answer::Bytes(Vec::new())),
