@@ -3,7 +3,7 @@
 use license_tests::{Answer, Grant, Project, RawServer, authority::TOKEN};
 use serde_json::{Value, json};
 
-use crate::{asking, authority, good, good_but, licensed, project, saying};
+use crate::{asking, authority, good, good_but, in_days, licensed, project, saying};
 
 #[test]
 fn a_check_says_go_and_leaves_no_trace() {
@@ -27,10 +27,9 @@ fn the_json_of_a_check_has_a_list_also_for_one_environment() {
 
 #[test]
 fn every_failed_demand_is_told_at_once() {
-    let answer = good_but(&json!({ "features": [], "activationsUsed": 10, "expiresAt": "2099-01-01T00:00:00Z" }));
+    let answer = good_but(&json!({ "features": [], "activationsUsed": 10, "expiresAt": in_days(20) }));
     let server = saying(&answer);
-    let project =
-        asking(&server).line("features", r#"["sso"]"#).line("activations", "1").line("min_days_left", "36500");
+    let project = asking(&server).line("features", r#"["sso"]"#).line("activations", "1").line("min_days_left", "30");
     let ran = project.check_json();
     ran.exits(10).verdict("refused");
     for code in ["features", "activations", "expiry_horizon"] {

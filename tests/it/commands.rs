@@ -58,7 +58,7 @@ fn a_command_that_is_not_executable() {
     let (_server, project) = ready();
     let project = project.write("plain.sh", b"#!/bin/sh\ntouch ran\n").line("deploy", r#""./plain.sh""#);
     fs::set_permissions(project.path("plain.sh"), fs::Permissions::from_mode(0o644)).unwrap();
-    project.deploy().exits(13).says("plain.sh").says("ermission");
+    project.deploy().exits(13).says("plain.sh").says("not executable");
     assert_eq!(ended(&project)["how"], "not_started");
     assert!(!project.path("ran").exists());
 }
@@ -131,8 +131,8 @@ fn a_signal_reaches_the_command_and_everything_it_started() {
             "trap 'echo {name} > \"$seen/got\"; exit 1' {name}\nsleep 50 & echo $! > \"$seen/child\"\n: > \"$seen/ready\"\nwait\n"
         );
         let project = project.deploying(&script);
-        let running = project.start(&["deploy", "production"]);
-        until("the command is ready", || project.seen().join("ready").exists());
+        let mut running = project.start(&["deploy", "production"]);
+        running.until("the command is ready", |_| project.seen().join("ready").exists());
         running.signal(signal);
         let ran = project.ended(running);
         ran.exits(exit).deploy_ran();
@@ -149,8 +149,8 @@ fn a_signal_stops_the_waiting_for_health() {
         let (_server, project) = ready();
         let app = App::reporting(json!({ "valid": false }));
         let project = project.health(&app, "50s");
-        let running = project.start(&["deploy", "production"]);
-        until("the application is asked", || app.asked() > 0);
+        let mut running = project.start(&["deploy", "production"]);
+        running.until("the application is asked", |_| app.asked() > 0);
         running.signal(signal);
         project.ended(running).exits(exit).deploy_ran();
     }
@@ -160,8 +160,8 @@ fn a_signal_stops_the_waiting_for_health() {
 fn a_signal_before_the_deploy_deploys_nothing() {
     let server = RawServer::script([license_tests::Answer::Hang]);
     let project = asking(&server).authority_line("timeout", r#""40s""#);
-    let running = project.start(&["deploy", "production"]);
-    until("the authority is asked", || !server.requests().is_empty());
+    let mut running = project.start(&["deploy", "production"]);
+    running.until("the authority is asked", |_| !server.requests().is_empty());
     running.signal(Signal::INT);
     let ran = project.ended(running);
     ran.exits(130).deploy_did_not_run();

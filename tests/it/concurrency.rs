@@ -8,7 +8,7 @@ use std::{
 
 use license_tests::{
     Grant, Project, Proxy,
-    process::{Signal, is_alive, until},
+    process::{Signal, is_alive},
 };
 
 use crate::{BINARY, KEY, asking, authority, good, project, saying};
@@ -20,8 +20,8 @@ const CONNECTIONS_MAX: usize = 64;
 fn the_second_of_two_deploys_says_who_holds_the_environment() {
     let server = saying(&good());
     let project = asking(&server).deploying("while [ ! -e \"$seen/go-on\" ]; do sleep 0.05; done");
-    let first = project.start(&["deploy", "production"]);
-    until("the first deploys", || project.seen().join("cwd").exists());
+    let mut first = project.start(&["deploy", "production"]);
+    first.until("the first deploys", |_| project.seen().join("cwd").exists());
 
     let second = project.run(&["deploy", "production"]);
     second.exits(25).says(&first.pid().to_string()).deploy_did_not_run();
@@ -39,7 +39,7 @@ fn a_deploy_that_was_killed_holds_nothing() {
     let project = asking(&server).deploying("echo $$ > \"$seen/self\"; sleep \"$(cat \"$seen/secs\")\"");
     std::fs::write(project.seen().join("secs"), "40").unwrap();
     let mut first = project.start(&["deploy", "production"]);
-    until("the first deploys", || project.seen().join("self").exists());
+    first.until("the first deploys", |_| project.seen().join("self").exists());
     first.kill();
     license_tests::process::kill(project.trace("self").trim().parse().unwrap());
 
@@ -55,8 +55,8 @@ fn two_environments_deploy_at_once() {
     let project = asking(&server).deploying(wait).var("OTHER_KEY", "TO-PRD-another-key").tables(
         "[environments.other]\nauthority = \"to\"\ndomain = \"app.com:8443\"\nkey = { env = \"OTHER_KEY\" }\ndeploy = \"true\"\n",
     );
-    let first = project.start(&["deploy", "production"]);
-    until("the first deploys", || project.seen().join("cwd").exists());
+    let mut first = project.start(&["deploy", "production"]);
+    first.until("the first deploys", |_| project.seen().join("cwd").exists());
     project.run(&["deploy", "other"]).exits(0);
     std::fs::write(project.seen().join("go-on"), "").unwrap();
     project.ended(first).exits(0);
@@ -162,8 +162,8 @@ fn an_interrupted_check_ends_at_once() {
     let project = project().authority(&authority).key(KEY).authority_line("timeout", r#""40s""#);
     let proxy = Proxy::to(authority.url());
     let project = project.authority_at(&proxy.url());
-    let running = project.start(&["check", "production"]);
-    until("it asks", || proxy.connections() > 0);
+    let mut running = project.start(&["check", "production"]);
+    running.until("it asks", |_| proxy.connections() > 0);
     let (pid, started) = (running.pid(), Instant::now());
     running.signal(Signal::INT);
     project.ended(running).exits(130);

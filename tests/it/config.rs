@@ -45,7 +45,7 @@ fn a_file_that_is_empty() {
 fn a_file_of_50_mb() {
     let project = project().without_license_toml();
     File::create(project.path("license.toml")).unwrap().set_len(50 * 1024 * 1024).unwrap();
-    is_wrong("50 MB", &project, &["license.toml", "large"]);
+    is_wrong("50 MB", &project, &["license.toml", "longer than"]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use license_core::LicenseKey;
 use license_tests::{Answer, App, Grant, RawServer, process::is_alive};
 use serde_json::json;
 
-use crate::{KEY, asking, authority, good, good_but, licensed, project, saying};
+use crate::{KEY, asking, authority, embedded, good, good_but, licensed, project, saying};
 
 #[test]
 fn a_good_license_deploys_and_what_runs_is_proved() {
@@ -160,35 +160,26 @@ fn a_key_of_another_class_is_refused_before_anybody_is_asked() {
 
 #[test]
 fn the_embedded_authority_issues_a_development_license_once_and_deploys() {
-    let development = |project: license_tests::Project| {
-        project
-            .embedded()
-            .line("domain", r#""localhost:3000""#)
-            .line("key", r#"{ dotenv = ".env.development", name = "LICENSE_KEY" }"#)
-    };
-    let project = development(project());
-    project.check().exits_one_of(&[3, 10, 11]).says("deploy").deploy_did_not_run();
+    let project = embedded();
+    project.run(&["check"]).exits_one_of(&[3, 10, 11]).says("deploy").deploy_did_not_run();
     assert!(!project.path(".env.development").exists(), "a check issues nothing");
 
-    project.deploy().exits(0).says("issued").deploy_ran();
+    project.run(&["deploy"]).exits(0).says("issued").deploy_ran();
     let key = project.deploy_variables()["LICENSE_KEY"].clone();
     assert!(key.starts_with("TO-DEV-"), "{key}");
-    assert_eq!(project.trail("production").kinds()[0], "issued");
+    assert_eq!(project.trail("development").kinds()[0], "issued");
 
-    project.deploy().exits(0).says_nothing_of("issued").deploy_ran().never_shows(&key);
+    project.run(&["deploy"]).exits(0).says_nothing_of("issued").deploy_ran().never_shows(&key);
     assert_eq!(project.deploy_variables()["LICENSE_KEY"], key);
-    project.check_json().exits(0).verdict("go");
+    project.run(&["check", "--format", "json"]).exits(0).verdict("go");
 }
 
 #[test]
 fn a_missing_key_file_beside_an_existing_registry_entry_issues_nothing() {
-    let project = project()
-        .embedded()
-        .line("domain", r#""localhost:3000""#)
-        .line("key", r#"{ dotenv = ".env.development", name = "LICENSE_KEY" }"#);
-    project.deploy().exits(0).deploy_ran();
+    let project = embedded();
+    project.run(&["deploy"]).exits(0).deploy_ran();
     fs::remove_file(project.path(".env.development")).unwrap();
-    project.deploy().exits_one_of(&[3, 10]).says(".env.development").deploy_did_not_run();
+    project.run(&["deploy"]).exits_one_of(&[3, 10]).says(".env.development").deploy_did_not_run();
     assert!(!project.path(".env.development").exists());
 }
 
@@ -246,9 +237,9 @@ fn an_environment_may_let_a_missing_fact_pass_with_a_warning() {
 fn what_the_deploy_command_says_goes_to_stderr_while_it_runs() {
     let (_authority, _, project) = licensed(&Grant::default());
     let project = project.deploying("echo 'from stdout'; echo 'from stderr' >&2; touch \"$seen/said\"; sleep 20");
-    let running = project.start(&["deploy", "production"]);
-    license_tests::process::until("it has said it", || project.seen().join("said").exists());
-    license_tests::process::until("it is streamed", || running.stderr().contains("from stderr"));
+    let mut running = project.start(&["deploy", "production"]);
+    running.until("it has said it", |_| project.seen().join("said").exists());
+    running.until("it is streamed", |running| running.stderr().contains("from stderr"));
     assert!(running.stderr().contains("from stdout"));
     assert!(!running.stdout().contains("from std"), "stdout stays ours");
     assert!(is_alive(running.pid()));

@@ -1,9 +1,6 @@
 //! The table of exit codes, one test per row: an API for scripts.
 
-use license_tests::{
-    Answer, App, RawServer,
-    process::{Signal, until},
-};
+use license_tests::{Answer, App, RawServer, process::Signal};
 use serde_json::json;
 
 use crate::{KEY, asking, good, project, saying};
@@ -61,8 +58,8 @@ fn deployed_but_unhealthy_is_14() {
 fn an_environment_that_is_held_is_25() {
     let server = saying(&good());
     let project = asking(&server).deploying("while [ ! -e \"$seen/go-on\" ]; do sleep 0.05; done");
-    let first = project.start(&["deploy", "production"]);
-    until("the first deploys", || project.seen().join("cwd").exists());
+    let mut first = project.start(&["deploy", "production"]);
+    first.until("the first deploys", |_| project.seen().join("cwd").exists());
     let second = project.deploy_json();
     std::fs::write(project.seen().join("go-on"), "").unwrap();
     assert_eq!(second.exits(25).deploy_did_not_run().json()["exit"], json!({ "code": 25, "name": "held" }));
@@ -107,5 +104,6 @@ fn a_reader_that_hangs_up_is_no_bug() {
     command.arg(plain.get_program()).args(plain.get_args());
     command.env_clear().envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let finished = license_tests::process::Running::start(command.current_dir(project.path(""))).wait();
+    assert_eq!(server.requests().len(), 1, "{finished:?}");
     assert!(!finished.stderr.contains("panicked") && !finished.stderr.contains("exit 101"), "{finished:?}");
 }

@@ -1,14 +1,13 @@
 //! Networks and authorities that break. An outage never deploys by itself and never reads as a refusal.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use license_tests::{Answer, Authority, Grant, Project, Ran, RawServer, authority::TOKEN};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use ed25519_dalek::{Signer, SigningKey};
+use license_tests::{Answer, Authority, Grant, Project, Ran, RawServer, Trail, authority::TOKEN};
 use serde_json::json;
 
-use crate::{BINARY, KEY, Lines, asking, good, good_but, licensed, project};
+use crate::{BINARY, KEY, Lines, asking, good, good_but, in_days, licensed, project};
 
 /// Longer than every bound of a validation together, in seconds.
 const PATIENCE_SECS: u64 = 25;
@@ -21,8 +20,10 @@ fn finds_out_nothing(name: &str, project: &Project, code: &str) -> Ran {
     ran.never_shows(KEY).never_shows(TOKEN);
     assert!(started.elapsed() < Duration::from_secs(PATIENCE_SECS), "{name}: {:?}", started.elapsed());
     let trail = project.trail("production");
-    assert_eq!(trail.kinds(), ["gate_failed"], "{name}");
-    assert_eq!(trail.last("gate_failed")["code"], code, "{name}");
+    assert_eq!(trail.kinds(), ["gate"], "{name}");
+    let gate = trail.last("gate");
+    assert_eq!((&gate["verdict"], &gate["source"]), (&json!("unknown"), &json!("nobody")), "{name}");
+    assert_eq!(gate["trouble"]["code"], code, "{name}");
     ran
 }
 
@@ -45,6 +46,7 @@ fn an_answer_that_breaks_off_is_no_answer() {
     let rows = [
         ("half a body", Answer::Half { body: r#"{"valid":true,"#.into(), of: 200 }),
         ("a whole object of a longer body", Answer::Half { body: r#"{"valid":true}"#.into(), of: 200 }),
+        ("half of an object that is as long as it says", Answer::text(200, "application/json", r#"{"valid":true"#)),
         ("no body", Answer::Half { body: String::new(), of: 200 }),
         ("half a head", Answer::Bytes(b"HTTP/1.1 200 OK\r\ncontent-".to_vec())),
         ("nothing", Answer::Bytes(Vec::new())),
@@ -222,12 +224,15 @@ fn a_cached_answer_never_stands_in_for_what_it_was_not_given_for() {
 }
 
 #[test]
-fn a_cached_answer_is_not_used_when_it_is_too_old() {
-    let (mut authority, project) = cached(r#""1s""#);
-    project.deploy().exits(0).deploy_ran();
-    authority.kill();
-    thread::sleep(Duration::from_millis(1100));
-    project.deploy().exits(11).deploy_did_not_run();
+fn a_cached_answer_is_used_until_it_is_too_old_and_never_from_the_future() {
+    for (days, exit) in [(-1, 0), (-3, 11), (1, 11)] {
+        let (mut authority, project) = cached(r#""48h""#);
+        project.deploy().exits(0).deploy_ran();
+        authority.kill();
+        Trail::rewrite_at(&project.trail_file("production"), &in_days(days));
+        project.deploy().named(&format!("{days} days")).exits(exit);
+        assert_eq!(project.deploys(), if exit == 0 { 2 } else { 1 }, "{days} days");
+    }
 }
 
 #[test]
@@ -251,9 +256,23 @@ fn a_cached_answer_does_not_stand_in_for_a_refused_token() {
     project.deploy().exits(12).deploy_did_not_run();
 }
 
-/// The key of RFC 8032's first test, and a token that it signed: `app.com`, `enterprise`, `analytics`, from 2026-01-01 to 2100-01-01.
+/// The secret key of RFC 8032's first test, and its public key: what the vendor signs offline tokens with, in these tests.
+const SIGNER: &str = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
 const PUBLIC_KEY: &str = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
-const OFFLINE_TOKEN: &str = "eyJhbGciOiJFZERTQSIsInR5cCI6IkpXVCJ9.eyJpc3MiOiJ0cmFmZmljb3JjaGVzdHJhdG9yLmNvbSIsImF1ZCI6ImxpY2Vuc2Utb2ZmbGluZSIsInN1YiI6ImxpY190ZXN0IiwicGxhbiI6ImVudGVycHJpc2UiLCJkb20iOlsiYXBwLmNvbSJdLCJmZWF0dXJlcyI6WyJhbmFseXRpY3MiXSwiaWF0IjoxNzY3MjI1NjAwLCJleHAiOjQxMDI0NDQ4MDB9.hEb5xlVhQ5VuqSL3SSvv9bSXTZrLzxxdCSuiVzeH6uX_0xF7b8tESXq8zs1BnDgHl-_VdvvVcR2Qa-M2PkiUAg";
+
+/// An offline token for `app.com` with `analytics`, issued so many days ago.
+fn offline_token(age_days: i64) -> String {
+    let issued = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(24 * age_days);
+    let claims = json!({
+        "iss": "trafficorchestrator.com", "aud": "license-offline", "sub": "lic_test", "plan": "enterprise", "dom": ["app.com"],
+        "features": ["analytics"], "iat": issued.as_second(), "exp": 4_102_444_800_i64,
+    });
+    let head = json!({ "alg": "EdDSA", "typ": "JWT" });
+    let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(head.to_string()), URL_SAFE_NO_PAD.encode(claims.to_string()));
+    let secret: Vec<_> = (0..32).map(|at| u8::from_str_radix(&SIGNER[2 * at..2 * at + 2], 16).unwrap()).collect();
+    let signature = SigningKey::from_bytes(secret.as_slice().try_into().unwrap()).sign(signed.as_bytes());
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.to_bytes()))
+}
 
 /// An environment whose authority is down, with an offline token to fall back on.
 fn offline(token: &str) -> Project {
@@ -263,39 +282,44 @@ fn offline(token: &str) -> Project {
         .key(KEY)
         .var("OFFLINE_TOKEN", token)
         .line("unreachable", r#""cached""#)
-        .line("cached_max_age", r#""36500d""#)
+        .line("cached_max_age", r#""30d""#)
         .line("offline_token", r#"{ env = "OFFLINE_TOKEN" }"#)
 }
 
 #[test]
 fn a_signed_offline_token_stands_in_for_an_outage_and_it_is_said() {
-    let project = offline(OFFLINE_TOKEN).line("features", r#"["analytics"]"#);
-    project.deploy().exits(0).says("offline").deploy_ran().never_shows(OFFLINE_TOKEN);
+    let token = offline_token(1);
+    let project = offline(&token).line("features", r#"["analytics"]"#);
+    project.deploy().exits(0).says("offline").deploy_ran().never_shows(&token);
     assert_eq!(project.trail("production").last("gate")["source"], "offline_token");
 }
 
 #[test]
 fn an_offline_token_that_does_not_fit_deploys_nothing() {
-    let (head, signature) = OFFLINE_TOKEN.rsplit_once('.').unwrap();
-    let forged = format!("{head}.{}", signature.chars().rev().collect::<String>());
-    let unsigned = format!("{head}.");
-    let rows: [(&str, &str, Lines<'_>); 5] = [
+    let (token, old) = (offline_token(1), offline_token(31));
+    let (signed, signature) = token.rsplit_once('.').unwrap();
+    let forged = format!("{signed}.{}", signature.chars().rev().collect::<String>());
+    let (_, signature_of_another) = old.rsplit_once('.').unwrap();
+    let borrowed = format!("{signed}.{signature_of_another}");
+    let unsigned = format!("{signed}.");
+    let rows: [(&str, &str, Lines<'_>); 7] = [
         ("a forged signature", &forged, &[]),
+        ("the signature of another token", &borrowed, &[]),
         ("no signature", &unsigned, &[]),
         ("not a token", "nonsense-nonsense", &[]),
-        ("another domain", OFFLINE_TOKEN, &[("domain", r#""notapp.com.evil.example""#)]),
-        ("issued too long ago", OFFLINE_TOKEN, &[("cached_max_age", r#""24h""#)]),
+        ("issued too long ago", &old, &[]),
+        ("another domain", &token, &[("domain", r#""notapp.com.evil.example""#)]),
+        ("a feature that it does not have", &token, &[("features", r#"["sso"]"#)]),
     ];
     for (name, token, lines) in rows {
         let project = lines.iter().fold(offline(token), |project, (line, value)| project.line(line, value));
-        let ran = project.deploy().named(name);
-        ran.exits_one_of(&[10, 11]).deploy_did_not_run().never_shows(token);
+        project.deploy().named(name).exits_one_of(&[10, 11]).deploy_did_not_run().never_shows(token);
     }
 }
 
 #[test]
 fn an_offline_token_does_not_override_a_no() {
     let server = RawServer::script([Answer::json(200, &good_but(&json!({ "valid": false })))]);
-    let project = offline(OFFLINE_TOKEN).authority_at(&server.url());
+    let project = offline(&offline_token(1)).authority_at(&server.url());
     project.deploy().exits(10).deploy_did_not_run();
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use license_tests::{Answer, App, Project, Ran, RawServer};
+use license_tests::{Answer, App, Project, Ran, RawServer, authority::TOKEN};
 use serde_json::json;
 
 use crate::{KEY, asking, good, good_but, saying};
@@ -119,7 +119,7 @@ fn the_key_is_masked_before_anything_else_is_said() {
 fn nothing_is_masked_elsewhere() {
     let server = saying(&good());
     let ran = asking(&server).deploy();
-    ran.exits(0).says_nothing_of("::add-mask::").never_shows(KEY);
+    ran.exits(0).deploy_ran().says_nothing_of("::add-mask::").never_shows(KEY);
 }
 
 #[test]
@@ -155,27 +155,26 @@ fn the_token_that_lets_commands_in_again_is_another_one_every_time() {
 fn text_from_outside_cannot_become_a_workflow_command() {
     const EVIL: &str =
         "no\n::add-mask::everything\r\n::set-env name=PATH::/tmp\u{2028}::stop-commands::x %0A::error::y ##[error]z";
-    let answers = [
-        Answer::json(403, &json!({ "valid": false, "message": EVIL, "code": EVIL })),
-        Answer::json(401, &json!({ "error": EVIL })),
-        Answer::json(200, &good_but(&json!({ "plan": EVIL, "status": EVIL, "domains": [EVIL], "features": [EVIL] }))),
-        Answer::text(200, "text/html", EVIL),
-        Answer::text(502, "text/html", EVIL),
+    let foreign_facts = json!({ "plan": EVIL, "status": EVIL, "domains": [EVIL], "features": [EVIL] });
+    let rows = [
+        (Answer::json(403, &json!({ "valid": false, "message": EVIL, "code": EVIL })), 10),
+        (Answer::json(401, &json!({ "error": EVIL })), 12),
+        (Answer::json(200, &good_but(&foreign_facts)), 10),
+        (Answer::text(200, "text/html", EVIL), 11),
+        (Answer::text(502, "text/html", EVIL), 11),
     ];
-    for answer in answers {
+    for (answer, exit) in rows {
         let server = RawServer::script([answer]);
         for arguments in [&["check", "production", "--format", "github"][..], &["deploy", "production"]] {
             let project = on_github(&server).line("features", r#"["sso"]"#);
             let ran = project.run(arguments);
+            ran.exits(exit).deploy_did_not_run();
             let ours = |line: &String| {
-                line.starts_with("::error file=")
-                    || line.starts_with("::error title=")
+                let known =
+                    ["::error file=", "::warning file=", "::error title=", "::notice ", "::group::", "::endgroup::"];
+                known.iter().any(|start| line.starts_with(start))
                     || *line == format!("::add-mask::{KEY}")
-                    || line.starts_with("::add-mask::to_live_")
-                    || line.starts_with("::warning file=")
-                    || line.starts_with("::group::")
-                    || line.starts_with("::error::") && !line.starts_with("::error::y")
-                    || line.starts_with("::endgroup::")
+                    || *line == format!("::add-mask::{TOKEN}")
             };
             let foreign: Vec<_> = workflow_commands(&ran).into_iter().filter(|line| !ours(line)).collect();
             assert!(foreign.is_empty(), "{foreign:?}\n{ran}");

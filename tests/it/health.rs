@@ -95,6 +95,7 @@ fn the_application_hears_no_key_and_no_token() {
     let server = saying(&good());
     let app = App::reporting(healthy());
     asking(&server).health(&app, "20s").deploy().exits(0);
+    assert!(app.asked() > 0);
     for request in app.requests() {
         let said = format!("{request:?}");
         assert_eq!(request.method, "GET");

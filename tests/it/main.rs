@@ -77,6 +77,20 @@ fn good_but(changes: &Value) -> Value {
     answer
 }
 
+/// A point in time so many days from now, to the second.
+fn in_days(days: i64) -> String {
+    let then = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * days);
+    then.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// A project with the embedded authority, whose one environment is `development`.
+fn embedded() -> Project {
+    let text = "version = 1\n\n[authority.local]\nkind = \"embedded\"\n\n[environments.development]\nauthority = \"local\"\n\
+                domain = \"localhost:3000\"\nkey = { dotenv = \".env.development\", name = \"LICENSE_KEY\" }\n\
+                deploy = [\"sh\", \"deploy.sh\"]\n";
+    project().license_toml(text.as_bytes())
+}
+
 /// A server that always gives this answer with status 200.
 fn saying(answer: &Value) -> RawServer {
     RawServer::script([Answer::json(200, answer)])

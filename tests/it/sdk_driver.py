@@ -45,11 +45,12 @@ def main(url):
                 "validate_added_domain": outcome(lambda: sdk.validate_license(KEY, domain="b.app.com")),
                 "remove_domain": outcome(lambda: sdk.remove_domain(LICENSE_ID, "b.app.com")),
                 "usage": outcome(sdk.get_usage),
-                "rotate": outcome(lambda: sdk.rotate_license(LICENSE_ID)),
                 "suspend": outcome(lambda: sdk.update_license_status(LICENSE_ID, "suspended")),
                 "validate_suspended": outcome(lambda: sdk.validate_license(KEY, domain="app.com")),
                 "resume": outcome(lambda: sdk.update_license_status(LICENSE_ID, "active")),
                 "validate_resumed": outcome(lambda: sdk.validate_license(KEY, domain="app.com")),
+                # Last, because the vendor says that the old key stops at once.
+                "rotate": outcome(lambda: sdk.rotate_license(LICENSE_ID)),
             }
         )
     )

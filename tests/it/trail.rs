@@ -66,10 +66,12 @@ fn the_actor_of_a_ci_run_is_recorded() {
 
 #[test]
 fn checks_write_nothing() {
-    for server in [saying(&good()), saying(&json!({ "valid": false })), RawServer::script([Answer::Reset])] {
+    let rows =
+        [(saying(&good()), 0), (saying(&json!({ "valid": false })), 10), (RawServer::script([Answer::Reset]), 11)];
+    for (server, exit) in rows {
         let project = asking(&server);
-        project.check();
-        project.check_json();
+        project.check().exits(exit);
+        project.check_json().exits(exit);
         assert!(!project.path(".license").exists());
     }
 }

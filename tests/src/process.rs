@@ -95,6 +95,23 @@ impl Running {
         line.unwrap_or_else(|| panic!("it ended without a line on stdout; stderr:\n{}", self.stderr.text()))
     }
 
+    /// Waits until a condition holds while it runs; the test fails when it ends first, or after [`RUN_SECS_MAX`].
+    pub fn until(&mut self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
+        let mut ended = None;
+        until(what, || {
+            let held = holds(self);
+            ended = if held { None } else { self.child.try_wait().unwrap() };
+            held || ended.is_some()
+        });
+        if let Some(status) = ended {
+            panic!(
+                "{what}: it ended before ({status})\n--- stdout\n{}--- stderr\n{}",
+                self.stdout.drain(),
+                self.stderr.drain()
+            );
+        }
+    }
+
     /// Waits for its end; the test fails when that takes longer than [`RUN_SECS_MAX`].
     pub fn wait(self) -> Finished {
         self.wait_within(Duration::from_secs(RUN_SECS_MAX))
@@ -199,4 +216,43 @@ pub fn kill(pid: u32) {
 pub fn is_alive(pid: u32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat"))
         .is_ok_and(|stat| !stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('Z')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(script: &str) -> Running {
+        Running::start(Command::new("sh").args(["-c", script]))
+    }
+
+    #[test]
+    fn the_end_and_the_output_of_a_process_are_seen() {
+        let finished = sh("echo out; echo err >&2; exit 7").wait();
+        assert_eq!((finished.code(), finished.stdout.as_str(), finished.stderr.as_str()), (7, "out\n", "err\n"));
+        assert_eq!(sh("kill -TERM $$").wait().code(), 143);
+    }
+
+    #[test]
+    fn a_process_is_stopped_with_its_group_when_it_is_dropped() {
+        let mut running = sh("sleep 50 & echo $!; wait");
+        let child: u32 = running.first_line().parse().unwrap();
+        assert!(is_alive(child));
+        drop(running);
+        until("the child is gone", || !is_alive(child));
+    }
+
+    #[test]
+    fn a_process_that_ends_too_early_fails_the_waiting() {
+        let waits = || sh("exit 0").until("it goes on", |_| false);
+        assert!(std::panic::catch_unwind(waits).is_err());
+    }
+
+    #[test]
+    fn a_child_that_keeps_the_pipe_open_does_not_hold_the_harness() {
+        let started = Instant::now();
+        let finished = sh("sleep 20 & echo $!").wait();
+        assert!(started.elapsed() < Duration::from_secs(10));
+        kill(finished.stdout.trim().parse().unwrap());
+    }
 }

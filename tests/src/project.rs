@@ -105,15 +105,6 @@ impl Project {
         self.var("TO_API_KEY", TOKEN)
     }
 
-    /// Asks the embedded authority, whose state is `.license/authority`.
-    pub fn embedded(mut self) -> Self {
-        let authority = &mut self.built().authority;
-        *authority = Table::default();
-        authority.set("kind", r#""embedded""#);
-        authority.set("state", r#"".license/authority""#);
-        self
-    }
-
     /// Sets a line of the authority's table, the value as it stands in TOML.
     pub fn authority_line(mut self, name: &str, value: &str) -> Self {
         self.built().authority.set(name, value);
@@ -274,8 +265,8 @@ impl Project {
 
     /// Starts `deploy production`, sends a signal once the deploy command has left its traces, and waits.
     pub fn deploy_and_signal(&self, signal: Signal) -> Ran {
-        let running = self.start(&["deploy", PRODUCTION]);
-        crate::process::until("the deploy command runs", || self.seen().join("cwd").exists());
+        let mut running = self.start(&["deploy", PRODUCTION]);
+        running.until("the deploy command runs", |_| self.seen().join("cwd").exists());
         running.signal(signal);
         self.ended(running)
     }
@@ -339,4 +330,69 @@ impl Project {
 /// A text as a TOML string.
 pub fn quoted(text: &str) -> String {
     format!("{text:?}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A program that deploys whatever the arguments are.
+    fn deploys_always() -> (TempDir, Project) {
+        let place = TempDir::new().unwrap();
+        let program = place.path().join("program");
+        fs::write(&program, "#!/bin/sh\nenv > ran-with\necho \"said $SECRET\" >&2\nexec sh deploy.sh\n").unwrap();
+        fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let project = Project::new(program);
+        (place, project)
+    }
+
+    #[test]
+    fn the_traces_of_the_deploy_command_are_counted_for_each_run() {
+        let (_place, project) = deploys_always();
+        let project = project.deploying("exit 3");
+        project.deploy().exits(3).deploy_ran();
+        let again = project.deploy();
+        again.exits(3).deploy_ran();
+        assert!(std::panic::catch_unwind(|| again.deploy_did_not_run().code()).is_err());
+        assert_eq!(project.deploys(), 2);
+    }
+
+    #[test]
+    fn a_run_has_only_the_environment_it_was_given() {
+        let (_place, project) = deploys_always();
+        let project = project.var("GIVEN", "1");
+        project.deploy().exits(0);
+        let variables = project.deploy_variables();
+        let foreign: Vec<_> = variables
+            .keys()
+            .filter(|name| !["PATH", "HOME", "GIVEN", "PWD", "OLDPWD", "SHLVL", "_"].contains(&name.as_str()))
+            .collect();
+        assert!(foreign.is_empty(), "{foreign:?}");
+        assert_eq!(variables["GIVEN"], "1");
+    }
+
+    #[test]
+    fn a_secret_is_found_in_the_output_and_in_files() {
+        let (_place, project) = deploys_always();
+        let project = project.var("SECRET", "in-the-output-0123").var("OTHER", "in-a-file-012345678");
+        let ran = project.deploy();
+        ran.never_shows("nowhere-0123456789");
+        for secret in ["in-the-output-0123", "in-a-file-012345678"] {
+            assert!(std::panic::catch_unwind(|| ran.never_shows(secret).code()).is_err(), "{secret}");
+        }
+    }
+
+    #[test]
+    fn the_file_is_written_as_it_was_described() {
+        let (_place, project) = deploys_always();
+        let project =
+            project.authority_at("http://127.0.0.1:1/api/v1").line("features", r#"["sso"]"#).without("domain");
+        let text = project.text();
+        assert!(
+            text.contains("url = \"http://127.0.0.1:1/api/v1\"\n") && text.contains("features = [\"sso\"]\n"),
+            "{text}"
+        );
+        assert!(!text.contains("domain"), "{text}");
+        assert!(text.lines().nth(project.line_number("features") - 1).unwrap().starts_with("features"), "{text}");
+    }
 }

@@ -37,6 +37,21 @@ impl Trail {
         self.entries.push(entry);
     }
 
+    /// Writes a trail as if everything in it had happened at one time; the chain holds.
+    pub fn rewrite_at(path: &Path, at: &str) {
+        let mut prev = LineHash::ZERO;
+        let mut text = String::new();
+        for mut entry in Self::read(path).entries {
+            entry["prev"] = prev.to_string().into();
+            entry["at"] = at.into();
+            let line = entry.to_string();
+            prev = LineHash::of(line.as_bytes());
+            text.push_str(&line);
+            text.push('\n');
+        }
+        std::fs::write(path, text).unwrap();
+    }
+
     /// What happened, as words, oldest first.
     pub fn kinds(&self) -> Vec<&str> {
         self.entries.iter().map(|entry| entry["kind"].as_str().unwrap()).collect()
@@ -47,5 +62,59 @@ impl Trail {
         self.entries.iter().rev().find(|entry| entry["kind"] == kind).unwrap_or_else(|| {
             panic!("no `{kind}` in the trail: {:?}", self.kinds());
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Three lines that follow from each other.
+    fn lines() -> Vec<String> {
+        let mut prev = LineHash::ZERO;
+        let line = |seq| {
+            let at = "2026-01-01T00:00:00Z";
+            let line =
+                json!({ "v": 1, "seq": seq, "prev": prev.to_string(), "at": at, "environment": "e", "kind": "gate" });
+            let text = line.to_string();
+            prev = LineHash::of(text.as_bytes());
+            text
+        };
+        (1..=3).map(line).collect()
+    }
+
+    fn read(text: &str) -> Trail {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        Trail::read(file.path())
+    }
+
+    #[test]
+    fn a_whole_trail_is_read_to_its_head() {
+        let lines = lines();
+        let trail = read(&(lines.join("\n") + "\n"));
+        assert_eq!(trail.kinds(), ["gate"; 3]);
+        assert_eq!(trail.head, Head { seq: 3, hash: LineHash::of(lines[2].as_bytes()) });
+        assert_eq!(Trail::read(Path::new("/nowhere")).head, Head::EMPTY);
+    }
+
+    #[test]
+    fn a_trail_that_was_changed_fails_the_test() {
+        type Tamper = fn(&mut Vec<String>);
+        let rows: [Tamper; 4] = [
+            |lines| drop(lines.remove(0)),
+            |lines| drop(lines.remove(1)),
+            |lines| lines.swap(1, 2),
+            |lines| lines[1] = lines[1].replace("gate", "gone"),
+        ];
+        for (row, tamper) in rows.into_iter().enumerate() {
+            let mut lines = lines();
+            tamper(&mut lines);
+            let text = lines.join("\n") + "\n";
+            assert!(std::panic::catch_unwind(|| read(&text)).is_err(), "row {row}");
+        }
+        assert!(std::panic::catch_unwind(|| read(&lines().join("\n"))).is_err(), "a torn tail");
     }
 }
