@@ -24,7 +24,11 @@ pub(crate) fn build(
             variables.insert(name.to_owned(), value.to_owned());
             continue;
         };
-        if secret_names.contains(text) || (under_cargo && set_by_cargo(text)) || SET_BY_GIT.contains(&text) {
+        if secret_names.contains(text)
+            || set_by_cargo(text)
+            || (under_cargo && text == "LD_LIBRARY_PATH")
+            || SET_BY_GIT.contains(&text)
+        {
             continue;
         }
         variables.insert(name.to_owned(), value.to_owned());
@@ -56,12 +60,11 @@ fn variable(source: &Source) -> Option<String> {
 
 /// What `cargo run` sets for the program that it starts; a cargo that the deploy command starts must not see it.
 fn set_by_cargo(name: &str) -> bool {
-    const NAMES: [&str; 8] = [
+    const NAMES: [&str; 7] = [
         "CARGO",
         "CARGO_CRATE_NAME",
         "CARGO_MAKEFLAGS",
         "CARGO_PRIMARY_PACKAGE",
-        "LD_LIBRARY_PATH",
         "OUT_DIR",
         "RUST_RECURSION_COUNT",
         "RUSTUP_TOOLCHAIN",

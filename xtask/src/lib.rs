@@ -83,7 +83,6 @@ fn run_deploy(ctx: &Context, config: Option<&Path>, args: &DeployArgs) -> Exit {
     let exit = deploy::exit(&report);
     if let Some(failure) = &report.failure {
         narrator.failure(failure);
-        narrator.annotate(|| github::failure(failure));
     }
     if let (Some(head), Some(environment)) = (&report.trail, &report.environment) {
         narrator.note(&trail::file::show_head(environment, head));
@@ -105,10 +104,7 @@ fn run_check(ctx: &Context, config: Option<&Path>, args: &CheckArgs) -> Exit {
     for gated in &report.gated {
         match &gated.outcome {
             Ok(judged) => narrator.gate(&config, gated.environment, judged),
-            Err(failure) => {
-                narrator.failure(failure);
-                narrator.annotate(|| github::failure(failure));
-            }
+            Err(failure) => narrator.failure(failure),
         }
     }
     let exit = check::exit(&report);
@@ -212,7 +208,6 @@ fn finish(narrator: &Narrator<'_>, text: &str, exit: Exit) -> Exit {
 /// Says why a command could not begin.
 fn cannot_begin(narrator: &Narrator<'_>, document: json::Document, failure: &Failure) -> Exit {
     narrator.failure(failure);
-    narrator.annotate(|| github::failure(failure));
     self::document(narrator, failure.exit(), || json::failed(document, failure))
 }
 
@@ -239,7 +234,7 @@ fn load(ctx: &Context, config: Option<&Path>, narrator: &Narrator<'_>) -> Result
     let path = config_path(ctx, config)?;
     let config = config::load(&path, &ctx.vars)?;
     for warning in &config.warnings {
-        narrator.failure(warning);
+        narrator.picture(warning);
     }
     Ok(config)
 }

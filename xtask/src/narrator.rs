@@ -2,7 +2,12 @@
 //!
 //! Human text goes to stdout where that is the data, and to stderr where stdout holds a JSON document.
 
-use std::{cell::RefCell, fmt::Display, time::Duration};
+use std::{
+    cell::RefCell,
+    fmt::Display,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use miette::Diagnostic;
@@ -13,6 +18,7 @@ use crate::{
     config::{Config, Environment},
     console::{Console, Look, Motion},
     context::{Context, Platform},
+    failure::Failure,
     gate::Judgement,
     report::{CommandEnd, HealthEnd, github, human},
 };
@@ -24,6 +30,9 @@ pub(crate) struct Narrator<'a> {
     pub(crate) console: &'a Console,
     format: Format,
     platform: Platform,
+    /// What the names of files in annotations are relative to, on GitHub Actions.
+    workspace: Option<PathBuf>,
+    directory: &'a Path,
 }
 
 impl<'a> Narrator<'a> {
@@ -34,7 +43,8 @@ impl<'a> Narrator<'a> {
             Platform::GithubActions => Format::Github,
             Platform::Other => Format::Human,
         });
-        Self { console: &ctx.console, format, platform }
+        let workspace = ctx.vars.raw("GITHUB_WORKSPACE").map(PathBuf::from);
+        Self { console: &ctx.console, format, platform, workspace, directory: &ctx.directory }
     }
 
     /// The format in force.
@@ -58,7 +68,7 @@ impl<'a> Narrator<'a> {
         if let Some(picture) = human::refusal(config, environment, judged, &self.console.err_look) {
             self.warn(&picture);
         }
-        self.annotate(|| github::annotations(config, environment, judged));
+        self.annotate(|| github::annotations(&self.annotated(&config.shown_path()), config, environment, judged));
     }
 
     /// How a command of the user's ended.
@@ -79,13 +89,26 @@ impl<'a> Narrator<'a> {
         });
     }
 
-    /// A failure, as a picture on stderr.
-    pub(crate) fn failure(&self, diagnostic: &dyn Diagnostic) {
+    /// A failure: a picture on stderr, and annotations.
+    pub(crate) fn failure(&self, failure: &Failure) {
+        self.picture(failure);
+        self.annotate(|| github::failure(|path| self.annotated(path), failure));
+    }
+
+    /// A warning or an error, as a picture on stderr.
+    pub(crate) fn picture(&self, diagnostic: &dyn Diagnostic) {
         self.warn(&human::picture(diagnostic, &self.console.err_look));
     }
 
+    /// A file as the runner knows it: relative to its workspace.
+    fn annotated(&self, path: &str) -> String {
+        let absolute = self.directory.join(path);
+        let below = self.workspace.as_deref().and_then(|workspace| absolute.strip_prefix(workspace).ok());
+        below.map_or_else(|| path.to_owned(), |below| below.display().to_string())
+    }
+
     /// Annotations, where the format has some.
-    pub(crate) fn annotate(&self, annotations: impl FnOnce() -> String) {
+    fn annotate(&self, annotations: impl FnOnce() -> String) {
         match self.format {
             Format::Github => self.data(&annotations()),
             Format::Human | Format::Json => {}

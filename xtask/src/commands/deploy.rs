@@ -332,7 +332,9 @@ fn refuse_shared_keys(
 
 /// The keys of the other environments, as far as they can be read here.
 fn other_keys<'a>(ctx: &Context, config: &'a Config, environment: &Environment) -> Vec<(&'a EnvName, LicenseKey)> {
-    let others = config.environments.values().filter(|other| other.name != environment.name);
+    // A variable that another environment reads as well holds this environment's key here.
+    let is_other = |other: &&Environment| other.name != environment.name && other.key != environment.key;
+    let others = config.environments.values().filter(is_other);
     others.filter_map(|other| Some((&other.name, connect::key(ctx, config, other).ok()?))).collect()
 }
 

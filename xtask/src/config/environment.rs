@@ -350,10 +350,15 @@ pub(super) fn check_together(checking: &mut Checking<'_>, environments: &[Enviro
         } else {
             domains.insert(&environment.demand.domain, environment);
         }
-        if let Some(first) = keys.get(&environment.key) {
-            checking.report(same_key_place(first, environment));
-        } else {
-            keys.insert(&environment.key, environment);
+        match &environment.key {
+            // CI systems give each environment's jobs their own value under one name.
+            Source::Env { .. } => {}
+            Source::Dotenv { .. } | Source::File { .. } => match keys.get(&environment.key) {
+                Some(first) => checking.report(same_key_place(first, environment)),
+                None => {
+                    keys.insert(&environment.key, environment);
+                }
+            },
         }
     }
 }

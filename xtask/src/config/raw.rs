@@ -183,7 +183,7 @@ pub(super) struct RawEnvironment {
     #[cfg_attr(test, schemars(with = "Vec<String>", extend("uniqueItems" = true)))]
     pub(super) features: Field<Vec<At<String>>>,
     /// How many activations one deploy adds. Default: not checked.
-    #[cfg_attr(test, schemars(range(min = 1, max = ACTIVATIONS_MAX)))]
+    #[cfg_attr(test, schemars(range(min = 0, max = ACTIVATIONS_MAX)))]
     pub(super) activations: Field<u32>,
     /// How many days the license must still last. Default: 0.
     #[cfg_attr(test, schemars(range(min = 0, max = MIN_DAYS_LEFT_MAX)))]
@@ -379,7 +379,7 @@ impl RawEnvironment {
             key: fields.secret("key", RawSource::read),
             key_class: fields.word("key_class"),
             features: fields.texts("features"),
-            activations: fields.whole("activations", 1..=ACTIVATIONS_MAX),
+            activations: fields.whole("activations", 0..=ACTIVATIONS_MAX),
             min_days_left: fields.whole("min_days_left", 0..=MIN_DAYS_LEFT_MAX),
             auto_renew: fields.flag("auto_renew"),
             unknown: fields.word("unknown"),

@@ -53,7 +53,7 @@ pub(crate) fn resume_commands(word: &str) -> String {
 }
 
 /// The annotations of a judgement: every failed, unknown and worrying check at its demand's line.
-pub(crate) fn annotations(config: &Config, environment: &Environment, judged: &Judgement) -> String {
+pub(crate) fn annotations(file: &str, config: &Config, environment: &Environment, judged: &Judgement) -> String {
     let mut text = String::new();
     for finding in &judged.checks {
         let level = match (finding.outcome, judged.verdict) {
@@ -63,19 +63,19 @@ pub(crate) fn annotations(config: &Config, environment: &Environment, judged: &J
         };
         let (line, column) = config.line_column(environment.place_of(finding.check));
         let title = format!("license of {}: {}", environment.name, finding.check);
-        text += &annotation(level, &config.shown_path(), Some((line, column)), &title, &finding.message);
+        text += &annotation(level, file, Some((line, column)), &title, &finding.message);
     }
     text
 }
 
 /// The annotations of a failure: every problem of the file at its line.
-pub(crate) fn failure(failure: &Failure) -> String {
+pub(crate) fn failure(annotated: impl Fn(&str) -> String, failure: &Failure) -> String {
     let Failure::Config(error) = failure else {
         return annotation(Level::Error, "", None, "license", &failure.to_string());
     };
-    let one = |problem: &Problem| {
-        annotation(Level::Error, &error.path, problem.line_column(), "license.toml", &problem.message)
-    };
+    let file = annotated(&error.path);
+    let one =
+        |problem: &Problem| annotation(Level::Error, &file, problem.line_column(), "license.toml", &problem.message);
     error.problems.iter().map(one).collect()
 }
 

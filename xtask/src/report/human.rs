@@ -44,12 +44,14 @@ fn basis(basis: &Basis, look: &Look) -> String {
     match basis {
         Basis::Answer | Basis::Class => String::new(),
         Basis::Cached { at, trouble } => {
-            loud(format!("{trouble}")) + &loud(format!("judged by the authority's answer of {at}, kept in the trail"))
+            loud(format!("{trouble}"))
+                + &loud(format!("judged by a cached answer: the authority's of {at}, kept in the trail"))
         }
         Basis::OfflineToken { at, trouble } => {
             loud(format!("{trouble}")) + &loud(format!("judged by the signed offline token of {at}"))
         }
-        Basis::Nothing { trouble, fallback } => loud(format!("{trouble}")) + &loud(fallback.clone()),
+        // The trouble itself is a picture of its own, with its advice.
+        Basis::Nothing { fallback, .. } => loud(fallback.clone()),
     }
 }
 
@@ -62,6 +64,9 @@ fn decision(judged: &Judgement, look: &Look) -> String {
             (None, worries) => ("go", Ink::Good, format!(", with {}", checks(worries, "to look at"))),
         },
         Verdict::Refused => ("refused", Ink::Bad, format!(": {}", checks(count(Outcome::Fail), "failed"))),
+        Verdict::Unknown if matches!(judged.basis, Basis::Nothing { .. }) => {
+            ("unknown", Ink::Bad, ": the authority gave no answer that could be used".to_owned())
+        }
         Verdict::Unknown => {
             ("unknown", Ink::Bad, format!(": {}", checks(count(Outcome::Unknown), "without an answer")))
         }
@@ -136,6 +141,9 @@ pub(crate) fn picture(diagnostic: &dyn Diagnostic, look: &Look) -> String {
 
 /// The picture of a judgement that stops a deploy: each demand that was not met, underlined. `None` when nothing was.
 pub(crate) fn refusal(config: &Config, environment: &Environment, judged: &Judgement, look: &Look) -> Option<String> {
+    if let Basis::Nothing { trouble, .. } = &judged.basis {
+        return Some(picture(trouble, look));
+    }
     let stops = |outcome| match (outcome, judged.verdict) {
         (Outcome::Fail, Verdict::Refused) | (Outcome::Unknown, Verdict::Unknown) => true,
         (Outcome::Pass | Outcome::Warn | Outcome::Fail | Outcome::Unknown, _) => false,

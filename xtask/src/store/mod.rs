@@ -71,7 +71,7 @@ pub(crate) fn read_key(source: &Source, vars: &Vars) -> Result<LicenseKey, Store
 
 /// Whether there is nothing at all in a place: no variable, no file, no entry. A place that is empty or broken is not absent.
 pub(crate) fn is_absent(source: &Source, vars: &Vars) -> bool {
-    matches!(read(source, vars), Err(StoreError::Absent { .. }))
+    matches!(read(source, vars), Err(StoreError::Absent { .. } | StoreError::NoFile { .. }))
 }
 
 fn from_env(source: &Source, name: &str, vars: &Vars) -> Result<Zeroizing<String>, StoreError> {

@@ -6,7 +6,7 @@ use hyper::http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use jiff::Timestamp;
 use license_core::{
     license::ActivationLimit,
-    registry::{KeyUse, Licensed, Rotation, Validation},
+    registry::{KeyUse, Licensed, RefusalCode, Rotation, Validation},
 };
 use serde::Serialize;
 
@@ -79,13 +79,16 @@ struct Failed<'a> {
 }
 
 /// The answer to a validation.
-#[derive(Default, Serialize)]
+#[derive(Serialize)]
 struct Validated<'a> {
     valid: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'a str>,
+    /// Where the SDKs look for the words of a refusal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
     #[serde(flatten)]
     facts: Option<Facts<'a>>,
 }
@@ -164,8 +167,9 @@ pub(super) fn validated(validation: &Validation<'_>, refused: StatusCode, now: T
     });
     let document = Validated {
         valid: refusal.is_none(),
-        code: refusal.map(license_core::registry::RefusalCode::as_str),
-        message: refusal.map(license_core::registry::RefusalCode::message),
+        code: refusal.map(RefusalCode::as_str),
+        message: refusal.map(RefusalCode::message),
+        error: refusal.map(RefusalCode::message),
         facts,
     };
     let mut answer = Answer::json(if refusal.is_none() { StatusCode::OK } else { refused }, &document);

@@ -299,7 +299,7 @@ pub(crate) enum ServeError {
         address: SocketAddr,
     },
     /// Whole keys are shown to this machine only.
-    #[error("whole keys are listed to this machine only, and {address} can be reached by others")]
+    #[error("whole keys (`--list-keys plain`) are listed to this machine only, and {address} can be reached by others")]
     #[diagnostic(help("listen on 127.0.0.1, or use `--list-keys masked`"))]
     KeysInTheOpen {
         /// Where it was to listen.
