@@ -78,8 +78,8 @@ fn no_secret_is_shown_when_the_file_or_the_key_is_wrong() {
         ("a key of 64 KB", 3, asking().key(&KEY.repeat(2500))),
         ("a line break in the token", 3, asking().var("TO_API_KEY", &format!("{TOKEN}\r\nX-Evil: 1"))),
         ("one key for two environments", 3, asking().tables(
-            "[environments.staging]\nauthority = \"to\"\ndomain = \"staging.app.com\"\nkey = { env = \"LICENSE_KEY\" }\n",
-        )),
+            "[environments.staging]\nauthority = \"to\"\ndomain = \"staging.app.com\"\nkey = { env = \"STAGING_KEY\" }\n",
+        ).var("STAGING_KEY", KEY)),
         ("the wrong class", 10, asking().line("key_class", r#""DEV""#)),
     ];
     for (name, exit, project) in rows {

@@ -77,7 +77,7 @@ pub(crate) struct CheckArgs {
 /// How to print.
 #[derive(Debug, Args)]
 pub(crate) struct OutputArgs {
-    /// The form of the output [default: `github` when GITHUB_ACTIONS is `true`, else `human`]
+    /// The form of the output [default: `github` when `GITHUB_ACTIONS` is `true`, else `human`]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<Format>,
 }
@@ -96,7 +96,7 @@ pub(crate) enum Format {
 /// When to use color.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ColorChoice {
-    /// On a terminal, unless NO_COLOR or a dumb terminal says otherwise
+    /// On a terminal, unless `NO_COLOR` or a dumb terminal says otherwise
     Auto,
     /// Always
     Always,

@@ -1,6 +1,10 @@
 //! Which commit is deployed, where the CI system does not say: git is asked.
 
-use std::{path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    time::Duration,
+};
 
 use license_core::trail::Ended;
 
@@ -18,7 +22,7 @@ const GIT_WAIT: Duration = Duration::from_secs(2);
 /// The commit that is checked out in a directory; `None` where there is no git, no repository or no commit yet.
 pub(crate) fn checked_out(directory: &Path, vars: &Vars) -> Option<String> {
     let words = ["git", "rev-parse", "--verify", "--quiet", "HEAD"].map(str::to_owned);
-    let variables = child_env::build(vars, &Default::default(), Default::default());
+    let variables = child_env::build(vars, &BTreeSet::new(), BTreeMap::new());
     let job = Job { words: &words, directory, variables, deadline: GIT_WAIT, masks: &Masks::default() };
     let mut output = Vec::new();
     let Ended::Exited { code: 0 } = process::run(&job, &Signals::none(), &mut output) else { return None };

@@ -127,21 +127,16 @@ struct Stream {
 }
 
 impl Look {
-    /// For text that goes into files.
-    pub(crate) const PLAIN: Self =
-        Self { color: Color::Off, glyphs: Glyphs::Ascii, motion: Motion::Still, width: WIDTH_DEFAULT };
-
     /// `--color` before `NO_COLOR` before `CLICOLOR_FORCE` before the terminal.
     fn of(stream: Stream, choice: ColorChoice, vars: &Vars) -> Self {
         let set = |name| vars.raw(name).is_some_and(|value| !value.is_empty());
         let dumb = vars.text("TERM") == Some("dumb");
         let color = match choice {
             ColorChoice::Always => Color::On,
-            ColorChoice::Never => Color::Off,
             ColorChoice::Auto if set("NO_COLOR") => Color::Off,
             ColorChoice::Auto if set("CLICOLOR_FORCE") && vars.text("CLICOLOR_FORCE") != Some("0") => Color::On,
             ColorChoice::Auto if stream.terminal && !dumb => Color::On,
-            ColorChoice::Auto => Color::Off,
+            ColorChoice::Auto | ColorChoice::Never => Color::Off,
         };
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| vars.text(name).filter(|v| !v.is_empty()));
         let utf8 = locale.is_some_and(|name| name.to_ascii_lowercase().replace('-', "").contains("utf8"));
@@ -183,8 +178,6 @@ pub(crate) enum Ink {
     Worry,
     /// Bad news.
     Bad,
-    /// Not important.
-    Faint,
     /// Important.
     Strong,
 }
@@ -195,7 +188,6 @@ impl Ink {
             Self::Good => AnsiColor::Green.on_default(),
             Self::Worry => AnsiColor::Yellow.on_default(),
             Self::Bad => AnsiColor::Red.on_default().bold(),
-            Self::Faint => Style::new().dimmed(),
             Self::Strong => Style::new().bold(),
         }
     }

@@ -119,9 +119,6 @@ pub(crate) enum Failure {
         /// What it said.
         source: std::io::Error,
     },
-    /// A signal came.
-    #[error("stopped by {}", stop_name(*.0))]
-    Stopped(Stop),
 }
 
 impl Failure {
@@ -135,18 +132,15 @@ impl Failure {
             | Self::Secret { .. }
             | Self::NoDevelopmentKey { .. }
             | Self::NotStored { .. }
-            | Self::CaFile { .. } => Exit::Config,
+            | Self::CaFile { .. }
+            | Self::Issue(ChangeError::Refused(_)) => Exit::Config,
             Self::WhichAuthority { .. } => Exit::Usage,
-            Self::Issue(ChangeError::Log(_)) => Exit::Trail,
-            Self::Issue(ChangeError::Refused(_)) => Exit::Config,
-            Self::Issue(ChangeError::NoRandomness(_)) => Exit::Bug,
             Self::Ask(error) => ask_exit(error),
-            Self::Log(_) => Exit::Trail,
+            Self::Log(_) | Self::Issue(ChangeError::Log(_)) => Exit::Trail,
             Self::Lock(error) => error.exit(),
             Self::Authority(error) => error.exit(),
             Self::Audit(error) => error.exit(),
-            Self::System { .. } => Exit::Bug,
-            Self::Stopped(stop) => stop_exit(*stop),
+            Self::System { .. } | Self::Issue(ChangeError::NoRandomness(_)) => Exit::Bug,
         }
     }
 
@@ -169,7 +163,6 @@ impl Failure {
             Self::Authority(_) => "authority",
             Self::Audit(_) => "audit",
             Self::System { .. } => "system",
-            Self::Stopped(_) => "stopped",
         }
     }
 }
@@ -180,6 +173,11 @@ pub(crate) fn stop_exit(stop: Stop) -> Exit {
         Stop::Interrupt => Exit::Interrupted,
         Stop::Terminate => Exit::Terminated,
     }
+}
+
+/// The exit code of a signal that was passed on.
+pub(crate) fn signal_exit(signal: i32) -> Exit {
+    if signal == Stop::Terminate.number() { Exit::Terminated } else { Exit::Interrupted }
 }
 
 fn ask_exit(error: &AskError) -> Exit {
@@ -197,11 +195,4 @@ fn next(cause: &dyn Diagnostic) -> String {
     cause
         .help()
         .map_or_else(|| "look at what is named here, and run the command again".to_owned(), |help| help.to_string())
-}
-
-fn stop_name(stop: Stop) -> &'static str {
-    match stop {
-        Stop::Interrupt => "an interrupt (SIGINT)",
-        Stop::Terminate => "a request to terminate (SIGTERM)",
-    }
 }

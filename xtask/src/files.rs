@@ -22,7 +22,7 @@ pub(crate) fn read_limited(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
 
 /// Appends to a file that somebody else made for us.
 pub(crate) fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    io::Write::write_all(&mut File::options().append(true).create(true).open(path)?, bytes)
+    Write::write_all(&mut File::options().append(true).create(true).open(path)?, bytes)
 }
 
 /// Writes a file beside its place and renames it: a reader sees the old file or the new one, and only its owner may read it.

@@ -68,7 +68,7 @@ fn run(cli: Cli) -> Exit {
         Command::Deploy(args) => run_deploy(&ctx, config.as_deref(), &args),
         Command::Check(args) => run_check(&ctx, config.as_deref(), &args),
         Command::Audit(command) => run_audit(&ctx, config.as_deref(), command),
-        Command::Authority(args) => run_authority(&ctx, config, args),
+        Command::Authority(args) => run_authority(&ctx, config.as_deref(), args),
         Command::Schema => finish(&Narrator::new(&ctx, None), schema::TEXT, Exit::Done),
     }
 }
@@ -151,9 +151,9 @@ fn audit(
 }
 
 /// The embedded authority needs no license.toml: one is looked at only to find the state directory.
-fn run_authority(ctx: &Context, config: Option<PathBuf>, args: authority_command::Args) -> Exit {
+fn run_authority(ctx: &Context, config: Option<&Path>, args: authority_command::Args) -> Exit {
     let narrator = Narrator::new(ctx, None);
-    let done = state_directory(ctx, config.as_deref(), &args).and_then(|state| {
+    let done = state_directory(ctx, config, &args).and_then(|state| {
         let (mut out, mut err) = (ctx.console.out(), ctx.console.err());
         Ok(authority_command::run(args, &state, &ctx.vars, context::now, &mut **out, &mut **err)?)
     });
@@ -214,7 +214,7 @@ fn cannot_begin(narrator: &Narrator<'_>, document: json::Document, failure: &Fai
 /// Appends to the step summary of GitHub Actions, where there is one.
 fn append_summary(ctx: &Context, narrator: &Narrator<'_>, summary: impl FnOnce() -> String) {
     let (Format::Github, Some(path)) = (narrator.format(), ctx.vars.raw("GITHUB_STEP_SUMMARY")) else { return };
-    if let Err(error) = files::append(std::path::Path::new(path), summary().as_bytes()) {
+    if let Err(error) = files::append(Path::new(path), summary().as_bytes()) {
         narrator.note(&format!("the step summary cannot be written: {error}"));
     }
 }

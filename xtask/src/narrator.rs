@@ -84,8 +84,8 @@ impl<'a> Narrator<'a> {
     /// What a deploy would do.
     pub(crate) fn plan(&self, steps: &[String]) {
         self.say(|_| {
-            let steps: String = steps.iter().map(|step| format!("  - {step}\n")).collect();
-            format!("a deploy would\n{steps}")
+            let lines = steps.iter().map(|step| format!("  - {step}"));
+            std::iter::once("a deploy would".to_owned()).chain(lines).collect::<Vec<_>>().join("\n") + "\n"
         });
     }
 

@@ -8,27 +8,27 @@ use std::{
 
 /// The variables that the process was started with. `Debug` shows names only: values may be secrets.
 #[derive(Clone, Default)]
-pub struct Vars(BTreeMap<OsString, OsString>);
+pub(crate) struct Vars(BTreeMap<OsString, OsString>);
 
 impl Vars {
     /// The variables of this process.
     #[expect(clippy::disallowed_methods, reason = "this is the door to the environment")]
-    pub fn of_process() -> Self {
+    pub(crate) fn of_process() -> Self {
         Self(std::env::vars_os().collect())
     }
 
     /// A variable's value, if it is set and is text. A value that is not UTF-8 reads as absent.
-    pub fn text(&self, name: &str) -> Option<&str> {
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.raw(name)?.to_str()
     }
 
     /// A variable's value as the operating system has it.
-    pub fn raw(&self, name: &str) -> Option<&OsStr> {
+    pub(crate) fn raw(&self, name: &str) -> Option<&OsStr> {
         self.0.get(OsStr::new(name)).map(OsString::as_os_str)
     }
 
     /// Every variable.
-    pub fn iter(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
         self.0.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()))
     }
 }

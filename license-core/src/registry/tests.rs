@@ -39,6 +39,8 @@ fn a_key_of_another_case_is_unknown() {
     assert_eq!(registry.validate(&lower, Asked::KeyOnly, now()), Validation::UnknownKey);
 }
 
+type Change = fn(&Registry, &LicenseId) -> Option<Event>;
+
 #[test]
 fn refusals_of_a_known_key_come_with_the_facts() {
     let expired = Terms { expires_at: Some(now()), ..terms() };
@@ -46,7 +48,6 @@ fn refusals_of_a_known_key_come_with_the_facts() {
     let suspend = |registry: &Registry, id: &LicenseId| registry.suspend(id).unwrap();
     let revoke = |registry: &Registry, id: &LicenseId| registry.revoke(id).unwrap();
     let nothing = |_: &Registry, _: &LicenseId| None;
-    type Change = fn(&Registry, &LicenseId) -> Option<Event>;
     let rows: [(&str, Terms, Change, &str, Option<&str>); 9] = [
         ("in force", terms(), nothing, "app.com", None),
         ("suspended", terms(), suspend, "app.com", Some("LICENSE_SUSPENDED")),
@@ -299,8 +300,8 @@ fn decide(registry: &Registry, operation: &Operation, now: Timestamp, turn: u8) 
     let Some(id) = id else {
         return registry.issue(bare_terms(), &[turn; ISSUE_RANDOM_BYTES]).ok().map(|(event, _)| event);
     };
-    let previous = if operation.number % 2 == 0 { KeepPrevious::One } else { KeepPrevious::All };
-    let idempotency_key = (operation.number % 3 == 0).then(|| format!("k{}", operation.number % 5));
+    let previous = if operation.number.is_multiple_of(2) { KeepPrevious::One } else { KeepPrevious::All };
+    let idempotency_key = operation.number.is_multiple_of(3).then(|| format!("k{}", operation.number % 5));
     let wish = RotationWish { grace_days: u32::from(operation.number), previous, idempotency_key };
     match operation.what {
         0 => registry.issue(bare_terms(), &[turn; ISSUE_RANDOM_BYTES]).ok().map(|(event, _)| event),

@@ -9,6 +9,7 @@
 
 use std::{
     borrow::Cow,
+    cmp::Ordering,
     fs::File,
     io::Write as _,
     path::Path,
@@ -21,7 +22,7 @@ use license_core::{
     chain::Entry,
     registry::{
         Asked, Event, ISSUE_RANDOM_BYTES, Issued, KEY_RANDOM_BYTES, LicenseId, Licensed, Record, Refusal, Registry,
-        Rotation, RotationWish, StoredKey, Terms,
+        Rotation, RotationWish, Terms,
     },
 };
 
@@ -202,17 +203,29 @@ impl Embedded {
     /// Reads what was appended since the last look. The state is not locked while the file is: a writer holds them
     /// the other way round.
     pub(crate) fn catch_up(&self) -> Result<(), LogError> {
+        // The position first: a length that is read earlier could be passed by another thread in between.
+        let position = self.seen().position;
         let bytes = self.log.bytes()?;
-        let position = self.seen().position;
-        if bytes == position.offset {
-            return Ok(());
+        match bytes.cmp(&position.offset) {
+            Ordering::Equal => Ok(()),
+            Ordering::Greater => {
+                let reading = self.log.read_after(position)?;
+                self.seen().take(&reading.entries, reading.position);
+                Ok(())
+            }
+            Ordering::Less => self.begin_again(position),
         }
-        if bytes < position.offset {
-            self.forget(); // the directory was emptied and begun again
+    }
+
+    /// The directory was emptied and begun again: the state is replaced in one step, unless another thread did so.
+    fn begin_again(&self, passed: Position) -> Result<(), LogError> {
+        let reading = self.log.read_after(Position::START)?;
+        let mut fresh = Seen::nothing();
+        fresh.take(&reading.entries, reading.position);
+        let mut seen = self.seen();
+        if seen.position == passed {
+            *seen = fresh;
         }
-        let position = self.seen().position;
-        let reading = self.log.read_after(position)?;
-        self.seen().take(&reading.entries, reading.position);
         Ok(())
     }
 
@@ -232,10 +245,6 @@ impl Embedded {
             source,
             next: "check who may write there, or name another directory with `--state`".to_owned(),
         })
-    }
-
-    fn forget(&self) {
-        *self.seen() = Seen::nothing();
     }
 
     /// A thread that panicked left the state as it was: it is changed in one step.

@@ -34,7 +34,7 @@ pub(crate) fn run<'a>(ctx: &Context, config: &'a Config, args: &CheckArgs) -> Re
     let gated = concurrently(&environments, keys, |environment, key| {
         judge(ctx, config, environment, key, &authorities[environment.authority.as_str()])
     });
-    Ok(CheckReport { config, gated })
+    Ok(CheckReport { gated })
 }
 
 /// The exit code of the whole: the first that applies, so that a script sees the worst.

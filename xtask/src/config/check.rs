@@ -60,7 +60,6 @@ pub(crate) fn load(path: &Path, vars: &Vars) -> Result<Config, ConfigError> {
     match check(table.get_ref(), &root, vars) {
         Ok(checked) => {
             let mut config = Config {
-                path: absolute,
                 root,
                 source: Arc::clone(&source),
                 ephemeral: checked.ephemeral,

@@ -29,7 +29,7 @@ mod cases;
 #[cfg(test)]
 mod schema;
 
-pub(crate) use check::{FILE_NAME, find, load, problems_of_keys};
+pub(crate) use check::{find, load, problems_of_keys};
 use problem::line_column;
 pub(crate) use problem::{ConfigError, Problem};
 
@@ -39,13 +39,12 @@ pub(crate) const SCHEMA: &str = include_str!("../../../docs/license.schema.json"
 /// A checked `license.toml`.
 #[derive(Debug)]
 pub(crate) struct Config {
-    /// Where the file is; other paths are relative to its directory.
-    pub(crate) path: PathBuf,
-    /// The file's directory.
+    /// The file's directory; paths in the file are relative to it.
     pub(crate) root: PathBuf,
     /// The text, for pictures of it: secrets in it are replaced, places are kept.
     pub(crate) source: Arc<NamedSource<String>>,
     /// Whether the trail may be lost, where a machine is thrown away after the run.
+    #[cfg_attr(not(test), expect(dead_code, reason = "what needs memory across runs reads it"))]
     pub(crate) ephemeral: Ephemeral,
     /// Every authority by name.
     pub(crate) authorities: BTreeMap<String, AuthoritySettings>,
@@ -154,6 +153,7 @@ pub(crate) struct RemoteSettings {
     /// Where that stands in the file.
     pub(crate) token_place: Option<SourceSpan>,
     /// Which of the documented dialects it speaks.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the two dialects differ in rotation only"))]
     pub(crate) dialect: Dialect,
     /// A file of PEM certificates to trust besides the system's, absolute.
     pub(crate) ca_file: Option<PathBuf>,
@@ -180,6 +180,7 @@ pub(crate) struct Environment {
     /// The name of its authority; it exists.
     pub(crate) authority: String,
     /// The license's id, where it is known.
+    #[cfg_attr(not(test), expect(dead_code, reason = "rotation names the license by its id"))]
     pub(crate) license: Option<String>,
     /// What a deploy demands.
     pub(crate) demand: Demand,

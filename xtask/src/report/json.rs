@@ -1,6 +1,6 @@
 //! The JSON documents of `deploy` and `check`: see `docs/json.md`.
 
-use license_core::{Finding, Verdict, trail::Ended};
+use license_core::{Finding, trail::Ended};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -121,13 +121,9 @@ fn license(judged: &Judgement) -> Value {
 }
 
 fn error(failure: &Failure) -> Value {
-    let problems: &[Problem] = match failure {
-        Failure::Config(config) => &config.problems,
-        _ => &[],
-    };
     let mut error = json!({ "code": failure.code(), "message": failure.to_string() });
-    if !problems.is_empty() {
-        error["problems"] = problems.iter().map(problem).collect();
+    if let Failure::Config(config) = failure {
+        error["problems"] = config.problems.iter().map(problem).collect();
     }
     error
 }

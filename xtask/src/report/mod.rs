@@ -2,15 +2,9 @@
 //!
 //! Commands fill these values; `human`, `json` and `github` turn them into text. Nothing here decides.
 
-use license_core::{Finding, chain::Head, trail::Ended};
+use license_core::{chain::Head, trail::Ended};
 
-use crate::{
-    config::{Config, Environment},
-    exit::Exit,
-    failure::Failure,
-    gate::Judgement,
-    health::Seen,
-};
+use crate::{config::Environment, failure::Failure, gate::Judgement, health::Seen};
 
 pub(crate) mod github;
 pub(crate) mod human;
@@ -28,8 +22,6 @@ pub(crate) struct Gated<'a> {
 /// What `check` found out.
 #[derive(Debug)]
 pub(crate) struct CheckReport<'a> {
-    /// The file.
-    pub(crate) config: &'a Config,
     /// Every environment that was asked for, in that order.
     pub(crate) gated: Vec<Gated<'a>>,
 }

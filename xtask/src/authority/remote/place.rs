@@ -175,10 +175,13 @@ mod tests {
         assert_eq!(Base::parse("HTTPS://App.com/").map(|base| base.is_https()).ok(), Some(true));
     }
 
+    /// The variables, and the proxy that they lead to.
+    type Row<'a> = (&'a [(&'a str, &'a str)], Option<&'a str>);
+
     #[test]
     fn the_proxy_is_taken_from_the_variables() {
         let https = "https://api.app.com/api/v1";
-        let rows: [(&[(&str, &str)], Option<&str>); 9] = [
+        let rows: [Row<'_>; 9] = [
             (&[], None),
             (&[("HTTPS_PROXY", "http://p:1")], Some("the proxy `p:1` of `HTTPS_PROXY`")),
             (&[("https_proxy", "p:1")], Some("the proxy `p:1` of `https_proxy`")),

@@ -136,8 +136,8 @@ impl Handler {
             Route::Health => Ok(health()),
             Route::Rotate => self.rotate_by_body(body, idempotency_key),
             Route::RotateOne(id) => self.rotate_by_path(id, body, idempotency_key),
-            Route::Activate => by_body(body).and_then(|id| self.counted(&self.authority.activate(&id)?)),
-            Route::Deactivate => by_body(body).and_then(|id| self.counted(&self.authority.deactivate(&id)?)),
+            Route::Activate => by_body(body).and_then(|id| Ok(counted(&self.authority.activate(&id)?))),
+            Route::Deactivate => by_body(body).and_then(|id| Ok(counted(&self.authority.deactivate(&id)?))),
             Route::List => self.list(),
             Route::Show(id) => self.show(id),
             Route::Create => self.create(body),
@@ -193,18 +193,6 @@ impl Handler {
     fn one(&self, id: &LicenseId) -> Result<Licensed, Refused> {
         let found = self.authority.look(|registry, _| registry.license(id).cloned()).map_err(ChangeError::Log)?;
         Ok(found.map_err(ChangeError::Refused)?)
-    }
-
-    fn counted(&self, license: &Licensed) -> Result<Answer, Refused> {
-        let terms = &license.terms;
-        let limit = match terms.activation_limit {
-            ActivationLimit::AtMost(limit) => Some(limit),
-            ActivationLimit::Unlimited => None,
-        };
-        let document = json!({
-            "success": true, "licenseId": license.id, "activationsUsed": terms.activations_used, "activationLimit": limit,
-        });
-        Ok(Answer::json(StatusCode::OK, &document))
     }
 
     fn list(&self) -> Result<Answer, Refused> {
@@ -311,11 +299,8 @@ impl<'a> Row<'a> {
 
 /// No field can hold a comma or a quote: numbers, times, words of ours and ids.
 fn csv(rows: &[Row<'_>]) -> String {
-    let mut text = "seq,at,action,license_id\n".to_owned();
-    for row in rows {
-        text += &format!("{},{},{},{}\n", row.seq, row.at, row.action, row.license_id);
-    }
-    text
+    let lines = rows.iter().map(|row| format!("{},{},{},{}", row.seq, row.at, row.action, row.license_id));
+    std::iter::once("seq,at,action,license_id".to_owned()).chain(lines).collect::<Vec<_>>().join("\n") + "\n"
 }
 
 /// A request that is not carried out, with the answer that says why.
@@ -425,6 +410,18 @@ fn bad(message: &str) -> Refused {
 
 fn no_key() -> Answer {
     bad("a validation is a JSON object with the license key as `key`, `token` or `license_key`").0
+}
+
+fn counted(license: &Licensed) -> Answer {
+    let terms = &license.terms;
+    let limit = match terms.activation_limit {
+        ActivationLimit::AtMost(limit) => Some(limit),
+        ActivationLimit::Unlimited => None,
+    };
+    let document = json!({
+        "success": true, "licenseId": license.id, "activationsUsed": terms.activations_used, "activationLimit": limit,
+    });
+    Answer::json(StatusCode::OK, &document)
 }
 
 fn success() -> Answer {

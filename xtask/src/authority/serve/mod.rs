@@ -266,15 +266,13 @@ impl Server {
 
     /// The hot path: one look at the log's length, then memory only.
     async fn validate(self: &Arc<Self>, bytes: Bytes, broken: &Broken) -> answer::Answer {
-        match self.handler.authority.is_current() {
-            Ok(true) => {}
-            Ok(false) | Err(_) => {
-                let server = Arc::clone(self);
-                let caught_up = tokio::task::spawn_blocking(move || server.handler.authority.catch_up()).await;
-                match caught_up {
-                    Ok(Ok(())) => {}
-                    Ok(Err(_)) | Err(_) => return answer::Answer::internal(),
-                }
+        if let Ok(true) = self.handler.authority.is_current() {
+        } else {
+            let server = Arc::clone(self);
+            let caught_up = tokio::task::spawn_blocking(move || server.handler.authority.catch_up()).await;
+            match caught_up {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(_) => return answer::Answer::internal(),
             }
         }
         self.handler.validate(&bytes, broken.stale())

@@ -40,6 +40,7 @@ fn why(result: Result<License, NoVerdict>) -> String {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "facts are optional")]
 fn at(text: &str) -> Option<Timestamp> {
     Some(text.parse().unwrap())
 }
