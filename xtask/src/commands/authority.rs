@@ -180,6 +180,7 @@ impl Args {
 }
 
 /// Runs the command on the registry in `default_state`, unless the command line names another directory.
+#[cfg_attr(not(feature = "serve"), expect(unused_variables, reason = "only the server needs it"))]
 pub(crate) fn run(
     args: Args,
     default_state: &Path,
@@ -438,6 +439,7 @@ pub(crate) enum AuthorityError {
     #[diagnostic(help("give a shorter `--expires-in`, or none for a license that does not end"))]
     EndsTooLate,
     /// The variable that should hold the API token is empty or not set.
+    #[cfg(feature = "serve")]
     #[error("the API token's variable `{name}` is not set")]
     #[diagnostic(help("set it to the token that clients will send, or leave `--api-token-env` out"))]
     TokenAbsent {
@@ -463,6 +465,7 @@ impl AuthorityError {
             Self::Change(ChangeError::NoRandomness(_)) | Self::Output(_) => Exit::Bug,
             Self::Change(ChangeError::Log(_)) | Self::Log(_) => Exit::Trail,
             Self::NotAnId(_) | Self::EndsTooLate => Exit::Usage,
+            #[cfg(feature = "serve")]
             Self::TokenAbsent { .. } => Exit::Config,
             #[cfg(feature = "serve")]
             Self::Serve(error) => error.exit(),
