@@ -155,10 +155,19 @@ struct ServeArgs {
     /// Delay every answer, as in `50ms`
     #[arg(long, value_name = "SPAN", value_parser = span::parse, default_value = "0ms")]
     latency: Duration,
-    /// Break on purpose: NAME[=ARG][@validate|@rotate|@list][:N], as in `status=500@validate:2`; may be given again
-    #[arg(long, value_name = "FAULT")]
+    /// Break on purpose, as in `status=500@validate:2`; may be given again
+    #[arg(long, value_name = "NAME[=ARG][@SCOPE][:N]", long_help = FAULT_HELP)]
     fault: Vec<serve::Fault>,
 }
+
+#[cfg(feature = "serve")]
+const FAULT_HELP: &str = "\
+Break on purpose, as in `status=500@validate:2`; may be given again.
+
+NAME and ARG: late-commit=30s, close-mid-body, html-502, status=500, rate-limit=2s, stale-cache=20s, drop-valid, \
+redirect=URL, clock-skew=1d, huge-body=40MB.
+SCOPE: @validate, @rotate or @list; without one, every request.
+N: how many requests it hits; without one, all of them.";
 
 impl Args {
     /// The state directory, where the command line names one. It needs no license.toml then.
