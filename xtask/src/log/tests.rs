@@ -268,7 +268,7 @@ fn a_directory_that_may_not_be_written_is_a_clear_error() {
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o500)).unwrap();
     if File::create(directory.path().join("probe")).is_ok() {
         // Past the runner, which keeps the output of tests that pass to itself.
-        std::io::stderr().write_all(b"skipped: this user may write everywhere\n").unwrap();
+        io::stderr().write_all(b"skipped: this user may write everywhere\n").unwrap();
         return;
     }
     let error = Log::at(directory.path().join("events.jsonl")).append(Position::START, &note(1)).unwrap_err();

@@ -1,3 +1,5 @@
+#![expect(clippy::disallowed_methods, reason = "a test prepares its files")]
+
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 
