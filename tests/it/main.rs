@@ -22,6 +22,7 @@ mod refusals;
 mod sample_app;
 mod sdk;
 mod secrets;
+mod tidy;
 mod tls;
 mod trail;
 mod wire;

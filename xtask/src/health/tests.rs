@@ -1,3 +1,5 @@
+//! Looking at real applications: healthy ones, late ones, and none.
+
 use std::{
     io::{BufRead, BufReader, Write},
     net::{Ipv4Addr, TcpListener, TcpStream},

@@ -1,3 +1,5 @@
+//! The log on a real disk: torn tails, other writers, other processes.
+
 use std::{
     fs,
     os::unix::fs::{PermissionsExt as _, symlink},
