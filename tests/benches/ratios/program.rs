@@ -24,8 +24,8 @@ pub(crate) fn quiet(command: &mut Command) -> &mut Command {
 }
 
 /// How long `curl … | jq -e '.valid == true'` takes. No shell is timed: the line stands in a script that runs already.
-pub(crate) fn curl_and_jq(authority: &Authority, license: &Issued) -> Duration {
-    let body = format!(r#"{{"key":"{}","domain":"app.com"}}"#, license.key);
+pub(crate) fn curl_and_jq(authority: &Authority, license: &Issued, domain: &str) -> Duration {
+    let body = format!(r#"{{"key":"{}","domain":"{domain}"}}"#, license.key);
     let mut curl = bare("curl");
     curl.args(["-s", "--max-time", CURL_SECS_MAX, "-X", "POST", &format!("{}/validate", authority.url())]);
     curl.args(["-H", &format!("Authorization: Bearer {}", authority.token())]);
