@@ -12,7 +12,8 @@ use license_tests::{Authority, Issued, Project};
 use serde_json::json;
 
 use crate::{
-    BINARY, Effort, program,
+    BINARY, Effort,
+    program::{self, kib, port},
     table::{Row, median},
 };
 
@@ -42,6 +43,7 @@ pub(crate) fn measure(effort: Effort) -> Vec<Row> {
         theirs += licenses
             .iter()
             .enumerate()
+            .skip(run * turns)
             .take(turns)
             .map(|(number, license)| program::curl_and_jq(&authority, license, &domain(number)))
             .sum::<Duration>();
@@ -55,13 +57,11 @@ pub(crate) fn measure(effort: Effort) -> Vec<Row> {
             "`check --all`, 1,000 environments, 50 ms latency / 100 turns of the `curl \\| jq` loop, times 10"
         }
     };
-    let speed = match missing {
-        Some(why) => Row::skipped(name, &why),
-        None => {
-            let scale = u32::try_from(ENVIRONMENTS / turns).unwrap();
-            Row::faster_at_least(name, time, theirs * scale, 20.0)
-        }
+    let measured = || {
+        let scale = u32::try_from(ENVIRONMENTS / turns).unwrap();
+        Row::faster_at_least(name, time, theirs * scale, 20.0)
     };
+    let speed = missing.map_or_else(measured, |why| Row::skipped(name, &why));
     vec![
         speed,
         Row::amount_at_most("its peak memory", memory, MEMORY_KIB_MAX, "KiB"),
@@ -95,12 +95,6 @@ fn watched(command: &mut Command, port: u16) -> Seen {
     Seen { took, memory_kib, connections }
 }
 
-/// A field of a process's status, in KiB.
-pub(crate) fn kib(file: &str, field: &str) -> Option<u64> {
-    let text = fs::read_to_string(file).ok()?;
-    text.lines().find_map(|line| line.strip_prefix(field)?.trim().strip_suffix(" kB")?.parse().ok())
-}
-
 /// The connections that clients hold open, or are opening, to a port of this machine.
 fn open_to(port: u16) -> u64 {
     let (remote, states) = (format!("0100007F:{port:04X}"), ["01", "02"]);
@@ -110,11 +104,6 @@ fn open_to(port: u16) -> u64 {
         words.next() == Some(&remote) && words.next().is_some_and(|state| states.contains(&state))
     });
     open.count() as u64
-}
-
-/// The port of an authority.
-pub(crate) fn port(authority: &Authority) -> u16 {
-    authority.url().strip_prefix("http://127.0.0.1:").unwrap().split('/').next().unwrap().parse().unwrap()
 }
 
 /// Two environments of one project have no domain in common.

@@ -1,6 +1,7 @@
-//! Runs of programs, timed.
+//! Programs: run and timed, and looked at while they run.
 
 use std::{
+    fs,
     path::Path,
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -25,21 +26,26 @@ pub(crate) fn quiet(command: &mut Command) -> &mut Command {
 
 /// How long `curl … | jq -e '.valid == true'` takes. No shell is timed: the line stands in a script that runs already.
 pub(crate) fn curl_and_jq(authority: &Authority, license: &Issued, domain: &str) -> Duration {
+    let mut curl = curl(authority, license, domain);
+    let mut jq = bare("jq");
+    jq.args(["-e", ".valid == true"]).stdout(Stdio::null()).stderr(Stdio::null());
+    let started = Instant::now();
+    let mut curl = curl.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let judged = jq.stdin(curl.stdout.take().unwrap()).status().unwrap();
+    let asked = curl.wait().unwrap();
+    let took = started.elapsed();
+    assert!(judged.success() && asked.success(), "curl and jq did not accept the license");
+    took
+}
+
+/// The half of the line that asks.
+pub(crate) fn curl(authority: &Authority, license: &Issued, domain: &str) -> Command {
     let body = format!(r#"{{"key":"{}","domain":"{domain}"}}"#, license.key);
     let mut curl = bare("curl");
     curl.args(["-s", "--max-time", CURL_SECS_MAX, "-X", "POST", &format!("{}/validate", authority.url())]);
     curl.args(["-H", &format!("Authorization: Bearer {}", authority.token())]);
     curl.args(["-H", "Content-Type: application/json", "-d", &body]);
-    let mut jq = bare("jq");
-    jq.args(["-e", ".valid == true"]);
-    let started = Instant::now();
-    let mut curl = curl.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let answer = curl.stdout.take().unwrap();
-    let judged = jq.stdin(answer).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
-    let asked = curl.wait().unwrap();
-    let took = started.elapsed();
-    assert!(judged.success() && asked.success(), "curl and jq did not accept the license");
-    took
+    curl
 }
 
 /// Why `curl` and `jq` cannot be run, if they cannot.
@@ -47,6 +53,17 @@ pub(crate) fn missing() -> Option<String> {
     let runs = |program: &str| quiet(bare(program).arg("--version")).status().is_ok_and(|status| status.success());
     let missing: Vec<&str> = ["curl", "jq"].into_iter().filter(|&program| !runs(program)).collect();
     (!missing.is_empty()).then(|| format!("{} cannot be run", missing.join(" and ")))
+}
+
+/// A field of a process's status, in KiB.
+pub(crate) fn kib(file: &str, field: &str) -> Option<u64> {
+    let text = fs::read_to_string(file).ok()?;
+    text.lines().find_map(|line| line.strip_prefix(field)?.trim().strip_suffix(" kB")?.parse().ok())
+}
+
+/// The port of an authority.
+pub(crate) fn port(authority: &Authority) -> u16 {
+    authority.url().strip_prefix("http://127.0.0.1:").unwrap().split('/').next().unwrap().parse().unwrap()
 }
 
 /// A program in the environment that the product gets too.

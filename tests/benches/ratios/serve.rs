@@ -9,10 +9,9 @@ use license_tests::{
 use rustix::process::{Pid, kill_process};
 
 use crate::{
-    BINARY, Effort,
-    all::{kib, port},
-    fixed,
+    BINARY, Effort, fixed,
     load::{self, CLIENTS, Client, Until},
+    program::{kib, port},
     table::{Row, median},
 };
 

@@ -11,8 +11,26 @@ pub(crate) struct Row {
 
 #[derive(Debug)]
 enum Found {
-    Measured { ours: String, theirs: String, value: String, target: String, met: bool },
+    Measured { ours: String, theirs: String, value: String, target: String, met: Met },
     Skipped { why: String },
+}
+
+/// Whether the target is met.
+#[derive(Debug, Clone, Copy)]
+enum Met {
+    Yes,
+    No,
+    NoTarget,
+}
+
+impl Met {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Yes => "met",
+            Self::No => "NOT MET",
+            Self::NoTarget => "",
+        }
+    }
 }
 
 impl Row {
@@ -20,6 +38,13 @@ impl Row {
     pub(crate) fn slower_at_most(name: &str, ours: Duration, theirs: Duration, most: f64) -> Self {
         let ratio = ours.as_secs_f64() / theirs.as_secs_f64();
         Self::new(name, (shown(ours), shown(theirs)), format!("{ratio:.2}"), format!("≤ {most:.1}"), ratio <= most)
+    }
+
+    /// Two times without a target.
+    pub(crate) fn told(name: &str, ours: Duration, theirs: Duration) -> Self {
+        let value = format!("{:.2}", ours.as_secs_f64() / theirs.as_secs_f64());
+        let (ours, theirs, target) = (shown(ours), shown(theirs), "-".to_owned());
+        Self { name: name.to_owned(), found: Found::Measured { ours, theirs, value, target, met: Met::NoTarget } }
     }
 
     /// Two times, of which theirs must be at least `least` of ours.
@@ -54,6 +79,7 @@ impl Row {
     }
 
     fn new(name: &str, (ours, theirs): (String, String), value: String, target: String, met: bool) -> Self {
+        let met = if met { Met::Yes } else { Met::No };
         Self { name: name.to_owned(), found: Found::Measured { ours, theirs, value, target, met } }
     }
 }
@@ -65,8 +91,7 @@ pub(crate) fn print(rows: &[Row]) {
     for Row { name, found } in rows {
         match found {
             Found::Measured { ours, theirs, value, target, met } => {
-                let met = if *met { "met" } else { "NOT MET" };
-                println!("| {name} | {ours} | {theirs} | {value} | {target} | {met} |");
+                println!("| {name} | {ours} | {theirs} | {value} | {target} | {} |", met.words());
             }
             Found::Skipped { why } => println!("| {name} | | | | | skipped: {why} |"),
         }
