@@ -22,6 +22,7 @@ mod refusals;
 mod sample_app;
 mod sdk;
 mod secrets;
+mod serve;
 mod tidy;
 mod tls;
 mod trail;
