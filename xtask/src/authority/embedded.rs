@@ -111,11 +111,13 @@ impl Embedded {
 
     /// Whether nobody appended since the last reading: one `stat`. A torn last line reads as not current, until the
     /// next change cuts it off.
+    #[cfg_attr(not(feature = "serve"), expect(dead_code, reason = "only the server needs it"))]
     pub(crate) fn is_current(&self) -> Result<bool, LogError> {
         Ok(self.log.bytes()? == self.seen().position.offset)
     }
 
     /// Everything that ever happened, oldest first.
+    #[cfg_attr(not(feature = "serve"), expect(dead_code, reason = "only the server needs it"))]
     pub(crate) fn history(&self) -> Result<Vec<Entry<Record>>, LogError> {
         Ok(self.log.read_after(Position::START)?.entries)
     }
@@ -130,6 +132,7 @@ impl Embedded {
     }
 
     /// Replaces a license's key.
+    #[cfg_attr(not(feature = "serve"), expect(dead_code, reason = "only the server needs it"))]
     pub(crate) fn rotate(&self, id: &LicenseId, wish: RotationWish) -> Result<Rotation, ChangeError> {
         let random = random::<KEY_RANDOM_BYTES>()?;
         self.change(|registry, now| registry.rotate(id, wish, now, &random))
@@ -161,11 +164,13 @@ impl Embedded {
     }
 
     /// Covers one more domain.
+    #[cfg_attr(not(feature = "serve"), expect(dead_code, reason = "only the server needs it"))]
     pub(crate) fn add_domain(&self, id: &LicenseId, domain: &str) -> Result<Licensed, ChangeError> {
         self.alter(id, |registry, _| registry.add_domain(id, domain))
     }
 
     /// Covers a domain no longer.
+    #[cfg_attr(not(feature = "serve"), expect(dead_code, reason = "only the server needs it"))]
     pub(crate) fn remove_domain(&self, id: &LicenseId, domain: &str) -> Result<Licensed, ChangeError> {
         self.alter(id, |registry, _| registry.remove_domain(id, domain).map(Some))
     }

@@ -27,6 +27,7 @@ pub(crate) fn parse(text: &str) -> Result<Duration, NotASpan> {
 }
 
 /// Reads a span with an optional sign.
+#[cfg_attr(not(feature = "serve"), expect(dead_code, reason = "only the server needs it"))]
 pub(crate) fn parse_signed(text: &str) -> Result<SignedDuration, NotASpan> {
     let (digits, sign) = match text.strip_prefix('-') {
         Some(digits) => (digits, -1),

@@ -155,10 +155,19 @@ struct ServeArgs {
     /// Delay every answer, as in `50ms`
     #[arg(long, value_name = "SPAN", value_parser = span::parse, default_value = "0ms")]
     latency: Duration,
-    /// Break on purpose: NAME[=ARG][@validate|@rotate|@list][:N], as in `status=500@validate:2`; may be given again
-    #[arg(long, value_name = "FAULT")]
+    /// Break on purpose, as in `status=500@validate:2`; may be given again
+    #[arg(long, value_name = "NAME[=ARG][@SCOPE][:N]", long_help = FAULT_HELP)]
     fault: Vec<serve::Fault>,
 }
+
+#[cfg(feature = "serve")]
+const FAULT_HELP: &str = "\
+Break on purpose, as in `status=500@validate:2`; may be given again.
+
+NAME and ARG: late-commit=30s, close-mid-body, html-502, status=500, rate-limit=2s, stale-cache=20s, drop-valid, \
+redirect=URL, clock-skew=1d, huge-body=40MB.
+SCOPE: @validate, @rotate or @list; without one, every request.
+N: how many requests it hits; without one, all of them.";
 
 impl Args {
     /// The state directory, where the command line names one. It needs no license.toml then.
@@ -180,6 +189,7 @@ impl Args {
 }
 
 /// Runs the command on the registry in `default_state`, unless the command line names another directory.
+#[cfg_attr(not(feature = "serve"), expect(unused_variables, reason = "only the server needs it"))]
 pub(crate) fn run(
     args: Args,
     default_state: &Path,
@@ -438,6 +448,7 @@ pub(crate) enum AuthorityError {
     #[diagnostic(help("give a shorter `--expires-in`, or none for a license that does not end"))]
     EndsTooLate,
     /// The variable that should hold the API token is empty or not set.
+    #[cfg(feature = "serve")]
     #[error("the API token's variable `{name}` is not set")]
     #[diagnostic(help("set it to the token that clients will send, or leave `--api-token-env` out"))]
     TokenAbsent {
@@ -463,6 +474,7 @@ impl AuthorityError {
             Self::Change(ChangeError::NoRandomness(_)) | Self::Output(_) => Exit::Bug,
             Self::Change(ChangeError::Log(_)) | Self::Log(_) => Exit::Trail,
             Self::NotAnId(_) | Self::EndsTooLate => Exit::Usage,
+            #[cfg(feature = "serve")]
             Self::TokenAbsent { .. } => Exit::Config,
             #[cfg(feature = "serve")]
             Self::Serve(error) => error.exit(),

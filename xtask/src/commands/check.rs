@@ -10,7 +10,7 @@ use std::{
 use license_core::{LicenseKey, Verdict};
 
 use crate::{
-    authority::Authority,
+    authority::{AskError, Authority},
     cli::CheckArgs,
     config::{Config, EnvName, Environment},
     connect,
@@ -20,6 +20,7 @@ use crate::{
     gate::{self, Force},
     keyring,
     report::{CheckReport, Gated},
+    signals::Signals,
     trail::file::FileTrail,
 };
 
@@ -31,11 +32,16 @@ pub(crate) fn run<'a>(ctx: &Context, config: &'a Config, args: &CheckArgs) -> Re
     let environments = selected(config, args)?;
     let keys: Vec<_> = environments.iter().map(|environment| connect::key(ctx, config, environment)).collect();
     keyring::refuse_shared(ctx, config, &readable(&environments, &keys))?;
-    let authorities = authorities(ctx, config, &environments);
-    let gated = concurrently(&environments, keys, |environment, key| {
+    // Watched, so that the exit is the table's also where a parent has SIGINT ignored.
+    let signals = Signals::watch().map_err(|source| Failure::System { what: "signals cannot be watched", source })?;
+    let authorities = authorities(ctx, config, &environments, &signals);
+    let gated = concurrently(&environments, keys, &signals, |environment, key| {
         judge(ctx, config, environment, key, &authorities[environment.authority.as_str()])
     });
-    Ok(CheckReport { gated })
+    match signals.stop() {
+        None => Ok(CheckReport { gated }),
+        Some(stop) => Err(AskError::Stopped(stop).into()),
+    }
 }
 
 /// The exit code of the whole: the first that applies, so that a script sees the worst.
@@ -89,12 +95,13 @@ fn authorities<'a>(
     ctx: &Context,
     config: &Config,
     environments: &[&'a Environment],
+    signals: &Signals,
 ) -> BTreeMap<&'a str, Result<Authority, Failure>> {
     let mut authorities = BTreeMap::new();
     for &environment in environments {
         authorities
             .entry(environment.authority.as_str())
-            .or_insert_with(|| connect::authority(ctx, config, environment, CONNECTIONS_MAX.get(), None));
+            .or_insert_with(|| connect::authority(ctx, config, environment, CONNECTIONS_MAX.get(), Some(signals)));
     }
     authorities
 }
@@ -119,10 +126,12 @@ fn judge(
     gate::decide(ctx, config, environment, &key, authority, &history, &Force::No)
 }
 
-/// Judges all environments on a bounded number of threads; the results keep the order of the environments.
+/// Judges all environments on a bounded number of threads; the results keep the order of the environments. After a
+/// signal no more are begun.
 fn concurrently<'a>(
     environments: &[&'a Environment],
     keys: Vec<Result<LicenseKey, Failure>>,
+    signals: &Signals,
     judge: impl Fn(&Environment, Result<LicenseKey, Failure>) -> Result<gate::Judgement, Failure> + Sync,
 ) -> Vec<Gated<'a>> {
     let work: Vec<_> =
@@ -133,7 +142,7 @@ fn concurrently<'a>(
             let mut done = Vec::new();
             loop {
                 let at = next.fetch_add(1, Ordering::Relaxed);
-                let Some((environment, key)) = work.get(at) else { return done };
+                let Some((environment, key)) = work.get(at).filter(|_| signals.stop().is_none()) else { return done };
                 let key = key.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
                 let Some(key) = key else { return done };
                 done.push((at, Gated { environment, outcome: judge(environment, key) }));
