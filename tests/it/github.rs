@@ -140,6 +140,39 @@ fn what_the_deploy_command_says_is_no_workflow_command() {
 }
 
 #[test]
+fn a_deploy_command_that_does_not_end_its_last_line_does_not_keep_commands_out() {
+    let server = saying(&good());
+    for script in ["printf 'no end'", "printf 'no end' >&2", "printf 'one\ntwo\nno end'"] {
+        let ran = on_github(&server).deploying(script).deploy();
+        ran.exits(0).deploy_ran();
+        let lines: Vec<_> = ran.stderr().lines().collect();
+        let token = lines.iter().find_map(|line| line.strip_prefix("::stop-commands::")).unwrap();
+        assert!(lines.contains(&format!("::{token}::").as_str()), "{ran}");
+        assert!(lines.contains(&"no end"), "{ran}");
+    }
+}
+
+/// A key or token that GitHub was told of is masked in whatever is said afterwards, by us or by anybody.
+#[test]
+fn every_secret_is_masked_once_before_anything_is_said() {
+    let server = saying(&good());
+    let staging =
+        "[environments.staging]\nauthority = \"to\"\ndomain = \"staging.app.com\"\nkey = { env = \"STAGING_KEY\" }\n";
+    for arguments in [&["check", "--all"][..], &["deploy", "production", "--plan"], &["deploy", "production"]] {
+        let project = on_github(&server).tables(staging).var("STAGING_KEY", "TO-STG-another-environments-key");
+        let ran = project.run(arguments);
+        let lines: Vec<_> = ran.stderr().lines().collect();
+        let is_mask = |line: &&&str| line.starts_with("::add-mask::");
+        let masks: Vec<_> = lines.iter().take_while(is_mask).collect();
+        assert_eq!(lines.iter().filter(is_mask).count(), masks.len(), "{ran}");
+        for secret in [KEY, TOKEN, "TO-STG-another-environments-key"] {
+            let named = masks.iter().filter(|line| line.ends_with(secret)).count();
+            assert_eq!(named, 1, "{secret}: {ran}");
+        }
+    }
+}
+
+#[test]
 fn the_token_that_lets_commands_in_again_is_another_one_every_time() {
     let server = saying(&good());
     let token = || {

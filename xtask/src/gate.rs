@@ -15,6 +15,7 @@ use crate::{
     config::{AuthoritySettings, Config, Environment, UnreachablePolicy},
     context::{self, Context},
     failure::Failure,
+    keyring::Keyring,
     store,
 };
 
@@ -72,6 +73,16 @@ pub(crate) enum Force {
     No,
     /// Somebody did, for this reason.
     Because(String),
+}
+
+impl Force {
+    /// The reason as it may be shown and kept: somebody else's words, without secrets and control characters, and short.
+    pub(crate) fn hidden(&self, keyring: &Keyring) -> Self {
+        match self {
+            Self::No => Self::No,
+            Self::Because(reason) => Self::Because(license_core::finding::clean(&keyring.hide(reason))),
+        }
+    }
 }
 
 /// The trail's entries, read only when a rule needs them.

@@ -27,6 +27,7 @@ mod failure;
 mod files;
 mod gate;
 mod health;
+mod keyring;
 mod log;
 mod mask;
 mod narrator;
@@ -75,7 +76,7 @@ fn run(cli: Cli) -> Exit {
 
 fn run_deploy(ctx: &Context, config: Option<&Path>, args: &DeployArgs) -> Exit {
     let narrator = Narrator::new(ctx, args.output.format);
-    let config = match load(ctx, config, &narrator) {
+    let config = match load_hiding(ctx, config, &narrator) {
         Ok(config) => config,
         Err(failure) => return cannot_begin(&narrator, json::Document::Deploy, &failure),
     };
@@ -93,7 +94,7 @@ fn run_deploy(ctx: &Context, config: Option<&Path>, args: &DeployArgs) -> Exit {
 
 fn run_check(ctx: &Context, config: Option<&Path>, args: &CheckArgs) -> Exit {
     let narrator = Narrator::new(ctx, args.output.format);
-    let config = match load(ctx, config, &narrator) {
+    let config = match load_hiding(ctx, config, &narrator) {
         Ok(config) => config,
         Err(failure) => return cannot_begin(&narrator, json::Document::Check, &failure),
     };
@@ -126,7 +127,8 @@ fn audit(
     command: &mut AuditCommand,
     narrator: &Narrator<'_>,
 ) -> Result<(String, Exit), Failure> {
-    let config = load(ctx, config, narrator)?;
+    let config = load(ctx, config)?;
+    narrator.warnings(&config);
     let trails = config.trail_directory();
     let line = |document| json::line(&document, narrator.platform()) + "\n";
     Ok(match command {
@@ -229,14 +231,17 @@ fn explain_usage(error: &clap::Error) -> Exit {
     }
 }
 
-/// Loads the file that was named, or the nearest one.
-fn load(ctx: &Context, config: Option<&Path>, narrator: &Narrator<'_>) -> Result<Config, Failure> {
-    let path = config_path(ctx, config)?;
-    let config = config::load(&path, &ctx.vars)?;
-    for warning in &config.warnings {
-        narrator.picture(warning);
-    }
+/// Loads the file, for a command that reads secrets: what the file names is masked before anything else is said.
+fn load_hiding(ctx: &Context, config: Option<&Path>, narrator: &Narrator<'_>) -> Result<Config, Failure> {
+    let config = load(ctx, config)?;
+    narrator.mask(|| keyring::secrets(ctx, &config));
+    narrator.warnings(&config);
     Ok(config)
+}
+
+/// Loads the file that was named, or the nearest one.
+fn load(ctx: &Context, config: Option<&Path>) -> Result<Config, Failure> {
+    Ok(config::load(&config_path(ctx, config)?, &ctx.vars)?)
 }
 
 fn config_path(ctx: &Context, config: Option<&Path>) -> Result<PathBuf, Failure> {

@@ -95,8 +95,16 @@ impl<'a> Narrator<'a> {
         self.annotate(|| github::failure(|path| self.annotated(path), failure));
     }
 
+    /// What is not wrong with the file and worth a look.
+    pub(crate) fn warnings(&self, config: &Config) {
+        for warning in &config.warnings {
+            self.picture(warning);
+            self.annotate(|| github::problem(&self.annotated(&config.shown_path()), warning));
+        }
+    }
+
     /// A warning or an error, as a picture on stderr.
-    pub(crate) fn picture(&self, diagnostic: &dyn Diagnostic) {
+    fn picture(&self, diagnostic: &dyn Diagnostic) {
         self.warn(&human::picture(diagnostic, &self.console.err_look));
     }
 
@@ -115,10 +123,10 @@ impl<'a> Narrator<'a> {
         }
     }
 
-    /// Has the CI system mask secrets before anything else can show them.
-    pub(crate) fn mask(&self, secrets: &[Zeroizing<String>]) {
+    /// Has the CI system mask secrets before anything else can show them. Each is to be named once.
+    pub(crate) fn mask(&self, secrets: impl FnOnce() -> Vec<Zeroizing<String>>) {
         match self.platform {
-            Platform::GithubActions => secrets.iter().for_each(|secret| self.console.tell(&github::mask(secret))),
+            Platform::GithubActions => secrets().iter().for_each(|secret| self.console.tell(&github::mask(secret))),
             Platform::Other => {}
         }
     }

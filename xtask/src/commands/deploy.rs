@@ -14,7 +14,8 @@ use crate::{
     exit::Exit,
     failure::{self, Failure},
     gate::{self, Force, Judgement},
-    health::{self, Probe, Seen},
+    health::{Probe, Seen},
+    keyring::{self, Keyring},
     narrator::Narrator,
     report::{DeployReport, HealthEnd},
     signals::Signals,
@@ -62,14 +63,14 @@ fn story(
 
     let decided = decide(&scene, &force(args), &mut journal);
     report.trail = journal.written();
-    let Decided { judgement, key } = decided?;
+    let Decided { judgement, key, keyring } = decided?;
     narrator.gate(config, environment, &judgement);
     let judgement = report.judgement.insert(judgement);
     if judgement.verdict != Verdict::Go {
         return Ok(());
     }
 
-    let hand_over = HandOver::prepare(&scene, &key, judgement)?;
+    let hand_over = HandOver::prepare(&scene, &key, &keyring, judgement)?;
     let release = report.release.insert(hand_over.release.clone()).clone();
     journal.append(Event::DeployStarted { release: release.clone(), key_fingerprint: key.fingerprint() })?;
     let end = hand_over.run(command)?;
@@ -152,10 +153,11 @@ fn holder(ctx: &Context) -> Holder {
     }
 }
 
-/// A decision that was recorded, and the key that it is about.
+/// A decision that was recorded, the key that it is about, and what hides that one and every other.
 struct Decided {
     judgement: Judgement,
     key: LicenseKey,
+    keyring: Keyring,
 }
 
 /// Judges, and records the decision: also a no, and also that there could be none.
@@ -185,13 +187,13 @@ fn judge(
     let authority = connect::authority(ctx, config, environment, 1, Some(signals))?;
     let key = keys::obtain(scene, &authority, journal)?;
     *seen = Some(key.fingerprint());
-    keys::refuse_shared(scene, &key)?;
-    narrator.mask(&keys::secrets(scene, &key));
+    keyring::refuse_shared(ctx, config, &[(&environment.name, &key)])?;
+    let keyring = Keyring::read(ctx, config);
     let asking = narrator.progress(&format!("asking the authority `{}`", environment.authority));
     let history = || Ok(journal.records());
-    let judgement = gate::decide(ctx, config, environment, &key, &authority, &history, force);
+    let judgement = gate::decide(ctx, config, environment, &key, &authority, &history, &force.hidden(&keyring));
     asking.done();
-    Ok(Decided { judgement: judgement?, key })
+    Ok(Decided { judgement: judgement?, key, keyring })
 }
 
 /// Polls the application, records what was seen, and rolls back when it stays unhealthy.
@@ -204,7 +206,7 @@ fn prove_health(
 ) -> Result<(), Failure> {
     let narrator = scene.narrator;
     let waiting = narrator.progress(&format!("waiting for {} to be healthy", probe.url));
-    let seen = health::poll(probe, &hand_over.expected, scene.signals, &mut |why| waiting.tick(why));
+    let seen = hand_over.poll(probe, &mut |why| waiting.tick(why));
     waiting.done();
     let end = HealthEnd { url: probe.url.clone(), seen };
     narrator.health(&end);

@@ -6,6 +6,7 @@
 use std::fmt::Write;
 
 use license_core::{Outcome, Verdict};
+use miette::Severity;
 
 use super::{CheckReport, DeployReport};
 use crate::{
@@ -74,9 +75,16 @@ pub(crate) fn failure(annotated: impl Fn(&str) -> String, failure: &Failure) -> 
         return annotation(Level::Error, "", None, "license", &failure.to_string());
     };
     let file = annotated(&error.path);
-    let one =
-        |problem: &Problem| annotation(Level::Error, &file, problem.line_column(), "license.toml", &problem.message);
-    error.problems.iter().map(one).collect()
+    error.problems.iter().map(|one| problem(&file, one)).collect()
+}
+
+/// The annotation of a problem of the file.
+pub(crate) fn problem(file: &str, problem: &Problem) -> String {
+    let level = match problem.severity {
+        Severity::Error => Level::Error,
+        Severity::Warning | Severity::Advice => Level::Warning,
+    };
+    annotation(level, file, problem.line_column(), "license.toml", &problem.message)
 }
 
 /// The step summary of `deploy`, in Markdown.
