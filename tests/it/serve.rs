@@ -14,7 +14,7 @@ use crate::{BINARY, authority};
 
 /// A request written out, answered by a server that closes the connection.
 fn raw(authority: &Authority, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> String {
-    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let headers = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect::<Vec<_>>().concat();
     let length = body.len();
     let request = format!(
         "{method} /api/v1{path} HTTP/1.1\r\nconnection: close\r\n{headers}content-length: {length}\r\n\r\n{body}"
