@@ -1,6 +1,11 @@
 //! The empty handler: the HTTP library of `authority serve`, set up the same way, with an answer that never changes.
 
-use std::{convert::Infallible, pin::pin, time::Duration};
+use std::{
+    convert::Infallible,
+    io::{self, Write},
+    pin::pin,
+    time::Duration,
+};
 
 use http_body_util::Full;
 use hyper::{
@@ -21,7 +26,7 @@ pub(crate) fn serve(length: usize) {
     let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        println!("{}", listener.local_addr().unwrap().port());
+        writeln!(io::stdout(), "{}", listener.local_addr().unwrap().port()).unwrap();
         let body = Bytes::from(vec![b' '; length]);
         loop {
             let (stream, _) = listener.accept().await.unwrap();

@@ -4,10 +4,12 @@
 //! Both sides of a ratio are measured in turns, in the same run, on loopback.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark stands outside the product: it starts it and looks")]
-#![expect(clippy::print_stdout, reason = "the table is what a benchmark is for")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot measure ends")]
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 mod all;
 mod check;
@@ -55,18 +57,13 @@ fn main() -> ExitCode {
     let quick = arguments.iter().any(|argument| argument == "--quick");
     let wanted: Vec<&String> = arguments.iter().filter(|argument| *argument != "--quick").collect();
     if let Some(unknown) = wanted.iter().find(|name| PARTS.iter().all(|(part, _)| part != **name)) {
-        eprintln_usage(unknown);
+        let parts = PARTS.map(|(name, _)| name).join(", ");
+        writeln!(io::stderr(), "`{unknown}` is no part of this benchmark: it has {parts}, and `--quick`").unwrap();
         return ExitCode::from(2);
     }
     let effort = if quick { Effort::Quick } else { Effort::Full };
     let parts = PARTS.iter().filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|wanted| *wanted == name));
     let rows: Vec<Row> = parts.flat_map(|(_, part)| part(effort)).collect();
-    table::print(&rows);
+    io::stdout().write_all(table::text(&rows).as_bytes()).unwrap();
     ExitCode::SUCCESS
-}
-
-#[expect(clippy::print_stderr, reason = "the words about a wrong argument")]
-fn eprintln_usage(unknown: &str) {
-    let parts = PARTS.map(|(name, _)| name).join(", ");
-    eprintln!("`{unknown}` is no part of this benchmark: it has {parts}, and `--quick`");
 }

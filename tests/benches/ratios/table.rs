@@ -78,24 +78,26 @@ impl Row {
         Self { name: name.to_owned(), found: Found::Skipped { why: why.to_owned() } }
     }
 
+    fn text(&self) -> String {
+        let Self { name, found } = self;
+        match found {
+            Found::Measured { ours, theirs, value, target, met } => {
+                format!("| {name} | {ours} | {theirs} | {value} | {target} | {} |\n", met.words())
+            }
+            Found::Skipped { why } => format!("| {name} | | | | | skipped: {why} |\n"),
+        }
+    }
+
     fn new(name: &str, (ours, theirs): (String, String), value: String, target: String, met: bool) -> Self {
         let met = if met { Met::Yes } else { Met::No };
         Self { name: name.to_owned(), found: Found::Measured { ours, theirs, value, target, met } }
     }
 }
 
-/// Prints a Markdown table.
-pub(crate) fn print(rows: &[Row]) {
-    println!("| measured | ours | theirs | ratio | target | |");
-    println!("| --- | ---: | ---: | ---: | ---: | --- |");
-    for Row { name, found } in rows {
-        match found {
-            Found::Measured { ours, theirs, value, target, met } => {
-                println!("| {name} | {ours} | {theirs} | {value} | {target} | {} |", met.words());
-            }
-            Found::Skipped { why } => println!("| {name} | | | | | skipped: {why} |"),
-        }
-    }
+/// A Markdown table.
+pub(crate) fn text(rows: &[Row]) -> String {
+    let head = "| measured | ours | theirs | ratio | target | |\n| --- | ---: | ---: | ---: | ---: | --- |\n";
+    head.to_owned() + &rows.iter().map(Row::text).collect::<String>()
 }
 
 /// The middle one.
