@@ -26,8 +26,8 @@ pub(crate) fn serve(length: usize) {
     let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let mut stdout = io::stdout();
-        writeln!(stdout, "{}", listener.local_addr().unwrap().port()).unwrap();
+        let port = format!("{}\n", listener.local_addr().unwrap().port());
+        io::stdout().write_all(port.as_bytes()).unwrap();
         let body = Bytes::from(vec![b' '; length]);
         loop {
             let (stream, _) = listener.accept().await.unwrap();

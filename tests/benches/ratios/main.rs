@@ -58,8 +58,8 @@ fn main() -> ExitCode {
     let wanted: Vec<&String> = arguments.iter().filter(|argument| *argument != "--quick").collect();
     if let Some(unknown) = wanted.iter().find(|name| PARTS.iter().all(|(part, _)| part != **name)) {
         let parts = PARTS.map(|(name, _)| name).join(", ");
-        let mut stderr = io::stderr();
-        writeln!(stderr, "`{unknown}` is no part of this benchmark: it has {parts}, and `--quick`").unwrap();
+        let words = format!("`{unknown}` is no part of this benchmark: it has {parts}, and `--quick`\n");
+        io::stderr().write_all(words.as_bytes()).unwrap();
         return ExitCode::from(2);
     }
     let effort = if quick { Effort::Quick } else { Effort::Full };
