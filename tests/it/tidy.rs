@@ -6,6 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use license_tests::App;
+use serde_json::{Value, json};
+
+use crate::{KEY, asking, good, project, saying};
+
 /// The repository's root.
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
@@ -100,6 +105,42 @@ fn every_error_code_of_the_json_is_documented_and_no_other() {
         .flat_map(|(codes, _)| codes.split(", ").map(str::to_owned).collect::<Vec<_>>())
         .collect();
     assert_eq!(told, expected);
+}
+
+/// The fields that the first table below a heading of `docs/json.md` lists.
+fn documented(heading: &str) -> BTreeSet<String> {
+    let page = text("docs/json.md");
+    let (_, section) = page.split_once(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("no `{heading}`"));
+    let section = section.split("\n#").next().unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    rows.map(|line| line.split('`').nth(1).unwrap().to_owned()).collect()
+}
+
+fn fields(object: &Value) -> BTreeSet<String> {
+    object.as_object().unwrap_or_else(|| panic!("{object} has no fields")).keys().cloned().collect()
+}
+
+#[test]
+fn the_json_has_the_documented_fields_however_it_ends() {
+    let yes = saying(&good());
+    let app = App::reporting(json!({ "valid": true }));
+    let no = saying(&json!({ "valid": false }));
+    let down = project().authority_at("http://127.0.0.1:9/api/v1").key(KEY);
+    let rows = [
+        ("go", asking(&yes).health(&app, "20s"), 0),
+        ("refused", asking(&no), 10),
+        ("unreachable", down, 11),
+        ("no key", asking(&yes).unset("LICENSE_KEY"), 3),
+        ("failed", asking(&yes).deploying("exit 1"), 13),
+    ];
+    for (name, project, exit) in rows {
+        let document = project.deploy_json().named(name).exits(exit).json();
+        let mut expected = documented("## `deploy`");
+        expected.insert("schema".to_owned());
+        assert_eq!(fields(&document), expected, "{name}");
+        let checks = document["checks"].as_array().unwrap();
+        assert!(checks.iter().all(|check| fields(check) == documented("### `checks[]`")), "{name}: {checks:?}");
+    }
 }
 
 #[test]
