@@ -141,6 +141,53 @@ fn what_the_rollback_command_prints_is_masked_too() {
 }
 
 #[test]
+fn an_application_that_repeats_the_key_does_not_get_it_shown() {
+    let server = saying(&good());
+    let echo =
+        json!({ "valid": false, "plan": format!("plan of {KEY}"), "release": KEY.to_lowercase(), "features": [KEY] });
+    for format in ["human", "json", "github"] {
+        let app = App::reporting(echo.clone());
+        let ran = asking(&server).health(&app, "1s").run(&["deploy", "production", "--format", format]);
+        ran.exits(14).never_shows(KEY).never_shows(&KEY.to_lowercase());
+    }
+}
+
+#[test]
+fn a_key_in_the_words_of_a_command_is_not_shown() {
+    let server = saying(&good());
+    let app = App::reporting(json!({ "valid": false }));
+    // The file itself holds the key here, and is the user's own.
+    let not_in_output = |project: &Project, arguments: &[&str], exit| {
+        let ran = project.run(arguments);
+        ran.exits(exit);
+        assert!(!ran.stdout().contains(KEY) && !ran.stderr().contains(KEY), "{ran}");
+        assert!(
+            std::fs::read_dir(project.path(".license")).is_err() || !project.trail_text("production").contains(KEY)
+        );
+    };
+    let words = |program: &str| format!("[{program:?}, {KEY:?}]");
+    let project =
+        || asking(&server).health(&app, "1s").line("deploy", &words("echo")).line("rollback", &words("printf"));
+    for format in ["human", "json"] {
+        not_in_output(&project(), &["deploy", "production", "--plan", "--format", format], 0);
+        not_in_output(&project(), &["deploy", "production", "--format", format], 14);
+    }
+    not_in_output(&project().line("deploy", &format!("[\"./{KEY}\"]")), &["deploy", "production"], 13);
+}
+
+#[test]
+fn a_key_in_the_reason_of_a_forced_deploy_is_not_kept() {
+    let server = RawServer::script([Answer::Reset]);
+    let project = asking(&server);
+    let reason = format!("the pager said {KEY}\u{1b}[2J{}", "x".repeat(1000));
+    let ran = project.run(&["deploy", "production", "--force", "--reason", &reason]);
+    ran.exits(0).deploy_ran().says("go, by force: the pager said").never_shows(KEY);
+    let kept = project.trail("production").last("gate")["forced"].as_str().unwrap().to_owned();
+    assert!(kept.starts_with("the pager said") && kept.chars().count() <= 300, "{kept}");
+    assert!(!kept.contains(char::is_control), "{kept:?}");
+}
+
+#[test]
 fn a_failing_deploy_command_does_not_show_the_key() {
     let server = saying(&good());
     let project = holding_secrets(&server.url()).deploying("echo \"cannot use $LICENSE_KEY\" >&2; exit 7");

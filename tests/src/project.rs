@@ -288,6 +288,11 @@ impl Project {
         Trail::read(&self.trail_file(environment))
     }
 
+    /// The text of a trail.
+    pub fn trail_text(&self, environment: &str) -> String {
+        fs::read_to_string(self.trail_file(environment)).unwrap()
+    }
+
     /// The file of a trail.
     pub fn trail_file(&self, environment: &str) -> PathBuf {
         self.path(&format!(".license/trail/{environment}.jsonl"))

@@ -5,11 +5,7 @@ use std::{
     ffi::OsString,
 };
 
-use crate::{
-    config::{AuthoritySettings, Config, UnreachablePolicy},
-    store::Source,
-    vars::Vars,
-};
+use crate::{config::Config, keyring, store::Source, vars::Vars};
 
 /// The variables of a child: ours, less every secret that `license.toml` names, less what cargo and git set for us, with `given` on top.
 pub(crate) fn build(
@@ -39,16 +35,7 @@ pub(crate) fn build(
 
 /// The names of all variables that hold a key or a token of any environment.
 pub(crate) fn secret_names(config: &Config) -> BTreeSet<String> {
-    let keys = config.environments.values().map(|environment| &environment.key);
-    let offline = config.environments.values().filter_map(|environment| match &environment.unreachable {
-        UnreachablePolicy::Block => None,
-        UnreachablePolicy::Cached { offline_token, .. } => offline_token.as_ref(),
-    });
-    let tokens = config.authorities.values().filter_map(|authority| match authority {
-        AuthoritySettings::Embedded { .. } => None,
-        AuthoritySettings::Remote(settings) => settings.token.as_ref(),
-    });
-    keys.chain(offline).chain(tokens).filter_map(variable).collect()
+    keyring::sources(config).filter_map(variable).collect()
 }
 
 fn variable(source: &Source) -> Option<String> {

@@ -4,7 +4,6 @@
 //! with a limit. What it says is compared by `license_core::health`.
 
 use std::{
-    collections::BTreeSet,
     io,
     net::IpAddr,
     sync::mpsc::{self, RecvTimeoutError},
@@ -12,18 +11,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jiff::{Timestamp, civil::Date, tz::Offset};
 use license_core::{
     finding::clean,
     health::{self, Difference, Expected, Health, Reported},
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
 use ureq::{
     Agent, Proxy,
     http::{Uri, header::ACCEPT, uri::Scheme},
 };
 
-use crate::signals::{Signals, Stop};
+use crate::{
+    authority::wire::{
+        facts::{Facts, Valid},
+        quote::Secrets,
+    },
+    signals::{Signals, Stop},
+};
 
 /// Where to ask, and for how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,8 +82,14 @@ const HEADER_BYTES_MAX: usize = 16 * 1024;
 
 /// Polls until it is healthy or the time is over. `tried` hears of every attempt that did not satisfy, for the progress display.
 ///
-/// When the time is over, the last thing that was seen is the result.
-pub(crate) fn poll(probe: &Probe, expected: &Expected, signals: &Signals, tried: &mut dyn FnMut(&str)) -> Seen {
+/// When the time is over, the last thing that was seen is the result. No secret is repeated in it.
+pub(crate) fn poll(
+    probe: &Probe,
+    expected: &Expected,
+    secrets: &Secrets<'_>,
+    signals: &Signals,
+    tried: &mut dyn FnMut(&str),
+) -> Seen {
     if let Some(objection) = objection(&probe.url) {
         return Seen::Unreachable { why: format!("the address {objection}") };
     }
@@ -92,7 +102,7 @@ pub(crate) fn poll(probe: &Probe, expected: &Expected, signals: &Signals, tried:
             Asked::Answered(answer) => answer,
             Asked::Stopped(stop) => return Seen::Stopped(stop),
         };
-        let seen = judge(answer, expected);
+        let seen = judge(answer, expected, secrets);
         match &seen {
             Seen::Proved | Seen::NotProved | Seen::Stopped(_) => return seen,
             Seen::Unhealthy { differences } => tried(&sentence(differences)),
@@ -106,7 +116,8 @@ pub(crate) fn poll(probe: &Probe, expected: &Expected, signals: &Signals, tried:
     }
 }
 
-fn sentence(differences: &[Difference]) -> String {
+/// All differences in one sentence.
+pub(crate) fn sentence(differences: &[Difference]) -> String {
     differences.iter().map(|difference| difference.message.as_str()).collect::<Vec<_>>().join("; ")
 }
 
@@ -205,8 +216,8 @@ fn in_words(error: &ureq::Error, timeout: Duration) -> String {
     }
 }
 
-fn judge(answer: Answer, expected: &Expected) -> Seen {
-    let read = answer.and_then(|(status, body)| read(status, &body));
+fn judge(answer: Answer, expected: &Expected, secrets: &Secrets<'_>) -> Seen {
+    let read = answer.and_then(|(status, body)| read(status, &body, secrets));
     match read.map(|reported| health::compare(expected, &reported)) {
         Ok(Health::Proved) => Seen::Proved,
         Ok(Health::NotProved) => Seen::NotProved,
@@ -216,9 +227,9 @@ fn judge(answer: Answer, expected: &Expected) -> Seen {
 }
 
 /// Reads an answer. One that is no success counts only when it says itself that the license is not valid.
-fn read(status: u16, body: &[u8]) -> Result<Reported, String> {
+fn read(status: u16, body: &[u8], secrets: &Secrets<'_>) -> Result<Reported, String> {
     let reported = match serde_json::from_slice(body) {
-        Ok(Value::Object(fields)) => Some(reported(&fields)),
+        Ok(Value::Object(fields)) => Some(reported(&fields, secrets)),
         Ok(_) | Err(_) => None,
     };
     match (status, reported) {
@@ -230,62 +241,23 @@ fn read(status: u16, body: &[u8]) -> Result<Reported, String> {
     }
 }
 
-type Fields = serde_json::Map<String, Value>;
-
-/// What the fields say. One that is missing or of another type says nothing.
-fn reported(fields: &Fields) -> Reported {
+/// What the fields say, read with the same eyes as an authority's answer: a fact that is missing or of another type
+/// says nothing, and no secret gets from here into a message.
+fn reported(fields: &Map<String, Value>, secrets: &Secrets<'_>) -> Reported {
+    let facts = Facts::of(fields, secrets);
     let text = |name: &str| fields.get(name).and_then(Value::as_str);
     Reported {
-        valid: fields.get("valid").and_then(Value::as_bool),
-        plan: text("plan").map(str::to_owned),
-        features: fields.get("features").and_then(features),
-        expires_at: ["expiresAt", "expires_at", "expires"].iter().find_map(|name| instant(fields.get(*name)?)),
-        key_fingerprint: text("keyFingerprint").or_else(|| text("key_fingerprint")).and_then(|text| text.parse().ok()),
-        release: text("release").map(str::to_owned),
-    }
-}
-
-/// An array of names, or a map from names to whether (or how much) they are included.
-fn features(value: &Value) -> Option<BTreeSet<String>> {
-    match value {
-        Value::Array(names) => Some(names.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
-        Value::Object(map) => {
-            Some(map.iter().filter(|(_, included)| is_included(included)).map(|(name, _)| name.clone()).collect())
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
-    }
-}
-
-fn is_included(limit: &Value) -> bool {
-    match limit {
-        Value::Bool(included) => *included,
-        Value::Number(limit) => limit.as_f64().is_some_and(|limit| limit != 0.0),
-        Value::Null | Value::String(_) | Value::Array(_) | Value::Object(_) => false,
-    }
-}
-
-/// Smaller numbers are no date: a zero that means "never", or a count of days.
-const EPOCH_SECS_MIN: i64 = 100_000_000;
-
-/// Numbers from here on are milliseconds since 1970; as seconds they would be in the year 5138.
-const EPOCH_MILLIS_MIN: i64 = 1000 * EPOCH_SECS_MIN;
-
-/// RFC 3339, a date alone (the end of that day, UTC), or seconds or milliseconds since 1970.
-fn instant(value: &Value) -> Option<Timestamp> {
-    match value {
-        Value::String(text) => text.parse().ok().or_else(|| end_of_day(text.parse().ok()?)),
-        Value::Number(number) => match number.as_i64()? {
-            millis @ EPOCH_MILLIS_MIN.. => Timestamp::from_millisecond(millis).ok(),
-            seconds @ EPOCH_SECS_MIN.. => Timestamp::from_second(seconds).ok(),
-            _ => None,
+        valid: match facts.valid() {
+            Valid::Yes => Some(true),
+            Valid::No => Some(false),
+            Valid::Missing | Valid::NotBoolean | Valid::Contradiction => None,
         },
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        plan: facts.plan(),
+        features: facts.features(),
+        expires_at: facts.expires_at(),
+        key_fingerprint: text("keyFingerprint").or_else(|| text("key_fingerprint")).and_then(|text| text.parse().ok()),
+        release: text("release").map(|release| secrets.quote(release)),
     }
-}
-
-/// The first moment of the next day.
-fn end_of_day(date: Date) -> Option<Timestamp> {
-    Offset::UTC.to_timestamp(date.tomorrow().ok()?.at(0, 0, 0, 0)).ok()
 }
 
 #[cfg(test)]

@@ -39,7 +39,6 @@ impl Masks {
     }
 
     /// Masks a whole text: what a stream comes to, whatever its chunks.
-    #[cfg(test)]
     pub(crate) fn text(&self, text: &str) -> String {
         let mut stream = self.stream();
         let mut masked = stream.push(text.as_bytes());

@@ -8,9 +8,9 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-mod facts;
+pub(crate) mod facts;
 mod headers;
-mod quote;
+pub(crate) mod quote;
 #[cfg(test)]
 mod tests;
 

@@ -12,12 +12,13 @@ use license_core::{LicenseKey, Verdict};
 use crate::{
     authority::{AskError, Authority},
     cli::CheckArgs,
-    config::{self, Config, ConfigError, EnvName, Environment},
+    config::{Config, EnvName, Environment},
     connect,
     context::Context,
     exit::Exit,
     failure::Failure,
     gate::{self, Force},
+    keyring,
     report::{CheckReport, Gated},
     signals::Signals,
     trail::file::FileTrail,
@@ -30,7 +31,7 @@ pub(crate) const CONNECTIONS_MAX: NonZeroUsize = NonZeroUsize::new(32).expect("3
 pub(crate) fn run<'a>(ctx: &Context, config: &'a Config, args: &CheckArgs) -> Result<CheckReport<'a>, Failure> {
     let environments = selected(config, args)?;
     let keys: Vec<_> = environments.iter().map(|environment| connect::key(ctx, config, environment)).collect();
-    refuse_shared_keys(ctx, config, &environments, &keys)?;
+    keyring::refuse_shared(ctx, config, &readable(&environments, &keys))?;
     // Watched, so that the exit is the table's also where a parent has SIGINT ignored.
     let signals = Signals::watch().map_err(|source| Failure::System { what: "signals cannot be watched", source })?;
     let authorities = authorities(ctx, config, &environments, &signals);
@@ -81,23 +82,12 @@ fn selected<'a>(config: &'a Config, args: &CheckArgs) -> Result<Vec<&'a Environm
     args.environments.iter().map(|name| Ok(config.environment(name)?)).collect()
 }
 
-/// The same key in two environments is a mistake of the file, found only once the keys are read.
-fn refuse_shared_keys(
-    ctx: &Context,
-    config: &Config,
-    environments: &[&Environment],
-    keys: &[Result<LicenseKey, Failure>],
-) -> Result<(), Failure> {
-    let readable: Vec<(&EnvName, &LicenseKey)> = environments
-        .iter()
-        .zip(keys)
-        .filter_map(|(environment, key)| Some((&environment.name, key.as_ref().ok()?)))
-        .collect();
-    let problems = config::problems_of_keys(config, &readable, &ctx.vars);
-    if problems.is_empty() {
-        return Ok(());
-    }
-    Err(ConfigError { path: config.shown_path(), problems, left_out: 0 }.into())
+fn readable<'a>(
+    environments: &[&'a Environment],
+    keys: &'a [Result<LicenseKey, Failure>],
+) -> Vec<(&'a EnvName, &'a LicenseKey)> {
+    let both = environments.iter().zip(keys);
+    both.filter_map(|(environment, key)| Some((&environment.name, key.as_ref().ok()?))).collect()
 }
 
 /// One client for each authority, shared by all the environments that ask it.

@@ -1,7 +1,8 @@
 //! `deploy`: prove the license, run the deploy command, prove what runs.
 
 use license_core::{
-    Fingerprint, LicenseKey, Verdict,
+    Fingerprint, LicenseKey, Outcome, Verdict,
+    gate::judge_class,
     trail::{Ended, Event, HealthRecord},
 };
 
@@ -14,7 +15,8 @@ use crate::{
     exit::Exit,
     failure::{self, Failure},
     gate::{self, Force, Judgement},
-    health::{self, Probe, Seen},
+    health::{Probe, Seen},
+    keyring::{self, Keyring},
     narrator::Narrator,
     report::{DeployReport, HealthEnd},
     signals::Signals,
@@ -62,18 +64,18 @@ fn story(
 
     let decided = decide(&scene, &force(args), &mut journal);
     report.trail = journal.written();
-    let Decided { judgement, key } = decided?;
+    let Decided { judgement, key, keyring } = decided?;
     narrator.gate(config, environment, &judgement);
     let judgement = report.judgement.insert(judgement);
     if judgement.verdict != Verdict::Go {
         return Ok(());
     }
 
-    let hand_over = HandOver::prepare(&scene, &key, judgement)?;
+    let hand_over = HandOver::prepare(&scene, &key, &keyring, judgement)?;
     let release = report.release.insert(hand_over.release.clone()).clone();
     journal.append(Event::DeployStarted { release: release.clone(), key_fingerprint: key.fingerprint() })?;
     let end = hand_over.run(command)?;
-    narrator.command("deploy", &end);
+    narrator.command("deploy", &end, config, environment);
     let recorded = journal.append(Event::DeployEnded { release, ended: end.ended.clone() });
     let deployed = end.ended == Ended::Exited { code: 0 };
     report.deploy = Some(end);
@@ -152,10 +154,11 @@ fn holder(ctx: &Context) -> Holder {
     }
 }
 
-/// A decision that was recorded, and the key that it is about.
+/// A decision that was recorded, the key that it is about, and what hides that one and every other.
 struct Decided {
     judgement: Judgement,
     key: LicenseKey,
+    keyring: Keyring,
 }
 
 /// Judges, and records the decision: also a no, and also that there could be none.
@@ -185,13 +188,17 @@ fn judge(
     let authority = connect::authority(ctx, config, environment, 1, Some(signals))?;
     let key = keys::obtain(scene, &authority, journal)?;
     *seen = Some(key.fingerprint());
-    keys::refuse_shared(scene, &key)?;
-    narrator.mask(&keys::secrets(scene, &key));
-    let asking = narrator.progress(&format!("asking the authority `{}`", environment.authority));
+    keyring::refuse_shared(ctx, config, &[(&environment.name, &key)])?;
+    let keyring = Keyring::read(ctx, config);
+    // A key of another class is not sent, so nobody is asked.
+    let is_asked = judge_class(&environment.demand, &key).outcome != Outcome::Fail;
+    let asking = is_asked.then(|| narrator.progress(&format!("asking the authority `{}`", environment.authority)));
     let history = || Ok(journal.records());
-    let judgement = gate::decide(ctx, config, environment, &key, &authority, &history, force);
-    asking.done();
-    Ok(Decided { judgement: judgement?, key })
+    let judgement = gate::decide(ctx, config, environment, &key, &authority, &history, &force.hidden(&keyring));
+    if let Some(asking) = asking {
+        asking.done();
+    }
+    Ok(Decided { judgement: judgement?, key, keyring })
 }
 
 /// Polls the application, records what was seen, and rolls back when it stays unhealthy.
@@ -204,10 +211,10 @@ fn prove_health(
 ) -> Result<(), Failure> {
     let narrator = scene.narrator;
     let waiting = narrator.progress(&format!("waiting for {} to be healthy", probe.url));
-    let seen = health::poll(probe, &hand_over.expected, scene.signals, &mut |why| waiting.tick(why));
+    let seen = hand_over.poll(probe, &mut |why| waiting.tick(why));
     waiting.done();
     let end = HealthEnd { url: probe.url.clone(), seen };
-    narrator.health(&end);
+    narrator.health(&end, scene.config, scene.environment);
     let event = health_event(&hand_over.release, &end.seen);
     let unhealthy = exit_of_health(&end.seen) == Exit::Unhealthy;
     report.health = Some(end);
@@ -215,7 +222,7 @@ fn prove_health(
     report.trail = journal.written();
     if unhealthy && let Some(command) = &scene.environment.rollback {
         let end = hand_over.run(command)?;
-        narrator.command("rollback", &end);
+        narrator.command("rollback", &end, scene.config, scene.environment);
         let event = Event::RollbackEnded { release: hand_over.release.clone(), ended: end.ended.clone() };
         report.rollback = Some(end);
         journal.append(event)?;

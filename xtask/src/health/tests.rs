@@ -1,6 +1,7 @@
 //! Looking at real applications: healthy ones, late ones, and none.
 
 use std::{
+    collections::BTreeSet,
     io::{BufRead, BufReader, Write},
     net::{Ipv4Addr, TcpListener, TcpStream},
     sync::{Arc, Mutex},
@@ -57,13 +58,13 @@ impl App {
     fn poll(&self, within: Duration) -> (Seen, Vec<String>) {
         let mut tried = Vec::new();
         let probe = Probe { url: self.url.clone(), within };
-        let seen = poll(&probe, &expected(), &Signals::none(), &mut |why| tried.push(why.to_owned()));
+        let seen = poll(&probe, &expected(), &Secrets::of([]), &Signals::none(), &mut |why| tried.push(why.to_owned()));
         (seen, tried)
     }
 
     /// Why one attempt, with as much time as it needs, brings no answer.
     fn no_answer(&self) -> String {
-        match judge(call(&agent(&self.url), &self.url, LONG), &expected()) {
+        match judge(call(&agent(&self.url), &self.url, LONG), &expected(), &Secrets::of([])) {
             Seen::Unreachable { why } => why,
             other @ (Seen::Proved | Seen::NotProved | Seen::Unhealthy { .. } | Seen::Stopped(_)) => panic!("{other:?}"),
         }
@@ -187,7 +188,7 @@ fn nothing_that_listens_is_unreachable() {
     #[expect(clippy::disallowed_methods, reason = "the test needs a port on which nothing listens")]
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
     let probe = Probe { url: format!("http://127.0.0.1:{port}/"), within: Duration::from_millis(300) };
-    let seen = poll(&probe, &expected(), &Signals::none(), &mut |_| ());
+    let seen = poll(&probe, &expected(), &Secrets::of([]), &Signals::none(), &mut |_| ());
     let Seen::Unreachable { why } = seen else { panic!("{seen:?}") };
     assert_eq!(why, "the connection was refused: nothing listens there");
 }
@@ -210,7 +211,7 @@ fn a_signal_ends_the_polling() {
         let probe = Probe { url: app.url.clone(), within: LONG };
         let start = Instant::now();
         let seen = thread::scope(|scope| {
-            let polling = scope.spawn(|| poll(&probe, &expected(), &signals, &mut |_| ()));
+            let polling = scope.spawn(|| poll(&probe, &expected(), &Secrets::of([]), &signals, &mut |_| ()));
             while app.requests().is_empty() {
                 thread::sleep(Duration::from_millis(1));
             }
@@ -255,26 +256,46 @@ fn only_safe_addresses_are_asked() {
     }
 }
 
+fn read_fields(fields: &Value) -> Reported {
+    reported(fields.as_object().unwrap(), &Secrets::of([]))
+}
+
+#[test]
+fn an_application_that_repeats_a_secret_does_not_get_it_into_a_message() {
+    let app = App::new(vec![ok(
+        &json!({ "valid": true, "plan": "TO-PRD-secret", "features": ["sso"], "release": "x TO-PRD-secret" }),
+    )]);
+    let probe = Probe { url: app.url.clone(), within: SHORT };
+    let mut tried = Vec::new();
+    let secrets = Secrets::of(["TO-PRD-secret"]);
+    let seen = poll(&probe, &expected(), &secrets, &Signals::none(), &mut |why| tried.push(why.to_owned()));
+    let Seen::Unhealthy { differences } = seen else { panic!("it differs") };
+    assert_eq!(differences.len(), 2, "{differences:?}");
+    assert!(!format!("{differences:?} {tried:?}").contains("secret"), "{differences:?} {tried:?}");
+}
+
 #[test]
 fn a_field_of_another_type_is_not_reported() {
     for (fields, expected) in [
         (json!({}), Reported::default()),
         (
-            json!({ "valid": "true", "plan": 3, "features": "sso", "expiresAt": true, "keyFingerprint": 1, "release": [] }),
+            json!({ "valid": "true", "plan": 3, "features": 5, "expiresAt": true, "keyFingerprint": 1, "release": [] }),
             Reported::default(),
         ),
         (json!({ "keyFingerprint": "TO-DEV-0123456789abcdef", "expiresAt": "soon" }), Reported::default()),
         (json!({ "valid": false }), Reported { valid: Some(false), ..Reported::default() }),
     ] {
-        assert_eq!(reported(fields.as_object().unwrap()), expected, "{fields}");
+        assert_eq!(read_fields(&fields), expected, "{fields}");
     }
 }
 
 #[test]
 fn features_are_an_array_or_a_map() {
-    let read = |features: Value| reported(json!({ "features": features }).as_object().unwrap()).features;
+    let read = |features: Value| read_fields(&json!({ "features": features })).features;
     let some = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
-    assert_eq!(read(json!(["a", "b", 3, null])), some(&["a", "b"]));
+    assert_eq!(read(json!(["a", "b"])), some(&["a", "b"]));
+    assert_eq!(read(json!("a,b")), some(&["a", "b"]));
+    assert_eq!(read(json!(["a", "b", 3])), None, "a list that cannot be read is not a shorter list");
     assert_eq!(read(json!({ "a": true, "b": false, "c": 5, "d": 0, "e": null })), some(&["a", "c"]));
     assert_eq!(read(json!([])), some(&[]), "none is an answer");
     assert_eq!(read(Value::Null), None);
@@ -282,7 +303,7 @@ fn features_are_an_array_or_a_map() {
 
 #[test]
 fn the_expiry_is_read_in_every_form() {
-    let read = |fields: Value| reported(fields.as_object().unwrap()).expires_at;
+    let read = |fields: Value| read_fields(&fields).expires_at;
     let new_year = Some("2030-01-01T00:00:00Z".parse().unwrap());
     for fields in [
         json!({ "expiresAt": "2030-01-01T00:00:00Z" }),

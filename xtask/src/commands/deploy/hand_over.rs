@@ -1,17 +1,23 @@
 //! What the deploy command is given, and how it is run.
 
-use std::{collections::BTreeMap, ffi::OsString, io::Write, time::Instant};
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    io::{self, Write},
+    time::Instant,
+};
 
-use license_core::{LicenseKey, health::Expected};
+use license_core::{LicenseKey, health::Expected, trail::Ended};
 
-use super::{Scene, keys};
+use super::Scene;
 use crate::{
     child_env,
     config::Environment,
     context::Platform,
     failure::Failure,
     gate::Judgement,
-    mask::Masks,
+    health::{self, Probe, Seen},
+    keyring::Keyring,
     process::{self, Job},
     report::{CommandEnd, github},
 };
@@ -20,7 +26,7 @@ use crate::{
 pub(super) struct HandOver<'a> {
     scene: &'a Scene<'a>,
     variables: Vec<(OsString, OsString)>,
-    masks: Masks,
+    keyring: &'a Keyring,
     /// The id of this deploy.
     pub(super) release: String,
     /// What the application should report afterwards.
@@ -29,7 +35,12 @@ pub(super) struct HandOver<'a> {
 
 impl<'a> HandOver<'a> {
     /// Puts together the variables, the masks and the expectation.
-    pub(super) fn prepare(scene: &'a Scene<'a>, key: &LicenseKey, judgement: &Judgement) -> Result<Self, Failure> {
+    pub(super) fn prepare(
+        scene: &'a Scene<'a>,
+        key: &LicenseKey,
+        keyring: &'a Keyring,
+        judgement: &Judgement,
+    ) -> Result<Self, Failure> {
         let environment = scene.environment;
         let release = random_word("rel")?;
         let license = judgement.license.as_ref();
@@ -42,9 +53,7 @@ impl<'a> HandOver<'a> {
         };
         let given = given(environment, key, judgement, &release);
         let variables = child_env::build(&scene.ctx.vars, &child_env::secret_names(scene.config), given);
-        let secrets = keys::secrets(scene, key);
-        let masks = Masks::of(secrets.iter().map(|secret| secret.as_str()));
-        Ok(Self { scene, variables, masks, release, expected })
+        Ok(Self { scene, variables, keyring, release, expected })
     }
 
     /// Runs one of the environment's commands. On GitHub Actions its output cannot give the runner commands.
@@ -55,23 +64,67 @@ impl<'a> HandOver<'a> {
             directory: &scene.config.root,
             variables: self.variables.clone(),
             deadline: scene.environment.deploy_timeout,
-            masks: &self.masks,
+            masks: self.keyring.masks(),
         };
         let fence = match scene.ctx.runs_on() {
             Platform::GithubActions => Some(random_word("stop")?),
             Platform::Other => None,
         };
-        scene.narrator.note(&format!("running `{}`", shown(words)));
+        let shown = shown(words, self.keyring);
+        scene.narrator.note(&format!("running `{shown}`"));
         let began = Instant::now();
         let ended = {
             let mut err = scene.ctx.console.err();
             // Telling people is best effort; the deploy goes on if nobody listens.
             let _ = fence.as_ref().map(|word| err.write_all(github::stop_commands(word).as_bytes()));
-            let ended = process::run(&job, scene.signals, &mut **err);
+            let mut lines = WholeLines { screen: &mut **err, last: b'\n' };
+            let ended = process::run(&job, scene.signals, &mut lines);
+            lines.end();
             let _ = fence.as_ref().map(|word| err.write_all(github::resume_commands(word).as_bytes()));
             ended
         };
-        Ok(CommandEnd { shown: shown(words), ended, seconds: began.elapsed().as_secs_f64() })
+        Ok(CommandEnd { shown, ended: self.hidden(ended), seconds: began.elapsed().as_secs_f64() })
+    }
+
+    /// Polls the application until it is healthy or the time is over.
+    pub(super) fn poll(&self, probe: &Probe, tried: &mut dyn FnMut(&str)) -> Seen {
+        health::poll(probe, &self.expected, &self.keyring.quoting(), self.scene.signals, tried)
+    }
+
+    /// The words of a command that could not be started stand in the reason.
+    fn hidden(&self, ended: Ended) -> Ended {
+        match ended {
+            Ended::NotStarted { why } => Ended::NotStarted { why: self.keyring.hide(&why) },
+            Ended::Exited { .. } | Ended::Killed { .. } | Ended::TimedOut { .. } | Ended::Interrupted { .. } => ended,
+        }
+    }
+}
+
+/// Passes a command's output on, and ends its last line: what is said next begins a line of its own. On GitHub
+/// Actions everything depends on that, for a workflow command counts only at the beginning of a line.
+struct WholeLines<'a> {
+    screen: &'a mut (dyn Write + Send),
+    last: u8,
+}
+
+impl WholeLines<'_> {
+    fn end(self) {
+        if self.last != b'\n' {
+            // As above: nobody may be listening.
+            let _ = self.screen.write_all(b"\n");
+        }
+    }
+}
+
+impl Write for WholeLines<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.screen.write(bytes)?;
+        self.last = bytes[..written].last().copied().unwrap_or(self.last);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.screen.flush()
     }
 }
 
@@ -107,19 +160,16 @@ fn given(
 fn random_word(prefix: &str) -> Result<String, Failure> {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes)
-        .map_err(|error| Failure::System { what: "there is no randomness", source: std::io::Error::other(error) })?;
+        .map_err(|error| Failure::System { what: "there is no randomness", source: io::Error::other(error) })?;
     Ok(format!("{prefix}_{:016x}", u64::from_be_bytes(bytes)))
 }
 
-/// A command as it is shown: words with spaces are quoted.
-pub(super) fn shown(words: &[String]) -> String {
+/// A command as it is shown: without secrets, and with quotes round words that have spaces.
+pub(super) fn shown(words: &[String], keyring: &Keyring) -> String {
     let quote = |word: &String| {
+        let word = keyring.hide(word);
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
-        if !word.is_empty() && word.chars().all(plain) {
-            word.clone()
-        } else {
-            format!("'{}'", word.replace('\'', "'\\''"))
-        }
+        if !word.is_empty() && word.chars().all(plain) { word } else { format!("'{}'", word.replace('\'', "'\\''")) }
     };
     license_core::finding::clean(&words.iter().map(quote).collect::<Vec<_>>().join(" "))
 }

@@ -1,4 +1,4 @@
-//! The key of the environment that is deployed, and the secrets that its output must not show.
+//! The key of the environment that is deployed.
 
 use std::path::Path;
 
@@ -12,8 +12,8 @@ use crate::{
         Authority,
         embedded::{self, Embedded},
     },
-    config::{self, AuthoritySettings, ConfigError, EnvName, Environment},
-    connect, context,
+    config::Environment,
+    context,
     failure::Failure,
     store::{self, Source},
 };
@@ -32,6 +32,7 @@ pub(super) fn obtain(scene: &Scene<'_>, authority: &Authority, journal: &mut Jou
     let issued = place.embedded.issue(development_terms(environment))?;
     let (license_id, key) = (issued.license_id.to_string(), issued.key.key());
     journal.append(Event::Issued { license_id, key_fingerprint: key.fingerprint() })?;
+    scene.narrator.mask(|| vec![Zeroizing::new(key.reveal().to_owned())]);
     store::dotenv::set(place.file, place.name, key.reveal())
         .map_err(|source| Failure::NotStored { environment: environment.name.clone(), source })?;
     scene.narrator.note(&format!(
@@ -81,36 +82,4 @@ fn development_terms(environment: &Environment) -> Terms {
         // The second is enough for an expiry, and applications report no more.
         expires_at: embedded::whole_second(context::now()).checked_add(DEVELOPMENT_LIFE).ok(),
     }
-}
-
-/// The same key in another environment is a mistake of the file, found only once the keys are read.
-pub(super) fn refuse_shared(scene: &Scene<'_>, key: &LicenseKey) -> Result<(), Failure> {
-    let others = others(scene);
-    let mut keys: Vec<(&EnvName, &LicenseKey)> = others.iter().map(|(name, key)| (*name, key)).collect();
-    keys.push((&scene.environment.name, key));
-    let problems = config::problems_of_keys(scene.config, &keys, &scene.ctx.vars);
-    if problems.is_empty() {
-        return Ok(());
-    }
-    Err(ConfigError { path: scene.config.shown_path(), problems, left_out: 0 }.into())
-}
-
-/// Every secret that this machine could show by accident: this key first, then other keys and the API tokens.
-pub(super) fn secrets(scene: &Scene<'_>, key: &LicenseKey) -> Vec<Zeroizing<String>> {
-    let text = |key: &LicenseKey| Zeroizing::new(key.reveal().to_owned());
-    let others = others(scene);
-    let tokens = scene.config.authorities.values().filter_map(|authority| match authority {
-        AuthoritySettings::Embedded { .. } => None,
-        AuthoritySettings::Remote(settings) => store::read(settings.token.as_ref()?, &scene.ctx.vars).ok(),
-    });
-    std::iter::once(text(key)).chain(others.iter().map(|(_, key)| text(key))).chain(tokens).collect()
-}
-
-/// The keys of the other environments, as far as they can be read here.
-fn others<'a>(scene: &Scene<'a>) -> Vec<(&'a EnvName, LicenseKey)> {
-    let own = scene.environment;
-    // A variable that another environment reads as well holds this environment's key here.
-    let is_other = |other: &&Environment| other.name != own.name && other.key != own.key;
-    let others = scene.config.environments.values().filter(is_other);
-    others.filter_map(|other| Some((&other.name, connect::key(scene.ctx, scene.config, other).ok()?))).collect()
 }

@@ -7,6 +7,7 @@ use crate::{
     connect,
     failure::Failure,
     gate::{self, Force},
+    keyring::{self, Keyring},
     report::DeployReport,
     trail::file::FileTrail,
 };
@@ -23,7 +24,7 @@ pub(super) fn run(scene: &Scene<'_>, report: &mut DeployReport) -> Result<(), Fa
             return Ok(());
         }
     };
-    keys::refuse_shared(scene, &key)?;
+    keyring::refuse_shared(scene.ctx, scene.config, &[(&scene.environment.name, &key)])?;
     let trail = FileTrail::new(&scene.config.trail_directory(), scene.environment.name.as_str());
     let history = || Ok(trail.read()?.entries.into_iter().map(|entry| entry.body).collect());
     let judgement = gate::decide(scene.ctx, scene.config, scene.environment, &key, &authority, &history, &Force::No)?;
@@ -44,6 +45,8 @@ fn tell(scene: &Scene<'_>, report: &mut DeployReport, steps: Vec<String>) {
 
 fn steps(scene: &Scene<'_>) -> Vec<String> {
     let environment = scene.environment;
+    let keyring = Keyring::read(scene.ctx, scene.config);
+    let shown = |command: &[String]| shown(command, &keyring);
     let mut steps = Vec::new();
     if let Some(command) = &environment.deploy {
         let (shown, secs) = (shown(command), environment.deploy_timeout.as_secs());

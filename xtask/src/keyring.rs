@@ -1,0 +1,87 @@
+//! The keys and tokens of every environment, as far as this machine can read them: two environments never share a
+//! key, and none of them is ever shown.
+
+use std::collections::BTreeSet;
+
+use license_core::LicenseKey;
+use zeroize::Zeroizing;
+
+use crate::{
+    authority::wire::quote::Secrets,
+    config::{self, AuthoritySettings, Config, ConfigError, EnvName, UnreachablePolicy},
+    context::Context,
+    failure::Failure,
+    mask::{Masks, SECRET_BYTES_MIN},
+    store::{self, Source},
+};
+
+/// Everything that must not be shown, and what hides it.
+#[derive(Debug)]
+pub(crate) struct Keyring {
+    secrets: Vec<Zeroizing<String>>,
+    masks: Masks,
+}
+
+impl Keyring {
+    /// Reads every secret that `license.toml` names. One that cannot be read here cannot be shown either.
+    pub(crate) fn read(ctx: &Context, config: &Config) -> Self {
+        let secrets = secrets(ctx, config);
+        let masks = Masks::of(secrets.iter().map(|secret| secret.as_str()));
+        Self { secrets, masks }
+    }
+
+    /// A text without any of them, in whatever form.
+    pub(crate) fn hide(&self, text: &str) -> String {
+        self.masks.text(text)
+    }
+
+    /// For streams.
+    pub(crate) fn masks(&self) -> &Masks {
+        &self.masks
+    }
+
+    /// For quotations.
+    pub(crate) fn quoting(&self) -> Secrets<'_> {
+        Secrets::of(self.secrets.iter().map(|secret| secret.as_str()))
+    }
+}
+
+/// Every secret that `license.toml` names and this machine can read, each once: keys, API tokens, offline tokens.
+/// Left out are texts that no key or token is as short or as long as: hiding those would hide everything.
+pub(crate) fn secrets(ctx: &Context, config: &Config) -> Vec<Zeroizing<String>> {
+    let read = |source: &Source| store::read(source, &ctx.vars).ok();
+    let is_secret = |text: &Zeroizing<String>| (SECRET_BYTES_MIN..=LicenseKey::BYTES_MAX).contains(&text.len());
+    let mut secrets: Vec<_> = sources(config).filter_map(read).filter(is_secret).collect();
+    secrets.sort_by(|one, other| one.as_str().cmp(other.as_str()));
+    secrets.dedup();
+    secrets
+}
+
+/// Where `license.toml` says that a secret is.
+pub(crate) fn sources(config: &Config) -> impl Iterator<Item = &Source> {
+    let keys = config.environments.values().map(|environment| &environment.key);
+    let offline = config.environments.values().filter_map(|environment| match &environment.unreachable {
+        UnreachablePolicy::Block => None,
+        UnreachablePolicy::Cached { offline_token, .. } => offline_token.as_ref(),
+    });
+    let tokens = config.authorities.values().filter_map(|authority| match authority {
+        AuthoritySettings::Embedded { .. } => None,
+        AuthoritySettings::Remote(settings) => settings.token.as_ref(),
+    });
+    keys.chain(offline).chain(tokens)
+}
+
+/// The same key in two environments is a mistake of the file, found only once the keys are read. `known` are those
+/// that were read already.
+pub(crate) fn refuse_shared(ctx: &Context, config: &Config, known: &[(&EnvName, &LicenseKey)]) -> Result<(), Failure> {
+    let known_names: BTreeSet<&EnvName> = known.iter().map(|(name, _)| *name).collect();
+    let others = config.environments.values().filter(|other| !known_names.contains(&other.name));
+    let others: Vec<_> =
+        others.filter_map(|other| Some((&other.name, store::read_key(&other.key, &ctx.vars).ok()?))).collect();
+    let all: Vec<_> = others.iter().map(|(name, key)| (*name, key)).chain(known.iter().copied()).collect();
+    let problems = config::problems_of_keys(config, &all, &ctx.vars);
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(ConfigError { path: config.shown_path(), problems, left_out: 0 }.into())
+}
