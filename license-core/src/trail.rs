@@ -218,10 +218,12 @@ pub fn last_good<'a>(
         .find(|(gate, _)| gate.is_good() && gate.demand == *demand)
 }
 
-/// Whether the newest decision about a key was a refusal. Entries are given oldest first.
+/// Whether a key was refused, and no good answer of the authority came since: an outage does not undo a refusal,
+/// nor does what rested on an earlier answer, on a token or on force. Entries are given oldest first.
 pub fn refused_last<'a>(records: impl DoubleEndedIterator<Item = &'a Record>, key: &Fingerprint) -> bool {
-    let newest = records.rev().filter_map(|record| record.event.gate()).find(|gate| gate.key_fingerprint == *key);
-    newest.is_some_and(|gate| gate.verdict == Verdict::Refused)
+    let decides = |gate: &&GateRecord| gate.verdict == Verdict::Refused || gate.is_good();
+    let mut of_key = records.rev().filter_map(|record| record.event.gate()).filter(|gate| gate.key_fingerprint == *key);
+    of_key.find(decides).is_some_and(|gate| gate.verdict == Verdict::Refused)
 }
 
 /// When a key was first seen in the trail. Entries are given oldest first.
@@ -452,6 +454,31 @@ mod tests {
         for (history, expected) in table {
             let records = gates(history);
             assert_eq!(found_at(&records), expected, "{records:#?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_counts_until_the_authority_says_yes_again() {
+        let refused = || GateRecord { verdict: Verdict::Refused, ..go() };
+        let unknown = || GateRecord { verdict: Verdict::Unknown, source: Source::Nobody, license: None, ..go() };
+        let from = |source| GateRecord { source, ..go() };
+        let forced = || GateRecord { forced: Some("fire".to_owned()), ..go() };
+        let other_key = |gate| GateRecord { key_fingerprint: fingerprint("TO-PRD-2"), ..gate };
+        let table = [
+            (vec![], false),
+            (vec![go()], false),
+            (vec![unknown()], false),
+            (vec![refused()], true),
+            (vec![refused(), unknown()], true),
+            (vec![refused(), forced(), from(Source::Cached), from(Source::OfflineToken)], true),
+            (vec![refused(), go()], false),
+            (vec![refused(), go(), unknown()], false),
+            (vec![go(), other_key(refused())], false),
+            (vec![refused(), other_key(go())], true),
+        ];
+        for (history, expected) in table {
+            let records = gates(history);
+            assert_eq!(refused_last(records.iter(), &fingerprint("TO-PRD-1")), expected, "{records:#?}");
         }
     }
 

@@ -317,6 +317,30 @@ fn an_offline_token_that_does_not_fit_deploys_nothing() {
     }
 }
 
+/// The second outage after a refusal is no other than the first.
+#[test]
+fn an_offline_token_does_not_stand_in_after_a_refusal_however_many_outages_come_between() {
+    let no = Answer::json(403, &json!({ "valid": false, "code": "revoked" }));
+    let server = RawServer::script([no, Answer::Reset]);
+    let project = offline(&offline_token(1)).authority_at(&server.url());
+    project.deploy().exits(10).deploy_did_not_run();
+    for _ in 0..2 {
+        project.deploy().exits(11).says("is a refusal").deploy_did_not_run();
+    }
+}
+
+#[test]
+fn what_does_not_stand_in_for_an_outage_is_said_in_words() {
+    let (mut authority, project) = cached(r#""48h""#);
+    project.deploy().exits(0);
+    authority.kill();
+    for (days, words) in [(-3, "is older than 2d"), (1, "is in the future by this machine's clock")] {
+        Trail::rewrite_at(&project.trail_file("production"), &in_days(days));
+        project.deploy().exits(11).says("the last good answer in the trail, of ").says(words);
+    }
+    offline(&offline_token(31)).deploy().exits(11).says("the offline token, of").says("is older than 30d");
+}
+
 #[test]
 fn an_offline_token_does_not_override_a_no() {
     let server = RawServer::script([Answer::json(200, &good_but(&json!({ "valid": false })))]);

@@ -7,12 +7,12 @@ use license_core::{
     Finding, Fingerprint, License, LicenseKey, Now, Outcome, Verdict,
     gate::{judge, judge_class, unasked, verdict},
     token::{self, PublicKey},
-    trail::{GateRecord, Record, Source, Trouble, first_seen, last_good},
+    trail::{GateRecord, Record, Source, Trouble, first_seen, last_good, refused_last},
 };
 
 use crate::{
     authority::{AskError, Authority, Reply},
-    config::{AuthoritySettings, Config, Environment, UnreachablePolicy},
+    config::{AuthoritySettings, Config, Environment, ShownDuration, UnreachablePolicy},
     context::{self, Context},
     failure::Failure,
     keyring::Keyring,
@@ -155,27 +155,48 @@ fn fall_back(
     };
     let at = context::now();
     let records = history()?;
-    let cached = last_good(records.iter(), &key.fingerprint(), &environment.demand);
-    let cached = cached.map(|(record, answered)| (record.license.clone(), answered));
-    if let Some((Some(license), answered)) = cached
-        && young_enough(answered, at, *age_max)
-    {
-        let checks = judge(&environment.demand, key, &license, None, Now { at, authority_ahead: None });
-        let basis = Basis::Cached { at: answered, trouble };
-        return Ok(conclude(environment, key, checks, Some(license), basis, force));
-    }
-    let refused_since = license_core::trail::refused_last(records.iter(), &key.fingerprint());
-    let Some(source) = offline_token.as_ref().filter(|_| !refused_since) else {
-        let fallback = format!("the trail has no good answer for this key and demand younger than {age_max:?}");
-        return Ok(nothing_known(environment, key, trouble, fallback, force));
+    let first_seen = first_seen(records.iter(), &key.fingerprint());
+    let judge =
+        |license: &License| judge(&environment.demand, key, license, first_seen, Now { at, authority_ahead: None });
+    let why_not_cached = match cached(&records, key, environment, at, *age_max) {
+        Ok((license, answered)) => {
+            let basis = Basis::Cached { at: answered, trouble };
+            return Ok(conclude(environment, key, judge(&license), Some(license), basis, force));
+        }
+        Err(why_not) => why_not,
+    };
+    let Some(source) = offline_token.as_ref().filter(|_| !refused_last(records.iter(), &key.fingerprint())) else {
+        return Ok(nothing_known(environment, key, trouble, why_not_cached, force));
     };
     match open_token(ctx, config, environment, source, at, *age_max)? {
         Ok((license, issued)) => {
-            let checks = judge(&environment.demand, key, &license, None, Now { at, authority_ahead: None });
             let basis = Basis::OfflineToken { at: issued, trouble };
-            Ok(conclude(environment, key, checks, Some(license), basis, force))
+            Ok(conclude(environment, key, judge(&license), Some(license), basis, force))
         }
-        Err(fallback) => Ok(nothing_known(environment, key, trouble, fallback, force)),
+        Err(why_not) => Ok(nothing_known(environment, key, trouble, format!("{why_not_cached}; {why_not}"), force)),
+    }
+}
+
+/// The last good answer in the trail and when it was given, or why none stands in.
+fn cached(
+    records: &[Record],
+    key: &LicenseKey,
+    environment: &Environment,
+    now: Timestamp,
+    age_max: Duration,
+) -> Result<(License, Timestamp), String> {
+    if refused_last(records.iter(), &key.fingerprint()) {
+        return Err("the last answer about this key in the trail is a refusal".to_owned());
+    }
+    let good = last_good(records.iter(), &key.fingerprint(), &environment.demand);
+    let Some((license, answered)) = good.and_then(|(record, at)| Some((record.license.clone()?, at))) else {
+        return Err("the trail has no good answer for this key and this demand".to_owned());
+    };
+    match Age::of(answered, now, age_max) {
+        Age::Young => Ok((license, answered)),
+        age @ (Age::Old | Age::Future) => {
+            Err(format!("the last good answer in the trail, of {answered:.0}, is {}", age.in_words(age_max)))
+        }
     }
 }
 
@@ -197,10 +218,14 @@ fn open_token(
         Ok(license) => license,
         Err(error) => return Ok(Err(format!("the offline token is not accepted: {error}"))),
     };
-    Ok(match license.issued_at {
-        None => Err("the offline token does not say when it was issued, so its age is not known".to_owned()),
-        Some(issued) if young_enough(issued, now, age_max) => Ok((license, issued)),
-        Some(issued) => Err(format!("the offline token of {issued} is older than {age_max:?}")),
+    let Some(issued) = license.issued_at else {
+        return Ok(Err("the offline token does not say when it was issued, so its age is not known".to_owned()));
+    };
+    Ok(match Age::of(issued, now, age_max) {
+        Age::Young => Ok((license, issued)),
+        age @ (Age::Old | Age::Future) => {
+            Err(format!("the offline token, of {issued:.0}, is {}", age.in_words(age_max)))
+        }
     })
 }
 
@@ -211,11 +236,36 @@ fn public_keys<'a>(config: &'a Config, environment: &Environment) -> &'a [Public
     }
 }
 
-/// An answer from the future is not young: somebody's clock is wrong.
-fn young_enough(answered: Timestamp, now: Timestamp, age_max: Duration) -> bool {
-    let age = now.duration_since(answered);
-    let age_max = SignedDuration::try_from(age_max).unwrap_or(SignedDuration::MAX);
-    !age.is_negative() && age <= age_max
+/// How old an answer is, beside what is allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Age {
+    /// Young enough.
+    Young,
+    /// Older than allowed.
+    Old,
+    /// From the future: somebody's clock is wrong, so its age is not known.
+    Future,
+}
+
+impl Age {
+    fn of(answered: Timestamp, now: Timestamp, age_max: Duration) -> Self {
+        let age = now.duration_since(answered);
+        let age_max = SignedDuration::try_from(age_max).unwrap_or(SignedDuration::MAX);
+        match () {
+            () if age.is_negative() => Self::Future,
+            () if age <= age_max => Self::Young,
+            () => Self::Old,
+        }
+    }
+
+    /// In words that complete "it is …".
+    fn in_words(self, age_max: Duration) -> String {
+        match self {
+            Self::Young => "young enough".to_owned(),
+            Self::Old => format!("older than {}", ShownDuration(age_max)),
+            Self::Future => "in the future by this machine's clock".to_owned(),
+        }
+    }
 }
 
 fn nothing_known(
@@ -313,12 +363,12 @@ mod tests {
         let now: Timestamp = "2026-03-19T12:00:00Z".parse().unwrap();
         let day = Duration::from_secs(24 * 3600);
         for (answered, expected) in [
-            ("2026-03-19T12:00:00Z", true),
-            ("2026-03-18T12:00:00Z", true),
-            ("2026-03-18T11:59:59Z", false),
-            ("2026-03-19T12:00:01Z", false),
+            ("2026-03-19T12:00:00Z", Age::Young),
+            ("2026-03-18T12:00:00Z", Age::Young),
+            ("2026-03-18T11:59:59Z", Age::Old),
+            ("2026-03-19T12:00:01Z", Age::Future),
         ] {
-            assert_eq!(young_enough(answered.parse().unwrap(), now, day), expected, "{answered}");
+            assert_eq!(Age::of(answered.parse().unwrap(), now, day), expected, "{answered}");
         }
     }
 }

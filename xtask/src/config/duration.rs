@@ -21,7 +21,7 @@ pub(super) fn parse(text: &str) -> Option<Duration> {
 }
 
 /// Shows a whole number of seconds in the largest unit that fits.
-pub(super) struct Shown(pub(super) Duration);
+pub(crate) struct Shown(pub(crate) Duration);
 
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -30,6 +30,7 @@ mod cases;
 mod schema;
 
 pub(crate) use check::{find, load, problems_of_keys};
+pub(crate) use duration::Shown as ShownDuration;
 use problem::line_column;
 pub(crate) use problem::{ConfigError, Problem};
 
