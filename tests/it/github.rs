@@ -226,3 +226,105 @@ fn a_status_of_the_application_cannot_become_a_workflow_command() {
         assert!(!line.starts_with("::set-env") && !line.starts_with("::error::gotcha"), "{ran}");
     }
 }
+
+/// The annotations of a run.
+fn annotations(ran: &Ran) -> Vec<String> {
+    let is_one = |line: &String| line.starts_with("::error") || line.starts_with("::warning");
+    workflow_commands(ran).into_iter().filter(is_one).collect()
+}
+
+#[test]
+fn an_authority_that_cannot_be_asked_is_one_annotation_that_says_why() {
+    let server = RawServer::script([Answer::Reset]);
+    for arguments in [&["check", "production"][..], &["deploy", "production"]] {
+        let project = on_github(&server);
+        let ran = project.run(arguments);
+        ran.exits(11);
+        let line = project.line_number("key =");
+        let said = annotations(&ran);
+        assert_eq!(said.len(), 1, "{ran}");
+        assert!(said[0].starts_with(&format!("::error file=license.toml,line={line},col=")), "{said:?}");
+        assert!(said[0].contains("title=license of production::the authority could not be asked"), "{said:?}");
+    }
+}
+
+#[test]
+fn a_key_that_cannot_be_read_is_an_annotation_at_the_key() {
+    let server = saying(&good());
+    for arguments in [&["check", "production"][..], &["deploy", "production"]] {
+        let project = on_github(&server).unset("LICENSE_KEY");
+        let ran = project.run(arguments);
+        ran.exits(3).says("not set");
+        let line = project.line_number("key =");
+        let said = annotations(&ran);
+        assert_eq!(said.len(), 1, "{ran}");
+        assert!(said[0].starts_with(&format!("::error file=license.toml,line={line},")), "{said:?}");
+        assert!(summary(&project).contains("not judged"), "{}", summary(&project));
+    }
+}
+
+#[test]
+fn a_warning_about_the_file_is_an_annotation_too() {
+    let server = saying(&good());
+    let staging =
+        "[environments.staging]\nauthority = \"to\"\ndomain = \"staging.app.com\"\nkey = { env = \"STAGING_KEY\" }\n";
+    let ran = on_github(&server).tables(staging).check();
+    ran.exits(0);
+    assert!(annotations(&ran).iter().any(|line| line.starts_with("::warning file=license.toml,line=")), "{ran}");
+}
+
+#[test]
+fn a_deploy_that_failed_or_is_unhealthy_is_an_annotation_and_in_the_summary() {
+    let server = saying(&good());
+    let failing = on_github(&server).deploying("exit 7");
+    let ran = failing.deploy();
+    ran.exits(13);
+    assert!(annotations(&ran)[0].contains("title=deploy of production::deploy `"), "{ran}");
+    assert!(summary(&failing).contains("failed with exit code 7"), "{}", summary(&failing));
+
+    let app = App::reporting(json!({ "valid": false }));
+    let unhealthy = on_github(&server).health(&app, "1s").line("rollback", r#""false""#);
+    let ran = unhealthy.deploy();
+    ran.exits(14);
+    let said = annotations(&ran);
+    assert!(said[0].contains("title=health of production::") && said[0].contains("not valid"), "{said:?}");
+    assert!(said[1].contains("title=rollback of production::rollback `false`"), "{said:?}");
+    let summary = summary(&unhealthy);
+    assert!(summary.contains("- deploy: done") && summary.contains("- health: unhealthy"), "{summary}");
+    assert!(summary.contains("- rollback: failed with exit code 1"), "{summary}");
+}
+
+/// The runner reads two streams in no order, and hears nothing between a fence and its end.
+#[test]
+fn annotations_go_the_way_of_the_fences() {
+    let server = saying(&good());
+    let ran = on_github(&server).deploying("exit 7").deploy();
+    ran.exits(13);
+    assert!(!ran.stdout().lines().any(|line| line.starts_with("::")), "{ran}");
+    let lines: Vec<_> = ran.stderr().lines().collect();
+    let token = lines.iter().find_map(|line| line.strip_prefix("::stop-commands::")).unwrap();
+    let end = lines.iter().position(|line| *line == format!("::{token}::")).unwrap();
+    assert!(lines[end..].iter().any(|line| line.starts_with("::error ")), "{ran}");
+}
+
+#[test]
+fn a_forced_deploy_says_so_in_the_summary() {
+    let server = RawServer::script([Answer::Reset]);
+    let project = on_github(&server);
+    let ran = project.run(&["deploy", "production", "--force", "--reason", "pager <b>duty</b>"]);
+    ran.exits(0).deploy_ran();
+    let summary = summary(&project);
+    assert!(summary.contains("go, by force") && summary.contains("could not be asked"), "{summary}");
+    assert!(summary.contains("pager &#60;b&#62;duty"), "{summary}");
+    assert!(annotations(&ran).iter().all(|line| line.starts_with("::warning")), "{ran}");
+}
+
+#[test]
+fn a_file_that_cannot_be_used_is_in_the_summary() {
+    let server = saying(&good());
+    for command in ["check", "deploy"] {
+        let project = on_github(&server).line("featurs", "[]");
+        project.run(&[command, "production"]).exits(3);
+        assert!(summary(&project).contains("### License: not judged"), "{}", summary(&project));
+    }
+}

@@ -116,7 +116,8 @@ pub(crate) fn poll(
     }
 }
 
-fn sentence(differences: &[Difference]) -> String {
+/// All differences in one sentence.
+pub(crate) fn sentence(differences: &[Difference]) -> String {
     differences.iter().map(|difference| difference.message.as_str()).collect::<Vec<_>>().join("; ")
 }
 

@@ -49,7 +49,7 @@ use context::Context;
 use exit::Exit;
 use failure::Failure;
 use narrator::Narrator;
-use report::{github, json};
+use report::{DeployReport, github, json};
 
 /// The whole program: parse, load, dispatch, render, exit. A workspace of your own calls it from a `main` of one line.
 pub fn main_impl() -> ExitCode {
@@ -76,15 +76,21 @@ fn run(cli: Cli) -> Exit {
 
 fn run_deploy(ctx: &Context, config: Option<&Path>, args: &DeployArgs) -> Exit {
     let narrator = Narrator::new(ctx, args.output.format);
-    let config = match load_hiding(ctx, config, &narrator) {
-        Ok(config) => config,
-        Err(failure) => return cannot_begin(&narrator, json::Document::Deploy, &failure),
+    let report = match load_hiding(ctx, config, &narrator) {
+        Ok(config) => {
+            let report = deploy::run(ctx, &config, args, &narrator);
+            if let Some(failure) = &report.failure {
+                let environment = report.environment.as_deref().and_then(|name| config.environment(name).ok());
+                narrator.failure(failure, environment.map(|environment| (&config, environment)));
+            }
+            report
+        }
+        Err(failure) => {
+            narrator.failure(&failure, None);
+            DeployReport { failure: Some(failure), ..DeployReport::default() }
+        }
     };
-    let report = deploy::run(ctx, &config, args, &narrator);
     let exit = deploy::exit(&report);
-    if let Some(failure) = &report.failure {
-        narrator.failure(failure);
-    }
     if let (Some(head), Some(environment)) = (&report.trail, &report.environment) {
         narrator.note(&trail::file::show_head(environment, head));
     }
@@ -96,16 +102,16 @@ fn run_check(ctx: &Context, config: Option<&Path>, args: &CheckArgs) -> Exit {
     let narrator = Narrator::new(ctx, args.output.format);
     let config = match load_hiding(ctx, config, &narrator) {
         Ok(config) => config,
-        Err(failure) => return cannot_begin(&narrator, json::Document::Check, &failure),
+        Err(failure) => return cannot_check(ctx, &narrator, &failure),
     };
     let report = match check::run(ctx, &config, args) {
         Ok(report) => report,
-        Err(failure) => return cannot_begin(&narrator, json::Document::Check, &failure),
+        Err(failure) => return cannot_check(ctx, &narrator, &failure),
     };
     for gated in &report.gated {
         match &gated.outcome {
             Ok(judged) => narrator.gate(&config, gated.environment, judged),
-            Err(failure) => narrator.failure(failure),
+            Err(failure) => narrator.not_judged(&config, gated.environment, failure),
         }
     }
     let exit = check::exit(&report);
@@ -201,15 +207,21 @@ fn finish(narrator: &Narrator<'_>, text: &str, exit: Exit) -> Exit {
         Ok(()) => exit,
         Err(source) => {
             let failure = Failure::System { what: "stdout cannot be written", source };
-            narrator.failure(&failure);
+            narrator.failure(&failure, None);
             if exit == Exit::Done { failure.exit() } else { exit }
         }
     }
 }
 
+/// Says why nothing could be checked.
+fn cannot_check(ctx: &Context, narrator: &Narrator<'_>, failure: &Failure) -> Exit {
+    append_summary(ctx, narrator, || github::failure_summary(failure));
+    cannot_begin(narrator, json::Document::Check, failure)
+}
+
 /// Says why a command could not begin.
 fn cannot_begin(narrator: &Narrator<'_>, document: json::Document, failure: &Failure) -> Exit {
-    narrator.failure(failure);
+    narrator.failure(failure, None);
     self::document(narrator, failure.exit(), || json::failed(document, failure))
 }
 

@@ -68,17 +68,25 @@ impl<'a> Narrator<'a> {
         if let Some(picture) = human::refusal(config, environment, judged, &self.console.err_look) {
             self.warn(&picture);
         }
-        self.annotate(|| github::annotations(&self.annotated(&config.shown_path()), config, environment, judged));
+        self.annotate(|| github::judgement(&self.subject(config, environment), judged));
+    }
+
+    /// That an environment could not be judged, and why.
+    pub(crate) fn not_judged(&self, config: &Config, environment: &Environment, failure: &Failure) {
+        self.say(|look| human::not_judged(environment, failure, look));
+        self.failure(failure, Some((config, environment)));
     }
 
     /// How a command of the user's ended.
-    pub(crate) fn command(&self, what: &str, end: &CommandEnd) {
+    pub(crate) fn command(&self, what: &str, end: &CommandEnd, config: &Config, environment: &Environment) {
         self.say(|look| human::command(what, end, look));
+        self.annotate(|| github::command(&self.subject(config, environment), what, end));
     }
 
     /// What was seen of the running application.
-    pub(crate) fn health(&self, end: &HealthEnd) {
+    pub(crate) fn health(&self, end: &HealthEnd, config: &Config, environment: &Environment) {
         self.say(|look| human::health(end, look));
+        self.annotate(|| github::health(&self.subject(config, environment), end));
     }
 
     /// What a deploy would do.
@@ -89,10 +97,15 @@ impl<'a> Narrator<'a> {
         });
     }
 
-    /// A failure: a picture on stderr, and annotations.
-    pub(crate) fn failure(&self, failure: &Failure) {
+    /// A failure: a picture on stderr, and annotations; at the environment that it is about, where it is about one.
+    pub(crate) fn failure(&self, failure: &Failure, about: Option<(&Config, &Environment)>) {
         self.picture(failure);
-        self.annotate(|| github::failure(|path| self.annotated(path), failure));
+        let about = about.map(|(config, environment)| self.subject(config, environment));
+        self.annotate(|| github::failure(about.as_ref(), |path| self.annotated(path), failure));
+    }
+
+    fn subject<'s>(&self, config: &'s Config, environment: &'s Environment) -> github::Subject<'s> {
+        github::Subject { file: self.annotated(&config.shown_path()), config, environment }
     }
 
     /// What is not wrong with the file and worth a look.
@@ -115,10 +128,12 @@ impl<'a> Narrator<'a> {
         below.map_or_else(|| path.to_owned(), |below| below.display().to_string())
     }
 
-    /// Annotations, where the format has some.
+    /// Annotations, where the format has some. They go the way of the fences round the deploy command's output:
+    /// between two streams the runner keeps no order, and behind a fence that it has not seen the end of it would
+    /// not hear them.
     fn annotate(&self, annotations: impl FnOnce() -> String) {
         match self.format {
-            Format::Github => self.data(&annotations()),
+            Format::Github => self.console.tell(&annotations()),
             Format::Human | Format::Json => {}
         }
     }

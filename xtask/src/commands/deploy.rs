@@ -74,7 +74,7 @@ fn story(
     let release = report.release.insert(hand_over.release.clone()).clone();
     journal.append(Event::DeployStarted { release: release.clone(), key_fingerprint: key.fingerprint() })?;
     let end = hand_over.run(command)?;
-    narrator.command("deploy", &end);
+    narrator.command("deploy", &end, config, environment);
     let recorded = journal.append(Event::DeployEnded { release, ended: end.ended.clone() });
     let deployed = end.ended == Ended::Exited { code: 0 };
     report.deploy = Some(end);
@@ -209,7 +209,7 @@ fn prove_health(
     let seen = hand_over.poll(probe, &mut |why| waiting.tick(why));
     waiting.done();
     let end = HealthEnd { url: probe.url.clone(), seen };
-    narrator.health(&end);
+    narrator.health(&end, scene.config, scene.environment);
     let event = health_event(&hand_over.release, &end.seen);
     let unhealthy = exit_of_health(&end.seen) == Exit::Unhealthy;
     report.health = Some(end);
@@ -217,7 +217,7 @@ fn prove_health(
     report.trail = journal.written();
     if unhealthy && let Some(command) = &scene.environment.rollback {
         let end = hand_over.run(command)?;
-        narrator.command("rollback", &end);
+        narrator.command("rollback", &end, scene.config, scene.environment);
         let event = Event::RollbackEnded { release: hand_over.release.clone(), ended: end.ended.clone() };
         report.rollback = Some(end);
         journal.append(event)?;

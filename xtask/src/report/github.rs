@@ -5,15 +5,16 @@
 
 use std::fmt::Write;
 
-use license_core::{Outcome, Verdict};
-use miette::Severity;
+use license_core::{Check, Outcome, Verdict};
+use miette::{Severity, SourceSpan};
 
-use super::{CheckReport, DeployReport};
+use super::{CheckReport, CommandEnd, DeployReport, Gated, HealthEnd, human};
 use crate::{
     config::{Config, Environment, Problem},
     context::Platform,
     failure::Failure,
-    gate::Judgement,
+    gate::{Basis, Judgement},
+    health::{Seen, sentence},
 };
 
 /// How loud an annotation is.
@@ -53,29 +54,93 @@ pub(crate) fn resume_commands(word: &str) -> String {
     format!("::{word}::\n")
 }
 
-/// The annotations of a judgement: every failed, unknown and worrying check at its demand's line.
-pub(crate) fn annotations(file: &str, config: &Config, environment: &Environment, judged: &Judgement) -> String {
+/// What annotations are about, and where it stands.
+pub(crate) struct Subject<'a> {
+    /// The file as the runner knows it.
+    pub(crate) file: String,
+    /// The file's places.
+    pub(crate) config: &'a Config,
+    /// The environment.
+    pub(crate) environment: &'a Environment,
+}
+
+impl Subject<'_> {
+    /// At the demand of a check.
+    fn at(&self, check: Check, level: Level, title: &str, message: &str) -> String {
+        self.annotation(self.environment.place_of(check), level, title, message)
+    }
+
+    /// Where the environment begins.
+    fn at_table(&self, level: Level, title: &str, message: &str) -> String {
+        self.annotation(self.environment.place, level, title, message)
+    }
+
+    fn annotation(&self, place: SourceSpan, level: Level, title: &str, message: &str) -> String {
+        annotation(level, &self.file, Some(self.config.line_column(place)), title, message)
+    }
+}
+
+/// The annotations of a judgement: every failed, unknown and worrying check at its demand's line. Where the authority
+/// gave no answer, that is said once, at the key, and not again for every check.
+pub(crate) fn judgement(subject: &Subject<'_>, judged: &Judgement) -> String {
+    let name = &subject.environment.name;
+    let stops = match judged.verdict {
+        Verdict::Go => Level::Warning,
+        Verdict::Refused | Verdict::Unknown => Level::Error,
+    };
     let mut text = String::new();
+    if let Some(trouble) = judged.basis.trouble() {
+        text += &subject.at(Check::Validity, stops, &format!("license of {name}"), &trouble.to_string());
+    }
+    if matches!(judged.basis, Basis::Nothing { .. }) {
+        return text;
+    }
     for finding in &judged.checks {
         let level = match (finding.outcome, judged.verdict) {
             (Outcome::Pass, _) => continue,
             (Outcome::Fail, _) | (Outcome::Unknown, Verdict::Unknown) => Level::Error,
             (Outcome::Warn, _) | (Outcome::Unknown, Verdict::Go | Verdict::Refused) => Level::Warning,
         };
-        let (line, column) = config.line_column(environment.place_of(finding.check));
-        let title = format!("license of {}: {}", environment.name, finding.check);
-        text += &annotation(level, file, Some((line, column)), &title, &finding.message);
+        let title = format!("license of {name}: {}", finding.check);
+        text += &subject.at(finding.check, level, &title, &finding.message);
     }
     text
 }
 
-/// The annotations of a failure: every problem of the file at its line.
-pub(crate) fn failure(annotated: impl Fn(&str) -> String, failure: &Failure) -> String {
-    let Failure::Config(error) = failure else {
-        return annotation(Level::Error, "", None, "license", &failure.to_string());
-    };
-    let file = annotated(&error.path);
-    error.problems.iter().map(|one| problem(&file, one)).collect()
+/// The annotation of a command that did not end well; none for one that did.
+pub(crate) fn command(subject: &Subject<'_>, what: &str, end: &CommandEnd) -> String {
+    if end.is_ok() {
+        return String::new();
+    }
+    let message = format!("{what} `{}` {}", end.shown, human::ending(end));
+    subject.at_table(Level::Error, &format!("{what} of {}", subject.environment.name), &message)
+}
+
+/// The annotation of an application that is not healthy; none for one that is.
+pub(crate) fn health(subject: &Subject<'_>, end: &HealthEnd) -> String {
+    match &end.seen {
+        Seen::Proved | Seen::NotProved | Seen::Stopped(_) => String::new(),
+        Seen::Unhealthy { .. } | Seen::Unreachable { .. } => {
+            let title = format!("health of {}", subject.environment.name);
+            subject.at_table(Level::Error, &title, &format!("{} is {}", end.url, state(&end.seen)))
+        }
+    }
+}
+
+/// The annotations of a failure: every problem of the file at its line, and what is wrong with a key at the key.
+pub(crate) fn failure(about: Option<&Subject<'_>>, annotated: impl Fn(&str) -> String, failure: &Failure) -> String {
+    if let Failure::Config(error) = failure {
+        let file = annotated(&error.path);
+        return error.problems.iter().map(|one| problem(&file, one)).collect();
+    }
+    let message = failure.to_string();
+    match about {
+        Some(subject) => {
+            let title = format!("license of {}", subject.environment.name);
+            subject.at(Check::Validity, Level::Error, &title, &message)
+        }
+        None => annotation(Level::Error, "", None, "license", &message),
+    }
 }
 
 /// The annotation of a problem of the file.
@@ -89,67 +154,100 @@ pub(crate) fn problem(file: &str, problem: &Problem) -> String {
 
 /// The step summary of `deploy`, in Markdown.
 pub(crate) fn deploy_summary(report: &DeployReport) -> String {
-    let environment = report.environment.as_deref().unwrap_or("?");
-    let mut text = format!("### License of `{}`: {}\n\n", cell(environment), verdict(report.judgement.as_ref()));
+    let name = report.environment.as_deref().map_or(String::new(), |name| format!(" of {}", plain(name)));
+    let mut text = format!("### License{name}: {}\n\n", verdict(report.judgement.as_ref()));
     if let Some(judged) = &report.judgement {
         text += &table(judged);
     }
-    if let Some(failure) = &report.failure {
-        let _ = writeln!(text, "{}\n", cell(&failure.to_string()));
+    let ending = |end: &Option<CommandEnd>| end.as_ref().map(human::ending);
+    for (what, how) in [
+        ("deploy", ending(&report.deploy)),
+        ("health", report.health.as_ref().map(|end| state(&end.seen))),
+        ("rollback", ending(&report.rollback)),
+        ("error", report.failure.as_ref().map(ToString::to_string)),
+    ] {
+        let _ = how.map(|how| writeln!(text, "- {what}: {}", plain(&how)));
     }
     if let Some(head) = &report.trail {
-        let _ = writeln!(text, "Trail: #{} `{}`\n", head.seq, head.hash);
-    }
-    text
-}
-
-/// The step summary of `check`, in Markdown.
-pub(crate) fn check_summary(report: &CheckReport<'_>) -> String {
-    let mut text = String::new();
-    for gated in &report.gated {
-        let name = &gated.environment.name;
-        match &gated.outcome {
-            Ok(judged) => {
-                let _ = writeln!(text, "### License of `{name}`: {}\n", verdict(Some(judged)));
-                text += &table(judged);
-            }
-            Err(failure) => {
-                let _ = writeln!(text, "### License of `{name}`: not judged\n\n{}\n", cell(&failure.to_string()));
-            }
-        }
-    }
-    text
-}
-
-fn verdict(judged: Option<&Judgement>) -> &'static str {
-    match judged.map(|judged| judged.verdict) {
-        Some(Verdict::Go) => "go",
-        Some(Verdict::Refused) => "refused",
-        Some(Verdict::Unknown) => "unknown",
-        None => "not judged",
-    }
-}
-
-fn table(judged: &Judgement) -> String {
-    let mut text = "| check | outcome | |\n| --- | --- | --- |\n".to_owned();
-    for finding in &judged.checks {
-        let _ = writeln!(text, "| {} | {} | {} |", finding.check, finding.outcome, cell(&finding.message));
+        let _ = writeln!(text, "- trail: #{} `{}`", head.seq, head.hash);
     }
     text + "\n"
 }
 
-/// Text in a Markdown table: no line breaks, no cell borders, no HTML, no links.
-fn cell(text: &str) -> String {
+fn state(seen: &Seen) -> String {
+    match seen {
+        Seen::Proved => "proved to be this deploy".to_owned(),
+        Seen::NotProved => "healthy, not proved to be this deploy".to_owned(),
+        Seen::Unhealthy { differences } => format!("unhealthy: {}", sentence(differences)),
+        Seen::Unreachable { why } => format!("unhealthy: {why}"),
+        Seen::Stopped(_) => "not known, for a signal came first".to_owned(),
+    }
+}
+
+/// The step summary of a command that could not begin, in Markdown.
+pub(crate) fn failure_summary(failure: &Failure) -> String {
+    format!("### License: not judged\n\n- {}\n\n", plain(&failure.to_string()))
+}
+
+/// A longer summary is not kept by GitHub, in bytes; the rest of its MiB is for other commands of the step.
+const SUMMARY_BYTES_MAX: usize = 900 * 1024;
+
+/// The step summary of `check`, in Markdown: every environment, as many as there is room for.
+pub(crate) fn check_summary(report: &CheckReport<'_>) -> String {
+    let mut text = String::new();
+    for (count, gated) in report.gated.iter().enumerate() {
+        let one = of_environment(gated);
+        if text.len() + one.len() > SUMMARY_BYTES_MAX {
+            let _ = writeln!(text, "The other {} environments are in the log.\n", report.gated.len() - count);
+            break;
+        }
+        text += &one;
+    }
+    text
+}
+
+fn of_environment(gated: &Gated<'_>) -> String {
+    let name = plain(gated.environment.name.as_str());
+    match &gated.outcome {
+        Ok(judged) => format!("### License of {name}: {}\n\n{}", verdict(Some(judged)), table(judged)),
+        Err(failure) => format!("### License of {name}: not judged\n\n- {}\n\n", plain(&failure.to_string())),
+    }
+}
+
+fn verdict(judged: Option<&Judgement>) -> &'static str {
+    match judged.map(|judged| (judged.verdict, &judged.forced)) {
+        Some((Verdict::Go, None)) => "go",
+        Some((Verdict::Go, Some(_))) => "go, by force",
+        Some((Verdict::Refused, _)) => "refused",
+        Some((Verdict::Unknown, _)) => "unknown",
+        None => "not judged",
+    }
+}
+
+/// The checks, and what the facts rest on.
+fn table(judged: &Judgement) -> String {
+    let mut text = "| check | outcome | |\n| --- | --- | --- |\n".to_owned();
+    for finding in &judged.checks {
+        let (check, outcome) = (plain(finding.check.code()), finding.outcome);
+        let _ = writeln!(text, "| {check} | {outcome} | {} |", plain(&finding.message));
+    }
+    text.push('\n');
+    let forced = judged.forced.as_ref().map(|reason| format!("by force: {reason}"));
+    for line in human::basis_lines(&judged.basis).into_iter().chain(forced) {
+        let _ = writeln!(text, "- {}", plain(&line));
+    }
+    text + "\n"
+}
+
+/// Text that is nothing but text in Markdown, also in a table: no markup, no HTML, no links, no line breaks.
+fn plain(text: &str) -> String {
+    const NEVER_MARKUP: &str = ",;'()-/";
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
             '\n' | '\r' => safe.push(' '),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '&' => safe.push_str("&amp;"),
-            '|' | '[' | ']' | '!' | '*' | '_' | '\\' => {
-                safe.push('\\');
-                safe.push(c);
+            c if c.is_ascii_punctuation() && !NEVER_MARKUP.contains(c) => {
+                let _ = write!(safe, "&#{};", u32::from(c));
             }
             c => safe.push(c),
         }
@@ -214,7 +312,14 @@ mod tests {
     }
 
     #[test]
-    fn a_summary_cell_holds_no_markup() {
-        assert_eq!(cell("a|b\n<img src=x> [l](u)"), "a\\|b &lt;img src=x&gt; \\[l\\](u)");
+    fn text_in_a_summary_is_never_markup() {
+        let evil = "a|b\n<img src=x> [l](u) `c` https://evil.example www.evil.example *x* _y_ &amp; @you #1";
+        let safe = plain(evil);
+        let is_entity = |part: &str| part.split_once(';').is_some_and(|(code, _)| code.starts_with('#'));
+        assert!(safe.split('&').skip(1).all(is_entity), "{safe}");
+        for markup in ["|", "\n", "<", ">", "[", "]", "`", "*", "_", "@", "://", "www."] {
+            assert!(!safe.contains(markup), "{markup}: {safe}");
+        }
+        assert_eq!(plain("3 of 5 (and more), it's so - a/b; c"), "3 of 5 (and more), it's so - a/b; c");
     }
 }

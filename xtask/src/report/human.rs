@@ -11,6 +11,7 @@ use super::{CommandEnd, HealthEnd};
 use crate::{
     config::{Config, Environment},
     console::{Color, Glyphs, Ink, Look},
+    failure::Failure,
     gate::{Basis, Judgement},
     health::Seen,
 };
@@ -40,19 +41,30 @@ fn mark(outcome: Outcome, look: &Look) -> (&'static str, Ink) {
 }
 
 fn basis(basis: &Basis, look: &Look) -> String {
-    let loud = |text: String| look.paint(format!("  ! {text}"), Ink::Worry) + "\n";
-    match basis {
-        Basis::Answer | Basis::Class => String::new(),
+    let lines = basis_lines(basis);
+    // Where nothing stands in, the trouble stops the deploy, and is a picture of its own, with its advice.
+    let of_picture = usize::from(matches!(basis, Basis::Nothing { .. }));
+    lines.into_iter().skip(of_picture).map(|line| look.paint(format!("  ! {line}"), Ink::Worry) + "\n").collect()
+}
+
+/// What is to be known about facts that the authority did not give just now.
+pub(super) fn basis_lines(basis: &Basis) -> Vec<String> {
+    let (trouble, stand_in) = match basis {
+        Basis::Answer | Basis::Class => return Vec::new(),
         Basis::Cached { at, trouble } => {
-            loud(format!("{trouble}"))
-                + &loud(format!("judged by a cached answer: the authority's of {at}, kept in the trail"))
+            (trouble, format!("judged by a cached answer: the authority's of {at:.0}, kept in the trail"))
         }
-        Basis::OfflineToken { at, trouble } => {
-            loud(format!("{trouble}")) + &loud(format!("judged by the signed offline token of {at}"))
-        }
-        // The trouble itself is a picture of its own, with its advice.
-        Basis::Nothing { fallback, .. } => loud(fallback.clone()),
-    }
+        Basis::OfflineToken { at, trouble } => (trouble, format!("judged by the signed offline token of {at:.0}")),
+        Basis::Nothing { fallback, trouble } => (trouble, fallback.clone()),
+    };
+    vec![trouble.to_string(), stand_in]
+}
+
+/// That an environment could not be judged.
+pub(crate) fn not_judged(environment: &Environment, failure: &Failure, look: &Look) -> String {
+    let domain = &environment.demand.domain;
+    let (name, not) = (look.paint(&environment.name, Ink::Strong), look.paint("not judged", Ink::Bad));
+    format!("license of {name} ({domain})\n{not}: {failure}\n")
 }
 
 fn decision(judged: &Judgement, look: &Look) -> String {
@@ -80,18 +92,23 @@ fn checks(count: usize, what: &str) -> String {
 
 /// How the deploy or rollback command ended.
 pub(crate) fn command(what: &str, end: &CommandEnd, look: &Look) -> String {
+    let ink = if end.is_ok() { Ink::Good } else { Ink::Bad };
+    format!("{what} `{}` {}\n", end.shown, look.paint(ending(end), ink))
+}
+
+/// How it ended, in words that follow its name.
+pub(super) fn ending(end: &CommandEnd) -> String {
     let seconds = end.seconds;
-    let (ink, how) = match &end.ended {
-        Ended::Exited { code: 0 } => (Ink::Good, format!("done in {seconds:.1} s")),
-        Ended::Exited { code } => (Ink::Bad, format!("failed with exit code {code} after {seconds:.1} s")),
-        Ended::Killed { signal } => (Ink::Bad, format!("was killed by signal {signal} after {seconds:.1} s")),
-        Ended::TimedOut { after_secs } => {
-            (Ink::Bad, format!("ran past its deadline of {after_secs} s and was stopped"))
+    match &end.ended {
+        Ended::Exited { code: 0 } => format!("done in {seconds:.1} s"),
+        Ended::Exited { code } => format!("failed with exit code {code} after {seconds:.1} s"),
+        Ended::Killed { signal } => format!("was killed by signal {signal} after {seconds:.1} s"),
+        Ended::TimedOut { after_secs } => format!("ran past its deadline of {after_secs} s and was stopped"),
+        Ended::Interrupted { signal } => {
+            format!("was stopped after {seconds:.1} s: signal {signal} came, and was passed on to it")
         }
-        Ended::Interrupted { signal } => (Ink::Bad, format!("was stopped by signal {signal}, which reached us first")),
-        Ended::NotStarted { why } => (Ink::Bad, format!("could not be started: {why}")),
-    };
-    format!("{what} `{}` {}\n", end.shown, look.paint(how, ink))
+        Ended::NotStarted { why } => format!("could not be started: {why}"),
+    }
 }
 
 /// What was seen of the running application.

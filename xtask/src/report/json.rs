@@ -1,6 +1,6 @@
 //! The JSON documents of `deploy` and `check`: see `docs/json.md`.
 
-use license_core::{Finding, trail::Ended};
+use license_core::Finding;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -56,10 +56,6 @@ pub(crate) fn check(report: &CheckReport<'_>, exit: Exit) -> Value {
 pub(crate) fn failed(command: Document, failure: &Failure) -> Value {
     let exit = exit(failure.exit());
     match command {
-        Document::Deploy => json!({
-            "schema": DEPLOY_SCHEMA, "environment": null, "verdict": null, "checks": [],
-            "error": error(failure), "deploy": null, "health": null, "trail": null, "exit": exit,
-        }),
         Document::Check => json!({ "schema": CHECK_SCHEMA, "environments": [], "error": error(failure), "exit": exit }),
         Document::Other => json!({ "schema": ERROR_SCHEMA, "error": error(failure), "exit": exit }),
     }
@@ -68,8 +64,6 @@ pub(crate) fn failed(command: Document, failure: &Failure) -> Value {
 /// Which document a failure goes into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Document {
-    /// That of `deploy`.
-    Deploy,
     /// That of `check`.
     Check,
     /// One of its own.
@@ -147,7 +141,7 @@ fn command(end: &CommandEnd) -> Value {
     let mut value = json!(end.ended);
     value["command"] = json!(end.shown);
     value["seconds"] = json!((end.seconds * 1000.0).round() / 1000.0);
-    value["ok"] = json!(matches!(end.ended, Ended::Exited { code: 0 }));
+    value["ok"] = json!(end.is_ok());
     value
 }
 

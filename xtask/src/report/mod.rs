@@ -60,6 +60,13 @@ pub(crate) struct CommandEnd {
     pub(crate) seconds: f64,
 }
 
+impl CommandEnd {
+    /// Whether it ended by itself and without an error.
+    pub(crate) fn is_ok(&self) -> bool {
+        self.ended == Ended::Exited { code: 0 }
+    }
+}
+
 /// What the look at the running application came to.
 #[derive(Debug)]
 pub(crate) struct HealthEnd {
