@@ -67,6 +67,24 @@ fn an_issued_license_has_a_key_that_cannot_be_guessed_and_names_its_class() {
 }
 
 #[test]
+fn an_issued_license_is_told_in_three_fields_on_one_line() {
+    let authority = authority(&[]);
+    let words = "issue --class STG --domain app.com --domain *.app.com --plan pro --feature sso --feature analytics \
+                 --activations 7 --activations-used 3 --expires-at 2099-01-02T03:04:05Z --format json";
+    let ran = authority.cli(&words.split_whitespace().collect::<Vec<_>>());
+    let document = ran.exits(0).json();
+    let fields: Vec<_> = document.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(fields.into_iter().collect::<BTreeSet<_>>(), BTreeSet::from(["licenseId", "key", "expiresAt"]));
+    assert_eq!((ran.stdout().lines().count(), &document["expiresAt"]), (1, &json!("2099-01-02T03:04:05Z")));
+    let stated = authority.validate(document["key"].as_str().unwrap(), "app.com").json();
+    assert_eq!(
+        (&stated["plan"], &stated["activationsUsed"], &stated["activationLimit"]),
+        (&json!("pro"), &json!(3), &json!(7))
+    );
+    assert_eq!(stated["domains"], json!(["app.com", "*.app.com"]));
+}
+
+#[test]
 fn an_unknown_license_is_named() {
     let authority = authority(&[]);
     for command in ["show", "suspend", "resume", "revoke", "activate", "deactivate"] {

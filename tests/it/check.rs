@@ -80,7 +80,7 @@ fn named_verdict(environment: &Value) -> (String, Value) {
     (environment["environment"].as_str().unwrap().to_owned(), environment["verdict"].clone())
 }
 
-/// The order in which exits win over many environments: 12, 10, 11, 0.
+/// The order in which exits win over many environments: 3, 12, 26, 10, 11, 0. (1 is before them all, and a bug.)
 #[test]
 fn over_many_environments_the_worst_exit_wins() {
     let good_one =
@@ -89,8 +89,18 @@ fn over_many_environments_the_worst_exit_wins() {
     let denied = RawServer::script([Answer::json(401, &json!({ "error": "no" }))]);
     let [yes, no, token] = [&good_one, &refused, &denied].map(RawServer::url);
     let down = "http://127.0.0.1:9/api/v1".to_owned();
-    let rows: [(&[&String], i32); 4] =
-        [(&[&yes, &yes], 0), (&[&yes, &down], 11), (&[&down, &no, &yes], 10), (&[&no, &down, &token], 12)];
+    let (broken, no_key) = (BROKEN_LOG.to_owned(), NO_KEY.to_owned());
+    let rows: [(&[&String], i32); 9] = [
+        (&[&yes, &yes], 0),
+        (&[&yes, &down], 11),
+        (&[&down, &no, &yes], 10),
+        (&[&no, &down, &broken], 26),
+        (&[&yes, &broken], 26),
+        (&[&no, &down, &token], 12),
+        (&[&broken, &no, &token, &down, &yes], 12),
+        (&[&yes, &no_key], 3),
+        (&[&token, &broken, &no, &down, &no_key, &yes], 3),
+    ];
     for (urls, exit) in rows {
         let ran = project_asking_each(urls).run(&["check", "--all", "--format", "json"]);
         let document = ran.exits(exit).json();
@@ -99,14 +109,28 @@ fn over_many_environments_the_worst_exit_wins() {
     }
 }
 
+/// In place of an address: an embedded authority whose log cannot be trusted.
+const BROKEN_LOG: &str = "broken-log";
+
+/// In place of an address: an environment whose key is missing, so that nobody is asked.
+const NO_KEY: &str = "http://no-key.localhost:9/api/v1";
+
 /// A project with one environment for each address and no other.
 fn project_asking_each(urls: &[&String]) -> Project {
     let mut text = "version = 1\n".to_owned();
     let mut project = project().without_license_toml().var("TO_API_KEY", TOKEN);
     for (at, url) in urls.iter().enumerate() {
-        project = project.var(&format!("KEY_{at}"), &format!("TO-PRD-key-of-environment-{at}"));
+        if *url != NO_KEY {
+            project = project.var(&format!("KEY_{at}"), &format!("TO-PRD-key-of-environment-{at}"));
+        }
+        let authority = if *url == BROKEN_LOG {
+            project = project.write("state/events.jsonl", b"{\"nonsense\": true}\n");
+            "kind = \"embedded\"\nstate = \"state\"".to_owned()
+        } else {
+            format!("kind = \"traffic-orchestrator\"\nurl = \"{url}\"\ntoken = {{ env = \"TO_API_KEY\" }}")
+        };
         let environment = format!(
-            "[authority.a{at}]\nkind = \"traffic-orchestrator\"\nurl = \"{url}\"\ntoken = {{ env = \"TO_API_KEY\" }}\n\
+            "[authority.a{at}]\n{authority}\n\
              [environments.e{at}]\nauthority = \"a{at}\"\ndomain = \"e{at}.app.com\"\nkey = {{ env = \"KEY_{at}\" }}\n"
         );
         text.push_str(&environment);

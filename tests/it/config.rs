@@ -2,6 +2,8 @@
 
 use std::{
     fs::{self, File},
+    path::PathBuf,
+    process::Command,
     time::Instant,
 };
 
@@ -58,6 +60,19 @@ fn a_file_that_is_a_directory() {
     let project = project().without_license_toml();
     fs::create_dir(project.path("license.toml")).unwrap();
     is_wrong("a directory", &project, &["license.toml", "directory"]);
+}
+
+/// Opening a pipe waits for whoever writes to it: that could be forever.
+#[test]
+fn a_pipe_in_the_place_of_a_file() {
+    let pipe = |path: PathBuf| assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+    let project = project().without_license_toml();
+    pipe(project.path("license.toml"));
+    is_wrong("a pipe", &project, &["license.toml", "a pipe"]);
+
+    let project = asking(&saying(&good())).line("key", r#"{ dotenv = ".env", name = "APP_KEY" }"#);
+    pipe(project.path(".env"));
+    project.deploy().exits(3).says(".env").says("a pipe").deploy_did_not_run();
 }
 
 #[test]

@@ -112,6 +112,23 @@ fn config_names_the_file_wherever_the_command_is_run() {
 }
 
 #[test]
+fn a_relative_config_counts_from_here_and_what_it_names_from_the_file() {
+    let (_authority, _, project) = licensed(&Grant::default());
+    let ran = project.run_in(&project.seen(), &["--config", "../project/license.toml", "deploy", "production"]);
+    ran.exits(0).deploy_ran();
+    assert!(project.trail_file("production").exists() && !project.seen().join(".license").exists());
+    assert_eq!(project.trace("cwd").trim(), project.path("").canonicalize().unwrap().to_str().unwrap());
+}
+
+#[test]
+fn the_manifest_directory_of_cargo_is_not_consulted() {
+    let (_authority, _, project) = licensed(&Grant::default());
+    let (root, elsewhere) = (project.path(""), project.seen());
+    let project = project.var("CARGO_MANIFEST_DIR", root.to_str().unwrap());
+    project.run_in(&elsewhere, &["deploy", "production"]).exits(3).says("license.toml").deploy_did_not_run();
+}
+
+#[test]
 fn a_plan_says_what_would_happen_and_does_not_do_it() {
     let (_authority, _, project) = licensed(&Grant::default());
     project.run(&["deploy", "production", "--plan"]).exits(0).says("deploy.sh").deploy_did_not_run();

@@ -94,8 +94,10 @@ fn an_attempt_without_a_verdict_is_retried() {
     for (name, answers) in rows {
         let expected = answers.len();
         let server = RawServer::script(answers);
-        asking(&server).deploy_json().exits(0).verdict("go").deploy_ran();
+        let project = asking(&server);
+        project.deploy_json().named(name).exits(0).verdict("go").deploy_ran();
         assert_eq!(server.requests().len(), expected, "{name}");
+        assert_eq!(project.trail("production").kinds(), ["gate", "deploy_started", "deploy_ended"], "{name}");
     }
 }
 

@@ -138,9 +138,11 @@ fn sending_404_for_403(url: &str) -> RawServer {
 
 #[test]
 fn an_unknown_key_is_refused() {
-    for status in ["200", "403"] {
-        let authority = Authority::start(BINARY, &["--refuse-with", status]);
-        let project = project().authority(&authority).key(KEY);
+    let no_as = |status| Authority::start(BINARY, &["--refuse-with", status]);
+    let (as_200, as_403) = (no_as("200"), no_as("403"));
+    let as_404 = sending_404_for_403(as_403.url());
+    for (status, url) in [("200", as_200.url()), ("403", as_403.url()), ("404", &as_404.url())] {
+        let project = project().authority_at(url).key(KEY);
         project
             .deploy_json()
             .exits(10)

@@ -11,9 +11,12 @@ use std::{
 };
 
 use license_core::LicenseKey;
+use license_tests::{Answer, Project, RawServer};
 use rustix::process::{Pid, Signal, getsid, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::project;
 
 const KEY: &str = "TO-DEV-0123456789abcdef";
 /// Long enough for a loaded machine.
@@ -200,4 +203,46 @@ fn a_wrong_command_line_is_a_usage_error() {
     let output = Place::new().run(&["--nonsense"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8(output.stderr).unwrap().contains("`--nonsense` is not an option\nusage: sample-app"));
+}
+
+/// A project whose development deploys the sample app itself, on this place's port.
+fn deploying_the_sample_app(place: &Place) -> Project {
+    let (app, port) = (env!("CARGO_BIN_EXE_sample-app"), place.port);
+    let text = format!(
+        "version = 1\n[authority.local]\nkind = \"embedded\"\n[environments.development]\nauthority = \"local\"\n\
+         domain = \"localhost:{port}\"\nkey = {{ dotenv = \".env.development\", name = \"LICENSE_KEY\" }}\n\
+         deploy = [{app:?}, \"--detach\", \"--port\", \"{port}\", \"--for\", \"90s\"]\n\
+         health = {{ url = \"http://localhost:{port}/api/license/status\", within = \"20s\" }}\n"
+    );
+    project().license_toml(text.as_bytes())
+}
+
+#[test]
+fn it_is_deployed_and_proved_and_the_next_deploy_replaces_it() {
+    let place = Place::new();
+    let project = deploying_the_sample_app(&place);
+    let mut pids = Vec::new();
+    for _ in 0..2 {
+        project.run(&["deploy"]).exits(0).says("proved");
+        assert_eq!(project.trail("development").last("health")["health"], "proved");
+        pids.push(fs::read_to_string(project.path(&format!(".license/sample-app-{}.pid", place.port))).unwrap());
+    }
+    assert_ne!(pids[0], pids[1]);
+    let mut stop = Command::new(env!("CARGO_BIN_EXE_sample-app"));
+    stop.args(["--stop", "--port", &place.port.to_string()]).current_dir(project.path(""));
+    assert!(stop.output().unwrap().status.success());
+    assert!(place.soon_free());
+}
+
+#[test]
+fn a_busy_port_fails_the_deploy_and_whoever_holds_it_is_left_alone() {
+    let other = RawServer::script([Answer::text(200, "text/plain", "hello")]);
+    let place = Place { directory: TempDir::new().unwrap(), port: other.address().port() };
+    let project = deploying_the_sample_app(&place);
+    let ran = project.run(&["deploy"]);
+    ran.exits(13).says(&format!("port {} is held by another program; stop it", place.port));
+    let trail = project.trail("development");
+    assert_eq!(trail.kinds(), ["issued", "gate", "deploy_started", "deploy_ended"]);
+    assert_eq!(trail.last("deploy_ended")["ended"]["how"], "exited");
+    assert!(other.connections() > 0, "it was told apart by asking");
 }

@@ -4,6 +4,8 @@
 //! file says is only for the message that the second one shows. The file stays: removing it would let a third one lock
 //! a new file while the second still locks the old.
 
+#![expect(clippy::disallowed_methods, reason = "this is the door to the lock of an environment")]
+
 use std::{
     fmt,
     fs::{File, OpenOptions, TryLockError},

@@ -1,16 +1,30 @@
 //! Reads files with a limit, and writes them so that a reader sees the old file or the new one, never a part.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this is the door to files that are read whole, replaced, or appended to for others"
+)]
+
 use std::{
     fs::File,
     io::{self, Read, Write},
+    os::unix::fs::OpenOptionsExt as _,
     path::Path,
 };
 
-/// Reads a file of at most `bytes_max` bytes. A longer one, and a directory, is an error.
+use rustix::fs::OFlags;
+
+/// Reads a file of at most `bytes_max` bytes. A longer one, a directory, and what may keep us waiting is an error.
 pub(crate) fn read_limited(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
-    if file.metadata()?.is_dir() {
+    // Opening a named pipe would wait for its writer, without a bound and past any signal.
+    let at_once = OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options().read(true).custom_flags(at_once).open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
         return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory"));
+    }
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a pipe or a device, not a file"));
     }
     let mut bytes = Vec::new();
     file.take(bytes_max + 1).read_to_end(&mut bytes)?;

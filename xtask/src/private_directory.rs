@@ -1,5 +1,7 @@
 //! Directories for what belongs to this checkout alone: logs, trails, locks.
 
+#![expect(clippy::disallowed_methods, reason = "this is the door to directories")]
+
 use std::{
     fs::{DirBuilder, File, OpenOptions},
     io::{self, Write as _},

@@ -4,6 +4,8 @@
 //! output open, and lives on after a normal exit. After a deadline or a signal the whole group is ended; what
 //! moved to a session of its own is out of our reach.
 
+#![expect(clippy::disallowed_methods, reason = "this is the door to processes, and to the programs that they run")]
+
 use std::{
     ffi::OsString,
     io::{self, Write},

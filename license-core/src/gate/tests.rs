@@ -1,3 +1,5 @@
+//! The rules by table.
+
 use alloc::{borrow::ToOwned, collections::BTreeSet};
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! The rules of an authority by table, and the replay of its events.
+
 use alloc::{string::ToString, vec};
 use std::format;
 

@@ -236,6 +236,7 @@ impl Embedded {
 
     /// Puts a `.gitignore` into a state directory that holds nothing yet: keys are not to be committed by accident.
     /// A directory with files in it is left to its owner.
+    #[expect(clippy::disallowed_methods, reason = "nothing is replaced: the file is new, in an empty directory")]
     fn hide_from_git(&self) -> Result<(), LogError> {
         let hide = || {
             private_directory::create(self.state())?;
@@ -287,6 +288,7 @@ pub(crate) enum ChangeError {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test prepares its files")]
 mod tests {
     use std::{os::unix::fs::PermissionsExt as _, thread};
 

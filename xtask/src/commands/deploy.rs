@@ -1,7 +1,8 @@
 //! `deploy`: prove the license, run the deploy command, prove what runs.
 
 use license_core::{
-    Fingerprint, LicenseKey, Verdict,
+    Fingerprint, LicenseKey, Outcome, Verdict,
+    gate::judge_class,
     trail::{Ended, Event, HealthRecord},
 };
 
@@ -189,10 +190,14 @@ fn judge(
     *seen = Some(key.fingerprint());
     keyring::refuse_shared(ctx, config, &[(&environment.name, &key)])?;
     let keyring = Keyring::read(ctx, config);
-    let asking = narrator.progress(&format!("asking the authority `{}`", environment.authority));
+    // A key of another class is not sent, so nobody is asked.
+    let is_asked = judge_class(&environment.demand, &key).outcome != Outcome::Fail;
+    let asking = is_asked.then(|| narrator.progress(&format!("asking the authority `{}`", environment.authority)));
     let history = || Ok(journal.records());
     let judgement = gate::decide(ctx, config, environment, &key, &authority, &history, &force.hidden(&keyring));
-    asking.done();
+    if let Some(asking) = asking {
+        asking.done();
+    }
     Ok(Decided { judgement: judgement?, key, keyring })
 }
 

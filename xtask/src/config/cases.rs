@@ -3,6 +3,8 @@
 //! A case is a `license.toml`; lines that begin with `#: ` set environment variables, as in `#: CI=true`.
 //! `UPDATE=1 cargo test -p xtask cases` rewrites the reports; the difference is for review.
 
+#![expect(clippy::disallowed_methods, reason = "a test prepares its files")]
+
 use std::{
     collections::BTreeSet,
     fmt::Write as _,

@@ -1,3 +1,5 @@
+//! Looking at real applications: healthy ones, late ones, and none.
+
 use std::{
     collections::BTreeSet,
     io::{BufRead, BufReader, Write},

@@ -1,3 +1,5 @@
+//! Commands that really run: their ends, their output, their groups.
+
 use std::{
     fs,
     io::{BufRead, BufReader},

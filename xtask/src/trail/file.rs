@@ -97,6 +97,7 @@ pub(crate) fn show_head(environment: &str, head: &Head) -> String {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test prepares its files")]
 mod tests {
     use std::fs::File;
 

@@ -179,6 +179,7 @@ fn process_number(text: &str) -> Option<Pid> {
     Pid::from_raw(text.trim().parse().ok().filter(|number| *number > 1)?)
 }
 
+#[expect(clippy::disallowed_methods, reason = "the application asks who holds its port, on this machine")]
 fn ask(port: u16) -> io::Result<String> {
     let mut connection = TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), ANSWER_MAX)?;
     connection.set_read_timeout(Some(ANSWER_MAX))?;
@@ -207,6 +208,7 @@ impl PidFile {
         fs::write(&self.0, format!("{}\n", std::process::id()))
     }
 
+    #[expect(clippy::disallowed_methods, reason = "the read has a limit here")]
     fn read(&self) -> Option<Pid> {
         const NUMBER_BYTES_MAX: u64 = 32;
         let mut text = String::new();

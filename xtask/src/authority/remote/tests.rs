@@ -1,3 +1,5 @@
+//! Calls to a real server on this machine, and to none.
+
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},

@@ -69,7 +69,8 @@ impl Body {
 
     /// The first half of it.
     pub(super) fn half(bytes: Vec<u8>) -> Self {
-        let promised = bytes.len() as u64;
+        // Even an empty body promises something, or nothing would be missing.
+        let promised = (bytes.len() as u64).max(1);
         let bytes = Bytes::from(bytes);
         Self::Half { half: Some(bytes.slice(..bytes.len() / 2)), promised, pause: Box::pin(time::sleep(HALF_PAUSE)) }
     }

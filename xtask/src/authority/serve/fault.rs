@@ -78,7 +78,43 @@ impl FromStr for Fault {
             Some((name, argument)) => (name, Some(argument)),
             None => (spec, None),
         };
-        Ok(Self { kind: kind(name, argument)?, scope, count })
+        let kind = kind(name, argument)?;
+        let scope = match (kind.is_about_validations(), scope) {
+            (true, None | Some(Scope::Validate)) => Some(Scope::Validate),
+            (true, Some(Scope::Rotate | Scope::List)) => return Err(NotAFault::ValidationsOnly),
+            (false, scope) => scope,
+        };
+        Ok(Self { kind, scope, count })
+    }
+}
+
+impl Kind {
+    /// Whether it can only happen to a validation.
+    fn is_about_validations(&self) -> bool {
+        match self {
+            Self::StaleCache(_) | Self::DropValid => true,
+            Self::LateCommit(_)
+            | Self::CloseMidBody
+            | Self::Html502
+            | Self::Status(_)
+            | Self::RateLimit(_)
+            | Self::Redirect(_)
+            | Self::ClockSkew(_)
+            | Self::HugeBody { .. } => false,
+        }
+    }
+
+    /// Whether it decides what the answer is, so that one request can meet only one of them.
+    fn is_the_answer(&self) -> bool {
+        match self {
+            Self::CloseMidBody
+            | Self::Html502
+            | Self::Status(_)
+            | Self::RateLimit(_)
+            | Self::Redirect(_)
+            | Self::HugeBody { .. } => true,
+            Self::LateCommit(_) | Self::StaleCache(_) | Self::DropValid | Self::ClockSkew(_) => false,
+        }
     }
 }
 
@@ -183,6 +219,9 @@ pub(crate) enum NotAFault {
         /// The scope that was given.
         scope: String,
     },
+    /// A fault that only validations can meet.
+    #[error("this fault is about validations: leave the scope out, or write `@validate`")]
+    ValidationsOnly,
     /// Not a number of requests.
     #[error("the number after `:` is how many requests it hits: a whole number from 1 on")]
     Count,
@@ -197,11 +236,15 @@ impl Armed {
         Self(Mutex::new(faults))
     }
 
-    /// What hits the next request of a scope.
+    /// What hits the next request of a scope. Of the faults that decide what the answer is only the first one counts;
+    /// the others wait for the next request, so that they can be lined up.
     pub(super) fn take(&self, scope: Option<Scope>) -> Broken {
         let mut faults = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut hits = Vec::new();
         for fault in faults.iter_mut().filter(|fault| fault.scope.is_none() || fault.scope == scope) {
+            if fault.kind.is_the_answer() && hits.iter().any(Kind::is_the_answer) {
+                continue;
+            }
             match &mut fault.count {
                 Some(0) => continue,
                 Some(left) => *left -= 1,
@@ -317,8 +360,8 @@ mod tests {
             ("html-502:3", Kind::Html502, None, Some(3)),
             ("status=500@validate:1", Kind::Status(StatusCode::INTERNAL_SERVER_ERROR), Some(Scope::Validate), Some(1)),
             ("rate-limit=2s", Kind::RateLimit(secs(2)), None, None),
-            ("stale-cache=20s@list", Kind::StaleCache(secs(20)), Some(Scope::List), None),
-            ("drop-valid", Kind::DropValid, None, None),
+            ("stale-cache=20s", Kind::StaleCache(secs(20)), Some(Scope::Validate), None),
+            ("drop-valid:1", Kind::DropValid, Some(Scope::Validate), Some(1)),
             (
                 "redirect=http://127.0.0.1:80/x",
                 Kind::Redirect(HeaderValue::from_static("http://127.0.0.1:80/x")),
@@ -349,12 +392,24 @@ mod tests {
             ("huge-body=40", "write it as `huge-body=40MB`"),
             ("huge-body=99999999MB", "write it as `huge-body=40MB`"),
             ("html-502@everything", "no scope `everything`"),
+            ("stale-cache=20s@list", "is about validations"),
             ("html-502:0", "a whole number from 1"),
             ("html-502@validate:x", "a whole number from 1"),
         ] {
             let error = text.parse::<Fault>().unwrap_err().to_string();
             assert!(error.contains(words), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn faults_that_are_the_answer_are_lined_up() {
+        let faults = ["status=500:1", "html-502:1", "late-commit=1s:1"];
+        let armed = Armed::new(faults.iter().map(|text| text.parse().unwrap()).collect());
+        let next = || armed.take(Some(Scope::Validate)).0;
+        let late = Kind::LateCommit(Duration::from_secs(1));
+        assert_eq!(next(), [Kind::Status(StatusCode::INTERNAL_SERVER_ERROR), late]);
+        assert_eq!(next(), [Kind::Html502]);
+        assert_eq!(next(), []);
     }
 
     #[test]

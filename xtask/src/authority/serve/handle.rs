@@ -19,6 +19,7 @@ use license_core::{
 use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use tokio::sync::mpsc;
 
 use super::{
     Settings,
@@ -27,7 +28,10 @@ use super::{
     route::Route,
     usage::Usage,
 };
-use crate::authority::embedded::{ChangeError, Embedded};
+use crate::{
+    authority::embedded::{ChangeError, Embedded, whole_second},
+    log::LogError,
+};
 
 /// The authority and the settings that its answers depend on.
 #[derive(Debug)]
@@ -36,6 +40,8 @@ pub(super) struct Handler {
     pub(super) usage: Usage,
     token: Option<ApiToken>,
     refuse_with: RefuseWith,
+    /// Where the person who runs the server hears what clients are not told.
+    complaints: mpsc::Sender<String>,
     rotation: (super::KeepPreviousKeys, Idempotency),
     list_keys: ListKeys,
     /// Answers of an edge cache that is asked to be stale: by the hash of the request.
@@ -46,7 +52,7 @@ pub(super) struct Handler {
 const STALE_MAX: usize = 1024;
 
 impl Handler {
-    pub(super) fn new(settings: Settings, authority: Embedded, usage: Usage) -> Self {
+    pub(super) fn new(settings: Settings, authority: Embedded, usage: Usage, complaints: mpsc::Sender<String>) -> Self {
         Self {
             authority,
             usage,
@@ -54,6 +60,7 @@ impl Handler {
             refuse_with: settings.refuse_with,
             rotation: (settings.keep_previous, settings.idempotency),
             list_keys: settings.list_keys,
+            complaints,
             stale: Mutex::default(),
         }
     }
@@ -63,9 +70,22 @@ impl Handler {
         self.authority.now()
     }
 
-    /// A wrong token is refused everywhere; none at all where one is needed.
+    /// Something broke that is not the client's fault: the client hears that it did, and whoever runs the server why.
+    pub(super) fn complain(&self, why: &LogError) -> Answer {
+        // When nobody reads fast enough, the same complaint has been made often enough.
+        let _ = self.complaints.try_send(format!("a request failed: {why}"));
+        Answer::internal()
+    }
+
+    /// A wrong token is refused everywhere; none at all where one is needed. Without a token this machine may change
+    /// licenses, but a web page that is open on it may not.
     pub(super) fn refuse_stranger(&self, route: &Route, headers: &HeaderMap) -> Option<Answer> {
-        let wanted = self.token.as_ref()?;
+        let Some(wanted) = &self.token else {
+            let is_page = !route.is_public() && comes_from_a_page(headers);
+            return is_page.then(|| {
+                Answer::error(StatusCode::FORBIDDEN, "FOREIGN_HOST", "web pages and foreign host names are not served")
+            });
+        };
         let refused = match presented(headers) {
             None => !route.is_public(),
             Some(token) => ApiToken::new(token) != *wanted,
@@ -154,7 +174,10 @@ impl Handler {
             // No `valid` and no `code`: a client can tell a wrong path from an unknown license.
             Route::Nowhere => Ok(Answer::json(StatusCode::NOT_FOUND, &json!({ "message": "there is no such path" }))),
         };
-        answered.unwrap_or_else(|refused: Refused| refused.0)
+        answered.unwrap_or_else(|refused| match refused {
+            Refused::With(answer) => answer,
+            Refused::Broken(why) => self.complain(&why),
+        })
     }
 
     fn rotate_by_body(&self, body: &[u8], idempotency_key: Option<&str>) -> Result<Answer, Refused> {
@@ -209,18 +232,19 @@ impl Handler {
         Ok(Answer::json(StatusCode::OK, &Listed::of(&license, self.list_keys, self.now())))
     }
 
-    /// A license for one domain: a production key without features, for a year. `authority issue` says more.
+    /// A license for one domain. The SDKs name the application, the domain and the plan; what else it grants may be
+    /// named too, in fields of our own, and is otherwise a production key without features, for a year.
     fn create(&self, body: &[u8]) -> Result<Answer, Refused> {
         let wish: CreateBody = parse(body)?;
         let year = jiff::SignedDuration::from_hours(24 * 365);
         let terms = Terms {
-            class: KeyClass::Prd,
+            class: wish.class.unwrap_or(KeyClass::Prd),
             plan: wish.plan_id.unwrap_or_else(|| "standard".to_owned()),
             domains: wish.domain.into_iter().filter(|domain| !domain.is_empty()).collect(),
-            features: BTreeSet::new(),
+            features: wish.features,
             activations_used: 0,
-            activation_limit: ActivationLimit::Unlimited,
-            expires_at: crate::authority::embedded::whole_second(self.now()).checked_add(year).ok(),
+            activation_limit: wish.activation_limit.map_or(ActivationLimit::Unlimited, ActivationLimit::AtMost),
+            expires_at: wish.expires_at.or_else(|| whole_second(self.now()).checked_add(year).ok()),
         };
         let issued = self.authority.issue(terms)?;
         let license = self.one(&issued.license_id)?;
@@ -267,7 +291,9 @@ impl Handler {
         let parameter = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
         let since = match parameter("since").filter(|text| !text.is_empty()) {
             None => Timestamp::MIN,
-            Some(text) => text.replace("%3A", ":").replace("%3a", ":").parse().map_err(|_| bad("`since` is a time"))?,
+            Some(text) => {
+                percent_decoded(text).parse().map_err(|_| bad("`since` is a time, as in `2026-01-31T00:00:00Z`"))?
+            }
         };
         let history = self.authority.history().map_err(ChangeError::Log)?;
         let rows: Vec<Row<'_>> = history.iter().filter(|entry| entry.body.at >= since).map(Row::of).collect();
@@ -279,6 +305,23 @@ impl Handler {
             _ => Err(bad("`format` is `json` or `csv`")),
         }
     }
+}
+
+/// The text of a query's value; what is no code stays as it is.
+fn percent_decoded(text: &str) -> String {
+    let mut pieces = text.split('%');
+    let mut decoded = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let code = piece.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()).filter(u8::is_ascii_graphic);
+        if let Some(byte) = code {
+            decoded.push(char::from(byte));
+            decoded.push_str(&piece[2..]);
+        } else {
+            decoded.push('%');
+            decoded.push_str(piece);
+        }
+    }
+    decoded
 }
 
 /// One line of the audit export.
@@ -303,18 +346,27 @@ fn csv(rows: &[Row<'_>]) -> String {
     std::iter::once("seq,at,action,license_id".to_owned()).chain(lines).collect::<Vec<_>>().join("\n") + "\n"
 }
 
-/// A request that is not carried out, with the answer that says why.
-struct Refused(Answer);
+/// A request that is not carried out.
+enum Refused {
+    /// The rules are against it; the answer says why.
+    With(Answer),
+    /// The log cannot be read, written or trusted.
+    Broken(LogError),
+}
 
 impl From<Answer> for Refused {
     fn from(answer: Answer) -> Self {
-        Self(answer)
+        Self::With(answer)
     }
 }
 
 impl From<ChangeError> for Refused {
     fn from(error: ChangeError) -> Self {
-        let ChangeError::Refused(refusal) = error else { return Self(Answer::internal()) };
+        let refusal = match error {
+            ChangeError::Refused(refusal) => refusal,
+            ChangeError::Log(why) => return Self::Broken(why),
+            ChangeError::NoRandomness(_) => return Self::With(Answer::internal()),
+        };
         let (status, code) = match &refusal {
             Refusal::NotFound { .. } => (StatusCode::NOT_FOUND, "LICENSE_NOT_FOUND"),
             Refusal::Revoked { .. } => (StatusCode::CONFLICT, "LICENSE_REVOKED"),
@@ -329,7 +381,7 @@ impl From<ChangeError> for Refused {
             | Refusal::GraceTooLong { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "INVALID_REQUEST"),
             Refusal::RandomRepeats => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL"),
         };
-        Self(Answer::error(status, code, &refusal.to_string()))
+        Self::With(Answer::error(status, code, &refusal.to_string()))
     }
 }
 
@@ -378,6 +430,13 @@ struct CreateBody {
     domain: Option<String>,
     #[serde(alias = "plan_id")]
     plan_id: Option<String>,
+    class: Option<KeyClass>,
+    #[serde(default)]
+    features: BTreeSet<String>,
+    #[serde(alias = "activation_limit")]
+    activation_limit: Option<u64>,
+    #[serde(alias = "expires_at")]
+    expires_at: Option<Timestamp>,
 }
 
 #[derive(Deserialize)]
@@ -405,11 +464,19 @@ fn license_id(text: Option<&str>) -> Result<LicenseId, Refused> {
 }
 
 fn bad(message: &str) -> Refused {
-    Refused(Answer::error(StatusCode::BAD_REQUEST, "INVALID_REQUEST", message))
+    Refused::With(Answer::error(StatusCode::BAD_REQUEST, "INVALID_REQUEST", message))
 }
 
 fn no_key() -> Answer {
-    bad("a validation is a JSON object with the license key as `key`, `token` or `license_key`").0
+    let message = "a validation is a JSON object with the license key as `key`, `token` or `license_key`";
+    Answer::error(StatusCode::BAD_REQUEST, "INVALID_REQUEST", message)
+}
+
+/// Browsers send `Origin` with what a page asks for; a name that leads here through somebody else's DNS is in `Host`.
+fn comes_from_a_page(headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let is_ours = host.is_some_and(|host| Domain::parse(host).is_ok_and(|domain| domain.is_loopback()));
+    headers.contains_key(header::ORIGIN) || !is_ours
 }
 
 fn counted(license: &Licensed) -> Answer {
@@ -450,4 +517,40 @@ fn cache_name(key: &str, domain: Option<&str>) -> [u8; 32] {
     hash.update([0]);
     hash.update(domain.unwrap_or_default().as_bytes());
     hash.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_web_page_is_told_from_a_program_on_this_machine() {
+        let headers = |pairs: &[(&'static str, &'static str)]| {
+            pairs.iter().map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value))).collect()
+        };
+        for (pairs, is_page) in [
+            (&[("host", "127.0.0.1:4000")][..], false),
+            (&[("host", "localhost")], false),
+            (&[("host", "[::1]:4000")], false),
+            (&[("host", "evil.example:4000")], true),
+            (&[("host", "127.0.0.1:4000"), ("origin", "https://evil.example")], true),
+            (&[], true),
+        ] {
+            let headers: HeaderMap = headers(pairs);
+            assert_eq!(comes_from_a_page(&headers), is_page, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn a_query_is_decoded_where_it_is_encoded() {
+        for (text, decoded) in [
+            ("2026-01-31T00:00:00Z", "2026-01-31T00:00:00Z"),
+            ("2026-01-31T00%3A00%3a00%2B01:00", "2026-01-31T00:00:00+01:00"),
+            ("100%", "100%"),
+            ("%zz%0a%E4", "%zz%0a%E4"),
+            ("%é", "%é"),
+        ] {
+            assert_eq!(percent_decoded(text), decoded, "{text}");
+        }
+    }
 }

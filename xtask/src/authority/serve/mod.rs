@@ -22,7 +22,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     runtime,
     signal::unix::{SignalKind, signal},
-    sync::{Semaphore, watch},
+    sync::{Semaphore, mpsc, watch},
     time,
 };
 
@@ -81,6 +81,9 @@ const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// How long requests under way may take after a signal.
 const STOP_WAIT: Duration = Duration::from_secs(5);
 
+/// The most complaints that wait to be written.
+const COMPLAINTS_MAX: usize = 16;
+
 /// How long to wait after the system refused to accept a connection, for example for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -133,14 +136,24 @@ async fn serve(
 
     let latency = settings.latency;
     let armed = Armed::new(settings.faults.clone());
-    let server = Arc::new(Server { handler: Handler::new(settings, authority, usage), armed, latency });
+    let (complaints, mut heard) = mpsc::channel(COMPLAINTS_MAX);
+    let server = Arc::new(Server { handler: Handler::new(settings, authority, usage, complaints), armed, latency });
     let (stopping, stop) = watch::channel(());
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let flush = tokio::spawn(flush_counters(Arc::clone(&server)));
-    tokio::select! {
-        () = accept(&listener, &server, &places, &stop) => {}
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+    {
+        let mut accepting = pin!(accept(&listener, &server, &places, &stop));
+        loop {
+            tokio::select! {
+                () = accepting.as_mut() => break,
+                _ = interrupt.recv() => break,
+                _ = terminate.recv() => break,
+                Some(complaint) = heard.recv() => {
+                    // A server whose stderr is gone goes on serving.
+                    let _ = writeln!(err, "{complaint}");
+                }
+            }
+        }
     }
     drop(listener);
     // Idle connections close at once, others after their answer.
@@ -272,7 +285,8 @@ impl Server {
             let caught_up = tokio::task::spawn_blocking(move || server.handler.authority.catch_up()).await;
             match caught_up {
                 Ok(Ok(())) => {}
-                Ok(Err(_)) | Err(_) => return answer::Answer::internal(),
+                Ok(Err(why)) => return self.handler.complain(&why),
+                Err(_) => return answer::Answer::internal(),
             }
         }
         self.handler.validate(&bytes, broken.stale())

@@ -1,3 +1,5 @@
+//! Every documented shape of an answer, and arbitrary ones.
+
 use jiff::Timestamp;
 use license_core::license::{ActivationLimit, Status};
 use proptest::prelude::*;

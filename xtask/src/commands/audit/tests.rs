@@ -1,3 +1,7 @@
+//! Trails that are whole, changed, cut short, or of somebody else.
+
+#![expect(clippy::disallowed_methods, reason = "a test prepares its files")]
+
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 
