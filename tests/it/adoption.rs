@@ -60,7 +60,7 @@ fn cargo(directory: &Path, arguments: &[&str]) -> license_tests::process::Finish
             command.env_remove(&name);
         }
     }
-    Running::start(&mut command).wait_within(std::time::Duration::from_secs(300))
+    Running::start(&mut command).wait_within(std::time::Duration::from_secs(900))
 }
 
 #[test]
