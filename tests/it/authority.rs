@@ -350,12 +350,12 @@ fn every_acknowledged_change_survives_a_kill_under_load() {
                     }
                     if change % 2 == 0 {
                         let Some(reply) = post("/licenses/activate", &activation(license)) else { return };
-                        assert_eq!(reply.status, 200, "{reply:?}");
-                        activated.fetch_add(1, Ordering::SeqCst);
+                        // On a disk that stalls, the wait for the log has an end: such a change is not acknowledged.
+                        activated.fetch_add(usize::from(reply.status == 200), Ordering::SeqCst);
                     } else {
                         let body = json!({ "appName": format!("app {client} {change}"), "domain": "app.com" });
                         let Some(reply) = post("/portal/licenses", &body) else { return };
-                        created.lock().unwrap().push(reply.json()["license_id"].as_str().unwrap().to_owned());
+                        created.lock().unwrap().extend(reply.json()["license_id"].as_str().map(str::to_owned));
                     }
                 }
             });

@@ -229,6 +229,19 @@ fn the_core_knows_no_input_and_output() {
 }
 
 #[test]
+fn links_between_pages_lead_somewhere() {
+    for (name, page) in files(&["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs"], &["md"]) {
+        let directory = root().join(&name).parent().unwrap().to_owned();
+        for target in page.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let path = target.split('#').next().unwrap();
+            if !path.is_empty() && !path.contains("://") {
+                assert!(directory.join(path).exists(), "{name}: there is no `{target}`");
+            }
+        }
+    }
+}
+
+#[test]
 fn nothing_names_the_machine_it_was_written_on() {
     let words = [["/ho", "me/"], ["/ro", "ot/"], ["/wo", "rk/"], ["/Us", "ers/"]].map(|parts| parts.concat());
     let places = ["license-core", "xtask", "tests", "docs", "README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", ".ci"];
