@@ -88,6 +88,26 @@ fn audit_shows_and_verifies_what_was_written() {
 }
 
 #[test]
+fn a_slip_in_a_name_is_no_empty_trail() {
+    let server = saying(&good());
+    let project = asking(&server);
+    project.deploy().exits(0);
+    for command in ["show", "verify"] {
+        project.run(&["audit", command, "prodution"]).exits(3).says("did you mean `production`");
+    }
+}
+
+#[test]
+fn a_trail_outlives_its_environment() {
+    let server = saying(&good());
+    let project = asking(&server);
+    project.deploy().exits(0);
+    fs::rename(project.trail_file("production"), project.trail_file("retired")).unwrap();
+    // Its entries name another environment, so it is not whole; but it is looked at.
+    project.run(&["audit", "verify", "retired"]).exits(26);
+}
+
+#[test]
 fn audit_knows_another_head() {
     let (_authority, _, project) = licensed(&Grant::default());
     project.deploy().exits(0);

@@ -23,8 +23,6 @@ pub enum Exit {
     Unhealthy,
     /// The trail, or the registry's log, cannot be written, read or trusted.
     Trail,
-    /// A store is unusable.
-    Store,
     /// Somebody else holds the environment.
     Held,
     /// A signature or a conformance check failed.
@@ -37,7 +35,7 @@ pub enum Exit {
 
 impl Exit {
     /// Every row of the table, in the order of the codes.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 14] = [
         Self::Done,
         Self::Bug,
         Self::Usage,
@@ -49,7 +47,6 @@ impl Exit {
         Self::Unhealthy,
         Self::Held,
         Self::Trail,
-        Self::Store,
         Self::Unproven,
         Self::Interrupted,
         Self::Terminated,
@@ -69,7 +66,6 @@ impl Exit {
             Self::Unhealthy => 14,
             Self::Held => 25,
             Self::Trail => 26,
-            Self::Store => 27,
             Self::Unproven => 32,
             Self::Interrupted => 130,
             Self::Terminated => 143,
@@ -90,7 +86,6 @@ impl Exit {
             Self::Unhealthy => "unhealthy",
             Self::Held => "held",
             Self::Trail => "trail",
-            Self::Store => "store",
             Self::Unproven => "unproven",
             Self::Interrupted => "interrupted",
             Self::Terminated => "terminated",

@@ -50,6 +50,7 @@ use exit::Exit;
 use failure::Failure;
 use narrator::Narrator;
 use report::{DeployReport, github, json};
+use trail::file::FileTrail;
 
 /// The whole program: parse, load, dispatch, render, exit. A workspace of your own calls it from a `main` of one line.
 pub fn main_impl() -> ExitCode {
@@ -136,6 +137,12 @@ fn audit(
     let config = load(ctx, config)?;
     narrator.warnings(&config);
     let trails = config.trail_directory();
+    // A name that is neither in the file nor has a trail is a slip, not an empty trail.
+    for environment in command.environments() {
+        if !FileTrail::new(&trails, environment.as_str()).path().exists() {
+            config.environment(environment.as_str())?;
+        }
+    }
     let line = |document| json::line(&document, narrator.platform()) + "\n";
     Ok(match command {
         AuditCommand::Show(args) => {

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use crate::{
     cli::Format,
     config::{Config, Environment},
-    console::{Console, Look, Motion},
+    console::{Console, Glyphs, Look, Motion},
     context::{Context, Platform},
     failure::Failure,
     gate::Judgement,
@@ -149,7 +149,7 @@ impl<'a> Narrator<'a> {
     /// Shows that something is waited for.
     pub(crate) fn progress(&self, what: &str) -> Progress<'_> {
         match self.console.err_look.motion {
-            Motion::Live => Progress::Live(spinner(what)),
+            Motion::Live => Progress::Live(spinner(what, self.console.err_look.glyphs)),
             Motion::Still => {
                 self.note(what);
                 Progress::Still { narrator: self, last: RefCell::default() }
@@ -218,10 +218,14 @@ impl Progress<'_> {
 /// How often the line is redrawn.
 const REDRAW: Duration = Duration::from_millis(120);
 
-fn spinner(what: &str) -> ProgressBar {
+fn spinner(what: &str, glyphs: Glyphs) -> ProgressBar {
     let bar = ProgressBar::new_spinner().with_prefix(what.to_owned());
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix} ({elapsed}) {msg}") {
-        bar.set_style(style);
+    // What is too long for the line is cut off, so that it can be redrawn.
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix} ({elapsed}) {wide_msg}") {
+        bar.set_style(match glyphs {
+            Glyphs::Unicode => style,
+            Glyphs::Ascii => style.tick_chars("-\\|/ "),
+        });
     }
     bar.enable_steady_tick(REDRAW);
     bar

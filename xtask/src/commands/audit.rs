@@ -31,6 +31,16 @@ pub(crate) enum AuditCommand {
     Verify(VerifyArgs),
 }
 
+impl AuditCommand {
+    /// The environments that are named.
+    pub(crate) fn environments(&self) -> &[EnvName] {
+        match self {
+            Self::Show(args) => args.environment.as_slice(),
+            Self::Verify(args) => &args.environments,
+        }
+    }
+}
+
 /// What to show.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ShowArgs {
