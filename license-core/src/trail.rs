@@ -394,7 +394,7 @@ mod tests {
             Event::DeployStarted { release: release(), key_fingerprint },
             Event::NotKnown,
         ];
-        events.extend(crate::rotation::event::samples().into_iter());
+        events.extend(crate::rotation::event::samples());
         events.extend(ends.clone().map(|ended| Event::DeployEnded { release: release(), ended }));
         events.extend(ends.map(|ended| Event::RollbackEnded { release: release(), ended }));
         events.extend(looks.map(|health| Event::Health { release: release(), health, differences: vec![] }));
