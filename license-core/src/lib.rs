@@ -25,6 +25,7 @@ pub mod health;
 pub mod key;
 pub mod license;
 pub mod registry;
+pub mod rotation;
 pub mod token;
 pub mod trail;
 

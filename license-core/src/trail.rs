@@ -8,7 +8,15 @@ use alloc::{string::String, vec::Vec};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{demand::Demand, finding::Finding, gate::Verdict, health::Difference, key::Fingerprint, license::License};
+use crate::{
+    demand::Demand,
+    finding::Finding,
+    gate::Verdict,
+    health::Difference,
+    key::Fingerprint,
+    license::License,
+    rotation::{ClaimEvent, RotationEvent},
+};
 
 /// What one entry says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +33,7 @@ pub struct Record {
 }
 
 /// Who did it, as far as the machine tells.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Actor {
     /// The CI system.
@@ -100,6 +108,10 @@ pub enum Event {
         /// How it ended.
         ended: Ended,
     },
+    /// Somebody took the environment for themselves, or gave it back.
+    Claim(ClaimEvent),
+    /// A rotation went one step further.
+    Rotation(RotationEvent),
     /// A kind that a newer version wrote. It counts for the chain and for nothing else.
     #[serde(other)]
     NotKnown,
@@ -249,7 +261,12 @@ impl Event {
             Self::Issued { key_fingerprint, .. } | Self::DeployStarted { key_fingerprint, .. } => Some(key_fingerprint),
             Self::Gate(gate) => Some(&gate.key_fingerprint),
             Self::GateFailed { key_fingerprint, .. } => key_fingerprint.as_ref(),
-            Self::DeployEnded { .. } | Self::Health { .. } | Self::RollbackEnded { .. } | Self::NotKnown => None,
+            Self::Rotation(rotation) => rotation.fact.key_fingerprint(),
+            Self::DeployEnded { .. }
+            | Self::Health { .. }
+            | Self::RollbackEnded { .. }
+            | Self::Claim(_)
+            | Self::NotKnown => None,
         }
     }
 
@@ -262,6 +279,8 @@ impl Event {
             | Self::DeployEnded { .. }
             | Self::Health { .. }
             | Self::RollbackEnded { .. }
+            | Self::Claim(_)
+            | Self::Rotation(_)
             | Self::NotKnown => None,
         }
     }
@@ -377,6 +396,7 @@ mod tests {
             Event::DeployStarted { release: release(), key_fingerprint },
             Event::NotKnown,
         ];
+        events.extend(crate::rotation::event::samples());
         events.extend(ends.clone().map(|ended| Event::DeployEnded { release: release(), ended }));
         events.extend(ends.map(|ended| Event::RollbackEnded { release: release(), ended }));
         events.extend(looks.map(|health| Event::Health { release: release(), health, differences: vec![] }));

@@ -1,0 +1,393 @@
+//! Where an environment's rotation stands: what replaying the trail gives.
+
+use alloc::{collections::BTreeSet, string::String};
+
+use jiff::Timestamp;
+
+use crate::{
+    key::Fingerprint,
+    rotation::{
+        claim::{self, Claim, later},
+        event::{Adoption, BlobHash, Fact, IntentTerms, NotRotated, RotationEvent, RotationId, RunId, Which},
+    },
+    trail::{Event, Record},
+};
+
+/// Seconds in a day of grace.
+const DAY_SECS: u64 = 24 * 60 * 60;
+
+/// Who has the environment, and where its rotation stands.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct State {
+    /// The claim, if it was not given back. It may have run out.
+    pub claim: Option<Claim>,
+    /// The epoch of the newest intent; 0 before the first.
+    pub epoch: u64,
+    /// The rotation.
+    pub phase: Phase,
+}
+
+/// What every phase after the intent knows.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Open {
+    /// The rotation's id.
+    pub id: RotationId,
+    /// When the intent was written: no call was sent before.
+    pub since: Timestamp,
+    /// What it sets out to do.
+    pub terms: IntentTerms,
+}
+
+/// What is known once the new key was validated.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Keys {
+    /// The rotation.
+    pub open: Open,
+    /// The sealed answer, which holds the new key.
+    pub blob: BlobHash,
+    /// The new key.
+    pub new: Fingerprint,
+    /// Until then the old key works: as the authority says, else counted from the intent, the earliest it can be.
+    pub grace_ends_at: Timestamp,
+}
+
+/// Where the rotation stands. Stores are untouched up to `Promoting`; what runs keeps working in every phase until the grace ends.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// No rotation is open.
+    Idle(Last),
+    /// The intent is durable. The call may have been sent, and may be lost; nothing else can be.
+    Calling(Open),
+    /// Nobody knows whether the authority rotated. Time is on our side: the old key works at least until the grace ends.
+    Unknown {
+        /// The rotation.
+        open: Open,
+        /// Before this moment nothing may be concluded.
+        settle_until: Timestamp,
+    },
+    /// Rotated, and the new key is gone. Nothing is broken until the deadline.
+    KeyLost {
+        /// The rotation.
+        open: Open,
+        /// When the old key may die.
+        deadline: Timestamp,
+    },
+    /// The new key is sealed and durable; nothing can be lost any more.
+    Received {
+        /// The rotation.
+        open: Open,
+        /// The sealed answer.
+        blob: BlobHash,
+    },
+    /// The sealed answer gave no key that the authority accepts. Stores hold the old one.
+    NewRejected {
+        /// The rotation.
+        open: Open,
+        /// The sealed answer, for a person to read.
+        blob: BlobHash,
+    },
+    /// The new key goes into the stores one by one; both keys work.
+    Promoting {
+        /// Both keys.
+        keys: Keys,
+        /// The stores that hold the new key.
+        done: BTreeSet<String>,
+    },
+    /// Every store holds the new key.
+    Committed {
+        /// Both keys.
+        keys: Keys,
+        /// Whether what runs was seen with it.
+        adoption: Adoption,
+    },
+    /// A person wants the old key back in the stores.
+    RollingBack {
+        /// Both keys.
+        keys: Keys,
+        /// The stores that hold the old key again.
+        done: BTreeSet<String>,
+    },
+    /// Every store holds the old key, which dies when the grace ends.
+    RolledBack(Keys),
+}
+
+/// How the last rotation ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub enum Last {
+    /// There was none.
+    #[default]
+    None,
+    /// The authority did not rotate.
+    Aborted(NotRotated),
+    /// Rotated, and the old key is dead.
+    Closed(Adoption),
+}
+
+impl Default for Phase {
+    fn default() -> Self {
+        Self::Idle(Last::None)
+    }
+}
+
+/// An entry that does not follow from the ones before it. The trail was written by a newer version, or by hand; nothing may be done on top of it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("an entry about rotation `{}` does not fit the ones before it: was it written by a newer version?", rotation_id.0)]
+pub struct Misfit {
+    /// The rotation that the entry names.
+    pub rotation_id: RotationId,
+}
+
+impl State {
+    /// The state after these entries, oldest first.
+    pub fn replay<'a>(records: impl IntoIterator<Item = &'a Record>) -> Result<Self, Misfit> {
+        records.into_iter().try_fold(Self::default(), State::apply)
+    }
+
+    /// The state after one more entry.
+    pub fn apply(mut self, record: &Record) -> Result<Self, Misfit> {
+        match &record.event {
+            Event::Claim(event) => self.claim = claim::after(self.claim, event, &record.actor, record.at),
+            Event::Rotation(event) => {
+                let misfit = Misfit { rotation_id: event.rotation_id.clone() };
+                if let Fact::Intent(terms) = &event.fact {
+                    if terms.epoch != self.epoch + 1 {
+                        return Err(misfit);
+                    }
+                    self.epoch = terms.epoch;
+                } else if self.phase.open().map(|open| &open.id) != Some(&event.rotation_id) {
+                    return Err(misfit);
+                }
+                self.phase = self.phase.after(event, record.at).ok_or(misfit)?;
+            }
+            Event::Issued { .. }
+            | Event::Gate(_)
+            | Event::GateFailed { .. }
+            | Event::DeployStarted { .. }
+            | Event::DeployEnded { .. }
+            | Event::Health { .. }
+            | Event::RollbackEnded { .. }
+            | Event::NotKnown => {}
+        }
+        Ok(self)
+    }
+
+    /// The self-check: whether the call of this rotation may be sent at this moment. It is asked of the trail as it is
+    /// *now*, right before sending, and what is asked of an older copy is worth nothing.
+    pub fn may_call(&self, run: &RunId, id: &RotationId, now: Timestamp, call_secs: u64) -> bool {
+        let Phase::Calling(open) = &self.phase else { return false };
+        open.id == *id
+            && later(now, call_secs) <= open.terms.call_deadline
+            && self.claim.as_ref().is_some_and(|claim| claim.lasts(run, now, call_secs))
+    }
+}
+
+impl Phase {
+    /// The open rotation, if there is one.
+    pub fn open(&self) -> Option<&Open> {
+        match self {
+            Self::Idle(_) => None,
+            Self::Calling(open)
+            | Self::Unknown { open, .. }
+            | Self::KeyLost { open, .. }
+            | Self::Received { open, .. }
+            | Self::NewRejected { open, .. } => Some(open),
+            Self::Promoting { keys, .. }
+            | Self::Committed { keys, .. }
+            | Self::RollingBack { keys, .. }
+            | Self::RolledBack(keys) => Some(&keys.open),
+        }
+    }
+
+    /// The phase after a fact, or nothing where the fact cannot follow.
+    fn after(self, event: &RotationEvent, at: Timestamp) -> Option<Self> {
+        let next = match (self, event.fact.clone()) {
+            (Self::Idle(_), Fact::Intent(terms)) => {
+                Self::Calling(Open { id: event.rotation_id.clone(), since: at, terms })
+            }
+            (Self::Calling(open) | Self::Unknown { open, .. }, Fact::OutcomeUnknown { settle_until, .. }) => {
+                Self::Unknown { open, settle_until }
+            }
+            (Self::Calling(_) | Self::Unknown { .. }, Fact::Aborted { why }) => Self::Idle(Last::Aborted(why)),
+            (Self::Unknown { open, .. }, Fact::KeyLost { deadline }) => Self::KeyLost { open, deadline },
+            (
+                Self::Calling(open) | Self::Unknown { open, .. } | Self::KeyLost { open, .. },
+                Fact::Received { blob, .. },
+            ) => Self::Received { open, blob },
+            (Self::Received { open, blob }, Fact::NewRejected { .. }) => Self::NewRejected { open, blob },
+            (
+                Self::Received { open, blob } | Self::NewRejected { open, blob },
+                Fact::Validated { new, grace_ends_at },
+            ) => {
+                let grace_ends_at = grace_ends_at.unwrap_or_else(|| open.grace_end_earliest());
+                Self::Promoting { keys: Keys { open, blob, new, grace_ends_at }, done: BTreeSet::new() }
+            }
+            (Self::Promoting { keys, mut done }, Fact::StoreHolds { store, key: Which::New }) => {
+                done.insert(store);
+                Self::Promoting { keys, done }
+            }
+            (Self::RollingBack { keys, mut done }, Fact::StoreHolds { store, key: Which::Old }) => {
+                done.insert(store);
+                Self::RollingBack { keys, done }
+            }
+            (phase @ (Self::Promoting { .. } | Self::RollingBack { .. }), Fact::StoreFailed { .. }) => phase,
+            (Self::Promoting { keys, done }, Fact::Committed) if keys.open.all_stores(&done) => {
+                Self::Committed { keys, adoption: Adoption::Unproven }
+            }
+            (Self::Promoting { keys, .. } | Self::Committed { keys, .. }, Fact::RollbackStarted) => {
+                Self::RollingBack { keys, done: BTreeSet::new() }
+            }
+            (Self::RollingBack { keys, done }, Fact::RolledBack) if keys.open.all_stores(&done) => {
+                Self::RolledBack(keys)
+            }
+            (Self::RollingBack { keys, .. } | Self::RolledBack(keys), Fact::RolledForward) => {
+                Self::Promoting { keys, done: BTreeSet::new() }
+            }
+            (Self::Committed { keys, .. }, Fact::Adopted { proof }) => Self::Committed { keys, adoption: proof },
+            (Self::Committed { .. }, Fact::Closed { adoption }) => Self::Idle(Last::Closed(adoption)),
+            _ => return None,
+        };
+        Some(next)
+    }
+}
+
+impl Open {
+    /// The earliest moment at which the old key can die of this rotation: the grace counted from the intent.
+    pub fn grace_end_earliest(&self) -> Timestamp {
+        later(self.since, u64::from(self.terms.grace_days).saturating_mul(DAY_SECS))
+    }
+
+    fn all_stores(&self, done: &BTreeSet<String>) -> bool {
+        self.terms.stores.iter().all(|store| done.contains(store))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::{borrow::ToOwned, vec, vec::Vec};
+
+    use super::*;
+    use crate::{
+        key::LicenseKey,
+        rotation::event::{BodySource, Snapshot},
+        trail::Actor,
+    };
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_second(secs).unwrap()
+    }
+
+    fn fingerprint(key: &str) -> Fingerprint {
+        LicenseKey::parse(key).unwrap().fingerprint()
+    }
+
+    fn id(name: &str) -> RotationId {
+        RotationId(name.to_owned())
+    }
+
+    fn record(secs: i64, event: Event) -> Record {
+        Record { at: at(secs), actor: Actor::default(), environment: "production".to_owned(), event }
+    }
+
+    fn facts(facts: Vec<Fact>) -> Vec<Record> {
+        let event = |fact| Event::Rotation(RotationEvent { rotation_id: id("r1"), fact });
+        (10..).zip(facts).map(|(secs, fact)| record(secs, event(fact))).collect()
+    }
+
+    fn intent(epoch: u64) -> Fact {
+        Fact::Intent(IntentTerms {
+            epoch,
+            old: fingerprint("K0"),
+            old_blob: BlobHash::of(b"old"),
+            snapshot: Snapshot::default(),
+            grace_days: 7,
+            call_deadline: at(40),
+            stores: vec!["a".to_owned(), "b".to_owned()],
+        })
+    }
+
+    fn received() -> Fact {
+        Fact::Received { blob: BlobHash::of(b"new"), source: BodySource::Answer }
+    }
+
+    fn validated() -> Fact {
+        Fact::Validated { new: fingerprint("K1"), grace_ends_at: None }
+    }
+
+    fn holds(store: &str, key: Which) -> Fact {
+        Fact::StoreHolds { store: store.to_owned(), key }
+    }
+
+    fn replayed(history: Vec<Fact>) -> Result<Phase, Misfit> {
+        State::replay(&facts(history)).map(|state| state.phase)
+    }
+
+    #[test]
+    fn a_rotation_is_replayed_from_its_intent_to_its_end() {
+        let mut history = vec![intent(1), received(), validated(), holds("a", Which::New), holds("b", Which::New)];
+        history.push(Fact::Committed);
+        let Ok(Phase::Committed { keys, adoption }) = replayed(history.clone()) else { panic!("not committed") };
+        assert_eq!(adoption, Adoption::Unproven);
+        assert_eq!(keys.grace_ends_at, at(10 + 7 * 24 * 60 * 60), "counted from the intent");
+        history.extend([Fact::Adopted { proof: Adoption::Proved }, Fact::Closed { adoption: Adoption::Proved }]);
+        assert_eq!(replayed(history), Ok(Phase::Idle(Last::Closed(Adoption::Proved))));
+    }
+
+    #[test]
+    fn what_does_not_follow_is_a_misfit() {
+        let unknown = || Fact::OutcomeUnknown { why: "timeout".to_owned(), settle_until: at(90) };
+        let table = [
+            vec![received()],
+            vec![intent(2)],
+            vec![intent(1), intent(2)],
+            vec![intent(1), validated()],
+            vec![intent(1), Fact::KeyLost { deadline: at(1) }],
+            vec![intent(1), received(), Fact::Aborted { why: NotRotated::NotSent }],
+            vec![intent(1), received(), unknown()],
+            vec![intent(1), received(), validated(), holds("a", Which::New), Fact::Committed],
+            vec![intent(1), received(), validated(), holds("a", Which::Old)],
+            vec![intent(1), Fact::NotKnown],
+        ];
+        for history in table {
+            assert_eq!(replayed(history.clone()), Err(Misfit { rotation_id: id("r1") }), "{history:?}");
+        }
+    }
+
+    #[test]
+    fn an_entry_about_another_rotation_is_a_misfit() {
+        let mut records = facts(vec![intent(1)]);
+        let other = RotationEvent { rotation_id: id("r2"), fact: received() };
+        records.push(record(20, Event::Rotation(other)));
+        assert_eq!(State::replay(&records), Err(Misfit { rotation_id: id("r2") }));
+    }
+
+    #[test]
+    fn a_body_is_still_received_after_the_outcome_was_unknown_or_the_key_was_called_lost() {
+        let unknown = Fact::OutcomeUnknown { why: "timeout".to_owned(), settle_until: at(90) };
+        for history in [
+            vec![intent(1), unknown.clone(), received()],
+            vec![intent(1), unknown, Fact::KeyLost { deadline: at(99) }, received()],
+        ] {
+            assert!(matches!(replayed(history), Ok(Phase::Received { .. })));
+        }
+    }
+
+    #[test]
+    fn the_self_check_lets_only_the_holder_call_in_time_and_under_the_open_intent() {
+        let run = |name: &str| RunId(name.to_owned());
+        let claimed = |until| {
+            let event = crate::rotation::ClaimEvent::Claimed { run: run("a"), until: at(until) };
+            record(1, Event::Claim(event))
+        };
+        let calling = |until| {
+            let mut records = vec![claimed(until)];
+            records.extend(facts(vec![intent(1)]));
+            State::replay(&records).unwrap()
+        };
+        assert!(calling(100).may_call(&run("a"), &id("r1"), at(20), 20));
+        assert!(!calling(100).may_call(&run("a"), &id("r1"), at(21), 20), "past the call's deadline");
+        assert!(!calling(40).may_call(&run("a"), &id("r1"), at(20), 20), "the claim has no time to spare");
+        assert!(!calling(100).may_call(&run("b"), &id("r1"), at(20), 20), "somebody else's claim");
+        assert!(!calling(100).may_call(&run("a"), &id("r2"), at(20), 20), "another intent");
+        assert!(!State::default().may_call(&run("a"), &id("r1"), at(20), 20), "no intent");
+    }
+}
