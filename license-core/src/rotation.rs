@@ -2,7 +2,8 @@
 //!
 //! The authority's call is not idempotent and shows the new key once, so every fact is an entry of the trail before
 //! the step after it begins. Here are the entries, where replaying them leaves a rotation ([`State`]), what the call's
-//! outcome means ([`classify`], [`conclude`]), and the arithmetic of claims. The shell performs the steps.
+//! outcome means ([`classify`], [`conclude`]), and the arithmetic of claims. What is to be done next is not decided here
+//! yet, and nothing performs it.
 
 mod claim;
 pub(crate) mod event;
