@@ -105,7 +105,12 @@ fn run_check(ctx: &Context, config: Option<&Path>, args: &CheckArgs) -> Exit {
         Ok(config) => config,
         Err(failure) => return cannot_check(ctx, &narrator, &failure),
     };
-    let report = match check::run(ctx, &config, args) {
+    let asking = narrator.spinner("asking the authorities");
+    let checked = check::run(ctx, &config, args);
+    if let Some(asking) = asking {
+        asking.done();
+    }
+    let report = match checked {
         Ok(report) => report,
         Err(failure) => return cannot_check(ctx, &narrator, &failure),
     };

@@ -157,6 +157,14 @@ impl<'a> Narrator<'a> {
         }
     }
 
+    /// Shows that something is waited for, on a terminal only: elsewhere the answer is soon there.
+    pub(crate) fn spinner(&self, what: &str) -> Option<Progress<'_>> {
+        match self.console.err_look.motion {
+            Motion::Live => Some(self.progress(what)),
+            Motion::Still => None,
+        }
+    }
+
     fn say(&self, render: impl FnOnce(&Look) -> String) {
         match self.format {
             Format::Human | Format::Github => {
