@@ -46,7 +46,7 @@ fn steady_word(word: &str) -> String {
         _ if hex(64) => "HASH".to_owned(),
         _ if core.starts_with("rel_") => "RELEASE".to_owned(),
         _ if core.starts_with("lic_") => "LICENSE".to_owned(),
-        _ if core.starts_with("/tmp/license-") || core.contains("/license-") => {
+        _ if core.contains("/license-") => {
             format!("PROJECT/{}", core.rsplit('/').next().unwrap_or_default())
         }
         _ if core.len() >= 20 && core.ends_with('Z') && core.starts_with("20") && !core.starts_with("2099") => {
