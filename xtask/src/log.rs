@@ -10,7 +10,7 @@
 use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write as _},
-    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
+    os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -65,6 +65,16 @@ impl Position {
     pub(crate) const START: Self = Self { offset: 0, head: Head::EMPTY };
 }
 
+/// What a log's file looks like from outside. An append changes the length; a log that was removed and begun again may
+/// well have the old length, but not everything else too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    bytes: u64,
+    inode: u64,
+    /// The time of the last write, in seconds and nanoseconds.
+    written: (i64, i64),
+}
+
 /// How the file ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tail {
@@ -88,11 +98,16 @@ impl Log {
         &self.path
     }
 
-    /// The log's length in bytes: a cheap way to see that somebody appended. It is one `stat`; a missing file has none.
-    pub(crate) fn bytes(&self) -> Result<u64, LogError> {
+    /// What the file looks like from outside: a cheap way to see that somebody appended, or began the log again. It is
+    /// one `stat`; a missing file has none.
+    pub(crate) fn stamp(&self) -> Result<Option<Stamp>, LogError> {
         match self.path.metadata() {
-            Ok(metadata) => Ok(metadata.len()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Ok(metadata) => Ok(Some(Stamp {
+                bytes: metadata.len(),
+                inode: metadata.ino(),
+                written: (metadata.mtime(), metadata.mtime_nsec()),
+            })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(self.io("read", error)),
         }
     }

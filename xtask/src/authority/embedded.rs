@@ -9,9 +9,8 @@
 
 use std::{
     borrow::Cow,
-    cmp::Ordering,
     fs::File,
-    io::Write as _,
+    io::{self, Write as _},
     path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -19,7 +18,7 @@ use std::{
 use jiff::Timestamp;
 use license_core::{
     Domain, LicenseKey,
-    chain::Entry,
+    chain::{Entry, LineHash},
     registry::{
         Asked, Event, ISSUE_RANDOM_BYTES, Issued, KEY_RANDOM_BYTES, LicenseId, Licensed, Record, Refusal, Registry,
         Rotation, RotationWish, Terms,
@@ -28,7 +27,7 @@ use license_core::{
 
 use super::{AskError, Reply};
 use crate::{
-    log::{Log, LogError, Position, TransactError},
+    log::{Log, LogError, Position, Reading, Stamp, TransactError},
     private_directory,
 };
 
@@ -40,7 +39,8 @@ pub(crate) type Clock = fn() -> Timestamp;
 pub(crate) struct Embedded {
     log: Log,
     clock: Clock,
-    seen: Mutex<Seen>,
+    /// Boxed: whoever holds one of several kinds of authority holds no more than it must.
+    seen: Mutex<Box<Seen>>,
 }
 
 /// The log as far as it was read, and what it says.
@@ -48,37 +48,60 @@ pub(crate) struct Embedded {
 struct Seen {
     position: Position,
     registry: Registry,
+    /// What the file looked like before it was read last: while it looks the same, there is nothing new in it.
+    stamp: Option<Stamp>,
+    /// The first line, which tells a log that was begun again from one that lost its end.
+    first: Option<LineHash>,
 }
 
 impl Seen {
     fn nothing() -> Self {
-        Self { position: Position::START, registry: Registry::default() }
+        Self { position: Position::START, registry: Registry::default(), stamp: None, first: None }
     }
 
-    /// Takes the entries that were not taken yet: two threads may have read the same ones.
-    fn take(&mut self, entries: &[Entry<Record>], position: Position) {
-        for entry in entries.iter().filter(|entry| entry.seq > self.position.head.seq) {
+    /// Takes what was not taken yet: two threads may have read the same entries, or one of them an older file.
+    fn take(&mut self, reading: &Reading<Record>, stamp: Option<Stamp>) {
+        let new = self.new_of(&reading.entries);
+        if new.is_empty() && reading.position != self.position {
+            return;
+        }
+        for entry in new {
             self.registry.apply(&entry.body);
         }
-        if position.head.seq > self.position.head.seq {
-            self.position = position;
-        }
+        self.first = self.first.or_else(|| first_line(reading));
+        self.position = reading.position;
+        self.stamp = stamp;
     }
 
     /// The state with these entries on top, for a decision that may still come to nothing.
     fn with(&self, entries: &[Entry<Record>]) -> Cow<'_, Registry> {
         let mut registry = Cow::Borrowed(&self.registry);
-        for entry in entries.iter().filter(|entry| entry.seq > self.position.head.seq) {
+        for entry in self.new_of(entries) {
             registry.to_mut().apply(&entry.body);
         }
         registry
+    }
+
+    /// The entries that continue what was read; none if nothing does.
+    fn new_of<'a>(&self, entries: &'a [Entry<Record>]) -> &'a [Entry<Record>] {
+        let continues = |entry: &Entry<Record>| entry.prev == self.position.head.hash;
+        entries.iter().position(continues).map_or(&[], |at| &entries[at..])
+    }
+}
+
+/// The hash of the first line, as the second one states it, or as it stands at the end.
+fn first_line(reading: &Reading<Record>) -> Option<LineHash> {
+    match reading.entries.as_slice() {
+        [] => None,
+        [_] => Some(reading.position.head.hash),
+        [_, second, ..] => Some(second.prev),
     }
 }
 
 impl Embedded {
     /// Names a state directory. Nothing is created before the first change.
     pub(crate) fn at(state: &Path, clock: Clock) -> Self {
-        Self { log: Log::at(state.join("events.jsonl")), clock, seen: Mutex::new(Seen::nothing()) }
+        Self { log: Log::at(state.join("events.jsonl")), clock, seen: Mutex::new(Box::new(Seen::nothing())) }
     }
 
     /// The state directory.
@@ -109,11 +132,10 @@ impl Embedded {
         look(&self.seen().registry, self.now())
     }
 
-    /// Whether nobody appended since the last reading: one `stat`. A torn last line reads as not current, until the
-    /// next change cuts it off.
+    /// Whether nobody wrote since the last reading: one `stat`.
     #[cfg_attr(not(feature = "serve"), expect(dead_code, reason = "only the server needs it"))]
     pub(crate) fn is_current(&self) -> Result<bool, LogError> {
-        Ok(self.log.bytes()? == self.seen().position.offset)
+        Ok(self.log.stamp()? == self.seen().stamp)
     }
 
     /// Everything that ever happened, oldest first.
@@ -208,29 +230,40 @@ impl Embedded {
     /// Reads what was appended since the last look. The state is not locked while the file is: a writer holds them
     /// the other way round.
     pub(crate) fn catch_up(&self) -> Result<(), LogError> {
-        // The position first: a length that is read earlier could be passed by another thread in between.
-        let position = self.seen().position;
-        let bytes = self.log.bytes()?;
-        match bytes.cmp(&position.offset) {
-            Ordering::Equal => Ok(()),
-            Ordering::Greater => {
-                let reading = self.log.read_after(position)?;
-                self.seen().take(&reading.entries, reading.position);
+        // The stamp first: what is appended after it shows in the next one.
+        let stamp = self.log.stamp()?;
+        let (position, seen) = {
+            let seen = self.seen();
+            (seen.position, seen.stamp)
+        };
+        if stamp == seen {
+            return Ok(());
+        }
+        match self.log.read_after(position) {
+            Ok(reading) => {
+                self.seen().take(&reading, stamp);
                 Ok(())
             }
-            Ordering::Less => self.begin_again(position),
+            Err(replaced @ LogError::Replaced { .. }) => self.begin_again(position, replaced),
+            Err(error) => Err(error),
         }
     }
 
-    /// The directory was emptied and begun again: the state is replaced in one step, unless another thread did so.
-    fn begin_again(&self, passed: Position) -> Result<(), LogError> {
+    /// The directory was emptied, and perhaps begun again: the state is replaced in one step, unless another thread did
+    /// so. A log with the same first line is no new one: it lost something that was acknowledged.
+    fn begin_again(&self, passed: Position, replaced: LogError) -> Result<(), LogError> {
+        let stamp = self.log.stamp()?;
         let reading = self.log.read_after(Position::START)?;
         let mut fresh = Seen::nothing();
-        fresh.take(&reading.entries, reading.position);
+        fresh.take(&reading, stamp);
         let mut seen = self.seen();
-        if seen.position == passed {
-            *seen = fresh;
+        if seen.position != passed {
+            return Ok(());
         }
+        if fresh.first.is_some() && fresh.first == seen.first {
+            return Err(replaced);
+        }
+        **seen = fresh;
         Ok(())
     }
 
@@ -240,10 +273,15 @@ impl Embedded {
     fn hide_from_git(&self) -> Result<(), LogError> {
         let hide = || {
             private_directory::create(self.state())?;
-            if self.state().read_dir()?.next().is_none() {
-                File::create_new(self.state().join(".gitignore"))?.write_all(b"*\n")?;
+            if self.state().read_dir()?.next().is_some() {
+                return Ok(());
             }
-            Ok(())
+            match File::create_new(self.state().join(".gitignore")) {
+                Ok(mut file) => file.write_all(b"*\n"),
+                // Another process was faster.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+                Err(error) => Err(error),
+            }
         };
         hide().map_err(|source| LogError::Io {
             path: self.log.path().to_owned(),
@@ -254,7 +292,7 @@ impl Embedded {
     }
 
     /// A thread that panicked left the state as it was: it is changed in one step.
-    fn seen(&self) -> MutexGuard<'_, Seen> {
+    fn seen(&self) -> MutexGuard<'_, Box<Seen>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -382,10 +420,10 @@ mod tests {
         let (_state, authority) = empty();
         let issued = authority.issue(terms()).unwrap();
         authority.revoke(&issued.license_id).unwrap();
-        let before = authority.log.bytes().unwrap();
+        let before = authority.log.stamp().unwrap();
         assert!(matches!(authority.resume(&issued.license_id), Err(ChangeError::Refused(Refusal::Revoked { .. }))));
         authority.revoke(&issued.license_id).unwrap();
-        assert_eq!(authority.log.bytes().unwrap(), before);
+        assert_eq!(authority.log.stamp().unwrap(), before);
     }
 
     #[test]
@@ -415,6 +453,52 @@ mod tests {
         assert_eq!(code(&authority, issued.key.key()).as_deref(), Some("LICENSE_NOT_FOUND"));
         let again = authority.issue(terms()).unwrap();
         assert_eq!(code(&authority, again.key.key()), None);
+    }
+
+    #[test]
+    fn a_directory_that_another_process_began_again_is_read_again_whatever_its_length() {
+        for licenses in [1, 2, 3] {
+            let (state, authority) = empty();
+            let gone = [authority.issue(terms()).unwrap(), authority.issue(terms()).unwrap()];
+            assert_eq!(code(&authority, gone[1].key.key()), None);
+            std::fs::remove_file(state.path().join("events.jsonl")).unwrap();
+            let other = Embedded::at(state.path(), clock);
+            for _ in 0..licenses {
+                let issued = other.issue(terms()).unwrap();
+                assert_eq!(code(&authority, issued.key.key()), None, "{licenses}");
+            }
+            assert_eq!(code(&authority, gone[1].key.key()).as_deref(), Some("LICENSE_NOT_FOUND"), "{licenses}");
+        }
+    }
+
+    #[test]
+    fn a_log_that_lost_its_end_is_not_believed() {
+        let (state, authority) = empty();
+        let issued = authority.issue(terms()).unwrap();
+        let log = state.path().join("events.jsonl");
+        let backup = std::fs::read(&log).unwrap();
+        authority.revoke(&issued.license_id).unwrap();
+        assert_eq!(code(&authority, issued.key.key()).as_deref(), Some("LICENSE_REVOKED"));
+        std::fs::write(&log, backup).unwrap();
+        let domain = Domain::parse("app.com").unwrap();
+        assert!(matches!(
+            authority.validate(issued.key.key(), &domain),
+            Err(AskError::Log(LogError::Replaced { seq: 2, .. }))
+        ));
+    }
+
+    #[test]
+    fn many_first_changes_at_once_all_happen() {
+        for _ in 0..20 {
+            let parent = tempfile::tempdir().unwrap();
+            let state = parent.path().join("state");
+            thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| Embedded::at(&state, clock).issue(terms()).unwrap());
+                }
+            });
+            assert_eq!(Embedded::at(&state, clock).history().unwrap().len(), 4);
+        }
     }
 
     fn empty() -> (tempfile::TempDir, Embedded) {
