@@ -439,6 +439,12 @@ fn a_server_for_everybody_needs_a_token_and_no_faults() {
     assert!(matches!(code, 2 | 3) && said.contains("plain"), "{code}: {said}");
     let (code, said) = serve(&["--listen", "127.0.0.1:0", "--fault", "earthquake"], None);
     assert!(code == 2 && said.contains("late-commit"), "{code}: {said}");
+    let (code, said) = serve(&["--listen", "localhost:8080"], None);
+    assert!(code == 2 && said.contains("127.0.0.1:8080"), "{code}: {said}");
+    for unfit in ["to_live_0123456789\n", "to live", "caf\u{e9}"] {
+        let (code, said) = serve(&with_token, Some(unfit));
+        assert!(code == 3 && said.contains("AUTHORITY_TOKEN") && !said.contains(unfit), "{code}: {said}");
+    }
     let (code, said) = serve(&["--listen", "127.0.0.1:0", "--api-token-env", "AUTHORITY_TOKEN"], None);
     assert!(matches!(code, 2 | 3) && said.contains("AUTHORITY_TOKEN"), "{code}: {said}");
 }

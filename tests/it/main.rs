@@ -24,6 +24,7 @@ mod sample_app;
 mod sdk;
 mod secrets;
 mod serve;
+mod server;
 mod tidy;
 mod tls;
 mod trail;

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::{
     http::{self, Reply},
-    process::Running,
+    process::{Finished, Running, Signal},
     ran::Ran,
 };
 
@@ -130,6 +130,13 @@ impl Authority {
         if let Some(mut serving) = self.serving.take() {
             serving.child.kill();
         }
+    }
+
+    /// Sends it a signal and waits for its end.
+    pub fn stop(&mut self, signal: Signal) -> Finished {
+        let serving = self.serving.take().expect("the authority was killed");
+        serving.child.signal(signal);
+        serving.child.wait()
     }
 
     /// The base address.

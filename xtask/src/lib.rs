@@ -10,7 +10,10 @@ use std::{
     process::ExitCode,
 };
 
-use clap::Parser;
+use clap::{
+    Parser,
+    error::{ContextKind, ContextValue},
+};
 
 mod authority;
 mod child_env;
@@ -56,7 +59,7 @@ use trail::file::FileTrail;
 pub fn main_impl() -> ExitCode {
     match Cli::try_parse() {
         Ok(cli) => run(cli).into(),
-        Err(error) => explain_usage(&error).into(),
+        Err(error) => explain_usage(error).into(),
     }
 }
 
@@ -246,7 +249,8 @@ fn append_summary(ctx: &Context, narrator: &Narrator<'_>, summary: impl FnOnce()
 }
 
 /// clap's words, and the exit code of the table: help and version are no errors.
-fn explain_usage(error: &clap::Error) -> Exit {
+fn explain_usage(mut error: clap::Error) -> Exit {
+    hide_what_may_be_a_key(&mut error);
     let told = error.print();
     match (error.use_stderr(), told) {
         (false, Ok(())) => Exit::Done,
@@ -262,6 +266,20 @@ fn load_hiding(ctx: &Context, config: Option<&Path>, narrator: &Narrator<'_>) ->
     narrator.warnings(&config);
     Ok(config)
 }
+
+/// A key that was pasted where something else belongs does not come back. Names of flags are not keys, and what is
+/// shorter is none either.
+fn hide_what_may_be_a_key(error: &mut clap::Error) {
+    for kind in [ContextKind::InvalidArg, ContextKind::InvalidSubcommand, ContextKind::InvalidValue] {
+        let Some(ContextValue::String(text)) = error.get(kind) else { continue };
+        if !text.starts_with('-') && text.chars().count() >= PASTED_CHARS_MIN {
+            error.insert(kind, ContextValue::String("…".to_owned()));
+        }
+    }
+}
+
+/// What has fewer characters and is not understood is repeated in the message.
+const PASTED_CHARS_MIN: usize = 16;
 
 /// Loads the file that was named, or the nearest one.
 fn load(ctx: &Context, config: Option<&Path>) -> Result<Config, Failure> {

@@ -135,7 +135,7 @@ struct ServeArgs {
     #[command(flatten)]
     state: State,
     /// The address to listen on; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = address, default_value = "127.0.0.1:0")]
     listen: std::net::SocketAddr,
     /// The environment variable that holds the API token; without one, everybody on this machine may change licenses
     #[arg(long, value_name = "NAME")]
@@ -305,10 +305,19 @@ fn serve_until_stopped(
     Ok(serve::run(settings, authority, out, err)?)
 }
 
+/// Names are not looked up: one name may lead to several addresses.
+#[cfg(feature = "serve")]
+fn address(text: &str) -> Result<std::net::SocketAddr, &'static str> {
+    text.parse().map_err(|_| "write an IP address and a port, as in `127.0.0.1:8080` or `[::1]:8080`")
+}
+
 #[cfg(feature = "serve")]
 fn api_token(name: String, vars: &Vars) -> Result<serve::ApiToken, AuthorityError> {
     match vars.text(&name) {
-        Some(token) if !token.is_empty() => Ok(serve::ApiToken::new(token)),
+        Some(token) if !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            Ok(serve::ApiToken::new(token))
+        }
+        Some(token) if !token.is_empty() => Err(AuthorityError::TokenUnfit { name }),
         Some(_) | None => Err(AuthorityError::TokenAbsent { name }),
     }
 }
@@ -455,6 +464,14 @@ pub(crate) enum AuthorityError {
         /// The variable's name.
         name: String,
     },
+    /// No client could send this token.
+    #[cfg(feature = "serve")]
+    #[error("the API token in `{name}` has a space, a line break or another character that no header can carry")]
+    #[diagnostic(help("set it to letters, digits and punctuation; look for a line break at its end"))]
+    TokenUnfit {
+        /// The variable's name.
+        name: String,
+    },
     /// The server did not start, or broke.
     #[cfg(feature = "serve")]
     #[error(transparent)]
@@ -475,7 +492,7 @@ impl AuthorityError {
             Self::Change(ChangeError::Log(_)) | Self::Log(_) => Exit::Trail,
             Self::NotAnId(_) | Self::EndsTooLate => Exit::Usage,
             #[cfg(feature = "serve")]
-            Self::TokenAbsent { .. } => Exit::Config,
+            Self::TokenAbsent { .. } | Self::TokenUnfit { .. } => Exit::Config,
             #[cfg(feature = "serve")]
             Self::Serve(error) => error.exit(),
         }

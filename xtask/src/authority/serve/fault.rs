@@ -152,7 +152,7 @@ fn count(text: &str) -> Result<u32, NotAFault> {
 
 fn kind(name: &str, argument: Option<&str>) -> Result<Kind, NotAFault> {
     let example = NAMES.iter().find(|(known, _)| *known == name).map(|(_, example)| *example);
-    let Some(example) = example else { return Err(NotAFault::Name { name: shown(name), help: did_you_mean(name) }) };
+    let Some(example) = example else { return Err(unknown(name)) };
     let bad = || NotAFault::Argument { example };
     let span = |argument: Option<&str>| span::parse(argument.ok_or_else(bad)?).map_err(|_| bad());
     let none = |kind| if argument.is_none() { Ok(kind) } else { Err(bad()) };
@@ -164,7 +164,11 @@ fn kind(name: &str, argument: Option<&str>) -> Result<Kind, NotAFault> {
         "rate-limit" => Ok(Kind::RateLimit(span(argument)?)),
         "stale-cache" => Ok(Kind::StaleCache(span(argument)?)),
         "drop-valid" => none(Kind::DropValid),
-        "redirect" => argument.and_then(|url| HeaderValue::from_str(url).ok()).map(Kind::Redirect).ok_or_else(bad),
+        "redirect" => argument
+            .filter(|url| !url.is_empty())
+            .and_then(|url| HeaderValue::from_str(url).ok())
+            .map(Kind::Redirect)
+            .ok_or_else(bad),
         "clock-skew" => span::parse_signed(argument.ok_or_else(bad)?).map(Kind::ClockSkew).map_err(|_| bad()),
         _ => megabytes(argument).map(|bytes| Kind::HugeBody { bytes }).ok_or_else(bad),
     }
@@ -180,14 +184,15 @@ fn megabytes(argument: Option<&str>) -> Option<u64> {
     megabytes.checked_mul(1_000_000).filter(|bytes| (1..=HUGE_BYTES_MAX).contains(bytes))
 }
 
-fn did_you_mean(name: &str) -> String {
+/// A name that is nothing like a fault does not come back: it may be a key that was pasted into the wrong place.
+fn unknown(name: &str) -> NotAFault {
     let near =
         NAMES.iter().map(|(known, _)| (strsim::jaro_winkler(known, name), *known)).max_by(|a, b| a.0.total_cmp(&b.0));
     match near {
-        Some((likeness, known)) if likeness > 0.8 => format!("did you mean `{known}`?"),
+        Some((likeness, known)) if likeness > 0.8 => NotAFault::Misspelled { name: shown(name), known },
         Some(_) | None => {
             let known: Vec<String> = NAMES.iter().map(|(_, example)| format!("`{example}`")).collect();
-            format!("known are {}", known.join(", "))
+            NotAFault::Unknown { known: known.join(", ") }
         }
     }
 }
@@ -199,13 +204,19 @@ fn shown(text: &str) -> String {
 /// Why a text is not a fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NotAFault {
-    /// No fault of that name.
-    #[error("there is no fault `{name}`: {help}")]
-    Name {
+    /// Almost the name of a fault.
+    #[error("there is no fault `{name}`: did you mean `{known}`?")]
+    Misspelled {
         /// The name that was given.
         name: String,
         /// What it may have been.
-        help: String,
+        known: &'static str,
+    },
+    /// No fault of that name.
+    #[error("there is no such fault: known are {known}")]
+    Unknown {
+        /// All that there are.
+        known: String,
     },
     /// The argument does not fit the fault.
     #[error("write it as `{example}`")]
@@ -388,6 +399,7 @@ mod tests {
             ("explode", "known are `late-commit=30s`"),
             ("late-commit", "write it as `late-commit=30s`"),
             ("status=99", "write it as `status=500`"),
+            ("redirect=", "write it as `redirect=https://other.example/`"),
             ("drop-valid=1", "write it as `drop-valid`"),
             ("huge-body=40", "write it as `huge-body=40MB`"),
             ("huge-body=99999999MB", "write it as `huge-body=40MB`"),

@@ -100,7 +100,7 @@ impl Handler {
 
     /// Answers a validation from what was read of the log.
     pub(super) fn validate(&self, body: &[u8], stale: Option<Duration>) -> Answer {
-        let Ok(question) = serde_json::from_slice::<Question<'_>>(body) else { return no_key() };
+        let Ok(question) = parse::<Question<'_>>(body) else { return no_key() };
         let Some(key) = question.key() else { return no_key() };
         self.usage.count(self.now());
         let domain = question.domain.as_deref().filter(|text| !text.is_empty());
@@ -167,10 +167,7 @@ impl Handler {
             Route::RemoveDomain(id) => self.remove_domain(id, body),
             Route::Usage => self.usage(),
             Route::AuditExport => self.export(query.unwrap_or_default()),
-            Route::WrongMethod => {
-                Err(Answer::error(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "this path has other methods")
-                    .into())
-            }
+            Route::WrongMethod(allowed) => Ok(wrong_method(allowed)),
             // No `valid` and no `code`: a client can tell a wrong path from an unknown license.
             Route::Nowhere => Ok(Answer::json(StatusCode::NOT_FOUND, &json!({ "message": "there is no such path" }))),
         };
@@ -307,8 +304,8 @@ impl Handler {
     }
 }
 
-/// The text of a query's value; what is no code stays as it is.
-fn percent_decoded(text: &str) -> String {
+/// The text of a path's part or of a query's value; what is no code stays as it is.
+pub(super) fn percent_decoded(text: &str) -> String {
     let mut pieces = text.split('%');
     let mut decoded = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
@@ -449,8 +446,11 @@ struct DomainBody {
     domain: String,
 }
 
+/// Reads an object. The derived readers would take an array for one, by the order of its fields.
 fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refused> {
-    serde_json::from_slice(body).map_err(|_| bad("the body is not the JSON object that belongs here"))
+    let is_object = body.trim_ascii_start().first() == Some(&b'{');
+    let read = is_object.then(|| serde_json::from_slice(body).ok()).flatten();
+    read.ok_or_else(|| bad("the body is not the JSON object that belongs here"))
 }
 
 fn by_body(body: &[u8]) -> Result<LicenseId, Refused> {
@@ -509,6 +509,27 @@ fn presented(headers: &HeaderMap) -> Option<&str> {
         }
     });
     bearer.or_else(|| headers.get("x-api-key").map(|value| value.to_str().unwrap_or_default()))
+}
+
+/// The name that the client gave its request. One that cannot be read is refused: without it a repeated rotation would
+/// rotate again; and an empty one would be everybody's.
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Answer> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    match value.to_str() {
+        Ok(key) if !key.is_empty() => Ok(Some(key.to_owned())),
+        Ok(_) | Err(_) => Err(Answer::error(
+            StatusCode::BAD_REQUEST,
+            "INVALID_REQUEST",
+            "`Idempotency-Key` is empty, or not plain ASCII",
+        )),
+    }
+}
+
+fn wrong_method(allowed: &'static str) -> Answer {
+    let message = format!("this path has other methods: {allowed}");
+    let mut answer = Answer::error(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", &message);
+    answer.headers.push((header::ALLOW, HeaderValue::from_static(allowed)));
+    answer
 }
 
 fn cache_name(key: &str, domain: Option<&str>) -> [u8; 32] {

@@ -18,6 +18,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::process::{Resource, getrlimit};
 use tokio::{
     net::{TcpListener, TcpStream},
     runtime,
@@ -69,13 +70,16 @@ pub(crate) struct Settings {
 /// The most connections that are served at once; more wait to be accepted.
 const CONNECTIONS_MAX: usize = 1024;
 
+/// How many of the process's file descriptors are left to the log, so that connections alone cannot stop a change.
+const DESCRIPTORS_KEPT: usize = 32;
+
 /// How long a client may take to send the head of a request, idle time on a kept connection included.
 const HEAD_WAIT: Duration = Duration::from_secs(60);
 
 /// How long a client may take to send the body of a request.
 const BODY_WAIT: Duration = Duration::from_secs(10);
 
-/// The longest head of a request, in bytes.
+/// The longest head of a request, in bytes; one that comes in a single read may be twice as long.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
 
 /// How long requests under way may take after a signal.
@@ -139,8 +143,9 @@ async fn serve(
     let (complaints, mut heard) = mpsc::channel(COMPLAINTS_MAX);
     let server = Arc::new(Server { handler: Handler::new(settings, authority, usage, complaints), armed, latency });
     let (stopping, stop) = watch::channel(());
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let flush = tokio::spawn(flush_counters(Arc::clone(&server)));
+    let connections_max = connections_max();
+    let places = Arc::new(Semaphore::new(connections_max));
+    let flush = tokio::spawn(flush_counters(Arc::clone(&server), stop.clone()));
     {
         let mut accepting = pin!(accept(&listener, &server, &places, &stop));
         loop {
@@ -158,14 +163,21 @@ async fn serve(
     drop(listener);
     // Idle connections close at once, others after their answer.
     drop(stopping);
-    let all = u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX);
+    let all = u32::try_from(connections_max).unwrap_or(u32::MAX);
     let _ = time::timeout(STOP_WAIT, places.acquire_many(all)).await;
-    flush.abort();
+    // A write under way ends first: it must not replace what is written last.
+    let _ = flush.await;
     if let Err(error) = server.handler.usage.save() {
         // Counters of use are a service, not a promise.
         let _ = writeln!(err, "the counters of use cannot be written: {error}");
     }
     Ok(())
+}
+
+/// As many as the process may have open at once, less what the log needs.
+fn connections_max() -> usize {
+    let descriptors = getrlimit(Resource::Nofile).current.and_then(|limit| usize::try_from(limit).ok());
+    descriptors.map_or(CONNECTIONS_MAX, |limit| limit.saturating_sub(DESCRIPTORS_KEPT).clamp(1, CONNECTIONS_MAX))
 }
 
 async fn accept(listener: &TcpListener, server: &Arc<Server>, places: &Arc<Semaphore>, stop: &watch::Receiver<()>) {
@@ -198,6 +210,8 @@ async fn connection(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WAIT)
+        // A client may say that it has sent everything before it reads, as `nc -N` does.
+        .half_close(true)
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
@@ -213,9 +227,8 @@ async fn connection(
 /// Counters of use may lag behind by this much.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 
-async fn flush_counters(server: Arc<Server>) {
-    loop {
-        time::sleep(FLUSH_INTERVAL).await;
+async fn flush_counters(server: Arc<Server>, mut stop: watch::Receiver<()>) {
+    while time::timeout(FLUSH_INTERVAL, stop.changed()).await.is_err() {
         let server = Arc::clone(&server);
         // A failure is told at the end; until then the next second tries again.
         let _ = tokio::task::spawn_blocking(move || server.handler.usage.save()).await;
@@ -236,9 +249,11 @@ impl Server {
         let (head, incoming) = request.into_parts();
         let route = Route::of(&head.method, head.uri.path());
         let broken = self.armed.take(route.scope());
+        // Whatever the answer will be, the request is read first: an answer in the middle of one ends the connection.
+        let body = body::read(incoming, BODY_WAIT).await;
         let mut answer = match broken.instead() {
             Some(answer) => answer,
-            None => self.handle(route, head, incoming, &broken).await,
+            None => self.handle(route, head, body, &broken).await,
         };
         if let Some(late) = broken.late() {
             time::sleep(late).await;
@@ -254,13 +269,13 @@ impl Server {
         self: &Arc<Self>,
         route: Route,
         head: Parts,
-        incoming: Incoming,
+        body: Result<Bytes, answer::Answer>,
         broken: &Broken,
     ) -> answer::Answer {
         if let Some(refusal) = self.handler.refuse_stranger(&route, &head.headers) {
             return refusal;
         }
-        let bytes = match body::read(incoming, BODY_WAIT).await {
+        let bytes = match body {
             Ok(bytes) => bytes,
             Err(refusal) => return refusal,
         };
@@ -268,8 +283,10 @@ impl Server {
             return self.validate(bytes, broken).await;
         }
         let (server, query) = (Arc::clone(self), head.uri.query().map(str::to_owned));
-        let idempotency_key =
-            head.headers.get("idempotency-key").and_then(|value| value.to_str().ok().map(str::to_owned));
+        let idempotency_key = match handle::idempotency_key(&head.headers) {
+            Ok(key) => key,
+            Err(refusal) => return refusal,
+        };
         // Changes wait for the disk, so they leave the thread that answers validations.
         let changed = tokio::task::spawn_blocking(move || {
             server.handler.handle(&route, &bytes, query.as_deref(), idempotency_key.as_deref())

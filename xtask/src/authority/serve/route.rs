@@ -3,7 +3,7 @@
 use hyper::http::Method;
 use license_core::registry::LicenseId;
 
-use super::fault::Scope;
+use super::{fault::Scope, handle::percent_decoded};
 
 /// A request that the server understands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,36 +38,37 @@ pub(super) enum Route {
     Usage,
     /// Everything that happened.
     AuditExport,
-    /// A path that exists, with a method that does not.
-    WrongMethod,
+    /// A path that exists, with a method that does not; those that do, as `Allow` lists them.
+    WrongMethod(&'static str),
     /// A path that does not exist.
     Nowhere,
 }
 
 impl Route {
-    /// Reads the method and the path.
+    /// Reads the method and the path. `HEAD` is a `GET` whose body is not sent.
     pub(super) fn of(method: &Method, path: &str) -> Self {
+        let method = if method == Method::HEAD { &Method::GET } else { method };
         // The old documentation has its path at the root.
-        if path == "/license/validate" {
-            return Self::only(method, &Method::POST, Self::Validate);
+        if path.trim_end_matches('/') == "/license/validate" {
+            return Self::post(method, Self::Validate);
         }
         let Some(rest) = path.strip_prefix("/api/v1/") else { return Self::Nowhere };
         let parts: Vec<&str> = rest.trim_end_matches('/').split('/').collect();
         match parts.as_slice() {
-            ["validate"] | ["licenses" | "license", "validate"] => Self::only(method, &Method::POST, Self::Validate),
-            ["health"] => Self::only(method, &Method::GET, Self::Health),
-            ["licenses", "rotate"] => Self::only(method, &Method::POST, Self::Rotate),
-            ["licenses", "activate"] => Self::only(method, &Method::POST, Self::Activate),
-            ["licenses", "deactivate"] => Self::only(method, &Method::POST, Self::Deactivate),
-            ["portal", "stats" | "usage"] => Self::only(method, &Method::GET, Self::Usage),
-            ["portal", "audit-logs", "export"] => Self::only(method, &Method::GET, Self::AuditExport),
+            ["validate"] | ["licenses" | "license", "validate"] => Self::post(method, Self::Validate),
+            ["health"] => Self::get(method, Self::Health),
+            ["licenses", "rotate"] => Self::post(method, Self::Rotate),
+            ["licenses", "activate"] => Self::post(method, Self::Activate),
+            ["licenses", "deactivate"] => Self::post(method, Self::Deactivate),
+            ["portal", "stats" | "usage"] => Self::get(method, Self::Usage),
+            ["portal", "audit-logs", "export"] => Self::get(method, Self::AuditExport),
             ["portal", "licenses"] => match *method {
                 Method::GET => Self::List,
                 Method::POST => Self::Create,
-                _ => Self::WrongMethod,
+                _ => Self::WrongMethod("GET, HEAD, POST"),
             },
             ["portal", "licenses", id, rest @ ..] => {
-                id.parse().map_or(Self::Nowhere, |id| Self::of_one(method, id, rest))
+                percent_decoded(id).parse().map_or(Self::Nowhere, |id| Self::of_one(method, id, rest))
             }
             _ => Self::Nowhere,
         }
@@ -81,13 +82,19 @@ impl Route {
             (["rotate"], &Method::POST) => Self::RotateOne(id),
             (["domains"], &Method::POST) => Self::AddDomain(id),
             (["domains"], &Method::DELETE) => Self::RemoveDomain(id),
-            ([] | ["rotate" | "domains"], _) => Self::WrongMethod,
+            ([], _) => Self::WrongMethod("GET, HEAD, PATCH, DELETE"),
+            (["rotate"], _) => Self::WrongMethod("POST"),
+            (["domains"], _) => Self::WrongMethod("POST, DELETE"),
             _ => Self::Nowhere,
         }
     }
 
-    fn only(method: &Method, allowed: &Method, route: Self) -> Self {
-        if method == allowed { route } else { Self::WrongMethod }
+    fn get(method: &Method, route: Self) -> Self {
+        if method == Method::GET { route } else { Self::WrongMethod("GET, HEAD") }
+    }
+
+    fn post(method: &Method, route: Self) -> Self {
+        if method == Method::POST { route } else { Self::WrongMethod("POST") }
     }
 
     /// Whether it asks about a key.
@@ -116,7 +123,7 @@ impl Route {
             | Self::RemoveDomain(_)
             | Self::Usage
             | Self::AuditExport
-            | Self::WrongMethod
+            | Self::WrongMethod(_)
             | Self::Nowhere => None,
         }
     }
@@ -135,14 +142,19 @@ mod tests {
             (Method::POST, "/api/v1/licenses/validate", Route::Validate),
             (Method::POST, "/api/v1/license/validate", Route::Validate),
             (Method::POST, "/license/validate", Route::Validate),
-            (Method::GET, "/api/v1/validate", Route::WrongMethod),
+            (Method::POST, "/license/validate/", Route::Validate),
+            (Method::GET, "/api/v1/validate", Route::WrongMethod("POST")),
+            (Method::OPTIONS, "/api/v1/health", Route::WrongMethod("GET, HEAD")),
+            (Method::HEAD, "/api/v1/health", Route::Health),
             (Method::GET, "/api/v1/health", Route::Health),
             (Method::POST, "/api/v1/licenses/rotate", Route::Rotate),
             (Method::POST, "/api/v1/portal/licenses/lic_abc123/rotate", Route::RotateOne(id.clone())),
             (Method::GET, "/api/v1/portal/licenses", Route::List),
             (Method::POST, "/api/v1/portal/licenses", Route::Create),
-            (Method::PUT, "/api/v1/portal/licenses", Route::WrongMethod),
+            (Method::PUT, "/api/v1/portal/licenses", Route::WrongMethod("GET, HEAD, POST")),
             (Method::GET, "/api/v1/portal/licenses/lic_abc123", Route::Show(id.clone())),
+            (Method::GET, "/api/v1/portal/licenses/lic%5Fabc123", Route::Show(id.clone())),
+            (Method::GET, "/api/v1/portal/licenses/lic_%2F", Route::Nowhere),
             (Method::PATCH, "/api/v1/portal/licenses/lic_abc123", Route::Update(id.clone())),
             (Method::DELETE, "/api/v1/portal/licenses/lic_abc123", Route::Revoke(id.clone())),
             (Method::POST, "/api/v1/portal/licenses/lic_abc123/domains", Route::AddDomain(id.clone())),
