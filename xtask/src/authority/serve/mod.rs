@@ -165,6 +165,10 @@ async fn serve(
     drop(stopping);
     let all = u32::try_from(connections_max).unwrap_or(u32::MAX);
     let _ = time::timeout(STOP_WAIT, places.acquire_many(all)).await;
+    // What broke just before the end is told too; at most as much as the channel holds.
+    while let Ok(complaint) = heard.try_recv() {
+        let _ = writeln!(err, "{complaint}");
+    }
     // A write under way ends first: it must not replace what is written last.
     let _ = flush.await;
     if let Err(error) = server.handler.usage.save() {
