@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use license_tests::{Project, Request, authority::TOKEN};
+use license_tests::{Project, RawServer, Request, authority::TOKEN};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair};
 use rustls::{
     ServerConfig, ServerConnection, Stream,
@@ -16,7 +16,7 @@ use rustls::{
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
 };
 
-use crate::{KEY, good, project};
+use crate::{KEY, asking, good, project, saying};
 
 /// An API behind TLS, whose certificate an authority of its own has signed.
 struct TlsServer {
@@ -116,4 +116,26 @@ fn a_ca_file_that_is_missing_or_no_certificate_is_a_problem_of_the_file() {
     missing.deploy().exits(3).says("corp-ca.pem").deploy_did_not_run();
     let nonsense = missing.write("corp-ca.pem", b"not a certificate");
     nonsense.deploy().exits(3).says("corp-ca.pem").deploy_did_not_run();
+}
+
+/// A project whose application is asked at this address.
+fn probing(server: &RawServer, url: &str) -> Project {
+    asking(server).line("health", &format!(r#"{{ url = "{url}", within = "2s" }}"#))
+}
+
+#[test]
+fn an_application_behind_the_company_s_authority_is_asked_too() {
+    let (app, server) = (TlsServer::start(&["localhost"]), saying(&good()));
+    let url = format!("https://localhost:{}/api/license/status", app.address.port());
+    let project = probing(&server, &url).write("company.pem", app.ca_pem.as_bytes());
+    let trusted = project.path("company.pem").display().to_string();
+    project.deploy().exits(14).says("certificate");
+    project.var("SSL_CERT_FILE", &trusted).deploy().exits(0).says("healthy");
+}
+
+#[test]
+fn a_proxy_that_cannot_be_used_is_said_and_breaks_nothing() {
+    let server = saying(&good());
+    let project = probing(&server, "https://app.invalid/status").var("ALL_PROXY", "socks5://127.0.0.1:9");
+    project.deploy().exits(14).says("`ALL_PROXY` does not name an http or https proxy");
 }

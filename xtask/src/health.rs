@@ -17,16 +17,25 @@ use license_core::{
 };
 use serde_json::{Map, Value};
 use ureq::{
-    Agent, Proxy,
+    Agent,
     http::{Uri, header::ACCEPT, uri::Scheme},
+    tls::TlsConfig,
 };
 
 use crate::{
-    authority::wire::{
-        facts::{Facts, Valid},
-        quote::Secrets,
+    authority::{
+        AskError,
+        remote::{
+            place::{Base, Via},
+            roots,
+        },
+        wire::{
+            facts::{Facts, Valid},
+            quote::Secrets,
+        },
     },
     signals::{Signals, Stop},
+    vars::Vars,
 };
 
 /// Where to ask, and for how long.
@@ -87,15 +96,21 @@ pub(crate) fn poll(
     probe: &Probe,
     expected: &Expected,
     secrets: &Secrets<'_>,
+    vars: &Vars,
     signals: &Signals,
     tried: &mut dyn FnMut(&str),
 ) -> Seen {
     if let Some(objection) = objection(&probe.url) {
         return Seen::Unreachable { why: format!("the address {objection}") };
     }
+    let agent = match agent(&probe.url, vars) {
+        Ok(agent) => agent,
+        // The error's own words are about the authority; its reason is what counts here.
+        Err(AskError::Setup { why, .. }) => return Seen::Unreachable { why },
+        Err(error) => return Seen::Unreachable { why: error.to_string() },
+    };
     let start = Instant::now();
     let time_left = || probe.within.saturating_sub(start.elapsed());
-    let agent = agent(&probe.url);
     let mut pause = PAUSE_FIRST;
     loop {
         let answer = match ask(&agent, &probe.url, time_left().min(ATTEMPT_MAX), signals) {
@@ -142,22 +157,33 @@ fn is_this_machine(host: &str) -> bool {
     name == "localhost" || name.ends_with(".localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
-fn agent(url: &str) -> Agent {
-    let here = url.parse::<Uri>().is_ok_and(|uri| uri.host().is_some_and(is_this_machine));
-    Agent::config_builder()
+/// The client: proxies and certificates are those of the authority's client, since the same network is in between.
+fn agent(url: &str, vars: &Vars) -> Result<Agent, AskError> {
+    let uri = url.parse::<Uri>().unwrap_or_default();
+    let here = uri.host().is_some_and(is_this_machine);
+    let mut tls = TlsConfig::builder().use_sni(true).disable_verification(false);
+    if uri.scheme() == Some(&Scheme::HTTPS) {
+        tls = tls.root_certs(roots::trusted(None)?);
+    }
+    // A proxy would take requests to this machine, too.
+    let proxy = match uri.authority().filter(|_| !here) {
+        Some(authority) => Via::from(vars, &Base::parse(&format!("https://{authority}"))?)?.map(|via| via.proxy),
+        None => None,
+    };
+    Ok(Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)
         .https_only(!here)
-        // A proxy would take requests to this machine, too.
-        .proxy(if here { None } else { Proxy::try_from_env() })
+        .proxy(proxy)
+        .tls_config(tls.build())
         .timeout_global(Some(ATTEMPT_MAX))
         .max_response_header_size(HEADER_BYTES_MAX)
         // Every attempt looks anew: the application restarts in between.
         .max_idle_connections(0)
-        .user_agent(concat!("cargo-xtask/", env!("CARGO_PKG_VERSION")))
+        .user_agent(concat!("license-hooks/", env!("CARGO_PKG_VERSION")))
         .build()
-        .into()
+        .into())
 }
 
 /// An answer, or why there is none.

@@ -29,8 +29,8 @@ use crate::{
 };
 
 mod pace;
-mod place;
-mod roots;
+pub(crate) mod place;
+pub(crate) mod roots;
 #[cfg(test)]
 mod tests;
 mod trouble;

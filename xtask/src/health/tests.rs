@@ -58,13 +58,16 @@ impl App {
     fn poll(&self, within: Duration) -> (Seen, Vec<String>) {
         let mut tried = Vec::new();
         let probe = Probe { url: self.url.clone(), within };
-        let seen = poll(&probe, &expected(), &Secrets::of([]), &Signals::none(), &mut |why| tried.push(why.to_owned()));
+        let seen = poll(&probe, &expected(), &Secrets::of([]), &Vars::default(), &Signals::none(), &mut |why| {
+            tried.push(why.to_owned());
+        });
         (seen, tried)
     }
 
     /// Why one attempt, with as much time as it needs, brings no answer.
     fn no_answer(&self) -> String {
-        match judge(call(&agent(&self.url), &self.url, LONG), &expected(), &Secrets::of([])) {
+        match judge(call(&agent(&self.url, &Vars::default()).unwrap(), &self.url, LONG), &expected(), &Secrets::of([]))
+        {
             Seen::Unreachable { why } => why,
             other @ (Seen::Proved | Seen::NotProved | Seen::Unhealthy { .. } | Seen::Stopped(_)) => panic!("{other:?}"),
         }
@@ -188,7 +191,7 @@ fn nothing_that_listens_is_unreachable() {
     #[expect(clippy::disallowed_methods, reason = "the test needs a port on which nothing listens")]
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
     let probe = Probe { url: format!("http://127.0.0.1:{port}/"), within: Duration::from_millis(300) };
-    let seen = poll(&probe, &expected(), &Secrets::of([]), &Signals::none(), &mut |_| ());
+    let seen = poll(&probe, &expected(), &Secrets::of([]), &Vars::default(), &Signals::none(), &mut |_| ());
     let Seen::Unreachable { why } = seen else { panic!("{seen:?}") };
     assert_eq!(why, "the connection was refused: nothing listens there");
 }
@@ -211,7 +214,8 @@ fn a_signal_ends_the_polling() {
         let probe = Probe { url: app.url.clone(), within: LONG };
         let start = Instant::now();
         let seen = thread::scope(|scope| {
-            let polling = scope.spawn(|| poll(&probe, &expected(), &Secrets::of([]), &signals, &mut |_| ()));
+            let polling =
+                scope.spawn(|| poll(&probe, &expected(), &Secrets::of([]), &Vars::default(), &signals, &mut |_| ()));
             while app.requests().is_empty() {
                 thread::sleep(Duration::from_millis(1));
             }
@@ -268,7 +272,8 @@ fn an_application_that_repeats_a_secret_does_not_get_it_into_a_message() {
     let probe = Probe { url: app.url.clone(), within: SHORT };
     let mut tried = Vec::new();
     let secrets = Secrets::of(["TO-PRD-secret"]);
-    let seen = poll(&probe, &expected(), &secrets, &Signals::none(), &mut |why| tried.push(why.to_owned()));
+    let seen =
+        poll(&probe, &expected(), &secrets, &Vars::default(), &Signals::none(), &mut |why| tried.push(why.to_owned()));
     let Seen::Unhealthy { differences } = seen else { panic!("it differs") };
     assert_eq!(differences.len(), 2, "{differences:?}");
     assert!(!format!("{differences:?} {tried:?}").contains("secret"), "{differences:?} {tried:?}");

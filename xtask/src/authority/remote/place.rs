@@ -9,7 +9,7 @@ use crate::vars::Vars;
 
 /// The API's base address.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Base {
+pub(crate) struct Base {
     /// The address, without a trailing slash.
     pub(super) url: String,
     host: String,
@@ -20,7 +20,7 @@ pub(super) struct Base {
 
 /// How far away the API is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reach {
+pub(crate) enum Reach {
     /// On this machine: plain http is allowed, and no proxy is in between.
     Loopback,
     /// Anywhere else: https only.
@@ -30,7 +30,7 @@ pub(super) enum Reach {
 impl Base {
     /// Parses an address. Only an address that is literally this machine's may go without TLS: what a name under
     /// `localhost` resolves to is up to the resolver.
-    pub(super) fn parse(url: &str) -> Result<Self, AskError> {
+    pub(crate) fn parse(url: &str) -> Result<Self, AskError> {
         let wrong = |what: &str| AskError::Setup {
             why: format!("`url` {what}"),
             next: "write it in license.toml as `https://HOST/PATH`, without a user name and a query".to_owned(),
@@ -75,16 +75,16 @@ fn reach(host: &str) -> Reach {
 
 /// A proxy on the way, and the variable that names it.
 #[derive(Debug, Clone)]
-pub(super) struct Via {
+pub(crate) struct Via {
     /// The proxy. Its user name and password stay inside.
-    pub(super) proxy: Proxy,
+    pub(crate) proxy: Proxy,
     variable: &'static str,
 }
 
 impl Via {
     /// The proxy for the address, if the variables name one. None for loopback, where a proxy would be asked for
     /// itself. `HTTP_PROXY` is for plain http, which goes to loopback only: it never matters here.
-    pub(super) fn from(vars: &Vars, base: &Base) -> Result<Option<Self>, AskError> {
+    pub(crate) fn from(vars: &Vars, base: &Base) -> Result<Option<Self>, AskError> {
         const VARIABLES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
         let no_proxy = ["NO_PROXY", "no_proxy"].iter().find_map(|name| vars.text(name)).unwrap_or_default();
         if base.reach == Reach::Loopback || is_excepted(no_proxy, base) {

@@ -8,7 +8,7 @@ use super::super::AskError;
 
 /// The built-in roots, the system's, and those of `ca_file`. The system's take some milliseconds to read, and not
 /// being able to read them leaves the others. `SSL_CERT_FILE` and `SSL_CERT_DIR` stand for the system's where they are set.
-pub(super) fn trusted(ca_pem: Option<&[u8]>) -> Result<RootCerts, AskError> {
+pub(crate) fn trusted(ca_pem: Option<&[u8]>) -> Result<RootCerts, AskError> {
     let own = ca_pem.map(certificates).transpose()?.unwrap_or_default();
     let system = rustls_native_certs::load_native_certs().certs;
     let system = system.iter().map(|root| Certificate::from_der(root).to_owned());

@@ -88,7 +88,7 @@ impl<'a> HandOver<'a> {
 
     /// Polls the application until it is healthy or the time is over.
     pub(super) fn poll(&self, probe: &Probe, tried: &mut dyn FnMut(&str)) -> Seen {
-        health::poll(probe, &self.expected, &self.keyring.quoting(), self.scene.signals, tried)
+        health::poll(probe, &self.expected, &self.keyring.quoting(), &self.scene.ctx.vars, self.scene.signals, tried)
     }
 
     /// The words of a command that could not be started stand in the reason.
