@@ -13,6 +13,8 @@ use zeroize::Zeroizing;
 use crate::{files, vars::Vars};
 
 pub(crate) mod dotenv;
+#[allow(dead_code, reason = "rotation will use it")]
+pub(crate) mod held;
 
 /// The longest file that is read for a secret, in bytes.
 pub(crate) const FILE_BYTES_MAX: u64 = 1024 * 1024;
