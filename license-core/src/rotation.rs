@@ -10,6 +10,9 @@ mod outcome;
 mod state;
 mod step;
 
+#[cfg(test)]
+mod model;
+
 pub use claim::{Bounds, Claim};
 pub use event::{
     Adoption, BlobHash, BodySource, ClaimEvent, Fact, IntentTerms, ListedBefore, NotRotated, RotationEvent, RotationId,

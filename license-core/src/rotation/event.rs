@@ -49,7 +49,7 @@ pub enum ClaimEvent {
 }
 
 /// One step of one rotation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RotationEvent {
     /// Which rotation.
     pub rotation_id: RotationId,
@@ -59,7 +59,7 @@ pub struct RotationEvent {
 }
 
 /// What became true about a rotation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "fact", rename_all = "snake_case")]
 pub enum Fact {
     /// The call is about to be sent. From here on it may have been.
@@ -69,6 +69,11 @@ pub enum Fact {
         /// What was seen.
         why: String,
         /// Before this moment a late execution is still possible, and nothing may be concluded.
+        settle_until: Timestamp,
+    },
+    /// The call is about to be sent again, with the idempotency key that the authority is declared to honor.
+    Repeating {
+        /// Before this moment a late execution of it is still possible, and nothing may be concluded.
         settle_until: Timestamp,
     },
     /// The new key is sealed and durable: the point of no return.
@@ -250,6 +255,7 @@ impl Fact {
             Self::Intent(terms) => Some(&terms.old),
             Self::Validated { new, .. } => Some(new),
             Self::OutcomeUnknown { .. }
+            | Self::Repeating { .. }
             | Self::Received { .. }
             | Self::NewRejected { .. }
             | Self::StoreHolds { .. }
@@ -296,6 +302,7 @@ pub(crate) fn samples() -> Vec<crate::trail::Event> {
     let mut facts = vec![
         Fact::Intent(terms),
         Fact::OutcomeUnknown { why: why(), settle_until: at(90) },
+        Fact::Repeating { settle_until: at(90) },
         Fact::Validated { new: old, grace_ends_at: None },
         Fact::Validated { new: old, grace_ends_at: Some(at(99)) },
         Fact::NewRejected { why: why() },

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::{
     key::Fingerprint,
     rotation::{
-        claim::{self, Claim, later},
+        claim::{self, Bounds, Claim, later},
         event::{
             Adoption, BlobHash, BodySource, Fact, IntentTerms, NotRotated, RotationEvent, RotationId, RunId, Which,
         },
@@ -185,6 +185,15 @@ impl State {
             && later(now, call_secs) <= open.terms.call_deadline
             && self.claim.as_ref().is_some_and(|claim| claim.lasts(run, now, call_secs))
     }
+
+    /// The self-check of a repeated call, which is sent only where its idempotency key is honored: it was announced,
+    /// and it will have settled by the moment that was announced.
+    pub fn may_repeat(&self, run: &RunId, id: &RotationId, now: Timestamp, bounds: &Bounds) -> bool {
+        let Phase::Unknown { open, settle_until } = &self.phase else { return false };
+        open.id == *id
+            && later(now, bounds.call_secs.saturating_add(bounds.settle_secs)) <= *settle_until
+            && self.claim.as_ref().is_some_and(|claim| claim.lasts(run, now, bounds.call_secs))
+    }
 }
 
 impl Phase {
@@ -213,6 +222,10 @@ impl Phase {
             }
             Fact::OutcomeUnknown { settle_until, .. } => {
                 let (Self::Calling(open) | Self::Unknown { open, .. }) = self else { return None };
+                Some(Self::Unknown { open, settle_until })
+            }
+            Fact::Repeating { settle_until } => {
+                let Self::Unknown { open, .. } = self else { return None };
                 Some(Self::Unknown { open, settle_until })
             }
             Fact::Aborted { why } => {

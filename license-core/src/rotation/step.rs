@@ -82,7 +82,7 @@ pub enum Step {
     },
     /// Find out whether the authority rotated.
     Reconcile(Open),
-    /// Send the call again with the same idempotency key, which the authority is declared to honor.
+    /// Check [`State::may_repeat`] on the trail as it is now, then send the call again with the same idempotency key.
     Repeat(Open),
     /// Seal the new key that the authority's list shows.
     SealListed(Open),
@@ -228,6 +228,9 @@ enum OwnCall {
 enum Looked {
     Nowhere,
     InEscrow,
+    /// There, and a repeated call was announced.
+    Repeats,
+    /// There, and at what came of it.
     Repeated,
 }
 
@@ -273,6 +276,10 @@ impl Run {
                 self.failed.clear();
                 Progress::Went
             }
+            Fact::Repeating { .. } => {
+                self.looked = Looked::Repeats;
+                Progress::Went
+            }
             Fact::OutcomeUnknown { .. }
             | Fact::Received { .. }
             | Fact::Validated { .. }
@@ -309,7 +316,7 @@ pub fn next(state: &State, run: &Run, wish: Wish, idempotency: Idempotency, boun
     if let Some(other) = state.claim.as_ref().filter(|claim| claim.keeps_out(&run.id, now)) {
         return Step::End(End::Held(other.clone()));
     }
-    let step = wanted(state, run, wish, idempotency, now);
+    let step = wanted(state, run, (wish, idempotency), bounds, now);
     match needed_secs(&step, bounds, now) {
         None => step,
         Some(secs) if state.claim.as_ref().is_some_and(|claim| claim.lasts(&run.id, now, secs)) => step,
@@ -334,13 +341,13 @@ fn needed_secs(step: &Step, bounds: &Bounds, now: Timestamp) -> Option<u64> {
 }
 
 /// The next step of a run that has the environment.
-fn wanted(state: &State, run: &Run, wish: Wish, idempotency: Idempotency, now: Timestamp) -> Step {
+fn wanted(state: &State, run: &Run, (wish, idempotency): (Wish, Idempotency), bounds: &Bounds, now: Timestamp) -> Step {
     match &state.phase {
         Phase::Idle(last) => idle(last, state.epoch, run, wish),
         Phase::Calling(open) if run.may_send(open) => Step::Call(open.clone()),
         // Somebody's call, or ours whose end was not written: an answer may have been sealed.
         Phase::Calling(open) => Step::LookInEscrow(open.clone()),
-        Phase::Unknown { open, settle_until } => unknown(open, *settle_until, run, wish, idempotency, now),
+        Phase::Unknown { open, settle_until } => unknown(open, *settle_until, run, (wish, idempotency), bounds, now),
         Phase::KeyLost { open, deadline, printed } => match key_lost(open, run, wish) {
             Some(step) => step,
             None => Step::End(End::KeyLost { open: open.clone(), deadline: *deadline, printed: *printed }),
@@ -391,26 +398,32 @@ fn unknown(
     open: &Open,
     settle_until: Timestamp,
     run: &Run,
-    wish: Wish,
-    idempotency: Idempotency,
+    (wish, idempotency): (Wish, Idempotency),
+    bounds: &Bounds,
     now: Timestamp,
 ) -> Step {
     if wish == Wish::RollBack {
         return refused(Refusal::NothingToRollBack);
     }
-    if run.looked == Looked::Nowhere {
-        return Step::LookInEscrow(open.clone());
-    }
     if run.progress == Progress::Stuck {
         return Step::End(End::Unknown { open: open.clone() });
+    }
+    match run.looked {
+        Looked::Nowhere => return Step::LookInEscrow(open.clone()),
+        Looked::Repeats => return Step::Repeat(open.clone()),
+        Looked::InEscrow | Looked::Repeated => {}
     }
     if now < settle_until {
         return Step::Settle { open: open.clone(), until: settle_until };
     }
     match (wish, idempotency, run.looked) {
         (Wish::Adopt, _, _) => Step::SealBrought(open.clone()),
-        (_, Idempotency::Honored, Looked::InEscrow) => Step::Repeat(open.clone()),
-        (_, Idempotency::Ignored, _) | (_, Idempotency::Honored, Looked::Nowhere | Looked::Repeated) => {
+        (_, Idempotency::Honored, Looked::InEscrow) => {
+            let settle_secs = bounds.call_window_secs().saturating_add(bounds.settle_secs);
+            write(open, Fact::Repeating { settle_until: later(now, settle_secs) })
+        }
+        (_, Idempotency::Ignored, _)
+        | (_, Idempotency::Honored, Looked::Nowhere | Looked::Repeats | Looked::Repeated) => {
             Step::Reconcile(open.clone())
         }
     }
@@ -421,10 +434,10 @@ fn key_lost(open: &Open, run: &Run, wish: Wish) -> Option<Step> {
     match (wish, run.looked) {
         (Wish::RollBack, _) => Some(refused(Refusal::NothingToRollBack)),
         (_, Looked::Nowhere) => Some(Step::LookInEscrow(open.clone())),
-        (Wish::Adopt, Looked::InEscrow | Looked::Repeated) if run.progress != Progress::Stuck => {
+        (Wish::Adopt, Looked::InEscrow | Looked::Repeats | Looked::Repeated) if run.progress != Progress::Stuck => {
             Some(Step::SealBrought(open.clone()))
         }
-        (_, Looked::InEscrow | Looked::Repeated) => None,
+        (_, Looked::InEscrow | Looked::Repeats | Looked::Repeated) => None,
     }
 }
 
@@ -612,9 +625,11 @@ pub enum Reconciled {
 }
 
 /// What the evidence, gathered after settling, comes to. A person's word counts where nothing speaks against it.
-pub fn after_reconcile(open: &Open, conclusion: Conclusion, wish: Wish) -> Reconciled {
+pub fn after_reconcile(open: &Open, conclusion: Conclusion, wish: Wish, idempotency: Idempotency) -> Reconciled {
     let fact = match (conclusion, wish) {
         (Conclusion::Recoverable, _) => return Reconciled::SealListed,
+        // The key is not gone: the next run repeats the call for it.
+        (Conclusion::KeyGone, _) if idempotency == Idempotency::Honored => return Reconciled::CannotTell,
         (Conclusion::CannotTell, Wish::Rotate(_) | Wish::Resume | Wish::RollBack | Wish::Adopt) => {
             return Reconciled::CannotTell;
         }
