@@ -168,11 +168,10 @@ impl Failure {
             Self::NoDevelopmentKey { .. } => "no_development_key",
             Self::CaFile { .. } => "ca_file_unreadable",
             Self::Ask(error) => error.stable_code(),
-            Self::Log(_) => "trail",
+            Self::Log(_) | Self::Journal(JournalError::Rewritten { .. } | JournalError::Misfit { .. }) => "trail",
             Self::Journal(JournalError::Held { .. } | JournalError::Busy { .. })
             | Self::Break(LockCommandError::InForce { .. })
             | Self::Lock(LockError::Held { .. }) => "held",
-            Self::Journal(JournalError::Rewritten { .. } | JournalError::Misfit { .. }) => "trail",
             Self::Break(LockCommandError::Another { .. } | LockCommandError::Nothing { .. }) => "not_that_claim",
             Self::Lock(LockError::Io { .. }) => "not_locked",
             Self::WhichAuthority { .. } => "which_authority",

@@ -134,7 +134,7 @@ impl Folded {
 
     /// When a key was first seen in the trail.
     pub fn first_seen(&self, key: &Fingerprint) -> Option<Timestamp> {
-        self.seen(key).map(|seen| seen.first_seen)
+        self.seen(*key).map(|seen| seen.first_seen)
     }
 
     /// The newest decision on which a deploy may rest when the authority cannot be asked: same key, same demand,
@@ -150,11 +150,11 @@ impl Folded {
     /// Whether a key was refused, and no good answer of the authority came since: an outage does not undo a refusal,
     /// nor does what rested on an earlier answer, on a token or on force.
     pub fn refused_last(&self, key: &Fingerprint) -> bool {
-        self.seen(key).is_some_and(|seen| seen.last_word == LastWord::Refused)
+        self.seen(*key).is_some_and(|seen| seen.last_word == LastWord::Refused)
     }
 
-    fn seen(&self, key: &Fingerprint) -> Option<&KeySeen> {
-        self.keys.iter().find(|seen| seen.key == *key)
+    fn seen(&self, key: Fingerprint) -> Option<&KeySeen> {
+        self.keys.iter().find(|seen| seen.key == key)
     }
 
     /// Puts a key at the end of those that are remembered.

@@ -51,7 +51,16 @@ fn kinds(root: &Path) -> Vec<&'static str> {
         Event::Claim(ClaimEvent::Claimed { .. }) => "claimed",
         Event::Claim(ClaimEvent::Released { .. }) => "released",
         Event::Checkpoint(_) => "checkpoint",
-        _ => "other",
+        Event::Issued { .. }
+        | Event::Gate(_)
+        | Event::GateFailed { .. }
+        | Event::DeployStarted { .. }
+        | Event::DeployEnded { .. }
+        | Event::Health { .. }
+        | Event::RollbackEnded { .. }
+        | Event::Claim(ClaimEvent::Broken { .. } | ClaimEvent::NotKnown)
+        | Event::Rotation(_)
+        | Event::NotKnown => "other",
     };
     trail(root).read().unwrap().entries.iter().map(|entry| kind(&entry.body.event)).collect()
 }
@@ -260,8 +269,12 @@ fn race(how: &str, rounds: u32) {
         assert_eq!(holder, Some(format!("racer-{}", won[0])), "round {round}");
         assert_eq!(kinds(root.path()), ["claimed"], "round {round}");
         // They hold what they have until the end of their input.
-        racers.iter_mut().for_each(|racer| drop(racer.stdin.take()));
-        racers.iter_mut().for_each(|racer| assert!(racer.wait().unwrap().success()));
+        for racer in &mut racers {
+            drop(racer.stdin.take());
+        }
+        for mut racer in racers {
+            assert!(racer.wait().unwrap().success());
+        }
     }
 }
 

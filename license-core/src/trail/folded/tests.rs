@@ -131,8 +131,8 @@ fn the_key_that_was_named_longest_ago_is_dropped_with_all_that_is_known_of_it() 
 fn the_oldest_good_answer_is_dropped() {
     let demanding = |days| GateRecord { demand: Demand { min_days_left: days, ..demand() }, ..go() };
     let days_max = u32::try_from(GOODS_MAX).unwrap();
-    let folded = Folded::replay(&gates((0..=days_max).map(|days| demanding(days.into())).collect())).unwrap();
-    let good = |days: u32| folded.last_good(&fingerprint("TO-PRD-1"), &demanding(days.into()).demand);
+    let folded = Folded::replay(&gates((0..=days_max).map(demanding).collect())).unwrap();
+    let good = |days: u32| folded.last_good(&fingerprint("TO-PRD-1"), &demanding(days).demand);
     assert_eq!(good(0), None);
     assert!((1..=days_max).all(|days| good(days).is_some()));
     assert!(!folded.refused_last(&fingerprint("TO-PRD-1")));

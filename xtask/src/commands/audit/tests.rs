@@ -304,9 +304,9 @@ fn a_checkpoint_that_lies_is_found_wherever_it_stands_and_one_of_another_version
     let issued = record("production", Actor::default(), issued);
     let of = |event| record("production", Actor::default(), event);
     let rows = [
-        (vec![issued.clone(), of(honest(&[issued.clone()])), ended("production", 0)], None),
+        (vec![issued.clone(), of(honest(std::slice::from_ref(&issued))), ended("production", 0)], None),
         (vec![issued.clone(), of(honest(&[])), ended("production", 0)], Some(2)),
-        (vec![ended("production", 0), ended("production", 0), of(honest(&[issued.clone()]))], Some(3)),
+        (vec![ended("production", 0), ended("production", 0), of(honest(std::slice::from_ref(&issued)))], Some(3)),
         (vec![issued, of(Event::Checkpoint(Checkpoint::NotKnown)), ended("production", 0)], None),
     ];
     for (records, lie) in rows {
