@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 pub const VERSION: u32 = 1;
 
 /// The SHA-256 of one line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct LineHash([u8; 32]);
 

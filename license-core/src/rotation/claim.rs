@@ -58,7 +58,9 @@ pub struct Bounds {
     pub call_secs: u64,
     /// How long after the call's timeout the authority may still execute it: at least [`Bounds::settle_secs_min`].
     pub settle_secs: u64,
-    /// Sealing, and validating the new key with backoff.
+    /// Looking into the escrow, reconciling, sealing.
+    pub look_secs: u64,
+    /// Validating the new key with backoff.
     pub validate_secs: u64,
     /// Reading, writing and reading back one store.
     pub store_secs: u64,
@@ -70,13 +72,19 @@ impl Bounds {
         call_secs.saturating_mul(2).max(60)
     }
 
+    /// How long after the intent its call may still be under way at the client: room for tries that never left.
+    pub fn call_window_secs(&self) -> u64 {
+        self.call_secs.saturating_mul(2)
+    }
+
     /// The sum of the bounds of every step that may lie ahead: how long a claim lasts.
     pub fn whole_secs(&self, stores: usize) -> u64 {
         let stores = u64::try_from(stores).unwrap_or(u64::MAX);
         let parts = [
             self.preflight_secs,
-            self.call_secs,
+            self.call_window_secs(),
             self.settle_secs,
+            self.look_secs,
             self.validate_secs,
             self.store_secs.saturating_mul(stores),
         ];
@@ -88,6 +96,13 @@ impl Bounds {
 pub(super) fn later(at: Timestamp, secs: u64) -> Timestamp {
     let secs = i64::try_from(secs).unwrap_or(i64::MAX);
     at.checked_add(SignedDuration::from_secs(secs)).unwrap_or(Timestamp::MAX)
+}
+
+/// How many seconds are left until a moment, rounded up; none when it has passed.
+pub(super) fn secs_until(now: Timestamp, at: Timestamp) -> u64 {
+    let left = at.duration_since(now);
+    let whole = u64::try_from(left.as_secs()).unwrap_or(0);
+    whole + u64::from(left.subsec_nanos() > 0)
 }
 
 #[cfg(test)]
@@ -130,9 +145,19 @@ mod tests {
     }
 
     #[test]
+    fn time_left_is_rounded_up_and_never_negative() {
+        let half = Timestamp::from_millisecond(10_500).unwrap();
+        assert_eq!(secs_until(at(10), half), 1);
+        assert_eq!(secs_until(at(10), at(12)), 2);
+        assert_eq!(secs_until(half, at(10)), 0);
+        assert_eq!(secs_until(at(10), at(10)), 0);
+    }
+
+    #[test]
     fn a_claim_lasts_for_the_sum_of_the_bounds() {
-        let bounds = Bounds { preflight_secs: 1, call_secs: 2, settle_secs: 4, validate_secs: 8, store_secs: 16 };
-        assert_eq!(bounds.whole_secs(2), 47);
+        let bounds =
+            Bounds { preflight_secs: 1, call_secs: 1, settle_secs: 4, look_secs: 8, validate_secs: 16, store_secs: 32 };
+        assert_eq!(bounds.whole_secs(2), 95);
         assert_eq!(bounds.whole_secs(usize::MAX), u64::MAX);
         assert_eq!(Bounds::settle_secs_min(20), 60);
         assert_eq!(Bounds::settle_secs_min(31), 62);

@@ -1,6 +1,6 @@
 //! What a rotation and a claim write into the trail. Every entry is durable before the step after it begins.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{collections::BTreeSet, string::String, vec::Vec};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -116,6 +116,9 @@ pub enum Fact {
     KeyLost {
         /// Until then nothing is broken.
         deadline: Timestamp,
+        /// The sealed answer, where it could only be printed: whoever holds the identity can bring it back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        printed: Option<BlobHash>,
     },
     /// A person wants the old key back in the stores.
     RollbackStarted,
@@ -128,6 +131,8 @@ pub enum Fact {
         /// How that is known.
         proof: Adoption,
     },
+    /// A person wants the next rotation before the grace of this one is over: the old key may die of it.
+    OverlapWaived,
     /// The grace is over, the old key is refused, the new one accepted. The escrow may be emptied.
     Closed {
         /// Whether what runs was seen with the new key.
@@ -166,6 +171,23 @@ pub struct Snapshot {
     pub status: Option<String>,
     /// The expiry.
     pub expires_at: Option<Timestamp>,
+    /// The features, where they were stated: the new key must have them too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub features: Option<BTreeSet<String>>,
+    /// The licenses that the authority's list showed for this license or domain; absent where it could not be had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listed: Option<Vec<ListedBefore>>,
+}
+
+/// An element of the authority's list before the call. What it showed of the key is kept as a hash: also a masked key
+/// has characters of the key in it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ListedBefore {
+    /// The license's id.
+    pub license_id: String,
+    /// SHA-256 of what was shown of the key; absent where nothing was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown: Option<LineHash>,
 }
 
 /// Where a sealed body came from.
@@ -239,6 +261,7 @@ impl Fact {
             | Self::RolledBack
             | Self::RolledForward
             | Self::Adopted { .. }
+            | Self::OverlapWaived
             | Self::Closed { .. }
             | Self::NotKnown => None,
         }
@@ -259,7 +282,13 @@ pub(crate) fn samples() -> Vec<crate::trail::Event> {
         epoch: 1,
         old,
         old_blob: blob,
-        snapshot: Snapshot { license_id: Some("lic_1".to_owned()), status: None, expires_at: Some(at(9)) },
+        snapshot: Snapshot {
+            license_id: Some("lic_1".to_owned()),
+            status: None,
+            expires_at: Some(at(9)),
+            features: Some(BTreeSet::from(["sso".to_owned()])),
+            listed: Some(vec![ListedBefore { license_id: "lic_1".to_owned(), shown: Some(blob) }]),
+        },
         grace_days: 7,
         call_deadline: at(30),
         stores: vec!["github".to_owned()],
@@ -274,7 +303,9 @@ pub(crate) fn samples() -> Vec<crate::trail::Event> {
         Fact::StoreHolds { store: "github".to_owned(), key: Which::Old },
         Fact::StoreFailed { store: "github".to_owned(), why: why() },
         Fact::Committed,
-        Fact::KeyLost { deadline: at(99) },
+        Fact::KeyLost { deadline: at(99), printed: None },
+        Fact::KeyLost { deadline: at(99), printed: Some(blob) },
+        Fact::OverlapWaived,
         Fact::RollbackStarted,
         Fact::RolledBack,
         Fact::RolledForward,

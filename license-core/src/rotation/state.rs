@@ -9,7 +9,9 @@ use crate::{
     key::Fingerprint,
     rotation::{
         claim::{self, Claim, later},
-        event::{Adoption, BlobHash, Fact, IntentTerms, NotRotated, RotationEvent, RotationId, RunId, Which},
+        event::{
+            Adoption, BlobHash, BodySource, Fact, IntentTerms, NotRotated, RotationEvent, RotationId, RunId, Which,
+        },
     },
     trail::{Event, Record},
 };
@@ -73,6 +75,8 @@ pub enum Phase {
         open: Open,
         /// When the old key may die.
         deadline: Timestamp,
+        /// The sealed answer, where it could only be printed: whoever holds the identity can bring it back.
+        printed: Option<BlobHash>,
     },
     /// The new key is sealed and durable; nothing can be lost any more.
     Received {
@@ -124,6 +128,8 @@ pub enum Last {
     Aborted(NotRotated),
     /// Rotated, and the old key is dead.
     Closed(Adoption),
+    /// Rotated, and a person did not want to wait until the old key is dead.
+    OverlapWaived,
 }
 
 impl Default for Phase {
@@ -204,53 +210,109 @@ impl Phase {
 
     /// The phase after a fact, or nothing where the fact cannot follow.
     fn after(self, event: &RotationEvent, at: Timestamp) -> Option<Self> {
-        let next = match (self, event.fact.clone()) {
-            (Self::Idle(_), Fact::Intent(terms)) => {
-                Self::Calling(Open { id: event.rotation_id.clone(), since: at, terms })
+        match event.fact.clone() {
+            Fact::Intent(terms) => {
+                let Self::Idle(_) = self else { return None };
+                Some(Self::Calling(Open { id: event.rotation_id.clone(), since: at, terms }))
             }
-            (Self::Calling(open) | Self::Unknown { open, .. }, Fact::OutcomeUnknown { settle_until, .. }) => {
-                Self::Unknown { open, settle_until }
+            Fact::OutcomeUnknown { settle_until, .. } => {
+                let (Self::Calling(open) | Self::Unknown { open, .. }) = self else { return None };
+                Some(Self::Unknown { open, settle_until })
             }
-            (Self::Calling(_) | Self::Unknown { .. }, Fact::Aborted { why }) => Self::Idle(Last::Aborted(why)),
-            (Self::Unknown { open, .. }, Fact::KeyLost { deadline }) => Self::KeyLost { open, deadline },
-            (
-                Self::Calling(open) | Self::Unknown { open, .. } | Self::KeyLost { open, .. },
-                Fact::Received { blob, .. },
-            ) => Self::Received { open, blob },
-            (Self::Received { open, blob }, Fact::NewRejected { .. }) => Self::NewRejected { open, blob },
-            (
-                Self::Received { open, blob } | Self::NewRejected { open, blob },
-                Fact::Validated { new, grace_ends_at },
-            ) => {
+            Fact::Aborted { why } => {
+                let (Self::Calling(_) | Self::Unknown { .. }) = self else { return None };
+                Some(Self::Idle(Last::Aborted(why)))
+            }
+            Fact::KeyLost { deadline, printed } => {
+                let (Self::Calling(open) | Self::Unknown { open, .. }) = self else { return None };
+                Some(Self::KeyLost { open, deadline, printed })
+            }
+            Fact::Received { blob, source } => self.received(blob, source),
+            Fact::NewRejected { .. } => {
+                let Self::Received { open, blob } = self else { return None };
+                Some(Self::NewRejected { open, blob })
+            }
+            Fact::Validated { new, grace_ends_at } => {
+                let (Self::Received { open, blob } | Self::NewRejected { open, blob }) = self else { return None };
                 let grace_ends_at = grace_ends_at.unwrap_or_else(|| open.grace_end_earliest());
-                Self::Promoting { keys: Keys { open, blob, new, grace_ends_at }, done: BTreeSet::new() }
+                Some(Self::Promoting { keys: Keys { open, blob, new, grace_ends_at }, done: BTreeSet::new() })
             }
-            (Self::Promoting { keys, mut done }, Fact::StoreHolds { store, key: Which::New }) => {
+            Fact::StoreHolds { store, key } => self.with_store(store, key),
+            Fact::StoreFailed { .. } => {
+                matches!(self, Self::Promoting { .. } | Self::RollingBack { .. }).then_some(self)
+            }
+            Fact::Committed => {
+                let Self::Promoting { keys, done } = self else { return None };
+                let all = keys.open.missing(&done).next().is_none();
+                all.then_some(Self::Committed { keys, adoption: Adoption::Unproven })
+            }
+            Fact::RollbackStarted => {
+                let (Self::Promoting { keys, .. } | Self::Committed { keys, .. }) = self else { return None };
+                Some(Self::RollingBack { keys, done: BTreeSet::new() })
+            }
+            Fact::RolledBack => {
+                let Self::RollingBack { keys, done } = self else { return None };
+                let all = keys.open.missing(&done).next().is_none();
+                all.then_some(Self::RolledBack(keys))
+            }
+            Fact::RolledForward => {
+                let (Self::RollingBack { keys, .. } | Self::RolledBack(keys)) = self else { return None };
+                Some(Self::Promoting { keys, done: BTreeSet::new() })
+            }
+            Fact::Adopted { proof } => {
+                let Self::Committed { keys, .. } = self else { return None };
+                Some(Self::Committed { keys, adoption: proof })
+            }
+            Fact::OverlapWaived => {
+                let Self::Committed { .. } = self else { return None };
+                Some(Self::Idle(Last::OverlapWaived))
+            }
+            Fact::Closed { adoption } => {
+                let Self::Committed { .. } = self else { return None };
+                Some(Self::Idle(Last::Closed(adoption)))
+            }
+            Fact::NotKnown => None,
+        }
+    }
+
+    /// A new key comes back from wherever it was, as long as none is in use; a person may replace one that was rejected.
+    fn received(self, blob: BlobHash, source: BodySource) -> Option<Self> {
+        match (self, source) {
+            (Self::Calling(open) | Self::Unknown { open, .. } | Self::KeyLost { open, .. }, _)
+            | (Self::NewRejected { open, .. }, BodySource::Portal) => Some(Self::Received { open, blob }),
+            (
+                Self::NewRejected { .. }
+                | Self::Idle(_)
+                | Self::Received { .. }
+                | Self::Promoting { .. }
+                | Self::Committed { .. }
+                | Self::RollingBack { .. }
+                | Self::RolledBack(_),
+                _,
+            ) => None,
+        }
+    }
+
+    fn with_store(mut self, store: String, key: Which) -> Option<Self> {
+        match (&mut self, key) {
+            (Self::Promoting { done, .. }, Which::New) | (Self::RollingBack { done, .. }, Which::Old) => {
                 done.insert(store);
-                Self::Promoting { keys, done }
+                Some(self)
             }
-            (Self::RollingBack { keys, mut done }, Fact::StoreHolds { store, key: Which::Old }) => {
-                done.insert(store);
-                Self::RollingBack { keys, done }
-            }
-            (phase @ (Self::Promoting { .. } | Self::RollingBack { .. }), Fact::StoreFailed { .. }) => phase,
-            (Self::Promoting { keys, done }, Fact::Committed) if keys.open.all_stores(&done) => {
-                Self::Committed { keys, adoption: Adoption::Unproven }
-            }
-            (Self::Promoting { keys, .. } | Self::Committed { keys, .. }, Fact::RollbackStarted) => {
-                Self::RollingBack { keys, done: BTreeSet::new() }
-            }
-            (Self::RollingBack { keys, done }, Fact::RolledBack) if keys.open.all_stores(&done) => {
-                Self::RolledBack(keys)
-            }
-            (Self::RollingBack { keys, .. } | Self::RolledBack(keys), Fact::RolledForward) => {
-                Self::Promoting { keys, done: BTreeSet::new() }
-            }
-            (Self::Committed { keys, .. }, Fact::Adopted { proof }) => Self::Committed { keys, adoption: proof },
-            (Self::Committed { .. }, Fact::Closed { adoption }) => Self::Idle(Last::Closed(adoption)),
-            _ => return None,
-        };
-        Some(next)
+            (
+                Self::Promoting { .. }
+                | Self::RollingBack { .. }
+                | Self::Idle(_)
+                | Self::Calling(_)
+                | Self::Unknown { .. }
+                | Self::KeyLost { .. }
+                | Self::Received { .. }
+                | Self::NewRejected { .. }
+                | Self::Committed { .. }
+                | Self::RolledBack(_),
+                Which::Old | Which::New,
+            ) => None,
+        }
     }
 }
 
@@ -260,8 +322,9 @@ impl Open {
         later(self.since, u64::from(self.terms.grace_days).saturating_mul(DAY_SECS))
     }
 
-    fn all_stores(&self, done: &BTreeSet<String>) -> bool {
-        self.terms.stores.iter().all(|store| done.contains(store))
+    /// The stores that are not done yet, in the order of the intent.
+    pub(super) fn missing<'a>(&'a self, done: &'a BTreeSet<String>) -> impl Iterator<Item = &'a String> {
+        self.terms.stores.iter().filter(|store| !done.contains(*store))
     }
 }
 
@@ -344,7 +407,14 @@ mod tests {
             vec![intent(2)],
             vec![intent(1), intent(2)],
             vec![intent(1), validated()],
-            vec![intent(1), Fact::KeyLost { deadline: at(1) }],
+            vec![intent(1), received(), Fact::KeyLost { deadline: at(1), printed: None }],
+            vec![intent(1), received(), Fact::NewRejected { why: "no".to_owned() }, received()],
+            vec![intent(1), received(), validated(), Fact::OverlapWaived],
+            vec![intent(1), received(), validated(), Fact::RolledBack],
+            vec![intent(1), received(), validated(), Fact::RolledForward],
+            vec![intent(1), received(), validated(), Fact::RollbackStarted, holds("a", Which::New)],
+            vec![intent(1), received(), validated(), Fact::RollbackStarted, holds("a", Which::Old), Fact::RolledBack],
+            vec![intent(1), received(), validated(), Fact::Closed { adoption: Adoption::Unproven }],
             vec![intent(1), received(), Fact::Aborted { why: NotRotated::NotSent }],
             vec![intent(1), received(), unknown()],
             vec![intent(1), received(), validated(), holds("a", Which::New), Fact::Committed],
@@ -369,7 +439,7 @@ mod tests {
         let unknown = Fact::OutcomeUnknown { why: "timeout".to_owned(), settle_until: at(90) };
         for history in [
             vec![intent(1), unknown.clone(), received()],
-            vec![intent(1), unknown, Fact::KeyLost { deadline: at(99) }, received()],
+            vec![intent(1), unknown, Fact::KeyLost { deadline: at(99), printed: None }, received()],
         ] {
             assert!(matches!(replayed(history), Ok(Phase::Received { .. })));
         }
