@@ -18,6 +18,10 @@ use crate::{
     rotation::{ClaimEvent, RotationEvent},
 };
 
+mod folded;
+
+pub use folded::{CHECKPOINT_ENTRIES, Checkpoint, Folded, GOODS_MAX, KEYS_MAX};
+
 /// What one entry says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
@@ -112,6 +116,8 @@ pub enum Event {
     Claim(ClaimEvent),
     /// A rotation went one step further.
     Rotation(RotationEvent),
+    /// What the entries before this one come to, for readers that need no more than that.
+    Checkpoint(Checkpoint),
     /// A kind that a newer version wrote. It counts for the chain and for nothing else.
     #[serde(other)]
     NotKnown,
@@ -211,46 +217,11 @@ pub enum HealthRecord {
     NotAwaited,
 }
 
-/// The newest decision on which a deploy may rest when the authority cannot be asked: same key, same demand,
-/// answered by the authority, not forced, and no refusal of the key since. Entries are given oldest first.
-///
-/// The time is when it was decided, by the clock of that machine. Its license is to be judged again: it may have
-/// expired since.
-pub fn last_good<'a>(
-    records: impl DoubleEndedIterator<Item = &'a Record>,
-    key: &Fingerprint,
-    demand: &Demand,
-) -> Option<(&'a GateRecord, Timestamp)> {
-    records
-        .rev()
-        .filter_map(|record| record.event.gate().map(|gate| (gate, record.at)))
-        .filter(|(gate, _)| gate.key_fingerprint == *key)
-        // A refusal ends the search, whatever was demanded then.
-        .take_while(|(gate, _)| gate.verdict != Verdict::Refused)
-        .find(|(gate, _)| gate.is_good() && gate.demand == *demand)
-}
-
-/// Whether a key was refused, and no good answer of the authority came since: an outage does not undo a refusal,
-/// nor does what rested on an earlier answer, on a token or on force. Entries are given oldest first.
-pub fn refused_last<'a>(records: impl DoubleEndedIterator<Item = &'a Record>, key: &Fingerprint) -> bool {
-    let decides = |gate: &&GateRecord| gate.verdict == Verdict::Refused || gate.is_good();
-    let mut of_key = records.rev().filter_map(|record| record.event.gate()).filter(|gate| gate.key_fingerprint == *key);
-    of_key.find(decides).is_some_and(|gate| gate.verdict == Verdict::Refused)
-}
-
-/// When a key was first seen in the trail. Entries are given oldest first.
-pub fn first_seen<'a>(records: impl Iterator<Item = &'a Record>, key: &Fingerprint) -> Option<Timestamp> {
-    let mut naming = records.filter(|record| record.event.key_fingerprint() == Some(key));
-    naming.next().map(|record| record.at)
-}
-
 impl GateRecord {
-    /// Whether the authority itself said what let this deploy go.
-    fn is_good(&self) -> bool {
-        self.verdict == Verdict::Go
-            && self.source == Source::Authority
-            && self.forced.is_none()
-            && self.license.is_some()
+    /// The license, where the authority itself said what let this deploy go.
+    fn good_license(&self) -> Option<&License> {
+        let good = self.verdict == Verdict::Go && self.source == Source::Authority && self.forced.is_none();
+        self.license.as_ref().filter(|_| good)
     }
 }
 
@@ -266,21 +237,7 @@ impl Event {
             | Self::Health { .. }
             | Self::RollbackEnded { .. }
             | Self::Claim(_)
-            | Self::NotKnown => None,
-        }
-    }
-
-    fn gate(&self) -> Option<&GateRecord> {
-        match self {
-            Self::Gate(gate) => Some(gate),
-            Self::Issued { .. }
-            | Self::GateFailed { .. }
-            | Self::DeployStarted { .. }
-            | Self::DeployEnded { .. }
-            | Self::Health { .. }
-            | Self::RollbackEnded { .. }
-            | Self::Claim(_)
-            | Self::Rotation(_)
+            | Self::Checkpoint(_)
             | Self::NotKnown => None,
         }
     }
@@ -299,15 +256,15 @@ mod tests {
         license::{ActivationLimit, Answer, Status},
     };
 
-    fn fingerprint(key: &str) -> Fingerprint {
+    pub(super) fn fingerprint(key: &str) -> Fingerprint {
         LicenseKey::parse(key).unwrap().fingerprint()
     }
 
-    fn at(secs: i64) -> Timestamp {
+    pub(super) fn at(secs: i64) -> Timestamp {
         Timestamp::from_second(secs).unwrap()
     }
 
-    fn demand() -> Demand {
+    pub(super) fn demand() -> Demand {
         Demand {
             domain: Domain::parse("app.com").unwrap(),
             features: BTreeSet::from(["sso".to_owned()]),
@@ -318,7 +275,7 @@ mod tests {
         }
     }
 
-    fn go() -> GateRecord {
+    pub(super) fn go() -> GateRecord {
         GateRecord {
             verdict: Verdict::Go,
             checks: vec![Finding::new(Check::Validity, Outcome::Pass, Reason::Met, "the authority accepts the key")],
@@ -331,17 +288,9 @@ mod tests {
         }
     }
 
-    fn record(secs: i64, event: Event) -> Record {
+    pub(super) fn record(secs: i64, event: Event) -> Record {
         let actor = Actor { host: Some("build-7".to_owned()), ..Actor::default() };
         Record { at: at(secs), actor, environment: "production".to_owned(), event }
-    }
-
-    fn gates(gates: Vec<GateRecord>) -> Vec<Record> {
-        (1..).zip(gates).map(|(secs, gate)| record(secs, Event::Gate(gate))).collect()
-    }
-
-    fn found_at(records: &[Record]) -> Option<i64> {
-        last_good(records.iter(), &fingerprint("TO-PRD-1"), &demand()).map(|(_, at)| at.as_second())
     }
 
     fn full_license() -> License {
@@ -362,7 +311,7 @@ mod tests {
     }
 
     /// Every event, and every shape that its fields can take.
-    fn every_event() -> Vec<Event> {
+    pub(super) fn every_event() -> Vec<Event> {
         let release = || "r1".to_owned();
         let key_fingerprint = fingerprint("TO-PRD-1");
         let difference = Difference { field: "valid".to_owned(), message: "no".to_owned() };
@@ -395,7 +344,10 @@ mod tests {
             },
             Event::DeployStarted { release: release(), key_fingerprint },
             Event::NotKnown,
+            Event::Checkpoint(Checkpoint::NotKnown),
         ];
+        let folded = Folded::replay(&[record(1, Event::Gate(go()))]).unwrap();
+        events.extend(folded.checkpoint());
         events.extend(crate::rotation::event::samples());
         events.extend(ends.clone().map(|ended| Event::DeployEnded { release: release(), ended }));
         events.extend(ends.map(|ended| Event::RollbackEnded { release: release(), ended }));
@@ -447,78 +399,5 @@ mod tests {
         assert_eq!(entry.body.event, Event::NotKnown);
         assert_eq!(entry.body.actor, Actor::default());
         assert_eq!(entry.body.at, at(1_900_000_000));
-    }
-
-    #[test]
-    fn the_last_good_decision_is_the_newest_of_this_key_and_demand() {
-        let other_key = || GateRecord { key_fingerprint: fingerprint("TO-PRD-2"), ..go() };
-        let other_demand = || GateRecord { demand: Demand { min_days_left: 4, ..demand() }, ..go() };
-        let refused = || GateRecord { verdict: Verdict::Refused, ..go() };
-        let unknown = || GateRecord { verdict: Verdict::Unknown, ..go() };
-        let from = |source| GateRecord { source, ..go() };
-        let table = [
-            (vec![], None),
-            (vec![go()], Some(1)),
-            (vec![go(), go()], Some(2)),
-            (vec![go(), other_key(), other_demand(), unknown()], Some(1)),
-            (vec![go(), from(Source::Cached), from(Source::OfflineToken), from(Source::Nobody)], Some(1)),
-            (vec![go(), GateRecord { forced: Some("fire".to_owned()), ..go() }], Some(1)),
-            (vec![go(), GateRecord { license: None, ..go() }], Some(1)),
-            (vec![go(), refused()], None),
-            (vec![go(), refused(), go()], Some(3)),
-            (vec![go(), refused(), unknown(), from(Source::Cached)], None),
-            (vec![go(), GateRecord { verdict: Verdict::Refused, ..other_demand() }], None),
-            (vec![go(), GateRecord { verdict: Verdict::Refused, ..other_key() }], Some(1)),
-            (vec![other_key(), other_demand(), unknown()], None),
-        ];
-        for (history, expected) in table {
-            let records = gates(history);
-            assert_eq!(found_at(&records), expected, "{records:#?}");
-        }
-    }
-
-    #[test]
-    fn a_refusal_counts_until_the_authority_says_yes_again() {
-        let refused = || GateRecord { verdict: Verdict::Refused, ..go() };
-        let unknown = || GateRecord { verdict: Verdict::Unknown, source: Source::Nobody, license: None, ..go() };
-        let from = |source| GateRecord { source, ..go() };
-        let forced = || GateRecord { forced: Some("fire".to_owned()), ..go() };
-        let other_key = |gate| GateRecord { key_fingerprint: fingerprint("TO-PRD-2"), ..gate };
-        let table = [
-            (vec![], false),
-            (vec![go()], false),
-            (vec![unknown()], false),
-            (vec![refused()], true),
-            (vec![refused(), unknown()], true),
-            (vec![refused(), forced(), from(Source::Cached), from(Source::OfflineToken)], true),
-            (vec![refused(), go()], false),
-            (vec![refused(), go(), unknown()], false),
-            (vec![go(), other_key(refused())], false),
-            (vec![refused(), other_key(go())], true),
-        ];
-        for (history, expected) in table {
-            let records = gates(history);
-            assert_eq!(refused_last(records.iter(), &fingerprint("TO-PRD-1")), expected, "{records:#?}");
-        }
-    }
-
-    #[test]
-    fn what_happens_beside_the_gate_does_not_hide_a_good_decision() {
-        let mut records = gates(vec![go()]);
-        let others = every_event().into_iter().filter(|event| event.gate().is_none());
-        records.extend((2..).zip(others).map(|(secs, event)| record(secs, event)));
-        assert_eq!(found_at(&records), Some(1));
-    }
-
-    #[test]
-    fn a_key_is_first_seen_where_it_is_first_named() {
-        let key = fingerprint("TO-PRD-1");
-        for event in every_event() {
-            let names_it = event.key_fingerprint() == Some(&key);
-            let records = [record(1, Event::NotKnown), record(2, event.clone()), record(3, Event::Gate(go()))];
-            let expected = if names_it { 2 } else { 3 };
-            assert_eq!(first_seen(records.iter(), &key), Some(at(expected)), "{event:?}");
-            assert_eq!(first_seen(records.iter(), &fingerprint("TO-PRD-2")), None);
-        }
     }
 }

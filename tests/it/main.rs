@@ -18,6 +18,7 @@ mod faults;
 mod fresh_clone;
 mod github;
 mod health;
+mod lock;
 mod messages;
 mod refusals;
 mod sample_app;

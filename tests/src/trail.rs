@@ -52,9 +52,16 @@ impl Trail {
         std::fs::write(path, text).unwrap();
     }
 
-    /// What happened, as words, oldest first.
+    /// What happened, as words, oldest first. Claims and checkpoints are left out: they say nothing about a deploy.
     pub fn kinds(&self) -> Vec<&str> {
-        self.entries.iter().map(|entry| entry["kind"].as_str().unwrap()).collect()
+        let kinds = self.entries.iter().map(|entry| entry["kind"].as_str().unwrap());
+        kinds.filter(|kind| !["claim", "checkpoint"].contains(kind)).collect()
+    }
+
+    /// What was done with the claim, as words, oldest first.
+    pub fn claims(&self) -> Vec<&str> {
+        let claims = self.entries.iter().filter(|entry| entry["kind"] == "claim");
+        claims.map(|entry| entry["act"].as_str().unwrap()).collect()
     }
 
     /// The newest entry of a kind.

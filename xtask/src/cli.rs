@@ -30,6 +30,9 @@ pub(crate) enum Command {
     /// Read and verify the trail of what was decided and done
     #[command(subcommand)]
     Audit(crate::commands::audit::AuditCommand),
+    /// Who holds an environment; give back what its holder did not
+    #[command(subcommand)]
+    Lock(crate::commands::lock::LockCommand),
     /// The embedded authority: issue licenses, look after them, serve them over HTTP
     Authority(crate::commands::authority::Args),
     /// Print the JSON Schema of license.toml, for editors
@@ -104,7 +107,8 @@ pub(crate) enum ColorChoice {
     Never,
 }
 
-fn reason(text: &str) -> Result<String, String> {
+/// A reason that is one.
+pub(crate) fn reason(text: &str) -> Result<String, String> {
     let text = text.trim();
     if text.is_empty() {
         return Err("say why, in words that an auditor understands".to_owned());

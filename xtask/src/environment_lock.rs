@@ -1,4 +1,6 @@
-//! One deploy of an environment at a time, on this machine: `.license/ENVIRONMENT.lock`.
+//! One command of an environment at a time, on this machine: `.license/ENVIRONMENT.lock`.
+//!
+//! It stands beside the claim in the trail, and proves what a lease cannot: that the holder of a claim has died.
 //!
 //! The lock is the operating system's, so a killed holder's is gone with it, and children do not inherit it. What the
 //! file says is only for the message that the second one shows. The file stays: removing it would let a third one lock

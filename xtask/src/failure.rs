@@ -8,10 +8,11 @@ use miette::Diagnostic;
 
 use crate::{
     authority::{AskError, embedded::ChangeError},
-    commands::{audit::AuditError, authority::AuthorityError},
+    commands::{audit::AuditError, authority::AuthorityError, lock::LockCommandError},
     config::{ConfigError, EnvName, Problem},
     environment_lock::LockError,
     exit::Exit,
+    journal::JournalError,
     log::LogError,
     signals::Stop,
     store::{StoreError, dotenv::SetError},
@@ -92,7 +93,15 @@ pub(crate) enum Failure {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Log(#[from] LogError),
-    /// Somebody else deploys.
+    /// Somebody else has the environment, or its trail makes no sense.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Journal(#[from] JournalError),
+    /// A claim cannot be broken.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Break(#[from] LockCommandError),
+    /// Another process of this machine has the environment.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Lock(#[from] LockError),
@@ -137,6 +146,8 @@ impl Failure {
             Self::WhichAuthority { .. } => Exit::Usage,
             Self::Ask(error) => ask_exit(error),
             Self::Log(_) | Self::Issue(ChangeError::Log(_)) => Exit::Trail,
+            Self::Journal(error) => error.exit(),
+            Self::Break(error) => error.exit(),
             Self::Lock(error) => error.exit(),
             Self::Authority(error) => error.exit(),
             Self::Audit(error) => error.exit(),
@@ -157,8 +168,11 @@ impl Failure {
             Self::NoDevelopmentKey { .. } => "no_development_key",
             Self::CaFile { .. } => "ca_file_unreadable",
             Self::Ask(error) => error.stable_code(),
-            Self::Log(_) => "trail",
-            Self::Lock(LockError::Held { .. }) => "held",
+            Self::Log(_) | Self::Journal(JournalError::Rewritten { .. } | JournalError::Misfit { .. }) => "trail",
+            Self::Journal(JournalError::Held { .. } | JournalError::Busy { .. })
+            | Self::Break(LockCommandError::InForce { .. })
+            | Self::Lock(LockError::Held { .. }) => "held",
+            Self::Break(LockCommandError::Another { .. } | LockCommandError::Nothing { .. }) => "not_that_claim",
             Self::Lock(LockError::Io { .. }) => "not_locked",
             Self::WhichAuthority { .. } => "which_authority",
             Self::Authority(_) => "authority",

@@ -1,13 +1,13 @@
 //! The gate of one environment: asks the authority, lets the core judge, falls back where the policy allows it.
 
-use std::{rc::Rc, time::Duration};
+use std::{borrow::Cow, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use license_core::{
     Finding, Fingerprint, License, LicenseKey, Now, Outcome, Verdict,
     gate::{judge, judge_class, unasked, verdict},
     token::{self, PublicKey},
-    trail::{GateRecord, Record, Source, Trouble, first_seen, last_good, refused_last},
+    trail::{Folded, GateRecord, Source, Trouble},
 };
 
 use crate::{
@@ -85,8 +85,8 @@ impl Force {
     }
 }
 
-/// The trail's entries, read only when a rule needs them.
-pub(crate) type History<'a> = &'a dyn Fn() -> Result<Rc<[Record]>, Failure>;
+/// What the trail says, read only when a rule needs it.
+pub(crate) type History<'a> = &'a dyn Fn() -> Result<Cow<'a, Folded>, Failure>;
 
 /// Judges one environment's key: at most one answered validation.
 pub(crate) fn decide(
@@ -131,7 +131,7 @@ fn judge_reply(
     force: &Force,
 ) -> Result<Judgement, Failure> {
     let first_seen = match environment.demand.key_age_max_days {
-        Some(_) if reply.license.issued_at.is_none() => first_seen(history()?.iter(), &key.fingerprint()),
+        Some(_) if reply.license.issued_at.is_none() => history()?.first_seen(&key.fingerprint()),
         Some(_) | None => None,
     };
     let now = Now { at: context::now(), authority_ahead: reply.authority_ahead };
@@ -154,18 +154,18 @@ fn fall_back(
         return Ok(nothing_known(environment, key, trouble, fallback, force));
     };
     let at = context::now();
-    let records = history()?;
-    let first_seen = first_seen(records.iter(), &key.fingerprint());
+    let folded = history()?;
+    let first_seen = folded.first_seen(&key.fingerprint());
     let judge =
         |license: &License| judge(&environment.demand, key, license, first_seen, Now { at, authority_ahead: None });
-    let why_not_cached = match cached(&records, key, environment, at, *age_max) {
+    let why_not_cached = match cached(&folded, key, environment, at, *age_max) {
         Ok((license, answered)) => {
             let basis = Basis::Cached { at: answered, trouble };
             return Ok(conclude(environment, key, judge(&license), Some(license), basis, force));
         }
         Err(why_not) => why_not,
     };
-    let Some(source) = offline_token.as_ref().filter(|_| !refused_last(records.iter(), &key.fingerprint())) else {
+    let Some(source) = offline_token.as_ref().filter(|_| !folded.refused_last(&key.fingerprint())) else {
         return Ok(nothing_known(environment, key, trouble, why_not_cached, force));
     };
     match open_token(ctx, config, environment, source, at, *age_max)? {
@@ -179,17 +179,17 @@ fn fall_back(
 
 /// The last good answer in the trail and when it was given, or why none stands in.
 fn cached(
-    records: &[Record],
+    folded: &Folded,
     key: &LicenseKey,
     environment: &Environment,
     now: Timestamp,
     age_max: Duration,
 ) -> Result<(License, Timestamp), String> {
-    if refused_last(records.iter(), &key.fingerprint()) {
+    if folded.refused_last(&key.fingerprint()) {
         return Err("the last answer about this key in the trail is a refusal".to_owned());
     }
-    let good = last_good(records.iter(), &key.fingerprint(), &environment.demand);
-    let Some((license, answered)) = good.and_then(|(record, at)| Some((record.license.clone()?, at))) else {
+    let good = folded.last_good(&key.fingerprint(), &environment.demand);
+    let Some((license, answered)) = good.map(|(license, at)| (license.clone(), at)) else {
         return Err("the trail has no good answer for this key and this demand".to_owned());
     };
     match Age::of(answered, now, age_max) {

@@ -30,6 +30,7 @@ mod failure;
 mod files;
 mod gate;
 mod health;
+mod journal;
 mod keyring;
 mod log;
 mod mask;
@@ -45,7 +46,9 @@ mod vars;
 use cli::{CheckArgs, Cli, Command, DeployArgs, Format};
 use commands::{
     audit::{self, AuditCommand, AuditFormat},
-    authority as authority_command, check, deploy, schema,
+    authority as authority_command, check, deploy,
+    lock::{self, LockCommand},
+    schema,
 };
 use config::{AuthoritySettings, Config};
 use context::Context;
@@ -73,6 +76,7 @@ fn run(cli: Cli) -> Exit {
         Command::Deploy(args) => run_deploy(&ctx, config.as_deref(), &args),
         Command::Check(args) => run_check(&ctx, config.as_deref(), &args),
         Command::Audit(command) => run_audit(&ctx, config.as_deref(), command),
+        Command::Lock(command) => run_lock(&ctx, config.as_deref(), &command),
         Command::Authority(args) => run_authority(&ctx, config.as_deref(), args),
         Command::Schema => finish(&Narrator::new(&ctx, None), schema::TEXT, Exit::Done),
     }
@@ -171,6 +175,21 @@ fn audit(
             (text, report.exit())
         }
     })
+}
+
+fn run_lock(ctx: &Context, config: Option<&Path>, command: &LockCommand) -> Exit {
+    let narrator = Narrator::new(ctx, Some(command.format()));
+    let done = load_hiding(ctx, config, &narrator).and_then(|config| lock::run(ctx, &config, command, &narrator));
+    match done {
+        Ok(report) => {
+            let text = match narrator.format() {
+                Format::Json => json::line(&report.json(), narrator.platform()) + "\n",
+                Format::Human | Format::Github => github::defused_for(narrator.platform(), &report.human()),
+            };
+            finish(&narrator, &text, Exit::Done)
+        }
+        Err(failure) => cannot_begin(&narrator, json::Document::Other, &failure),
+    }
 }
 
 /// The embedded authority needs no license.toml: one is looked at only to find the state directory.

@@ -119,6 +119,65 @@ impl Log {
         Ok(Reading { entries, position, tail })
     }
 
+    /// Reads the entries from the newest line that `begins` on; all of them where none does. The lines are looked at
+    /// backwards, so that the cost is that of what is given, and not that of what is before it. The chain is checked
+    /// from the line before the first on.
+    pub(crate) fn read_from_newest<T: DeserializeOwned>(
+        &self,
+        begins: impl Fn(&[u8]) -> bool,
+    ) -> Result<Reading<T>, LogError> {
+        let _lock = self.lock_to_read()?;
+        let file = or_missing(File::open(&self.path)).map_err(|error| self.io("read", error))?;
+        let begin = match &file {
+            Some(file) => self.newest(file, begins)?,
+            None => Position::START,
+        };
+        let mut entries = Vec::new();
+        let (position, tail) = self.walk(file.as_ref(), begin, |entry, _| entries.push(entry))?;
+        Ok(Reading { entries, position, tail })
+    }
+
+    /// Where the newest line that `begins` starts, as the line itself says; the log's beginning where there is none.
+    fn newest(&self, file: &File, begins: impl Fn(&[u8]) -> bool) -> Result<Position, LogError> {
+        let unreadable = |error| self.io("read", error);
+        let length = file.metadata().map_err(unreadable)?.len();
+        let mut end = end_of_lines(file, length).map_err(unreadable)?;
+        // Bounded by the number of lines. What is no line of ours is for the reading from the beginning to report.
+        while let Some(line) = line_before(file, length, end).map_err(unreadable)? {
+            let offset = end - (line.len() as u64 + 1);
+            if begins(&line) {
+                return self.place_of(file, length, offset, &line);
+            }
+            if offset == 0 {
+                break;
+            }
+            end = offset;
+        }
+        Ok(Position::START)
+    }
+
+    /// The position before a line that was found by looking backwards: its number must be the next one of the line
+    /// before it. That its hash fits is checked when it is read.
+    fn place_of(&self, file: &File, length: u64, offset: u64, line: &[u8]) -> Result<Position, LogError> {
+        #[derive(serde::Deserialize)]
+        struct Place {
+            seq: u64,
+            prev: LineHash,
+        }
+        let place = |line: &[u8]| serde_json::from_slice::<Place>(line).ok();
+        // A line that does not say where it stands, or that is the first, is read in its turn.
+        let Some(Place { seq, prev }) = place(line).filter(|_| offset > 0) else { return Ok(Position::START) };
+        let before = line_before(file, length, offset).map_err(|error| self.io("read", error))?;
+        let fits = before.as_deref().and_then(place).and_then(|before| before.seq.checked_add(1)) == Some(seq);
+        let follows = before.is_some_and(|before| LineHash::of(&before) == prev);
+        match (fits, follows) {
+            (true, true) => Ok(Position { offset, head: Head { seq: seq - 1, hash: prev } }),
+            (true, false) => Err(self.chain(ChainError::Broken { seq })),
+            // Reading from the beginning tells which line is missing, or which is out of its order.
+            (false, _) => Ok(Position::START),
+        }
+    }
+
     /// Reads every entry after a position and hands each on, with the head that it makes, without keeping any.
     /// After an error, what was handed on is the part of the log that is in order.
     pub(crate) fn scan<T: DeserializeOwned>(
@@ -428,6 +487,25 @@ fn line_before(file: &File, length: u64, end: u64) -> io::Result<Option<Vec<u8>>
     }
 }
 
+/// Where the last whole line ends, its line break included. 0 where no line break is within reach: then there is no
+/// line, or one that is too long, and reading from the beginning tells which.
+fn end_of_lines(file: &File, length: u64) -> io::Result<u64> {
+    let mut window = LINE_BYTES_USUAL;
+    // At most nine turns: the window doubles up to the longest line.
+    loop {
+        let begin = length.saturating_sub(window);
+        let mut bytes = vec![0; usize::try_from(length - begin).map_err(io::Error::other)?];
+        file.read_exact_at(&mut bytes, begin)?;
+        if let Some(last) = bytes.iter().rposition(|&byte| byte == b'\n') {
+            return Ok(begin + last as u64 + 1);
+        }
+        if begin == 0 || window > LINE_BYTES_MAX {
+            return Ok(0);
+        }
+        window = (window * 2).min(LINE_BYTES_MAX + 1);
+    }
+}
+
 fn or_missing(opened: io::Result<File>) -> io::Result<Option<File>> {
     match opened {
         Ok(file) => Ok(Some(file)),
@@ -537,6 +615,11 @@ pub(crate) enum LogError {
 }
 
 impl LogError {
+    /// Whether somebody else appended first, so that the same can be tried again after another look.
+    pub(crate) fn is_lost_race(&self) -> bool {
+        matches!(self, Self::Moved { .. })
+    }
+
     /// The row of the exit table: whatever is wrong with a log, what it records cannot be relied on.
     #[expect(clippy::unused_self, reason = "asked of an error like of every other one")]
     pub(crate) fn exit(&self) -> Exit {

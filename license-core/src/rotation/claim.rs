@@ -5,6 +5,7 @@
 //! anything that cannot be taken back.
 
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     rotation::event::{ClaimEvent, RunId},
@@ -12,7 +13,7 @@ use crate::{
 };
 
 /// A claim that nobody gave back.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Claim {
     /// The run that has it.
     pub run: RunId,

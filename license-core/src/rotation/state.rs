@@ -3,6 +3,7 @@
 use alloc::{collections::BTreeSet, string::String};
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     key::Fingerprint,
@@ -19,7 +20,7 @@ use crate::{
 const DAY_SECS: u64 = 24 * 60 * 60;
 
 /// Who has the environment, and where its rotation stands.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct State {
     /// The claim, if it was not given back. It may have run out.
     pub claim: Option<Claim>,
@@ -30,7 +31,7 @@ pub struct State {
 }
 
 /// What every phase after the intent knows.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Open {
     /// The rotation's id.
     pub id: RotationId,
@@ -41,7 +42,7 @@ pub struct Open {
 }
 
 /// What is known once the new key was validated.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Keys {
     /// The rotation.
     pub open: Open,
@@ -54,7 +55,8 @@ pub struct Keys {
 }
 
 /// Where the rotation stands. Stores are untouched up to `Promoting`; what runs keeps working in every phase until the grace ends.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// No rotation is open.
     Idle(Last),
@@ -116,7 +118,8 @@ pub enum Phase {
 }
 
 /// How the last rotation ended.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Last {
     /// There was none.
     #[default]
@@ -172,6 +175,7 @@ impl State {
             | Event::DeployEnded { .. }
             | Event::Health { .. }
             | Event::RollbackEnded { .. }
+            | Event::Checkpoint(_)
             | Event::NotKnown => {}
         }
         Ok(self)

@@ -8,6 +8,7 @@ use std::{collections::VecDeque, fmt, num::NonZeroUsize, path::Path, path::PathB
 use license_core::{
     chain::{Entry, Head, LineHash},
     finding::clean,
+    trail::{Checkpoint, Event, Folded, Record},
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -138,20 +139,22 @@ fn subject(expected: &ExpectedHead, environments: &[String]) -> Result<String, A
 fn verify_one(trail_directory: &Path, environment: String, expected: Option<&ExpectedHead>) -> TrailReport {
     let file = FileTrail::new(trail_directory, &environment);
     let mut head = Head::EMPTY;
-    let mut other = None;
+    let mut trouble = None;
     let mut found_at = None;
-    let scanned = file.scan(|entry: Entry<Subject>, next| {
+    let mut folding = Folding::default();
+    let scanned = file.scan(|entry: Entry<Looked>, next| {
         head = next;
-        if other.is_none() && entry.body.environment.as_ref().is_some_and(|named| *named != environment) {
-            other = entry.body.environment.map(|named| Trouble::OtherEnvironment { seq: next.seq, named });
-        }
+        let elsewhere = entry.body.environment().filter(|named| *named != environment);
+        let other = elsewhere.map(|named| Trouble::OtherEnvironment { seq: next.seq, named: named.to_owned() });
+        let lie = folding.take(&entry.body).err().map(|Lie| Trouble::Checkpoint { seq: next.seq });
+        trouble = trouble.take().or(other).or(lie);
         if expected.is_some_and(|expected| expected.is_met_by(&next)) {
             found_at = Some(next.seq);
         }
     });
-    let state = match (scanned, other) {
+    let state = match (scanned, trouble) {
         (Err(error), _) => State::Broken(Trouble::Log(error)),
-        (Ok(_), Some(other)) => State::Broken(other),
+        (Ok(_), Some(trouble)) => State::Broken(trouble),
         (Ok((_, Tail::Whole)), None) if head == Head::EMPTY => State::Nothing,
         (Ok((_, tail)), None) => State::InOrder(tail),
     };
@@ -159,10 +162,52 @@ fn verify_one(trail_directory: &Path, environment: String, expected: Option<&Exp
     TrailReport { path: file.path().to_owned(), environment, head, state, expectation }
 }
 
-/// The part of an entry that says which trail it belongs to.
+/// An entry as far as it can be read.
 #[derive(Deserialize)]
-struct Subject {
-    environment: Option<String>,
+#[serde(untagged)]
+enum Looked {
+    /// Whole.
+    Record(Box<Record>),
+    /// The part that says which trail it belongs to.
+    Subject { environment: Option<String> },
+}
+
+impl Looked {
+    fn environment(&self) -> Option<&str> {
+        match self {
+            Self::Record(record) => Some(&record.environment),
+            Self::Subject { environment } => environment.as_deref(),
+        }
+    }
+}
+
+/// The state up to an entry, with which checkpoints are compared. It ends at the first entry that this version cannot
+/// read or that does not fit: who wrote on from there knows more, and writes checkpoints of another version.
+struct Folding(Option<Folded>);
+
+impl Default for Folding {
+    fn default() -> Self {
+        Self(Some(Folded::default()))
+    }
+}
+
+/// A checkpoint that is not what the entries before it come to.
+struct Lie;
+
+impl Folding {
+    fn take(&mut self, entry: &Looked) -> Result<(), Lie> {
+        let Looked::Record(record) = entry else {
+            self.0 = None;
+            return Ok(());
+        };
+        if let Event::Checkpoint(Checkpoint::Of(claimed)) = &record.event
+            && self.0.as_ref() != Some(&**claimed)
+        {
+            return Err(Lie);
+        }
+        self.0 = self.0.take().and_then(|folded| folded.apply(record).ok());
+        Ok(())
+    }
 }
 
 /// A head that was kept elsewhere: `HASH` or `SEQ:HASH`, with `@ENV` where several trails are checked.
@@ -303,7 +348,7 @@ fn outcome(body: &Map<String, Value>) -> String {
         let detail = ["code", "signal", "after_secs"].into_iter().find_map(|name| ended.get(name));
         return [ended.get("how"), detail].into_iter().filter(Option::is_some).map(word).collect::<Vec<_>>().join(" ");
     }
-    let said = ["verdict", "health", "code"].into_iter().find_map(|name| body.get(name));
+    let said = ["verdict", "health", "code", "act", "fact"].into_iter().find_map(|name| body.get(name));
     let forced = if body.contains_key("forced") { " (forced)" } else { "" };
     word(said) + forced
 }
@@ -375,6 +420,22 @@ enum Trouble {
     Log(LogError),
     /// The chain is in order, and belongs elsewhere.
     OtherEnvironment { seq: u64, named: String },
+    /// The chain is in order, and a checkpoint in it is not what the entries before it come to.
+    Checkpoint { seq: u64 },
+}
+
+impl Trouble {
+    fn words(&self) -> String {
+        match self {
+            Self::Log(error) => error.to_string(),
+            Self::OtherEnvironment { seq, named } => format!("entry {seq} is about `{}`", clean(named)),
+            Self::Checkpoint { seq } => {
+                format!(
+                    "entry {seq} is a checkpoint, and says something else than the entries before it: one of the two was forged"
+                )
+            }
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -430,6 +491,7 @@ impl TrailReport {
                     clean(named)
                 )]
             }
+            State::Broken(trouble @ Trouble::Checkpoint { .. }) => vec![format!("broken: {}", trouble.words())],
         };
         lines.extend(self.expectation.as_ref().map(|expectation| expectation.line(seq)));
         lines.into_iter().map(|line| format!("{environment}: {line}")).collect()
@@ -439,10 +501,7 @@ impl TrailReport {
         let (state, torn, error) = match &self.state {
             State::Nothing => ("nothing", None, None),
             State::InOrder(tail) => ("in_order", torn_bytes(*tail), None),
-            State::Broken(Trouble::Log(error)) => ("broken", None, Some(error.to_string())),
-            State::Broken(Trouble::OtherEnvironment { seq, named }) => {
-                ("broken", None, Some(format!("entry {seq} is about `{}`", clean(named))))
-            }
+            State::Broken(trouble) => ("broken", None, Some(trouble.words())),
         };
         json!({
             "environment": self.environment,

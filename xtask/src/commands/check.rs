@@ -1,6 +1,7 @@
 //! `check`: the gate alone. It changes nothing and records nothing.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     num::NonZeroUsize,
     sync::atomic::{AtomicUsize, Ordering},
@@ -18,10 +19,9 @@ use crate::{
     exit::Exit,
     failure::Failure,
     gate::{self, Force},
-    keyring,
+    journal, keyring,
     report::{CheckReport, Gated},
     signals::Signals,
-    trail::file::FileTrail,
 };
 
 /// How many environments are checked at once; no more connections than this are open to one authority.
@@ -119,10 +119,7 @@ fn judge(
         // The failure belongs to several environments; each gets its own by asking again for what fails at once.
         Err(_) => &connect::authority(ctx, config, environment, 1, None)?,
     };
-    let history = || {
-        let replay = FileTrail::new(&config.trail_directory(), environment.name.as_str()).read()?;
-        Ok(replay.entries.into_iter().map(|entry| entry.body).collect())
-    };
+    let history = || Ok(Cow::Owned(journal::look(config, &environment.name)?));
     gate::decide(ctx, config, environment, &key, authority, &history, &Force::No)
 }
 

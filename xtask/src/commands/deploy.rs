@@ -1,5 +1,7 @@
 //! `deploy`: prove the license, run the deploy command, prove what runs.
 
+use std::borrow::Cow;
+
 use license_core::{
     Fingerprint, LicenseKey, Outcome, Verdict,
     gate::judge_class,
@@ -10,12 +12,12 @@ use crate::{
     cli::DeployArgs,
     config::{Config, Environment},
     connect,
-    context::{self, Context},
-    environment_lock::{self, Holder},
+    context::Context,
     exit::Exit,
     failure::{self, Failure},
     gate::{self, Force, Judgement},
     health::{Probe, Seen},
+    journal::Journal,
     keyring::{self, Keyring},
     narrator::Narrator,
     report::{DeployReport, HealthEnd},
@@ -23,12 +25,10 @@ use crate::{
 };
 
 mod hand_over;
-mod journal;
 mod keys;
 mod plan;
 
 use hand_over::HandOver;
-use journal::Journal;
 
 /// Deploys, or says why not. The report holds whatever was done, also when something failed on the way.
 pub(crate) fn run(ctx: &Context, config: &Config, args: &DeployArgs, narrator: &Narrator<'_>) -> DeployReport {
@@ -59,31 +59,56 @@ fn story(
     }
     let signals = Signals::watch().map_err(|source| Failure::System { what: "signals cannot be watched", source })?;
     let scene = Scene { ctx, config, environment, narrator, signals: &signals };
-    let _lock = environment_lock::acquire(&config.root, &environment.name, &holder(ctx))?;
-    let mut journal = Journal::open(&scene)?;
-
-    let decided = decide(&scene, &force(args), &mut journal);
+    let mut journal = Journal::open(ctx, config, environment, narrator)?;
+    let claimed = journal.claim(claim_secs(environment));
+    journal.take_notes().iter().for_each(|note| narrator.note(note));
+    claimed?;
+    let done = deploy(&scene, command, &force(args), &mut journal, report);
+    // The environment is given back however it went; what went wrong first is what is told.
+    let released = journal.release();
     report.trail = journal.written();
-    let Decided { judgement, key, keyring } = decided?;
+    done.and(released)
+}
+
+/// For how long a deploy claims its environment: every command at its longest, health, and a margin.
+fn claim_secs(environment: &Environment) -> u64 {
+    let commands = [&environment.deploy, &environment.rollback].into_iter().flatten().count() as u64;
+    let health = environment.health.as_ref().map_or(0, |probe| probe.within.as_secs());
+    let commands = environment.deploy_timeout.as_secs().saturating_mul(commands);
+    commands.saturating_add(health).saturating_add(CLAIM_MARGIN_SECS)
+}
+
+/// What a deploy may take beside its commands and health: asking the authority, more than once, and the trail.
+const CLAIM_MARGIN_SECS: u64 = 5 * 60;
+
+/// Judges, deploys and proves, under the claim.
+fn deploy(
+    scene: &Scene<'_>,
+    command: &[String],
+    force: &Force,
+    journal: &mut Journal,
+    report: &mut DeployReport,
+) -> Result<(), Failure> {
+    let Scene { config, environment, narrator, .. } = *scene;
+    let Decided { judgement, key, keyring } = decide(scene, force, journal)?;
     narrator.gate(config, environment, &judgement);
     let judgement = report.judgement.insert(judgement);
     if judgement.verdict != Verdict::Go {
         return Ok(());
     }
 
-    let hand_over = HandOver::prepare(&scene, &key, &keyring, judgement)?;
+    let hand_over = HandOver::prepare(scene, &key, &keyring, judgement)?;
     let release = report.release.insert(hand_over.release.clone()).clone();
     journal.append(Event::DeployStarted { release: release.clone(), key_fingerprint: key.fingerprint() })?;
     let end = hand_over.run(command)?;
     narrator.command("deploy", &end, config, environment);
-    let recorded = journal.append(Event::DeployEnded { release, ended: end.ended.clone() });
+    let recorded = journal.record(Event::DeployEnded { release, ended: end.ended.clone() });
     let deployed = end.ended == Ended::Exited { code: 0 };
     report.deploy = Some(end);
-    report.trail = journal.written();
 
     // The application runs by now: it is looked at even if the trail could not be written.
     if deployed && let Some(probe) = &environment.health {
-        prove_health(&scene, &hand_over, probe, &mut journal, report)?;
+        prove_health(scene, &hand_over, probe, journal, report)?;
     }
     recorded
 }
@@ -143,17 +168,6 @@ fn force(args: &DeployArgs) -> Force {
     }
 }
 
-fn holder(ctx: &Context) -> Holder {
-    let actor = ctx.actor();
-    Holder {
-        pid: std::process::id(),
-        user: actor.user,
-        host: actor.host,
-        command: "deploy".to_owned(),
-        since: context::now(),
-    }
-}
-
 /// A decision that was recorded, the key that it is about, and what hides that one and every other.
 struct Decided {
     judgement: Judgement,
@@ -171,7 +185,7 @@ fn decide(scene: &Scene<'_>, force: &Force, journal: &mut Journal) -> Result<Dec
         }
         Err(failure) => {
             let message = license_core::finding::clean(&failure.to_string());
-            journal.append(Event::GateFailed { code: failure.code().to_owned(), message, key_fingerprint: seen })?;
+            journal.record(Event::GateFailed { code: failure.code().to_owned(), message, key_fingerprint: seen })?;
             Err(failure)
         }
     }
@@ -193,7 +207,7 @@ fn judge(
     // A key of another class is not sent, so nobody is asked.
     let is_asked = judge_class(&environment.demand, &key).outcome != Outcome::Fail;
     let asking = is_asked.then(|| narrator.progress(&format!("asking the authority `{}`", environment.authority)));
-    let history = || Ok(journal.records());
+    let history = || Ok(Cow::Borrowed(journal.folded()));
     let judgement = gate::decide(ctx, config, environment, &key, &authority, &history, &force.hidden(&keyring));
     if let Some(asking) = asking {
         asking.done();
@@ -218,15 +232,13 @@ fn prove_health(
     let event = health_event(&hand_over.release, &end.seen);
     let unhealthy = exit_of_health(&end.seen) == Exit::Unhealthy;
     report.health = Some(end);
-    let recorded = journal.append(event);
-    report.trail = journal.written();
+    let recorded = journal.record(event);
     if unhealthy && let Some(command) = &scene.environment.rollback {
         let end = hand_over.run(command)?;
         narrator.command("rollback", &end, scene.config, scene.environment);
         let event = Event::RollbackEnded { release: hand_over.release.clone(), ended: end.ended.clone() };
         report.rollback = Some(end);
-        journal.append(event)?;
-        report.trail = journal.written();
+        journal.record(event)?;
     }
     recorded
 }

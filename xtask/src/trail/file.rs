@@ -50,6 +50,13 @@ impl FileTrail {
         Ok(Replay { entries: reading.entries, position: reading.position, tail: reading.tail })
     }
 
+    /// Reads and checks the entries from the newest checkpoint on; every entry where there is none. What is before the
+    /// checkpoint is neither read nor checked.
+    pub(crate) fn read_recent(&self) -> Result<Replay, LogError> {
+        let reading = self.log.read_from_newest(is_checkpoint)?;
+        Ok(Replay { entries: reading.entries, position: reading.position, tail: reading.tail })
+    }
+
     /// Checks every entry and hands it on in a form of the caller's choice, with the head that it makes.
     /// After an error, what was handed on is the part of the trail that is in order.
     pub(crate) fn scan<T: DeserializeOwned>(
@@ -63,6 +70,17 @@ impl FileTrail {
     pub(crate) fn append(&self, expected: Position, record: &Record) -> Result<Position, LogError> {
         self.log.append(expected, record)
     }
+}
+
+/// Whether a line is a checkpoint. The word alone may stand anywhere in a line: its place tells.
+fn is_checkpoint(line: &[u8]) -> bool {
+    const WORD: &[u8] = b"checkpoint";
+    #[derive(serde::Deserialize)]
+    struct Kind {
+        kind: String,
+    }
+    line.windows(WORD.len()).any(|bytes| bytes == WORD)
+        && serde_json::from_slice::<Kind>(line).is_ok_and(|one| one.kind.as_bytes() == WORD)
 }
 
 /// The environments that have a trail under a directory, in the order of their names. A missing directory has none.
@@ -99,9 +117,12 @@ pub(crate) fn show_head(environment: &str, head: &Head) -> String {
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "a test prepares its files")]
 mod tests {
-    use std::fs::File;
+    use std::{
+        fs::{File, OpenOptions},
+        io::Write as _,
+    };
 
-    use license_core::trail::{Actor, Ended, Event};
+    use license_core::trail::{Actor, Ended, Event, Folded};
 
     use super::*;
 
@@ -133,6 +154,89 @@ mod tests {
         let trail = FileTrail::new(directory.path(), "production");
         trail.append(Position::START, &record(0)).unwrap();
         assert!(matches!(trail.append(Position::START, &record(1)), Err(LogError::Moved { .. })));
+    }
+
+    fn checkpoint(records: &[Record]) -> Record {
+        let event = Folded::replay(records).unwrap().checkpoint().unwrap();
+        Record { event, ..record(0) }
+    }
+
+    /// A trail of these entries, and where each of them begins.
+    fn trail_of(directory: &Path, records: &[Record]) -> (FileTrail, Vec<Position>) {
+        let trail = FileTrail::new(directory, "production");
+        let mut positions = vec![Position::START];
+        for record in records {
+            positions.push(trail.append(*positions.last().unwrap(), record).unwrap());
+        }
+        (trail, positions)
+    }
+
+    fn seqs(replay: &Replay) -> Vec<u64> {
+        replay.entries.iter().map(|entry| entry.seq).collect()
+    }
+
+    #[test]
+    fn the_recent_entries_begin_with_the_newest_checkpoint() {
+        let named = Actor { user: Some("\"kind\":\"checkpoint\"".to_owned()), ..Actor::default() };
+        let decoy = || Record { actor: named.clone(), ..record(0) };
+        let (first, second) = (checkpoint(&[]), checkpoint(&[record(0)]));
+        let rows: [(Vec<Record>, Vec<u64>); 6] = [
+            (vec![], vec![]),
+            (vec![record(0), record(1)], vec![1, 2]),
+            (vec![decoy(), decoy()], vec![1, 2]),
+            (vec![first.clone()], vec![1]),
+            (vec![record(0), first.clone(), record(1), second.clone(), decoy(), record(2)], vec![4, 5, 6]),
+            (vec![record(0), record(1), second], vec![3]),
+        ];
+        for (records, expected) in rows {
+            let directory = tempfile::tempdir().unwrap();
+            let (trail, positions) = trail_of(directory.path(), &records);
+            let replay = trail.read_recent().unwrap();
+            assert_eq!(seqs(&replay), expected);
+            assert_eq!((replay.position, replay.tail), (*positions.last().unwrap(), Tail::Whole));
+            // A torn line at the end is left out, whatever it says.
+            let torn = b"{\"kind\":\"checkpoint\"";
+            OpenOptions::new().append(true).create(true).open(trail.path()).unwrap().write_all(torn).unwrap();
+            let replay = trail.read_recent().unwrap();
+            assert_eq!((seqs(&replay), replay.tail), (expected, Tail::Torn { bytes: torn.len() as u64 }));
+        }
+    }
+
+    #[test]
+    fn a_chain_that_breaks_at_the_checkpoint_or_after_it_is_seen_and_one_that_breaks_before_it_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let records = [record(1), record(2), checkpoint(&[]), record(4), record(5)];
+        let (trail, _) = trail_of(directory.path(), &records);
+        let text = String::from_utf8(crate::files::read_limited(trail.path(), 1 << 20).unwrap()).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        let put =
+            |lines: &[String]| File::create(trail.path()).unwrap().write_all((lines.join("\n") + "\n").as_bytes());
+        for (changed, seen) in [(0, false), (1, true), (2, true), (3, true)] {
+            let mut lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
+            lines[changed] = lines[changed].replace("11:02:03", "11:02:04");
+            put(&lines).unwrap();
+            assert_eq!(trail.read_recent().is_err(), seen, "line {changed}");
+            assert!(trail.read().is_err(), "line {changed}");
+        }
+        for removed in 1..=3 {
+            let mut lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
+            lines.remove(removed);
+            put(&lines).unwrap();
+            assert!(trail.read_recent().is_err(), "without line {removed}");
+        }
+    }
+
+    #[test]
+    fn what_is_before_the_checkpoint_is_not_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut records = vec![record(0); 300];
+        records.extend([checkpoint(&[]), record(1)]);
+        let (trail, positions) = trail_of(directory.path(), &records);
+        // Far enough before the checkpoint, the file is nonsense, and nobody looks.
+        OpenOptions::new().write(true).open(trail.path()).unwrap().write_all(&vec![b'x'; 20_000]).unwrap();
+        assert_eq!(seqs(&trail.read_recent().unwrap()), [301, 302]);
+        assert_eq!(trail.read_recent().unwrap().position, positions[302]);
+        assert!(trail.read().is_err());
     }
 
     #[test]

@@ -293,3 +293,34 @@ fn a_chain_of_the_core_is_what_is_verified() {
     let line = bytes.strip_suffix(b"\n").unwrap();
     assert_eq!(chain::read_line::<Record>(&Head::EMPTY, line).unwrap().1, heads[0]);
 }
+
+#[test]
+fn a_checkpoint_that_lies_is_found_wherever_it_stands_and_one_of_another_version_is_no_lie() {
+    let honest = |entries: &[Record]| Folded::replay(entries).unwrap().checkpoint().unwrap();
+    let issued = Event::Issued {
+        license_id: "lic_1".to_owned(),
+        key_fingerprint: serde_json::from_str("\"0011223344556677\"").unwrap(),
+    };
+    let issued = record("production", Actor::default(), issued);
+    let of = |event| record("production", Actor::default(), event);
+    let rows = [
+        (vec![issued.clone(), of(honest(std::slice::from_ref(&issued))), ended("production", 0)], None),
+        (vec![issued.clone(), of(honest(&[])), ended("production", 0)], Some(2)),
+        (vec![ended("production", 0), ended("production", 0), of(honest(std::slice::from_ref(&issued)))], Some(3)),
+        (vec![issued, of(Event::Checkpoint(Checkpoint::NotKnown)), ended("production", 0)], None),
+    ];
+    for (records, lie) in rows {
+        let directory = tempfile::tempdir().unwrap();
+        append_to(&directory, "production", records.into_iter());
+        let report = verify(directory.path(), &verify_args(&["production"])).unwrap();
+        let Some(seq) = lie else {
+            assert_eq!(report.exit(), Exit::Done, "{}", report.human());
+            continue;
+        };
+        assert_eq!(report.exit(), Exit::Trail);
+        let said = format!("entry {seq} is a checkpoint, and says something else than the entries before it");
+        assert!(report.human().contains(&said), "{}", report.human());
+        assert_eq!(report.json()["trails"][0]["state"], "broken");
+        assert!(report.json()["trails"][0]["error"].as_str().unwrap().contains(&said));
+    }
+}

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use license_core::{KeyClass, LicenseKey, license::ActivationLimit, registry::Terms, trail::Event};
 use zeroize::Zeroizing;
 
-use super::{Scene, journal::Journal};
+use super::Scene;
 use crate::{
     authority::{
         Authority,
@@ -15,6 +15,7 @@ use crate::{
     config::Environment,
     context,
     failure::Failure,
+    journal::Journal,
     store::{self, Source},
 };
 

@@ -1,4 +1,6 @@
-//! `deploy --plan`: the gate, and what a deploy would do. No lock, no entry in the trail, no key issued.
+//! `deploy --plan`: the gate, and what a deploy would do. No claim, no entry in the trail, no key issued.
+
+use std::borrow::Cow;
 
 use license_core::Verdict;
 
@@ -7,9 +9,9 @@ use crate::{
     connect,
     failure::Failure,
     gate::{self, Force},
+    journal,
     keyring::{self, Keyring},
     report::DeployReport,
-    trail::file::FileTrail,
 };
 
 /// Fills the report with the judgement and the steps.
@@ -25,8 +27,7 @@ pub(super) fn run(scene: &Scene<'_>, report: &mut DeployReport) -> Result<(), Fa
         }
     };
     keyring::refuse_shared(scene.ctx, scene.config, &[(&scene.environment.name, &key)])?;
-    let trail = FileTrail::new(&scene.config.trail_directory(), scene.environment.name.as_str());
-    let history = || Ok(trail.read()?.entries.into_iter().map(|entry| entry.body).collect());
+    let history = || Ok(Cow::Owned(journal::look(scene.config, &scene.environment.name)?));
     let judgement = gate::decide(scene.ctx, scene.config, scene.environment, &key, &authority, &history, &Force::No)?;
     scene.narrator.gate(scene.config, scene.environment, &judgement);
     let steps = match judgement.verdict {

@@ -1,0 +1,146 @@
+//! Claims: who holds an environment is in its trail, and a person can look at it and end what was not given back.
+
+use std::fs;
+
+use license_tests::{Project, process::Running};
+use serde_json::{Value, json};
+
+use crate::{asking, good, saying};
+
+/// A deploy that goes on until it is told.
+const WAITS: &str = "while [ ! -e \"$seen/go-on\" ]; do sleep 0.05; done";
+
+fn claim(project: &Project) -> Value {
+    let document = project.run(&["lock", "show", "production", "--format", "json"]).exits(0).json();
+    assert_eq!(document["schema"], "license-hooks/lock-show/1");
+    document["claim"].clone()
+}
+
+/// A deploy under way.
+fn deploying(project: &Project) -> Running {
+    let mut running = project.start(&["deploy", "production"]);
+    running.until("it deploys", |_| project.seen().join("cwd").exists());
+    running
+}
+
+#[test]
+fn a_deploy_claims_its_environment_and_gives_it_back_however_it_ends() {
+    for (command, exit) in [("true", 0), ("exit 1", 13)] {
+        let server = saying(&good());
+        let project = asking(&server).deploying(command);
+        project.deploy().exits(exit);
+        assert_eq!(project.trail("production").claims(), ["claimed", "released"], "{command}");
+        assert_eq!(claim(&project), Value::Null);
+    }
+    let server = saying(&json!({ "valid": false }));
+    let project = asking(&server);
+    project.deploy().exits(10);
+    assert_eq!(project.trail("production").claims(), ["claimed", "released"]);
+    project.run(&["lock", "show", "production"]).exits(0).says("is free");
+}
+
+#[test]
+fn a_plan_claims_nothing() {
+    let server = saying(&good());
+    let project = asking(&server);
+    project.run(&["deploy", "production", "--plan"]).exits(0);
+    assert!(!project.path(".license").exists());
+}
+
+#[test]
+fn a_claim_in_force_is_shown_and_cannot_be_broken() {
+    let server = saying(&good());
+    let project = asking(&server).deploying(WAITS).var("USER", "alice");
+    let first = deploying(&project);
+    let seen = claim(&project);
+    assert_eq!((&seen["state"], &seen["actor"]["user"]), (&json!("in_force"), &json!("alice")));
+    let entry = seen["entry"]["seq"].to_string();
+    let shown = project.run(&["lock", "show", "production"]);
+    shown.exits(0).says("alice").says(&format!("#{entry}")).says(seen["entry"]["head"].as_str().unwrap());
+
+    let broken = project.run(&["lock", "break", "production", "--expect", &entry, "--reason", "in the way"]);
+    broken.exits(25).says("in force").says("help");
+    project.run(&["deploy", "production"]).exits(25).says("alice").says("cargo xtask lock show production");
+
+    fs::write(project.seen().join("go-on"), "").unwrap();
+    project.ended(first).exits(0).deploy_ran();
+}
+
+/// A deploy that was killed, and whose claim has run out since.
+fn abandoned() -> (license_tests::RawServer, Project) {
+    let server = saying(&good());
+    let project = asking(&server).deploying(WAITS);
+    let mut first = deploying(&project);
+    first.kill();
+    fs::write(project.seen().join("go-on"), "").unwrap();
+    (server, project)
+}
+
+#[test]
+fn the_claim_of_a_killed_deploy_is_taken_over_at_once_and_that_is_said() {
+    let (_server, project) = abandoned();
+    assert_eq!(claim(&project)["state"], "in_force");
+    project.deploy().exits(0).says("taken over").deploy_ran();
+    assert_eq!(project.trail("production").claims(), ["claimed", "claimed", "released"]);
+}
+
+#[test]
+fn only_the_claim_that_was_seen_is_broken_and_only_once_it_has_run_out() {
+    let (_server, project) = abandoned();
+    let project = project.var("USER", "bob");
+    let run_out = |project: &Project| {
+        let text = fs::read_to_string(project.trail_file("production")).unwrap();
+        let until = claim(project)["until"].as_str().unwrap().to_owned();
+        fs::write(project.trail_file("production"), text.replace(&until, "2020-01-01T00:00:00Z")).unwrap();
+        rechain(project);
+    };
+    run_out(&project);
+    let seen = claim(&project);
+    assert_eq!(seen["state"], "run_out");
+    let (seq, head) = (seen["entry"]["seq"].to_string(), seen["entry"]["head"].as_str().unwrap().to_owned());
+    let shown = project.run(&["lock", "show", "production"]);
+    shown.exits(0).says(&format!("cargo xtask lock break production --expect {seq}"));
+
+    let other = project.run(&["lock", "break", "production", "--expect", "99", "--reason", "gone"]);
+    other.exits(2).says(&format!("entry #{seq}")).says("help");
+    project.run(&["lock", "break", "production", "--expect", "what", "--reason", "gone"]).exits(2);
+    project.run(&["lock", "break", "production", "--expect", &head, "--reason", " "]).exits(2);
+    assert_eq!(project.trail("production").claims(), ["claimed"], "nothing was broken so far");
+
+    let arguments = ["lock", "break", "production", "--expect", &head, "--reason", "the machine burned"];
+    project.run(&arguments).exits(0).says("is free");
+    let trail = project.trail("production");
+    let entry = trail.last("claim");
+    assert_eq!((&entry["act"], &entry["reason"]), (&json!("broken"), &json!("the machine burned")));
+    assert_eq!(entry["actor"]["user"], "bob");
+    let document = project.run(&[&arguments[..], &["--format", "json"]].concat()).exits(2).json();
+    assert_eq!(document["error"]["code"], "not_that_claim");
+    project.run(&["audit", "verify", "production"]).exits(0);
+    project.deploy().exits(0).deploy_ran();
+}
+
+/// Gives changed lines a chain that holds, as an old trail has one.
+fn rechain(project: &Project) {
+    let path = project.trail_file("production");
+    let text = fs::read_to_string(&path).unwrap();
+    let mut prev = license_core::chain::LineHash::ZERO;
+    let mut lines = String::new();
+    for line in text.lines() {
+        let mut entry: Value = serde_json::from_str(line).unwrap();
+        entry["prev"] = prev.to_string().into();
+        let line = entry.to_string();
+        prev = license_core::chain::LineHash::of(line.as_bytes());
+        lines = lines + &line + "\n";
+    }
+    fs::write(path, lines).unwrap();
+}
+
+#[test]
+fn a_terminated_deploy_gives_its_environment_back() {
+    let server = saying(&good());
+    let project = asking(&server).deploying("sleep 40");
+    let running = deploying(&project);
+    running.signal(license_tests::process::Signal::TERM);
+    project.ended(running).exits(143);
+    assert_eq!(project.trail("production").claims(), ["claimed", "released"]);
+}

@@ -1,0 +1,428 @@
+//! An environment's trail as a command works with it: read before anything is decided, written after every step, and
+//! claimed while something is done that two must not do at once.
+
+use std::{fmt, io, path::PathBuf};
+
+use jiff::{SignedDuration, Timestamp};
+use license_core::{
+    chain::Head,
+    finding::clean,
+    rotation::{Claim, ClaimEvent, Misfit, RunId, State},
+    trail::{Actor, CHECKPOINT_ENTRIES, Event, Folded, Record},
+};
+
+// The one line to change for trails of other kinds.
+use crate::trail::file::FileTrail as Trail;
+use crate::{
+    commit,
+    config::{Config, EnvName, Environment},
+    context::{self, Context},
+    environment_lock::{self, Guard, Holder, LockError, Other},
+    exit::Exit,
+    failure::Failure,
+    log::{Position, Tail},
+    narrator::Narrator,
+    trail::file::Replay,
+};
+
+/// How often something is tried again after somebody else appended first.
+const RACES_MAX: u32 = 20;
+
+/// The environment's trail, and where it ended when it was last looked at.
+pub(crate) struct Journal {
+    trail: Trail,
+    environment: EnvName,
+    root: PathBuf,
+    actor: Actor,
+    run: RunId,
+    folded: Folded,
+    /// How many entries follow the newest checkpoint.
+    uncovered: u64,
+    began: Position,
+    position: Position,
+    hold: Hold,
+    notes: Vec<String>,
+}
+
+/// Whether this process has the environment's lock on this machine.
+enum Hold {
+    /// It has not asked for it.
+    Free,
+    /// It has it. The operating system gives it to one process, and takes it back from a dead one.
+    Locked { _guard: Guard },
+    /// It works without: a lease alone says who has the environment.
+    #[cfg(test)]
+    LeaseOnly,
+}
+
+impl Journal {
+    /// Reads the state, from the newest checkpoint on: nothing is ever built on a trail that cannot be trusted.
+    pub(crate) fn open(
+        ctx: &Context,
+        config: &Config,
+        environment: &Environment,
+        narrator: &Narrator<'_>,
+    ) -> Result<Self, Failure> {
+        let mut actor = ctx.actor();
+        actor.commit = actor.commit.or_else(|| commit::checked_out(&config.root, &ctx.vars));
+        let trail = Trail::new(&config.trail_directory(), environment.name.as_str());
+        let journal = Self::of(trail, environment.name.clone(), config.root.clone(), actor)?;
+        journal.notes.iter().for_each(|note| narrator.note(note));
+        Ok(journal)
+    }
+
+    fn of(trail: Trail, environment: EnvName, root: PathBuf, actor: Actor) -> Result<Self, Failure> {
+        let Reading { folded, uncovered, position, tail, .. } = Reading::of(&trail, &environment)?;
+        let notes = match tail {
+            Tail::Whole => Vec::new(),
+            Tail::Torn { bytes } => vec![format!(
+                "the last line of `{}` lost its end, {bytes} bytes: it is cut off, and what it said is not in the trail",
+                trail.path().display()
+            )],
+        };
+        let (run, hold) = (random_run()?, Hold::Free);
+        Ok(Self { trail, environment, root, actor, run, folded, uncovered, began: position, position, hold, notes })
+    }
+
+    /// Reads what others appended. Fails if what was read before is not there any more.
+    pub(crate) fn refresh(&mut self) -> Result<(), Failure> {
+        let mut reading = Reading::of(&self.trail, &self.environment)?;
+        if reading.first_seq > self.position.head.seq + 1 {
+            // The newest checkpoint is later than what was read last: only the whole trail shows whether that is in it.
+            reading = Reading::of_whole(&self.trail, &self.environment)?;
+        }
+        if !reading.continues(&self.position.head) {
+            let (environment, seq) = (self.environment.clone(), self.position.head.seq);
+            return Err(JournalError::Rewritten { environment, seq }.into());
+        }
+        self.folded = reading.folded;
+        self.uncovered = reading.uncovered;
+        self.position = reading.position;
+        Ok(())
+    }
+
+    /// Who has the environment, and where its rotation stands.
+    pub(crate) fn state(&self) -> &State {
+        self.folded.rotation()
+    }
+
+    /// Everything that the trail says about now.
+    pub(crate) fn folded(&self) -> &Folded {
+        &self.folded
+    }
+
+    /// This run's id.
+    pub(crate) fn run(&self) -> &RunId {
+        &self.run
+    }
+
+    /// Where the trail ends, if this run wrote to it.
+    pub(crate) fn written(&self) -> Option<Head> {
+        (self.position != self.began).then_some(self.position.head)
+    }
+
+    /// Writes down what happens, if the trail still ends where it was last looked at; durable when it returns.
+    pub(crate) fn append(&mut self, event: Event) -> Result<(), Failure> {
+        let record = self.record_of(event);
+        // What does not follow from the entries before it is not written.
+        let folded = self.folded.clone().apply(&record).map_err(|source| self.misfit(source))?;
+        self.position = self.trail.append(self.position, &record)?;
+        self.folded = folded;
+        self.uncovered += 1;
+        if self.uncovered >= CHECKPOINT_ENTRIES {
+            self.append_checkpoint();
+        }
+        Ok(())
+    }
+
+    /// Writes down what follows from a trail that ends at `head`, and nothing if it ends elsewhere.
+    pub(crate) fn append_after(&mut self, head: &Head, event: Event) -> Result<(), Failure> {
+        if self.position.head != *head {
+            self.refresh()?;
+        }
+        if self.position.head != *head {
+            return Err(JournalError::Busy { environment: self.environment.clone() }.into());
+        }
+        self.append(event)
+    }
+
+    /// Writes down what has happened, whoever else appended in the meantime: a fact stays one.
+    pub(crate) fn record(&mut self, event: Event) -> Result<(), Failure> {
+        for _ in 1..RACES_MAX {
+            match self.append(event.clone()) {
+                Err(Failure::Log(error)) if error.is_lost_race() => self.refresh()?,
+                done_or_failed => return done_or_failed,
+            }
+        }
+        self.append(event)
+    }
+
+    /// A missing checkpoint costs time and nothing else, so that nothing fails because of one: a lost race, a full
+    /// disk, a state that is too long for a line.
+    fn append_checkpoint(&mut self) {
+        let Some(event) = self.folded.checkpoint() else { return };
+        if let Ok(position) = self.trail.append(self.position, &self.record_of(event)) {
+            self.position = position;
+        }
+        // Whoever opens the trail next tries again.
+        self.uncovered = 0;
+    }
+
+    fn record_of(&self, event: Event) -> Record {
+        let (actor, environment) = (self.actor.clone(), self.environment.to_string());
+        Record { at: context::now(), actor, environment, event }
+    }
+
+    fn misfit(&self, source: Misfit) -> Failure {
+        JournalError::Misfit { environment: self.environment.clone(), source }.into()
+    }
+}
+
+// Claims.
+impl Journal {
+    /// Takes the environment for this many seconds from now, or has it for longer. Refuses if somebody else has it,
+    /// and says who. `note` is told when the claim of a process that has died is taken over.
+    ///
+    /// On this machine the lock beside the trail says more than a lease: it is gone with the process that held it. So
+    /// whoever gets the lock need not wait for the end of a claim in the same trail, for its holder is dead; and a
+    /// holder that outlives its claim is still not disturbed.
+    pub(crate) fn claim(&mut self, secs: u64) -> Result<(), Failure> {
+        self.hold_lock()?;
+        for _ in 0..RACES_MAX {
+            let now = context::now();
+            if let Some(claim) = self.kept_out_by(now).cloned() {
+                if !self.holder_is_dead() {
+                    return Err(self.held(claim, None));
+                }
+                self.notes.push(format!(
+                    "the claim {} was not given back, and the process that had it is gone: it is taken over",
+                    Who(&claim)
+                ));
+            }
+            let secs = SignedDuration::from_secs(i64::try_from(secs).unwrap_or(i64::MAX));
+            let until = now.checked_add(secs).unwrap_or(Timestamp::MAX);
+            match self.append(Event::Claim(ClaimEvent::Claimed { run: self.run().clone(), until })) {
+                Err(Failure::Log(error)) if error.is_lost_race() => self.refresh()?,
+                done_or_failed => return done_or_failed,
+            }
+        }
+        Err(JournalError::Busy { environment: self.environment.clone() }.into())
+    }
+
+    /// Takes the environment's lock on this machine, until it is released or this process ends; the trail is untouched.
+    pub(crate) fn hold_lock(&mut self) -> Result<(), Failure> {
+        if let Hold::Free = self.hold {
+            self.hold = Hold::Locked { _guard: self.lock()? };
+            // Somebody may have worked, and ended, between the opening and the lock.
+            self.refresh()?;
+        }
+        Ok(())
+    }
+
+    /// What a person should know about the last steps, once.
+    pub(crate) fn take_notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
+    }
+
+    /// Gives the environment back, if it is still this run's.
+    pub(crate) fn release(&mut self) -> Result<(), Failure> {
+        let released = self.append_release();
+        self.hold = Hold::Free;
+        released
+    }
+
+    fn append_release(&mut self) -> Result<(), Failure> {
+        for _ in 0..RACES_MAX {
+            if self.state().claim.as_ref().is_none_or(|claim| claim.run != self.run) {
+                return Ok(());
+            }
+            match self.append(Event::Claim(ClaimEvent::Released { run: self.run.clone() })) {
+                Err(Failure::Log(error)) if error.is_lost_race() => self.refresh()?,
+                done_or_failed => return done_or_failed,
+            }
+        }
+        Err(JournalError::Busy { environment: self.environment.clone() }.into())
+    }
+
+    /// The claim of somebody else that is in force.
+    fn kept_out_by(&self, now: Timestamp) -> Option<&Claim> {
+        self.state().claim.as_ref().filter(|claim| claim.keeps_out(&self.run, now))
+    }
+
+    /// Whether nobody but this process can be at work under any claim of this trail. True of a trail that is a file
+    /// beside the lock; never of one that other machines write.
+    fn holder_is_dead(&self) -> bool {
+        match self.hold {
+            Hold::Locked { .. } => true,
+            Hold::Free => false,
+            #[cfg(test)]
+            Hold::LeaseOnly => false,
+        }
+    }
+
+    fn lock(&mut self) -> Result<Guard, Failure> {
+        let holder = Holder {
+            pid: std::process::id(),
+            user: self.actor.user.clone(),
+            host: self.actor.host.clone(),
+            command: "command".to_owned(),
+            since: context::now(),
+        };
+        match environment_lock::acquire(&self.root, &self.environment, &holder) {
+            Ok(guard) => Ok(guard),
+            Err(LockError::Held { environment, path, other }) => {
+                // The trail knows more than the lock: where it runs, and until when.
+                self.refresh()?;
+                match self.state().claim.clone() {
+                    Some(claim) => Err(self.held(claim, Some(other))),
+                    None => Err(LockError::Held { environment, path, other }.into()),
+                }
+            }
+            Err(error @ LockError::Io { .. }) => Err(error.into()),
+        }
+    }
+
+    fn held(&self, claim: Claim, process: Option<Other>) -> Failure {
+        let (claim, environment) = (Box::new(claim), self.environment.clone());
+        JournalError::Held { environment, claim, process }.into()
+    }
+}
+
+/// What is folded from a trail without working with it.
+pub(crate) fn look(config: &Config, environment: &EnvName) -> Result<Folded, Failure> {
+    let trail = Trail::new(&config.trail_directory(), environment.as_str());
+    Ok(Reading::of(&trail, environment)?.folded)
+}
+
+/// The state that a trail was read to, and where that reading begins and ends.
+struct Reading {
+    folded: Folded,
+    uncovered: u64,
+    /// The number of the first entry that was read; 1 where there is none.
+    first_seq: u64,
+    /// The heads after the entries that were read, oldest first, and before the first one.
+    heads: Vec<Head>,
+    position: Position,
+    tail: Tail,
+}
+
+impl Reading {
+    /// From the newest checkpoint on; from the beginning where there is none that can be read.
+    fn of(trail: &Trail, environment: &EnvName) -> Result<Self, Failure> {
+        let replay = trail.read_recent()?;
+        let resumed = Folded::resume(replay.entries.iter().map(|entry| &entry.body));
+        match resumed.map_err(|source| JournalError::Misfit { environment: environment.clone(), source })? {
+            Some(folded) => Ok(Self::from(folded, &replay)),
+            None => Self::of_whole(trail, environment),
+        }
+    }
+
+    fn of_whole(trail: &Trail, environment: &EnvName) -> Result<Self, Failure> {
+        let replay = trail.read()?;
+        let folded = Folded::replay(replay.entries.iter().map(|entry| &entry.body))
+            .map_err(|source| JournalError::Misfit { environment: environment.clone(), source })?;
+        Ok(Self::from(folded, &replay))
+    }
+
+    fn from(folded: Folded, replay: &Replay) -> Self {
+        let is_covered = |record: &Record| matches!(record.event, Event::Checkpoint(_));
+        let uncovered = replay.entries.iter().rev().take_while(|entry| !is_covered(&entry.body)).count() as u64;
+        let first_seq = replay.entries.first().map_or(1, |entry| entry.seq);
+        let before = replay.entries.iter().map(|entry| Head { seq: entry.seq - 1, hash: entry.prev });
+        let heads = before.chain([replay.position.head]).collect();
+        Self { folded, uncovered, first_seq, heads, position: replay.position, tail: replay.tail }
+    }
+
+    /// Whether an earlier end of the trail is in what was read.
+    fn continues(&self, head: &Head) -> bool {
+        self.heads.contains(head)
+    }
+}
+
+fn random_run() -> Result<RunId, Failure> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Failure::System { what: "there is no randomness", source: io::Error::other(error) })?;
+    Ok(RunId(format!("run_{:016x}", u64::from_be_bytes(bytes))))
+}
+
+/// Who has a claim, in words: `of alice on build-3, https://…, since …, until …`.
+pub(crate) struct Who<'a>(pub(crate) &'a Claim);
+
+impl fmt::Display for Who<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Claim { run, actor, since, until } = self.0;
+        match &actor.user {
+            Some(user) => write!(f, "of {}", clean(user))?,
+            None => write!(f, "of {}", clean(&run.0))?,
+        }
+        if let Some(host) = &actor.host {
+            write!(f, " on {}", clean(host))?;
+        }
+        if let Some(url) = &actor.run_url {
+            write!(f, ", {},", clean(url))?;
+        }
+        write!(f, " since {since:.0}, until {until:.0}")
+    }
+}
+
+/// The process that holds the lock, in words that end the sentence about its claim.
+fn in_brackets(process: Option<&Other>) -> String {
+    process.map_or(String::new(), |other| format!(" ({other})"))
+}
+
+/// Why an environment's trail cannot be worked with now.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub(crate) enum JournalError {
+    /// Somebody else has the environment.
+    #[error("`{environment}` is held: the claim {}{}", Who(claim), in_brackets(process.as_ref()))]
+    #[diagnostic(help(
+        "wait until it is given back; `cargo xtask lock show {environment}` tells more, and how to break it once it has run out"
+    ))]
+    Held {
+        /// The environment.
+        environment: EnvName,
+        /// The claim.
+        claim: Box<Claim>,
+        /// The process on this machine that holds it.
+        process: Option<Other>,
+    },
+    /// Others keep appending.
+    #[error("others keep appending to the trail of `{environment}` first")]
+    #[diagnostic(help("run the command again"))]
+    Busy {
+        /// The environment.
+        environment: EnvName,
+    },
+    /// What was read before is not there any more.
+    #[error("the trail of `{environment}` cannot be trusted: entry {seq} is not the one that was read before")]
+    #[diagnostic(help("nothing more was written; compare the trail with a backup before you go on"))]
+    Rewritten {
+        /// The environment.
+        environment: EnvName,
+        /// The number of the entry.
+        seq: u64,
+    },
+    /// The entries make no sense.
+    #[error("the trail of `{environment}` makes no sense: {source}")]
+    #[diagnostic(help("use the newest version of this program; nothing was written"))]
+    Misfit {
+        /// The environment.
+        environment: EnvName,
+        /// Which entry.
+        source: Misfit,
+    },
+}
+
+impl JournalError {
+    /// The row of the exit table.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::Held { .. } | Self::Busy { .. } => Exit::Held,
+            Self::Rewritten { .. } | Self::Misfit { .. } => Exit::Trail,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
