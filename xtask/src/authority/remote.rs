@@ -185,9 +185,11 @@ impl Client {
 
     /// One look at the list, and what came of it.
     fn attempt_list(&self, deadline: Instant) -> Result<Vec<ListedLicense>, Missed> {
-        let missed = |error| match error {
-            ureq::Error::BodyExceedsLimit(_) => Missed::Final(trouble::too_large("body", LIST_BYTES_MAX)),
-            error => self.route.missed(error, self.bounds),
+        let missed = |error| {
+            if matches!(error, ureq::Error::BodyExceedsLimit(_)) {
+                return Missed::Final(trouble::too_large("body", LIST_BYTES_MAX));
+            }
+            self.route.missed(error, self.bounds)
         };
         let timeout = left(deadline).min(self.bounds.call);
         let url = format!("{}{}", self.route.base.url, wire::rotate::LIST_PATH);

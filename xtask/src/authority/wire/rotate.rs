@@ -44,12 +44,14 @@ pub(crate) fn rotate_path(dialect: Dialect, license_id: &str) -> Option<String> 
 
 /// A text as one segment of a path (RFC 3986 §2.3).
 fn segment(text: &str) -> String {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    let digit = |four_bits: u8| char::from(HEX[usize::from(four_bits)]);
     let mut encoded = String::new();
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             encoded.push(char::from(byte));
         } else {
-            encoded.push_str(&format!("%{byte:02X}"));
+            encoded.extend(['%', digit(byte >> 4), digit(byte & 0xf)]);
         }
     }
     encoded
