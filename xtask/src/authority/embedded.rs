@@ -19,13 +19,17 @@ use jiff::Timestamp;
 use license_core::{
     Domain, LicenseKey,
     chain::{Entry, LineHash},
+    finding::clean,
     registry::{
-        Asked, Event, ISSUE_RANDOM_BYTES, Issued, KEY_RANDOM_BYTES, LicenseId, Licensed, Record, Refusal, Registry,
-        Rotation, RotationWish, Terms,
+        Asked, Event, ISSUE_RANDOM_BYTES, Issued, KEY_RANDOM_BYTES, KeepPrevious, LicenseId, Licensed, Record, Refusal,
+        Registry, Rotation, RotationWish, Terms,
     },
+    rotation::CallOutcome,
 };
 
-use super::{AskError, Reply};
+use zeroize::Zeroizing;
+
+use super::{Answered, AskError, ListedLicense, Reply, RotateOrder, wire::rotate::rotated_body};
 use crate::{
     log::{Log, LogError, Position, Reading, Stamp, TransactError},
     private_directory,
@@ -154,10 +158,52 @@ impl Embedded {
     }
 
     /// Replaces a license's key.
-    #[cfg_attr(not(feature = "serve"), expect(dead_code, reason = "only the server needs it"))]
     pub(crate) fn rotate(&self, id: &LicenseId, wish: RotationWish) -> Result<Rotation, ChangeError> {
         let random = random::<KEY_RANDOM_BYTES>()?;
         self.change(|registry, now| registry.rotate(id, wish, now, &random))
+    }
+
+    /// Rotates once for an order, and answers with the article's body. Until the change itself begins nothing was
+    /// written; an error of the log from then on proves nothing.
+    pub(crate) fn rotate_by(&self, order: &RotateOrder<'_>) -> Answered {
+        let Ok(id) = order.license_id.parse::<LicenseId>() else {
+            return Answered::No(CallOutcome::Refused { code: "INVALID_REQUEST".to_owned() });
+        };
+        if self.hide_from_git().is_err() || self.catch_up().is_err() {
+            return Answered::No(CallOutcome::NotSent);
+        }
+        let wish = RotationWish {
+            grace_days: order.grace_days,
+            previous: KeepPrevious::One,
+            idempotency_key: Some(order.rotation_id.to_owned()),
+        };
+        match self.rotate(&id, wish) {
+            Ok(rotation) => {
+                let expires_at = self.look_at_seen(|registry, _| registry.license(&id).ok()?.terms.expires_at);
+                Answered::Body(rotated_body(id.as_str(), rotation.key.key(), expires_at, rotation.grace_ends_at))
+            }
+            Err(ChangeError::Refused(refusal)) => {
+                Answered::No(CallOutcome::Refused { code: clean(&refusal.to_string()) })
+            }
+            Err(ChangeError::NoRandomness(_)) => Answered::No(CallOutcome::NotSent),
+            Err(ChangeError::Log(error)) => Answered::No(CallOutcome::Unknown { why: clean(&error.to_string()) }),
+        }
+    }
+
+    /// Every license, with its whole key.
+    pub(crate) fn list(&self) -> Result<Vec<ListedLicense>, AskError> {
+        let listed = |license: &Licensed| ListedLicense {
+            license_id: license.id.as_str().to_owned(),
+            shown_key: Some(Zeroizing::new(license.key.key().reveal().to_owned())),
+            domains: license.terms.domains.clone(),
+            created_at: Some(license.created_at),
+        };
+        Ok(self.look(|registry, _| registry.licenses().map(listed).collect())?)
+    }
+
+    /// The id of the license that the key belongs to, also when the key was replaced.
+    pub(crate) fn license_id_of(&self, key: &LicenseKey) -> Option<String> {
+        self.look(|registry, now| registry.validate(key.reveal(), Asked::KeyOnly, now).license(now)).ok()?.id
     }
 
     /// Switches a license off for now.
@@ -333,10 +379,54 @@ mod tests {
     use license_core::{
         KeyClass,
         license::{ActivationLimit, Answer},
-        registry::KeepPrevious,
     };
 
     use super::*;
+
+    #[test]
+    fn a_rotation_by_order_answers_with_a_body_and_repeats_nothing() {
+        let (_state, authority) = empty();
+        let issued = authority.issue(terms()).unwrap();
+        let order = RotateOrder {
+            license_id: issued.license_id.as_str(),
+            grace_days: 7,
+            rotation_id: "rot-1",
+            timeout: std::time::Duration::from_secs(10),
+        };
+        let rotated = || match authority.rotate_by(&order) {
+            Answered::Body(body) => super::super::read_rotated(&body).unwrap(),
+            Answered::No(outcome) => panic!("{outcome:?}"),
+        };
+        let new = rotated();
+        assert_ne!(new.key.reveal(), issued.key.key().reveal());
+        assert_eq!(new.license_id.as_deref(), Some(issued.license_id.as_str()));
+        assert_eq!(rotated().key.reveal(), new.key.reveal());
+        assert_eq!((code(&authority, &new.key), code(&authority, issued.key.key())), (None, None));
+        for key in [&new.key, issued.key.key()] {
+            assert_eq!(authority.license_id_of(key).as_deref(), Some(issued.license_id.as_str()));
+        }
+        let listed = authority.list().unwrap();
+        assert_eq!(listed[0].shown_key.as_ref().map(|key| key.as_str()), Some(new.key.reveal()));
+    }
+
+    #[test]
+    fn a_rotation_that_is_against_the_rules_is_refused_and_one_without_a_log_is_not_sent() {
+        let (state, authority) = empty();
+        let order = |license_id| RotateOrder {
+            license_id,
+            grace_days: 7,
+            rotation_id: "rot-1",
+            timeout: std::time::Duration::from_secs(10),
+        };
+        for id in ["lic_0000000000000000", "no id"] {
+            let answered = authority.rotate_by(&order(id));
+            assert!(matches!(answered, Answered::No(CallOutcome::Refused { .. })), "{id}");
+        }
+        let blocked = state.path().join("file");
+        std::fs::write(&blocked, "").unwrap();
+        let broken = Embedded::at(&blocked.join("state"), clock);
+        assert!(matches!(broken.rotate_by(&order("lic_0000000000000000")), Answered::No(CallOutcome::NotSent)));
+    }
 
     #[test]
     fn asking_creates_nothing() {

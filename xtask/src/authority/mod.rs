@@ -3,8 +3,11 @@
 //! The only modules that talk to one. They know neither `license.toml` nor the trail, and they judge
 //! nothing: they bring back what was said.
 
-use jiff::SignedDuration;
-use license_core::{Domain, License, LicenseKey};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use license_core::{Domain, License, LicenseKey, rotation::CallOutcome};
+use zeroize::Zeroizing;
 
 use crate::signals::Stop;
 
@@ -14,6 +17,9 @@ pub(crate) mod remote;
 pub(crate) mod serve;
 pub(crate) mod span;
 pub(crate) mod wire;
+
+#[allow(unused_imports, reason = "rotation will use it")]
+pub(crate) use wire::rotate::read_rotated;
 
 /// An authority that can be asked.
 #[derive(Debug)]
@@ -32,6 +38,85 @@ impl Authority {
             Self::Remote(remote) => remote.validate(key, domain),
         }
     }
+
+    /// Asks for a new key: exactly one request, which is never repeated here. A signal does not break a call that was
+    /// sent; the order's timeout ends it.
+    #[allow(dead_code, reason = "rotation will use it")]
+    pub(crate) fn rotate(&self, order: &RotateOrder<'_>) -> Answered {
+        match self {
+            Self::Embedded(embedded) => embedded.rotate_by(order),
+            Self::Remote(remote) => remote.rotate(order),
+        }
+    }
+
+    /// Lists the account's licenses.
+    #[allow(dead_code, reason = "rotation will use it")]
+    pub(crate) fn list(&self) -> Result<Vec<ListedLicense>, AskError> {
+        match self {
+            Self::Embedded(embedded) => embedded.list(),
+            Self::Remote(remote) => remote.list(),
+        }
+    }
+
+    /// The id of the license that a key belongs to, where the authority is on this machine. Others tell it when they
+    /// validate, or it stands in license.toml.
+    #[allow(dead_code, reason = "rotation will use it")]
+    pub(crate) fn license_id_of(&self, key: &LicenseKey) -> Option<String> {
+        match self {
+            Self::Embedded(embedded) => embedded.license_id_of(key),
+            Self::Remote(_) => None,
+        }
+    }
+}
+
+/// A rotation to be asked for.
+#[derive(Debug, Clone, Copy)]
+#[allow(dead_code, reason = "rotation will use it")]
+pub(crate) struct RotateOrder<'a> {
+    /// The license's id.
+    pub(crate) license_id: &'a str,
+    /// For how many days the old key is to work on.
+    pub(crate) grace_days: u32,
+    /// The rotation's id, sent as the idempotency key.
+    pub(crate) rotation_id: &'a str,
+    /// The bound on the whole call.
+    pub(crate) timeout: Duration,
+}
+
+/// What came of a rotation's call. Not to be printed: it may hold the new key.
+#[allow(dead_code, reason = "rotation will use it")]
+pub(crate) enum Answered {
+    /// A 2xx and at least one byte of its body, as it came: seal it before anything else.
+    Body(Zeroizing<Vec<u8>>),
+    /// Anything else; never [`CallOutcome::Body`].
+    No(CallOutcome),
+}
+
+/// A license's new key, and what was said beside it.
+#[derive(Debug)]
+#[allow(dead_code, reason = "rotation will use it")]
+pub(crate) struct NewKey {
+    /// The key.
+    pub(crate) key: LicenseKey,
+    /// The license's id, where it was stated: some authorities give a new one.
+    pub(crate) license_id: Option<String>,
+    /// The stated expiry: the new key's, or the end of the old key's grace. Nobody knows which.
+    pub(crate) expires_at: Option<Timestamp>,
+    /// The same as it was written, fit to be shown.
+    pub(crate) expires_at_words: Option<String>,
+}
+
+/// A license in the authority's list.
+#[allow(dead_code, reason = "rotation will use it")]
+pub(crate) struct ListedLicense {
+    /// The license's id.
+    pub(crate) license_id: String,
+    /// What is shown of its key: all of it, or a masked form. Not fit to be shown.
+    pub(crate) shown_key: Option<Zeroizing<String>>,
+    /// The domains that it covers.
+    pub(crate) domains: Vec<String>,
+    /// When it was issued.
+    pub(crate) created_at: Option<Timestamp>,
 }
 
 /// An answered validation.

@@ -14,14 +14,15 @@ use jiff::{SignedDuration, Timestamp};
 use license_core::{Domain, LicenseKey};
 use ureq::{
     Agent, Body,
+    config::Config,
     http::{HeaderValue, Response, header},
     tls::TlsConfig,
 };
 use zeroize::Zeroizing;
 
 use super::{
-    AskError, Reply,
-    wire::{self, Answer, Headers, NoVerdict, Secrets},
+    AskError, ListedLicense, Reply,
+    wire::{self, Answer, Headers, NoVerdict, Secrets, rotate::Dialect},
 };
 use crate::{
     signals::{Signals, Stop},
@@ -31,6 +32,7 @@ use crate::{
 mod pace;
 pub(crate) mod place;
 pub(crate) mod roots;
+mod rotate;
 #[cfg(test)]
 mod tests;
 mod trouble;
@@ -51,6 +53,8 @@ const CONNECT_SECS_MAX: u64 = 5;
 const BACKOFF_MILLIS_FIRST: u64 = 200;
 /// An answer's body is read so far, in bytes.
 const BODY_BYTES_MAX: u64 = 256 * 1024;
+/// The list of licenses is read so far, in bytes.
+const LIST_BYTES_MAX: u64 = 1024 * 1024;
 /// An answer's header is read so far, in bytes.
 const HEADER_BYTES_MAX: usize = 64 * 1024;
 /// A connection that was idle for longer is not used again, in seconds: many servers close theirs after five.
@@ -68,6 +72,8 @@ pub(crate) struct Access {
     pub(crate) token_from: String,
     /// PEM certificates to trust besides the system's and the built-in ones.
     pub(crate) ca_pem: Option<Vec<u8>>,
+    /// How its rotation is spoken.
+    pub(crate) dialect: Dialect,
     /// The bound on one call.
     pub(crate) timeout: Duration,
     /// How many threads ask at once: the pool of connections has this size.
@@ -88,6 +94,9 @@ struct Client {
     endpoint: String,
     token: Option<Token>,
     token_from: String,
+    dialect: Dialect,
+    /// Kept for the agent of a rotation, which is made when it is needed.
+    ca_pem: Option<Vec<u8>>,
     bounds: Bounds,
     /// The bound on a whole validation.
     total: Duration,
@@ -111,12 +120,14 @@ impl Remote {
         let via = Via::from(vars, &base)?;
         let route = Route { base, via };
         let bounds = bounds(access.timeout);
-        let agent = agent(&route, bounds, access.connections_max, access.ca_pem.as_deref())?;
+        let agent = config(&route, bounds, access.connections_max, access.ca_pem.as_deref())?.new_agent();
         let client = Arc::new(Client {
             agent,
             endpoint: format!("{}{}", route.base.url, wire::VALIDATE_PATH),
             token: access.token.map(|text| Token::new(text, &access.token_from)).transpose()?,
             token_from: access.token_from,
+            dialect: access.dialect,
+            ca_pem: access.ca_pem,
             total: total(bounds.call),
             bounds,
             route,
@@ -134,23 +145,13 @@ impl Remote {
         let body = wire::validate_body(key, domain);
         let token = client.token.as_ref().map(|token| token.text.as_str());
         let secrets = Secrets::of(token.into_iter().chain([key.reveal()]));
-        let deadline = Instant::now() + client.total;
-        let mut before = None;
-        // Ends with the last attempt at the latest.
-        loop {
-            client.wait_for_the_rate_limit(deadline, before.as_ref())?;
-            let trouble = match client.attempt(&body, &secrets, deadline) {
-                Ok(reply) => return Ok(reply),
-                Err(Missed::Final(error)) => return Err(client.stopped().map_or(error, AskError::Stopped)),
-                Err(Missed::Again(trouble)) => trouble,
-            };
-            let tried = Tried { attempts: before.map_or(1, |before: Tried| before.attempts + 1), trouble };
-            client.wait(tried.pause().min(left(deadline)))?;
-            if tried.attempts == ATTEMPTS_MAX || left(deadline).is_zero() {
-                return Err(AskError::Unreachable { why: tried.words(), next: tried.trouble.next });
-            }
-            before = Some(tried);
-        }
+        client.until_answered(|deadline| client.attempt(&body, &secrets, deadline))
+    }
+
+    /// Lists the licenses. Asking changes nothing, so it is retried like a validation.
+    pub(crate) fn list(&self) -> Result<Vec<ListedLicense>, AskError> {
+        let client = &*self.client;
+        client.until_answered(|deadline| client.attempt_list(deadline))
     }
 }
 
@@ -161,6 +162,59 @@ struct Tried {
 }
 
 impl Client {
+    /// Attempts until one is answered, within their number and the total bound.
+    fn until_answered<T>(&self, attempt: impl Fn(Instant) -> Result<T, Missed>) -> Result<T, AskError> {
+        let deadline = Instant::now() + self.total;
+        let mut before = None;
+        // Ends with the last attempt at the latest.
+        loop {
+            self.wait_for_the_rate_limit(deadline, before.as_ref())?;
+            let trouble = match attempt(deadline) {
+                Ok(answered) => return Ok(answered),
+                Err(Missed::Final(error)) => return Err(self.stopped().map_or(error, AskError::Stopped)),
+                Err(Missed::Again(trouble)) => trouble,
+            };
+            let tried = Tried { attempts: before.map_or(1, |before: Tried| before.attempts + 1), trouble };
+            self.wait(tried.pause().min(left(deadline)))?;
+            if tried.attempts == ATTEMPTS_MAX || left(deadline).is_zero() {
+                return Err(AskError::Unreachable { why: tried.words(), next: tried.trouble.next });
+            }
+            before = Some(tried);
+        }
+    }
+
+    /// One look at the list, and what came of it.
+    fn attempt_list(&self, deadline: Instant) -> Result<Vec<ListedLicense>, Missed> {
+        let missed = |error| {
+            if matches!(error, ureq::Error::BodyExceedsLimit(_)) {
+                return Missed::Final(trouble::too_large("body", LIST_BYTES_MAX));
+            }
+            self.route.missed(error, self.bounds)
+        };
+        let timeout = left(deadline).min(self.bounds.call);
+        let url = format!("{}{}", self.route.base.url, wire::rotate::LIST_PATH);
+        let mut request = self.agent.get(url).config().timeout_global(Some(timeout)).build();
+        if let Some(token) = &self.token {
+            request = request.header(header::AUTHORIZATION, token.header.clone());
+        }
+        let mut response = request.call().map_err(missed)?;
+        let headers = Headers::read(|name| response.headers().get(name)?.to_str().ok());
+        let status = response.status().as_u16();
+        let body = response.body_mut().with_config().limit(LIST_BYTES_MAX).read_to_vec().map_err(missed)?;
+        let body = Zeroizing::new(body);
+        let secrets = Secrets::of(self.token.as_ref().map(|token| token.text.as_str()));
+        let listed = wire::rotate::list(&Answer { status, headers: &headers, body: &body }, &secrets);
+        let now = (self.clock)();
+        let wait = match &listed {
+            Err(NoVerdict::Again { .. }) => headers.wait_after_failure(now),
+            Ok(_) | Err(_) => headers.wait_after_answer(now),
+        };
+        if let Some(wait) = wait {
+            self.pace.hold(wait);
+        }
+        listed.map_err(|no_verdict| self.without_verdict(no_verdict))
+    }
+
     /// One request, and what came of it.
     fn attempt(&self, body: &[u8], secrets: &Secrets<'_>, deadline: Instant) -> Result<Reply, Missed> {
         let missed = |error| self.route.missed(error, self.bounds);
@@ -293,8 +347,8 @@ impl fmt::Debug for Remote {
     }
 }
 
-/// The HTTP client. Every rule is written down, also where it equals today's default.
-fn agent(route: &Route, bounds: Bounds, connections_max: usize, ca_pem: Option<&[u8]>) -> Result<Agent, AskError> {
+/// The rules of an HTTP client. Every one is written down, also where it equals today's default.
+fn config(route: &Route, bounds: Bounds, connections_max: usize, ca_pem: Option<&[u8]>) -> Result<Config, AskError> {
     let mut tls = TlsConfig::builder().use_sni(true).disable_verification(false);
     if route.base.is_https() {
         tls = tls.root_certs(roots::trusted(ca_pem)?);
@@ -322,7 +376,7 @@ fn agent(route: &Route, bounds: Bounds, connections_max: usize, ca_pem: Option<&
         .max_idle_connections_per_host(connections_max)
         .max_idle_age(Duration::from_secs(IDLE_SECS_MAX))
         .build();
-    Ok(config.new_agent())
+    Ok(config)
 }
 
 /// Reads a body up to its limit. A longer one costs the connection, and is not read on.

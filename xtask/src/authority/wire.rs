@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 pub(crate) mod facts;
 mod headers;
 pub(crate) mod quote;
+pub(crate) mod rotate;
 #[cfg(test)]
 mod tests;
 

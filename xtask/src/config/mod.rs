@@ -154,7 +154,6 @@ pub(crate) struct RemoteSettings {
     /// Where that stands in the file.
     pub(crate) token_place: Option<SourceSpan>,
     /// Which of the documented dialects it speaks.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the two dialects differ in rotation only"))]
     pub(crate) dialect: Dialect,
     /// A file of PEM certificates to trust besides the system's, absolute.
     pub(crate) ca_file: Option<PathBuf>,

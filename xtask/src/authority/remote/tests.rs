@@ -15,18 +15,18 @@ use serde_json::{Value, json};
 use super::*;
 
 const KEY: &str = "TO-PRD-secret-0123456789";
-const TOKEN: &str = "sk_live_secret_0123456789";
+pub(super) const TOKEN: &str = "sk_live_secret_0123456789";
 const YES: &str = r#"{"valid":true}"#;
 const NO: &str = r#"{"valid":false,"code":"LICENSE_NOT_FOUND"}"#;
 
 /// A server of one test: a script says what each request, counted from 1, gets.
-struct Server {
-    address: SocketAddr,
+pub(super) struct Server {
+    pub(super) address: SocketAddr,
     seen: Arc<Seen>,
 }
 
 #[derive(Default)]
-struct Seen {
+pub(super) struct Seen {
     connections: AtomicUsize,
     requests: Mutex<Vec<Request>>,
     /// Bytes of floods that went out.
@@ -34,12 +34,12 @@ struct Seen {
 }
 
 #[derive(Clone)]
-struct Request {
-    head: String,
-    body: Vec<u8>,
+pub(super) struct Request {
+    pub(super) head: String,
+    pub(super) body: Vec<u8>,
 }
 
-enum Act {
+pub(super) enum Act {
     /// This, and the connection stays open.
     Answer(String),
     /// This, and the connection is closed.
@@ -52,7 +52,7 @@ enum Act {
 
 impl Server {
     #[expect(clippy::disallowed_methods, reason = "the test is the server")]
-    fn start(script: impl Fn(usize) -> Act + Send + Sync + 'static) -> Self {
+    pub(super) fn start(script: impl Fn(usize) -> Act + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let seen = Arc::new(Seen::default());
@@ -67,23 +67,23 @@ impl Server {
         Self { address, seen }
     }
 
-    fn answers(answer: String) -> Self {
+    pub(super) fn answers(answer: String) -> Self {
         Self::start(move |_| Act::Answer(answer.clone()))
     }
 
-    fn url(&self) -> String {
+    pub(super) fn url(&self) -> String {
         format!("http://{}/api/v1", self.address)
     }
 
-    fn connections(&self) -> usize {
+    pub(super) fn connections(&self) -> usize {
         self.seen.connections.load(Ordering::SeqCst)
     }
 
-    fn requests(&self) -> Vec<Request> {
+    pub(super) fn requests(&self) -> Vec<Request> {
         self.seen.requests.lock().unwrap().clone()
     }
 
-    fn remote(&self) -> Remote {
+    pub(super) fn remote(&self) -> Remote {
         remote(access(&self.url()))
     }
 }
@@ -128,23 +128,24 @@ fn read_request(reader: &mut impl BufRead) -> Option<Request> {
     Some(Request { head, body })
 }
 
-fn http(status: u16, headers: &str, body: &str) -> String {
+pub(super) fn http(status: u16, headers: &str, body: &str) -> String {
     format!("HTTP/1.1 {status} Whatever\r\nContent-Length: {}\r\n{headers}\r\n{body}", body.len())
 }
 
-fn access(url: &str) -> Access {
+pub(super) fn access(url: &str) -> Access {
     Access {
         url: url.to_owned(),
         token: Some(Zeroizing::new(TOKEN.to_owned())),
         token_from: "the variable `TO_API_KEY`".to_owned(),
         ca_pem: None,
+        dialect: Dialect::Article,
         timeout: Duration::from_secs(10),
         connections_max: 8,
         clock: || "2027-01-01T00:00:00Z".parse().unwrap(),
     }
 }
 
-fn remote(access: Access) -> Remote {
+pub(super) fn remote(access: Access) -> Remote {
     Remote::new(access, &Vars::default(), None).unwrap()
 }
 
@@ -542,7 +543,7 @@ fn a_port_without_tls_is_told_apart_and_asked_once() {
 
 /// A server that greets in plain text, as mail servers do.
 #[expect(clippy::disallowed_methods, reason = "the test is the server")]
-fn plain_greeter() -> SocketAddr {
+pub(super) fn plain_greeter() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {

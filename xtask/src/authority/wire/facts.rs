@@ -340,7 +340,7 @@ fn since_1970(number: f64) -> Option<Timestamp> {
 }
 
 /// `UPPER_SNAKE` or `lower_snake`.
-fn looks_like_a_code(text: &str) -> bool {
+pub(super) fn looks_like_a_code(text: &str) -> bool {
     let of = |letters: fn(&u8) -> bool| text.bytes().all(|b| letters(&b) || b.is_ascii_digit() || b == b'_');
     text.starts_with(|c: char| c.is_ascii_alphabetic()) && (of(u8::is_ascii_uppercase) || of(u8::is_ascii_lowercase))
 }
