@@ -41,7 +41,7 @@ pub(crate) fn secret_names(config: &Config) -> BTreeSet<String> {
 fn variable(source: &Source) -> Option<String> {
     match source {
         Source::Env { name } => Some(name.clone()),
-        Source::Dotenv { .. } | Source::File { .. } => None,
+        Source::Dotenv { .. } | Source::File { .. } | Source::Age { .. } | Source::Store { .. } => None,
     }
 }
 

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     authority::wire::quote::Secrets,
-    config::{self, AuthoritySettings, Config, ConfigError, EnvName, UnreachablePolicy},
+    config::{self, AuthoritySettings, Config, ConfigError, EnvName, StoreSettings, UnreachablePolicy},
     context::Context,
     failure::Failure,
     mask::{Masks, SECRET_BYTES_MIN},
@@ -68,7 +68,18 @@ pub(crate) fn sources(config: &Config) -> impl Iterator<Item = &Source> {
         AuthoritySettings::Embedded { .. } => None,
         AuthoritySettings::Remote(settings) => settings.token.as_ref(),
     });
-    keys.chain(offline).chain(tokens)
+    let of_stores = config.stores.values().filter_map(StoreSettings::secret);
+    let escrow = config.escrow.as_ref().and_then(|escrow| escrow.identity.as_ref());
+    keys.chain(offline).chain(tokens).chain(of_stores).chain(escrow).flat_map(with_identity)
+}
+
+/// A place, and that of the identity which opens it.
+fn with_identity(source: &Source) -> impl Iterator<Item = &Source> {
+    let identity = match source {
+        Source::Age { identity, .. } => Some(&**identity),
+        Source::Env { .. } | Source::Dotenv { .. } | Source::File { .. } | Source::Store { .. } => None,
+    };
+    std::iter::once(source).chain(identity)
 }
 
 /// The same key in two environments is a mistake of the file, found only once the keys are read. `known` are those

@@ -3,10 +3,10 @@
 use std::{path::PathBuf, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use license_core::token::PublicKey;
+use license_core::{rotation::RotationVisible, token::PublicKey};
 
 use super::{
-    AuthoritySettings, Dialect, RemoteSettings,
+    AuthoritySettings, Dialect, Idempotency, RemoteSettings,
     address::{self, Query},
     checking::{Checking, Forms, Owner},
     fields::{At, Field, Named},
@@ -51,6 +51,7 @@ fn embedded(checking: &mut Checking<'_>, owner: &Owner, raw: &RawAuthority) -> O
         ("dialect", place(&raw.dialect)),
         ("ca_file", place(&raw.ca_file)),
         ("rotation_visible", place(&raw.rotation_visible)),
+        ("idempotency", place(&raw.idempotency)),
         ("public_keys", place(&raw.public_keys)),
         ("timeout", place(&raw.timeout)),
     ];
@@ -81,6 +82,8 @@ fn remote(checking: &mut Checking<'_>, owner: &Owner, raw: &RawAuthority) -> Opt
         ca_file,
         public_keys,
         timeout,
+        rotation_visible: raw.rotation_visible.given().map_or(RotationVisible::Unknown, |at| at.value),
+        idempotency: raw.idempotency.given().map_or(Idempotency::Ignored, |at| at.value),
     })
 }
 
@@ -96,7 +99,8 @@ fn misplaced(checking: &mut Checking<'_>, owner: &Owner, name: &str, place: Opti
     checking.report(problem);
 }
 
-fn base_address(checking: &mut Checking<'_>, text: &At<String>) -> Option<String> {
+/// A base address, without a trailing slash.
+pub(super) fn base_address(checking: &mut Checking<'_>, text: &At<String>) -> Option<String> {
     if let Err(no) = address::check(&text.value, Query::Refused) {
         let problem = Problem::new(code::ADDRESS, format!("`url` {}", no.why)).help(no.next).at(text.place, no.why);
         checking.report(problem);
@@ -120,7 +124,8 @@ fn public_keys(checking: &mut Checking<'_>, texts: &[At<String>]) -> Vec<PublicK
     keys
 }
 
-fn ca_file(checking: &mut Checking<'_>, text: &At<String>) -> Option<PathBuf> {
+/// A file that holds certificates.
+pub(super) fn ca_file(checking: &mut Checking<'_>, text: &At<String>) -> Option<PathBuf> {
     let path = checking.path("ca_file", text)?;
     let why = match files::read_limited(&path, CA_BYTES_MAX) {
         Ok(bytes) if has_certificate(&bytes) => return Some(path),

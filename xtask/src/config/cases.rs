@@ -1,6 +1,7 @@
 //! Every mistake has a file in `cases/config`, with the report that it gets beside it.
 //!
 //! A case is a `license.toml`; lines that begin with `#: ` set environment variables, as in `#: CI=true`.
+//! Cases whose names begin with `rotate-` show what a rotation needs of a file that is good otherwise.
 //! `UPDATE=1 cargo test -p xtask cases` rewrites the reports; the difference is for review.
 
 #![expect(clippy::disallowed_methods, reason = "a test prepares its files")]
@@ -50,6 +51,10 @@ fn outcome(case: &Path) -> Result<Vec<Problem>, ConfigError> {
     let config = load(case, &vars)?;
     let keys = keys(&config, &vars);
     let keys: Vec<(&EnvName, &LicenseKey)> = keys.iter().map(|(name, key)| (*name, key)).collect();
+    let is_rotated = case.file_name().is_some_and(|name| name.to_string_lossy().starts_with("rotate-"));
+    if is_rotated {
+        return Ok(config.environments.values().flat_map(|env| config.problems_of_rotation(env)).collect());
+    }
     Ok(config.warnings.iter().cloned().chain(problems_of_keys(&config, &keys, &vars)).collect())
 }
 

@@ -12,14 +12,17 @@ use miette::{NamedSource, SourceSpan};
 use toml::de::DeTable;
 
 use super::{
-    AuthoritySettings, Config, ConfigError, EnvName, Environment, Ephemeral, Problem, authority,
+    AuthoritySettings, Config, ConfigError, EnvName, Environment, Problem, StoreSettings, authority,
     checking::{Checking, Owner},
     environment,
-    fields::{self, did_you_mean},
+    escrow::{self, Escrow},
+    fields::{self, Field, did_you_mean},
     later,
     problem::{PROBLEMS_MAX, code},
-    raw::{RawConfig, Unreachable},
+    raw::RawConfig,
     secrets::{displayable, shown},
+    store as store_rules,
+    trail::{self, Trail},
 };
 use crate::{
     files,
@@ -62,7 +65,11 @@ pub(crate) fn load(path: &Path, vars: &Vars) -> Result<Config, ConfigError> {
             let mut config = Config {
                 root,
                 source: Arc::clone(&source),
-                ephemeral: checked.ephemeral,
+                trail: checked.trail.settings,
+                ephemeral: checked.trail.ephemeral,
+                memory: checked.trail.memory,
+                escrow: checked.escrow.settings,
+                stores: checked.stores,
                 authorities: checked.authorities,
                 environments: checked.environments,
                 default: checked.default,
@@ -195,7 +202,9 @@ const SYNTAX_ERRORS: [(&str, &str, &str); 7] = [
 
 /// What a file comes to.
 struct Checked {
-    ephemeral: Ephemeral,
+    trail: Trail,
+    escrow: Escrow,
+    stores: BTreeMap<String, StoreSettings>,
     authorities: BTreeMap<String, AuthoritySettings>,
     environments: BTreeMap<EnvName, Environment>,
     default: Option<EnvName>,
@@ -204,21 +213,22 @@ struct Checked {
 fn check(table: &DeTable<'_>, root: &Path, vars: &Vars) -> Result<Checked, Vec<Problem>> {
     let mut problems = Vec::new();
     let raw = fields::read(table, fields::THE_FILE, &mut problems, RawConfig::read);
-    let mut checking = Checking { root, on_ci: on_ci(vars), problems };
+    let mut checking = Checking { root, on_ci: on_ci(vars), escrow_identity: Field::Absent, problems };
     version(&mut checking, &raw);
     later::refuse(&mut checking, &raw);
+    let trail = trail::check(&mut checking, &raw);
+    let escrow = escrow::check(&mut checking, &raw);
+    checking.escrow_identity.clone_from(&escrow.identity);
+    let stores = stores(&mut checking, &raw, &escrow.recipients);
     let authorities = authorities(&mut checking, &raw);
-    let environments = environments(&mut checking, &raw);
-    environment::check_together(&mut checking, &environments);
+    let environments = environments(&mut checking, &raw, &stores);
+    environment::check_together(&mut checking, &environments, &stores);
     let default = default(&mut checking, &raw);
-    let ephemeral =
-        raw.trail.given().and_then(|at| at.value.ephemeral.given()).map_or(Ephemeral::Refused, |at| at.value);
-    trail_outlives_the_run(&mut checking, &raw, ephemeral);
     if !checking.problems.is_empty() {
         return Err(checking.problems);
     }
     let environments = environments.into_iter().map(|environment| (environment.name.clone(), environment)).collect();
-    Ok(Checked { ephemeral, authorities, environments, default })
+    Ok(Checked { trail, escrow, stores, authorities, environments, default })
 }
 
 /// Whether the machine is thrown away after the run: `CI` is set, to anything that does not say no.
@@ -246,16 +256,31 @@ fn authorities(checking: &mut Checking<'_>, raw: &RawConfig) -> BTreeMap<String,
     named.filter_map(|named| Some((named.name.value.clone(), authority::check(checking, named)?))).collect()
 }
 
-fn environments(checking: &mut Checking<'_>, raw: &RawConfig) -> Vec<Environment> {
+fn stores(
+    checking: &mut Checking<'_>,
+    raw: &RawConfig,
+    recipients: &Field<Vec<String>>,
+) -> BTreeMap<String, StoreSettings> {
+    let named = raw.stores.given().into_iter().flat_map(|at| &at.value);
+    named
+        .filter_map(|named| Some((named.name.value.clone(), store_rules::check(checking, named, recipients)?)))
+        .collect()
+}
+
+fn environments(
+    checking: &mut Checking<'_>,
+    raw: &RawConfig,
+    stores: &BTreeMap<String, StoreSettings>,
+) -> Vec<Environment> {
     let named = raw.environments.given().map_or(&[][..], |at| &at.value);
-    if named.is_empty() && !matches!(raw.environments, fields::Field::Wrong) {
+    if named.is_empty() && !matches!(raw.environments, Field::Wrong) {
         let place = raw.environments.given().map_or((0, 0).into(), |at| at.place);
         let problem = Problem::new(code::NO_ENVIRONMENTS, "the file has no environments")
             .help("add one, as in `[environments.development]`, with `authority`, `domain` and `key`")
             .at(place, "no `[environments.NAME]`");
         checking.report(problem);
     }
-    named.iter().filter_map(|named| environment::check(checking, named, raw)).collect()
+    named.iter().filter_map(|named| environment::check(checking, named, raw, stores)).collect()
 }
 
 fn default(checking: &mut Checking<'_>, raw: &RawConfig) -> Option<EnvName> {
@@ -274,24 +299,6 @@ fn default(checking: &mut Checking<'_>, raw: &RawConfig) -> Option<EnvName> {
             .at(text.place, "not configured");
     checking.report(problem);
     None
-}
-
-/// A cached verdict comes out of the trail, so the trail has to outlive the run.
-fn trail_outlives_the_run(checking: &mut Checking<'_>, raw: &RawConfig, ephemeral: Ephemeral) {
-    if !checking.on_ci || ephemeral == Ephemeral::Accepted {
-        return;
-    }
-    for named in raw.environments.given().into_iter().flat_map(|at| &at.value) {
-        if let Some(at) = named.table.unreachable.given().filter(|at| at.value == Unreachable::Cached) {
-            let problem = Problem::new(
-                code::EPHEMERAL_TRAIL,
-                "cached verdicts come from the trail, and on this CI machine the trail is lost after the run",
-            )
-            .help("keep `.license/trail` between runs and write `ephemeral = \"accepted\"` under `[trail]`, or leave `unreachable` at `block`")
-            .at(at.place, "needs a trail that is kept");
-            checking.report(problem);
-        }
-    }
 }
 
 /// Environments that spend the quota of one API token: worth a look.
@@ -374,10 +381,10 @@ fn test_token(config: &Config, environment: &Environment, vars: &Vars) -> Option
 mod tests {
     use std::time::Duration;
 
-    use license_core::{Check, UnknownPolicy};
+    use license_core::{Check, UnknownPolicy, rotation::RotationVisible};
 
     use super::*;
-    use crate::config::{Dialect, UnreachablePolicy};
+    use crate::config::{Dialect, Ephemeral, Idempotency, Memory, RotationSettings, TrailSettings, UnreachablePolicy};
 
     fn loaded(text: &str) -> Config {
         let directory = tempfile::tempdir().unwrap();
@@ -451,6 +458,10 @@ health.within = "5s"
         assert_eq!(environment.demand.activations, None);
         assert_eq!(environment.demand.min_days_left, 0);
         assert_eq!(config.ephemeral, Ephemeral::Refused);
+        assert_eq!((&config.trail, &config.escrow, config.stores.len()), (&TrailSettings::File, &None, 0));
+        assert_eq!(environment.stores, [""; 0]);
+        assert_eq!(environment.rotation, RotationSettings { grace_days: 7, age_max: None });
+        assert_eq!(environment.demand.key_age_max_days, None);
         let AuthoritySettings::Embedded { state } = &config.authorities["local"] else { panic!("embedded") };
         assert_eq!(*state, config.root.join(".license/authority"));
     }
@@ -463,6 +474,7 @@ health.within = "5s"
         assert_eq!(remote.url, "http://127.0.0.1:8080/api/v1");
         assert_eq!(remote.dialect, Dialect::Sdk);
         assert_eq!(remote.timeout, Duration::from_secs(120));
+        assert_eq!((remote.rotation_visible, remote.idempotency), (RotationVisible::No, Idempotency::Ignored));
         assert_eq!(remote.public_keys.len(), 1);
         let environment = config.default_environment().unwrap();
         assert_eq!(environment.license.as_deref(), Some("lic_abc123"));
@@ -477,6 +489,118 @@ health.within = "5s"
         assert_eq!(environment.health.as_ref().unwrap().within, Duration::from_secs(60));
         let staging = config.environment("staging").unwrap();
         assert_eq!(staging.health.as_ref().unwrap().within, Duration::from_secs(5));
+    }
+
+    const ROTATED: &str = r#"
+version = 1
+[trail]
+kind = "git"
+[escrow]
+recipients = ["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"]
+identity = { file = "identity.txt" }
+[authority.to]
+kind = "traffic-orchestrator"
+url = "https://to.example.com"
+token = { env = "TO_API_KEY" }
+rotation_visible = "yes"
+idempotency = "honored"
+[stores.line]
+kind = "dotenv"
+file = "{environment}/.env.{environment}"
+name = "LICENSE_KEY"
+[stores.sealed]
+kind = "age"
+file = "license.{environment}.age"
+[stores.helper]
+kind = "command"
+command = "license-store-x --quiet"
+options = { region = "eu" }
+[stores.github]
+kind = "github"
+repository = "acme/app"
+token = { env = "GH_SECRETS_TOKEN" }
+[stores.vault]
+kind = "vault"
+url = "http://127.0.0.1:8200/"
+path = "/app/{environment}/"
+namespace = "team/a"
+token = { dotenv = ".env.vault", name = "VAULT_TOKEN" }
+[environments.production]
+authority = "to"
+domain = "app.com"
+key = { env = "LICENSE_KEY" }
+stores = ["vault", "github", "helper"]
+rotation = { grace_days = 0, max_age = "36h" }
+[environments.staging]
+authority = "to"
+domain = "staging.app.com"
+key = { store = "sealed" }
+stores = ["line", "github", "vault"]
+[environments.test]
+authority = "to"
+domain = "test.app.com"
+key = { age = "test.age", identity = { env = "AGE_IDENTITY" } }
+"#;
+
+    #[test]
+    fn a_file_that_is_rotated_says_everything_that_rotation_needs() {
+        let config = loaded(ROTATED);
+        assert_eq!(config.trail, TrailSettings::Git { remote: "origin".to_owned() });
+        let escrow = config.escrow.as_ref().unwrap();
+        let identity = Source::File { file: config.root.join("identity.txt") };
+        assert_eq!((escrow.recipients.len(), escrow.identity.as_ref()), (1, Some(&identity)));
+        let AuthoritySettings::Remote(remote) = &config.authorities["to"] else { panic!("remote") };
+        assert_eq!((remote.rotation_visible, remote.idempotency), (RotationVisible::Yes, Idempotency::Honored));
+        let production = config.environment("production").unwrap();
+        assert_eq!(production.stores, ["vault", "github", "helper"]);
+        let age_max = Some(Duration::from_secs(36 * 3600));
+        assert_eq!(production.rotation, RotationSettings { grace_days: 0, age_max });
+        assert_eq!(production.demand.key_age_max_days, Some(2), "the gate does not warn before the key is due");
+        let staging = config.environment("staging").unwrap();
+        assert_eq!(staging.key, Source::Store { name: "sealed".to_owned() });
+        assert_eq!(staging.key_variable, "LICENSE_KEY");
+        let test = config.environment("test").unwrap();
+        let identity_of_test = Box::new(Source::Env { name: "AGE_IDENTITY".to_owned() });
+        assert_eq!(test.key, Source::Age { file: config.root.join("test.age"), identity: identity_of_test });
+        for environment in config.environments.values() {
+            assert!(config.problems_of_rotation(environment).is_empty(), "{}", environment.name);
+        }
+        assert_eq!(config.store("valt").unwrap_err().help.as_deref(), Some("did you mean `vault`?"));
+        let secrets = crate::child_env::secret_names(&config);
+        let expected = ["AGE_IDENTITY", "GH_SECRETS_TOKEN", "LICENSE_KEY", "TO_API_KEY"];
+        assert_eq!(secrets.iter().collect::<Vec<_>>(), expected, "what no child may see");
+    }
+
+    #[test]
+    fn a_store_is_one_place_for_each_environment() {
+        let config = loaded(ROTATED);
+        let staging = EnvName::parse("staging").unwrap();
+        let of = |name: &str| config.store(name).unwrap().for_environment(&staging);
+        let file = config.root.join("staging").join(".env.staging");
+        assert_eq!(of("line"), StoreSettings::Dotenv { file, name: "LICENSE_KEY".to_owned() });
+        let escrow = config.escrow.clone().unwrap();
+        let file = config.root.join("license.staging.age");
+        let (recipients, identity) = (escrow.recipients, escrow.identity.unwrap());
+        assert_eq!(of("sealed"), StoreSettings::Age { file, recipients, identity });
+        let StoreSettings::Command { program, options, timeout } = of("helper") else { panic!("a helper") };
+        assert_eq!(program, ["license-store-x", "--quiet"]);
+        assert_eq!((options["region"].as_str(), timeout), ("eu", Duration::from_secs(30)));
+        let StoreSettings::Github { url, repository, environment, name, .. } = of("github") else { panic!("GitHub") };
+        assert_eq!((url.as_str(), repository.as_str()), ("https://api.github.com", "acme/app"));
+        assert_eq!((environment.as_deref(), name.as_str()), (Some("staging"), "LICENSE_KEY"));
+        let StoreSettings::Vault { url, mount, path, field, namespace, .. } = of("vault") else { panic!("Vault") };
+        assert_eq!((url.as_str(), mount.as_str(), path.as_str()), ("http://127.0.0.1:8200", "secret", "app/staging"));
+        assert_eq!((field.as_str(), namespace.as_deref()), ("key", Some("team/a")));
+    }
+
+    #[test]
+    fn a_trail_in_git_outlives_every_machine() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(FILE_NAME);
+        let cached = "unreachable = \"cached\"\ncached_max_age = \"24h\"\n";
+        files::replace(&path, format!("{ROTATED}{cached}").as_bytes()).unwrap();
+        let config = load(&path, &Vars::from_iter([("CI", "true")])).unwrap();
+        assert_eq!(config.memory, Memory::Kept);
     }
 
     #[test]

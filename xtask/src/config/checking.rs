@@ -10,10 +10,10 @@ use miette::SourceSpan;
 
 use super::{
     duration,
-    fields::{At, Field},
+    fields::{At, Field, Named, did_you_mean},
     problem::{Problem, code},
     raw::RawSource,
-    secrets::is_variable_name,
+    secrets::{is_variable_name, shown},
 };
 use crate::store::Source;
 
@@ -23,6 +23,8 @@ pub(super) struct Checking<'a> {
     pub(super) root: &'a Path,
     /// Whether the machine is one that is thrown away after the run.
     pub(super) on_ci: bool,
+    /// The identity of `[escrow]`, for sealed files that name none of their own.
+    pub(super) escrow_identity: Field<Source>,
     /// What is wrong.
     pub(super) problems: Vec<Problem>,
 }
@@ -43,13 +45,54 @@ pub(super) enum Forms {
     EnvOrDotenv,
     /// A variable, or a file of its own.
     EnvOrFile,
+    /// A license key: a variable, an entry of a dotenv file, a sealed file, or a store.
+    Key,
+    /// An age identity: a variable, a file of its own, or an entry of a dotenv file.
+    Identity,
+}
+
+/// One form in which the place of a secret is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Env,
+    Dotenv,
+    File,
+    Age,
+    Store,
+}
+
+impl Form {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Env => "env",
+            Self::Dotenv => "dotenv",
+            Self::File => "file",
+            Self::Age => "age",
+            Self::Store => "store",
+        }
+    }
 }
 
 impl Forms {
+    fn allow(self, form: Form) -> bool {
+        match self {
+            Self::EnvOrDotenv => matches!(form, Form::Env | Form::Dotenv),
+            Self::EnvOrFile => matches!(form, Form::Env | Form::File),
+            Self::Key => matches!(form, Form::Env | Form::Dotenv | Form::Age | Form::Store),
+            Self::Identity => matches!(form, Form::Env | Form::Dotenv | Form::File),
+        }
+    }
+
     fn example(self) -> &'static str {
         match self {
             Self::EnvOrDotenv => "`{ env = \"NAME\" }` or `{ dotenv = \".env.staging\", name = \"NAME\" }`",
             Self::EnvOrFile => "`{ env = \"NAME\" }` or `{ file = \"license.jwt\" }`",
+            Self::Key => {
+                "`{ env = \"NAME\" }`, `{ dotenv = \".env.staging\", name = \"NAME\" }`, `{ age = \"license.age\" }` or `{ store = \"NAME\" }`"
+            }
+            Self::Identity => {
+                "`{ env = \"NAME\" }`, `{ file = \"identity.txt\" }` or `{ dotenv = \".env.staging\", name = \"NAME\" }`"
+            }
         }
     }
 }
@@ -156,53 +199,87 @@ impl Checking<'_> {
 
     /// The place of a secret: exactly one of the forms.
     pub(super) fn source(&mut self, name: &str, at: &At<RawSource>, forms: Forms) -> Option<Source> {
-        let raw = &at.value;
-        let mut whole = true;
-        for (form, field) in [("age", &raw.age), ("store", &raw.store)] {
-            if let Some(text) = field.given() {
-                let instead = format!("write {}", forms.example());
-                self.not_supported(&format!("`{form}` as the place of a secret"), &instead, text.place);
-                whole = false;
-            }
-            whole &= !matches!(field, Field::Wrong);
-        }
-        whole &= [&raw.env, &raw.dotenv, &raw.name, &raw.file].into_iter().all(|field| !matches!(field, Field::Wrong));
-        if !whole {
+        self.source_at(name, &at.value, at.place, forms)
+    }
+
+    fn source_at(&mut self, name: &str, raw: &RawSource, place: SourceSpan, forms: Forms) -> Option<Source> {
+        let written = [
+            (Form::Env, &raw.env),
+            (Form::Dotenv, &raw.dotenv),
+            (Form::File, &raw.file),
+            (Form::Age, &raw.age),
+            (Form::Store, &raw.store),
+        ];
+        let is_wrong = |field: &&Field<String>| matches!(field, Field::Wrong);
+        if written.iter().map(|(_, field)| *field).chain([&raw.name]).any(|field| is_wrong(&field))
+            || matches!(raw.identity, Field::Wrong)
+        {
             return None;
         }
-        match (raw.env.given(), raw.dotenv.given(), raw.name.given(), raw.file.given(), forms) {
-            (Some(env), None, None, None, _) => self.variable(env).map(|name| Source::Env { name }),
-            (None, Some(file), Some(entry), None, Forms::EnvOrDotenv) => {
+        let named: Vec<(Form, &At<String>)> =
+            written.into_iter().filter_map(|(form, field)| Some((form, field.given()?))).collect();
+        let wrong = match (&named[..], raw.name.given(), raw.identity.given()) {
+            ([], Some(_), _) if forms.allow(Form::Dotenv) => {
+                "`name` needs `dotenv`: the file that it stands in".to_owned()
+            }
+            ([], None, Some(_)) if forms.allow(Form::Age) => {
+                "`identity` needs `age`: the file that it opens".to_owned()
+            }
+            ([], None, None) => format!("`{name}` names no place"),
+            ([(form, _)], _, _) if !forms.allow(*form) => format!("`{}` is not a place for `{name}`", form.word()),
+            ([(Form::Dotenv, _)], None, None) => "`dotenv` needs `name`: the variable in the file".to_owned(),
+            ([(Form::Env, variable)], None, None) => {
+                return self.variable(variable).map(|name| Source::Env { name });
+            }
+            ([(Form::Dotenv, file)], Some(entry), None) => {
                 let (file, entry) = (self.path("dotenv", file), self.variable(entry));
-                Some(Source::Dotenv { file: file?, name: entry? })
+                return Some(Source::Dotenv { file: file?, name: entry? });
             }
-            (None, None, None, Some(file), Forms::EnvOrFile) => {
-                self.path("file", file).map(|file| Source::File { file })
+            ([(Form::File, file)], None, None) => return self.path("file", file).map(|file| Source::File { file }),
+            ([(Form::Age, file)], None, _) => {
+                let (file, identity) = (self.path("age", file), self.identity(raw, place));
+                return Some(Source::Age { file: file?, identity: Box::new(identity?) });
             }
-            (None, Some(_), None, None, Forms::EnvOrDotenv) => {
-                self.wrong_source("`dotenv` needs `name`: the variable in the file".to_owned(), at.place, forms);
-                None
+            ([(Form::Store, store)], None, None) => {
+                return self.not_empty("`store`", store).map(|name| Source::Store { name: name.to_owned() });
             }
-            (None, None, Some(_), None, Forms::EnvOrDotenv) => {
-                self.wrong_source("`name` needs `dotenv`: the file that it stands in".to_owned(), at.place, forms);
-                None
-            }
-            (None, None, None, Some(_), Forms::EnvOrDotenv) => {
-                self.wrong_source(format!("`file` is not a place for `{name}`"), at.place, forms);
-                None
-            }
-            (None, Some(_), _, None, Forms::EnvOrFile) => {
-                self.wrong_source(format!("`dotenv` is not a place for `{name}`"), at.place, forms);
-                None
-            }
-            (None, None, None, None, _) => {
-                self.wrong_source(format!("`{name}` names no place"), at.place, forms);
-                None
-            }
-            _ => {
-                self.wrong_source(format!("`{name}` is to name exactly one place"), at.place, forms);
-                None
-            }
+            _ => format!("`{name}` is to name exactly one place"),
+        };
+        self.wrong_source(wrong, place, forms);
+        None
+    }
+
+    /// What opens a sealed file: its own identity, or that of `[escrow]`.
+    fn identity(&mut self, raw: &RawSource, place: SourceSpan) -> Option<Source> {
+        if let Some(at) = raw.identity.given() {
+            return self.source_at("identity", &at.value, at.place, Forms::Identity);
+        }
+        if let Field::Absent = self.escrow_identity {
+            let problem = Problem::new(code::NEEDS_OTHER_FIELD, "nothing says which identity opens this file")
+                .help("add `identity = { env = \"LICENSE_ESCROW_IDENTITY\" }` here, or to `[escrow]`")
+                .at(place, "needs `identity`");
+            self.report(problem);
+        }
+        self.escrow_identity.given().map(|at| at.value.clone())
+    }
+
+    /// Names of tables that must be there; `what` is the word for one of them.
+    pub(super) fn each_known<T>(&mut self, what: &str, names: &[At<String>], tables: &Field<Vec<Named<T>>>) {
+        if matches!(tables, Field::Wrong) {
+            return;
+        }
+        let known: Vec<&str> =
+            tables.given().into_iter().flat_map(|at| &at.value).map(|table| table.name.value.as_str()).collect();
+        for name in names.iter().filter(|name| !known.contains(&name.value.as_str())) {
+            let shown = shown(&name.value);
+            let help = match &known[..] {
+                [] => format!("there are no {what}s: add `[{what}s.{shown}]`"),
+                known => did_you_mean(&name.value, known, &format!("the {what}s are")),
+            };
+            let problem = Problem::new(code::UNKNOWN_NAME, format!("there is no {what} `{shown}`"))
+                .help(help)
+                .at(name.place, "not configured");
+            self.report(problem);
         }
     }
 

@@ -6,14 +6,15 @@ use license_core::{Check, Demand, Domain, KeyClass, UnknownPolicy};
 use miette::SourceSpan;
 
 use super::{
-    EnvName, Environment, UnreachablePolicy,
+    EnvName, Environment, RotationSettings, UnreachablePolicy,
     address::{self, Query},
     checking::{Checking, Forms, Owner},
+    command,
     fields::{At, Field, Named, did_you_mean, list},
     problem::{Problem, code},
-    raw::{RawAuthority, RawCommand, RawConfig, RawEnvironment, RawHealth, Unreachable},
+    raw::{RawAuthority, RawConfig, RawEnvironment, RawHealth, RawRotation, StoreKind, Unreachable},
     secrets::{looks_secret, shown},
-    words::{self, NotWords},
+    store::{self, StoreSettings, Target},
 };
 use crate::{health::Probe, store::Source};
 
@@ -26,7 +27,11 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long the old key works on where the file does not say, in days.
+const GRACE_DAYS: u32 = 7;
+
 const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// What a domain looks like.
 const BARE_HOST: &str = "write the bare host, as in `app.example.com` or `localhost:3000`";
@@ -39,17 +44,23 @@ pub(super) fn check(
     checking: &mut Checking<'_>,
     named: &Named<RawEnvironment>,
     config: &RawConfig,
+    stores: &BTreeMap<String, StoreSettings>,
 ) -> Option<Environment> {
     let Named { name, table: raw } = named;
     let owner = Owner { what: format!("environment `{}`", shown(&name.value)), place: name.place };
     let env_name = env_name(checking, name);
     let authority = authority(checking, &owner, raw, config);
     let domain = domain(checking, &owner, raw, &name.value);
-    let key = key(checking, &owner, raw);
+    let key = key(checking, &owner, raw, config);
+    let written = written(checking, raw, config);
+    let rotation = rotation(checking, raw.rotation.given().map(|at| &at.value));
+    if let Some(env_name) = &env_name {
+        names_fit(checking, raw, stores, env_name);
+    }
     let features = raw.features.given().map_or_else(Vec::new, |list| checking.distinct("features", &list.value));
     let unreachable = unreachable(checking, raw, authority.map(|named| &named.table));
-    let deploy = command(checking, "deploy", &raw.deploy);
-    let rollback = command(checking, "rollback", &raw.rollback);
+    let deploy = command::check(checking, "deploy", "npm run deploy", &raw.deploy);
+    let rollback = command::check(checking, "rollback", "npm run rollback", &raw.rollback);
     let deploy_timeout =
         checking.duration("deploy_timeout", &raw.deploy_timeout, &(SECOND..=DAY)).unwrap_or(DEPLOY_TIMEOUT);
     let health = raw.health.given().and_then(|at| health(checking, at));
@@ -67,7 +78,7 @@ pub(super) fn check(
             activations: raw.activations.given().map(|at| u64::from(at.value)),
             key_class: raw.key_class.given().map(|at| at.value),
             min_days_left: raw.min_days_left.given().map_or(0, |at| at.value),
-            key_age_max_days: None,
+            key_age_max_days: rotation.age_max.map(whole_days),
         },
         places: places(raw),
         place: name.place,
@@ -79,6 +90,9 @@ pub(super) fn check(
         deploy_timeout,
         rollback,
         health,
+        stores: written,
+        stores_place: raw.stores.given().map(|at| at.place),
+        rotation,
     })
 }
 
@@ -159,16 +173,81 @@ fn domain(checking: &mut Checking<'_>, owner: &Owner, raw: &RawEnvironment, name
     Some(domain)
 }
 
-fn key(checking: &mut Checking<'_>, owner: &Owner, raw: &RawEnvironment) -> Option<Source> {
+fn key(checking: &mut Checking<'_>, owner: &Owner, raw: &RawEnvironment, config: &RawConfig) -> Option<Source> {
     let at = checking.required(owner, "key", &raw.key, "`key = { env = \"LICENSE_KEY\" }`")?;
-    checking.source("key", at, Forms::EnvOrDotenv)
+    let key = checking.source("key", at, Forms::Key)?;
+    if let (Source::Store { .. }, Some(name)) = (&key, at.value.store.given()) {
+        key_store(checking, raw, config, name);
+    }
+    Some(key)
+}
+
+/// A store that the key is read from: it exists, gives what it holds, and is not listed a second time.
+fn key_store(checking: &mut Checking<'_>, raw: &RawEnvironment, config: &RawConfig, name: &At<String>) {
+    checking.each_known("store", std::slice::from_ref(name), &config.stores);
+    let known = config.stores.given().into_iter().flat_map(|at| &at.value);
+    let kind = known.filter(|store| store.name.value == name.value).find_map(|store| store.table.kind.given());
+    if kind.is_some_and(|kind| kind.value == StoreKind::Github) {
+        let problem = Problem::new(
+            code::WRITE_ONLY_STORE,
+            format!("no key can be read from store `{}`: GitHub only takes secrets", shown(&name.value)),
+        )
+        .help("hand the secret to the CI step in a variable, write `key = { env = \"LICENSE_KEY\" }`, and list the store in `stores`")
+        .at(name.place, "can only be written");
+        checking.report(problem);
+    }
+    let again = raw.stores.given().and_then(|at| at.value.iter().find(|store| store.value == name.value));
+    if let Some(again) = again {
+        let problem = Problem::new(
+            code::DUPLICATE_VALUE,
+            format!("store `{}` is the place of the key, and is in `stores` too", shown(&name.value)),
+        )
+        .help("leave it out of `stores`: a rotation writes the place that `key` names anyway")
+        .at(again.place, "again here")
+        .at(name.place, "first here");
+        checking.report(problem);
+    }
 }
 
 fn key_variable(key: &Source) -> String {
     match key {
         Source::Env { name } | Source::Dotenv { name, .. } => name.clone(),
-        Source::File { .. } => KEY_VARIABLE.to_owned(),
+        Source::File { .. } | Source::Age { .. } | Source::Store { .. } => KEY_VARIABLE.to_owned(),
     }
+}
+
+/// The stores that a rotation writes: each exists, and none is there twice.
+fn written(checking: &mut Checking<'_>, raw: &RawEnvironment, config: &RawConfig) -> Vec<String> {
+    let Some(at) = raw.stores.given() else { return Vec::new() };
+    checking.each_known("store", &at.value, &config.stores);
+    checking.distinct("stores", &at.value).into_iter().map(str::to_owned).collect()
+}
+
+fn names_fit(
+    checking: &mut Checking<'_>,
+    raw: &RawEnvironment,
+    stores: &BTreeMap<String, StoreSettings>,
+    environment: &EnvName,
+) {
+    let of_key = raw.key.given().and_then(|at| at.value.store.given());
+    for entry in raw.stores.given().into_iter().flat_map(|at| &at.value).chain(of_key) {
+        if let Some(settings) = stores.get(&entry.value) {
+            store::name_fits(checking, settings, entry, environment);
+        }
+    }
+}
+
+fn rotation(checking: &mut Checking<'_>, raw: Option<&RawRotation>) -> RotationSettings {
+    let Some(raw) = raw else { return RotationSettings { grace_days: GRACE_DAYS, age_max: None } };
+    RotationSettings {
+        grace_days: raw.grace_days.given().map_or(GRACE_DAYS, |at| at.value),
+        age_max: checking.duration("max_age", &raw.max_age, &(DAY..=YEARS)),
+    }
+}
+
+/// The gate counts days, and does not warn before a key is due.
+fn whole_days(age: Duration) -> u32 {
+    u32::try_from(age.as_secs().div_ceil(DAY.as_secs())).unwrap_or(u32::MAX)
 }
 
 /// A license's id is shown in messages and in the trail, so nothing that has the form of a key may stand there.
@@ -236,64 +315,6 @@ fn offline_token_needs_public_keys(
     }
 }
 
-fn command(checking: &mut Checking<'_>, name: &str, field: &Field<RawCommand>) -> Option<Vec<String>> {
-    let at = field.given()?;
-    let words = match &at.value {
-        RawCommand::Text(text) => match words::split(text) {
-            Ok(words) => words,
-            Err(why) => {
-                checking.report(not_words(name, text, &why).at(at.place, label_of(&why)));
-                return None;
-            }
-        },
-        RawCommand::Words(words) => words.iter().map(|word| word.value.clone()).collect(),
-    };
-    let why = match words.first() {
-        None => "is empty",
-        Some(first) if first.trim().is_empty() => "names no program",
-        Some(_) if words.iter().any(|word| word.contains('\0')) => "has a NUL character in it",
-        Some(_) => return Some(words),
-    };
-    let problem = Problem::new(code::COMMAND, format!("`{name}` {why}"))
-        .help(format!("write the program and its arguments, as in `{name} = \"npm run {name}\"`, or leave it out"))
-        .at(at.place, why);
-    checking.report(problem);
-    None
-}
-
-fn label_of(why: &NotWords) -> &'static str {
-    match why {
-        NotWords::Empty => "no command",
-        NotWords::Unclosed(_) => "a quote is not closed",
-        NotWords::DanglingBackslash => "ends in a backslash",
-        NotWords::Shell(_) | NotWords::Assignment => "needs a shell",
-    }
-}
-
-fn not_words(name: &str, text: &str, why: &NotWords) -> Problem {
-    let example = format!("write the program and its arguments, as in `{name} = \"npm run {name}\"`");
-    let shell =
-        format!("if a shell is meant, say so: `{name} = [\"sh\", \"-c\", {}]`", serde_json::Value::from(shown(text)));
-    match why {
-        NotWords::Empty => Problem::new(code::COMMAND, format!("`{name}` is empty")).help(example),
-        NotWords::Unclosed(quote) => {
-            Problem::new(code::COMMAND, format!("`{name}` has a `{quote}` that is not closed")).help("close the quote")
-        }
-        NotWords::DanglingBackslash => Problem::new(code::COMMAND, format!("`{name}` ends in a backslash"))
-            .help("leave the backslash out, or double it"),
-        NotWords::Shell(c) => Problem::new(
-            code::NEEDS_SHELL,
-            format!("`{name}` has a `{c}` that only a shell would act on, and no shell runs it"),
-        )
-        .help(format!("{shell}; if the character is meant as it is, put it in single quotes")),
-        NotWords::Assignment => Problem::new(
-            code::NEEDS_SHELL,
-            format!("`{name}` sets a variable before its program, and no shell runs it"),
-        )
-        .help(shell),
-    }
-}
-
 fn health(checking: &mut Checking<'_>, at: &At<RawHealth>) -> Option<Probe> {
     let owner = Owner { what: "`health`".to_owned(), place: at.place };
     let within = checking.duration("within", &at.value.within, &(SECOND..=HOUR)).unwrap_or(HEALTH_WITHIN);
@@ -336,31 +357,86 @@ fn places(raw: &RawEnvironment) -> BTreeMap<Check, SourceSpan> {
         (Check::Activations, raw.activations.given().map(|at| at.place)),
         (Check::KeyClass, raw.key_class.given().map(|at| at.place)),
         (Check::ExpiryHorizon, raw.min_days_left.given().map(|at| at.place)),
+        (Check::KeyAge, raw.rotation.given().and_then(|at| at.value.max_age.given()).map(|at| at.place)),
     ];
     found.into_iter().filter_map(|(check, place)| Some((check, place?))).collect()
 }
 
-/// The rules between environments: one domain, one place of a key, one API token.
-pub(super) fn check_together(checking: &mut Checking<'_>, environments: &[Environment]) {
+/// The rules between environments: one domain, one place of a key, one place that a rotation writes.
+pub(super) fn check_together(
+    checking: &mut Checking<'_>,
+    environments: &[Environment],
+    stores: &BTreeMap<String, StoreSettings>,
+) {
     let mut domains: BTreeMap<&Domain, &Environment> = BTreeMap::new();
-    let mut keys: BTreeMap<&Source, &Environment> = BTreeMap::new();
+    let mut targets: BTreeMap<Target, Writer<'_>> = BTreeMap::new();
     for environment in environments {
         if let Some(first) = domains.get(&environment.demand.domain) {
             checking.report(same_domain(first, environment));
         } else {
             domains.insert(&environment.demand.domain, environment);
         }
-        match &environment.key {
-            // CI systems give each environment's jobs their own value under one name.
-            Source::Env { .. } => {}
-            Source::Dotenv { .. } | Source::File { .. } => match keys.get(&environment.key) {
-                Some(first) => checking.report(same_key_place(first, environment)),
+        for (target, writer) in writers(environment, stores) {
+            match targets.get(&target) {
+                Some(first) => checking.report(same_target(first, &writer)),
                 None => {
-                    keys.insert(&environment.key, environment);
+                    targets.insert(target, writer);
                 }
-            },
+            }
         }
     }
+}
+
+/// Who has a key in a place.
+struct Writer<'e> {
+    environment: &'e Environment,
+    /// The store through which it does, or none for the environment's `key` itself.
+    store: Option<&'e str>,
+}
+
+impl Writer<'_> {
+    fn place(&self) -> SourceSpan {
+        let stores = self.store.and(self.environment.stores_place);
+        stores.unwrap_or_else(|| self.environment.place_of(Check::Validity))
+    }
+
+    fn what(&self) -> String {
+        match self.store {
+            Some(store) => format!("store `{store}` of environment `{}`", self.environment.name),
+            None => format!("`key` of environment `{}`", self.environment.name),
+        }
+    }
+}
+
+/// Every place in which an environment has its key, as far as the file tells.
+fn writers<'e>(
+    environment: &'e Environment,
+    stores: &BTreeMap<String, StoreSettings>,
+) -> impl Iterator<Item = (Target, Writer<'e>)> {
+    let of_key = Target::of_key(&environment.key, &environment.name, stores);
+    let of_key = of_key.map(|target| (target, Writer { environment, store: None }));
+    // A store that is named twice is reported as that.
+    let is_key = |store: &str| matches!(&environment.key, Source::Store { name } if name == store);
+    let listed = environment.stores.iter().filter(|store| !is_key(store)).filter_map(|store| {
+        let target = Target::of_store(stores.get(store)?, &environment.name)?;
+        Some((target, Writer { environment, store: Some(store) }))
+    });
+    of_key.into_iter().chain(listed.collect::<Vec<_>>())
+}
+
+/// How to keep the keys of two environments apart in stores.
+const APART: &str = "write `{environment}` into the store's `file`, `name`, `path` or `environment`, or give each environment a store of its own: two environments never share a key";
+
+fn same_target(first: &Writer<'_>, second: &Writer<'_>) -> Problem {
+    let (one, other) = (first.environment, second.environment);
+    if first.store.is_none() && second.store.is_none() {
+        return same_key_place(one, other);
+    }
+    let help = if one.name == other.name { "leave one of them out: a rotation writes each place once" } else { APART };
+    let problem = Problem::new(code::SAME_STORE, format!("{} and {} are one place", first.what(), second.what()))
+        .help(help)
+        .at(second.place(), "again here");
+    if first.place() == second.place() { problem } else { problem.at(first.place(), "first here") }
 }
 
 fn same_domain(first: &Environment, second: &Environment) -> Problem {
@@ -374,11 +450,18 @@ fn same_domain(first: &Environment, second: &Environment) -> Problem {
 }
 
 fn same_key_place(first: &Environment, second: &Environment) -> Problem {
+    let help = match &second.key {
+        Source::Store { .. } => APART,
+        Source::Age { .. } => "give each environment a file of its own: two environments never share a key",
+        Source::Env { .. } | Source::Dotenv { .. } | Source::File { .. } => {
+            "give each environment its own variable, as in `LICENSE_KEY_STAGING`: two environments never share a key"
+        }
+    };
     Problem::new(
         code::SAME_KEY,
         format!("environments `{}` and `{}` take their key from one place", first.name, second.name),
     )
-    .help("give each environment its own variable, as in `LICENSE_KEY_STAGING`: two environments never share a key")
+    .help(help)
     .at(second.place_of(Check::Validity), "again here")
     .at(first.place_of(Check::Validity), "first here")
 }

@@ -45,6 +45,24 @@ impl<T> Field<T> {
             Self::Absent | Self::Wrong => None,
         }
     }
+
+    /// What a check makes of the value; `None` of the check means that it reported what is wrong.
+    pub(super) fn checked<'f, U>(&'f self, check: impl FnOnce(&'f At<T>) -> Option<U>) -> Field<U> {
+        match self {
+            Self::Absent => Field::Absent,
+            Self::Wrong => Field::Wrong,
+            Self::Given(at) => check(at).map_or(Field::Wrong, |value| Field::Given(At { value, place: at.place })),
+        }
+    }
+
+    /// The value, or the default where the field is not there; nothing where it is unusable.
+    pub(super) fn or_default(self, default: impl FnOnce() -> T) -> Option<T> {
+        match self {
+            Self::Absent => Some(default()),
+            Self::Wrong => None,
+            Self::Given(at) => Some(at.value),
+        }
+    }
 }
 
 /// A word out of a fixed list.
@@ -134,6 +152,23 @@ impl<'a> Fields<'a> {
     pub(super) fn texts(&mut self, name: &'static str) -> Field<Vec<At<String>>> {
         let Some(value) = self.value(name) else { return Field::Absent };
         if value.get_ref().is_array() { self.items(name, value) } else { self.wrong_type(name, Expected::TEXTS, value) }
+    }
+
+    /// Texts under names that the user chose.
+    pub(super) fn named_texts(&mut self, name: &'static str) -> Field<Vec<Named<At<String>>>> {
+        let Some(value) = self.value(name) else { return Field::Absent };
+        let DeValue::Table(table) = value.get_ref() else {
+            return self.wrong_type(name, Expected::NAMED_TEXTS, value);
+        };
+        let mut found = Vec::new();
+        for (key, inner) in table {
+            let Some(text) = inner.get_ref().as_str() else {
+                return self.wrong_type(name, Expected::NAMED_TEXTS, inner);
+            };
+            let name = At { value: key.get_ref().clone().into_owned(), place: key.span().into() };
+            found.push(Named { name, table: At { value: text.to_owned(), place: place_of(inner) } });
+        }
+        Field::Given(At { value: found, place: self.table_place(name, value) })
     }
 
     /// A list of whole numbers within limits.
@@ -343,6 +378,8 @@ impl Expected {
         words: "a text or a list of texts",
         example: "`NAME = \"program argument\"` or `NAME = [\"program\", \"argument\"]`",
     };
+    const NAMED_TEXTS: Self =
+        Self { words: "a table of texts", example: "`NAME = { region = \"eu-west-1\" }`, each value in quotes" };
     const TABLE: Self = Self { words: "a table", example: "`NAME = { … }`" };
     const TABLES: Self = Self { words: "a list of tables", example: "`NAME = [{ … }]`" };
     const NAMED: Self = Self { words: "a table", example: "`[NAME.…]`, with a name of your choice" };

@@ -1,12 +1,13 @@
 //! `license.toml`: read once, checked once, trusted from there on.
 //!
 //! `fields` walks the parsed file and `raw` is what it finds, every value with its place; `check` turns that
-//! into [`Config`] with the rules of `authority` and `environment`, and collects every problem; `problem` and
-//! `secrets` say what is shown. Keys of later work are refused by name in `later`.
+//! into [`Config`] with the rules of the table that a module is named for, and collects every problem; `problem` and
+//! `secrets` say what is shown. `rotation` says what a rotation needs of the file. Keys of later work are refused by
+//! name in `later`.
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
-use license_core::{Check, Demand, UnknownPolicy, token::PublicKey};
+use license_core::{Check, Demand, UnknownPolicy, rotation::RotationVisible, token::PublicKey};
 use miette::{NamedSource, SourceSpan};
 
 use crate::{health::Probe, store::Source};
@@ -15,13 +16,18 @@ mod address;
 mod authority;
 mod check;
 mod checking;
+mod command;
 mod duration;
 mod environment;
+mod escrow;
 mod fields;
 mod later;
 mod problem;
 mod raw;
+mod rotation;
 mod secrets;
+mod store;
+mod trail;
 mod words;
 
 #[cfg(test)]
@@ -33,6 +39,8 @@ pub(crate) use check::{find, load, problems_of_keys};
 pub(crate) use duration::Shown as ShownDuration;
 use problem::line_column;
 pub(crate) use problem::{ConfigError, Problem};
+#[allow(unused_imports, reason = "rotation will use it")]
+pub(crate) use store::{KEY_PLACE, StoreSettings};
 
 /// The JSON Schema of the file, as `cargo xtask schema` prints it.
 pub(crate) const SCHEMA: &str = include_str!("../../../docs/license.schema.json");
@@ -44,9 +52,19 @@ pub(crate) struct Config {
     pub(crate) root: PathBuf,
     /// The text, for pictures of it: secrets in it are replaced, places are kept.
     pub(crate) source: Arc<NamedSource<String>>,
+    /// Where the trail is kept.
+    #[allow(dead_code, reason = "rotation will use it")]
+    pub(crate) trail: TrailSettings,
     /// Whether the trail may be lost, where a machine is thrown away after the run.
     #[cfg_attr(not(test), expect(dead_code, reason = "what needs memory across runs reads it"))]
     pub(crate) ephemeral: Ephemeral,
+    /// Whether the next run still has the trail.
+    #[allow(dead_code, reason = "rotation will use it")]
+    pub(crate) memory: Memory,
+    /// Who can open sealed keys, where the file says.
+    pub(crate) escrow: Option<EscrowSettings>,
+    /// Every store by name.
+    pub(crate) stores: BTreeMap<String, StoreSettings>,
     /// Every authority by name.
     pub(crate) authorities: BTreeMap<String, AuthoritySettings>,
     /// Every environment by name.
@@ -74,6 +92,20 @@ impl Config {
             let names = fields::list(&self.environment_names());
             Problem::new("no_default", "no environment is named, and the file has no `default`")
                 .help(format!("name one of {names}, or add `default` to the file"))
+        })
+    }
+
+    /// The store of a name, or what is wrong with the name.
+    #[allow(dead_code, reason = "rotation will use it")]
+    pub(crate) fn store(&self, name: &str) -> Result<&StoreSettings, Problem> {
+        self.stores.get(name).ok_or_else(|| {
+            let names: Vec<&str> = self.stores.keys().map(String::as_str).collect();
+            let help = if names.is_empty() {
+                "add `[stores.NAME]` to the file; docs/license-toml.md shows what belongs in it".to_owned()
+            } else {
+                fields::did_you_mean(name, &names, "the stores are")
+            };
+            Problem::new("unknown_store", format!("there is no store `{}`", secrets::shown(name))).help(help)
         })
     }
 
@@ -132,6 +164,40 @@ pub(crate) enum Ephemeral {
     Accepted,
 }
 
+/// Where a trail is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(dead_code, reason = "rotation will use it")]
+pub(crate) enum TrailSettings {
+    /// In files beside `license.toml`.
+    File,
+    /// On refs of a git remote.
+    Git {
+        /// The remote's name: safe as an argument of git.
+        remote: String,
+    },
+}
+
+/// Whether what a run writes into the trail is there in the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Memory {
+    /// It is, or its loss is accepted.
+    Kept,
+    /// The machine is thrown away after the run, and the trail with it.
+    LostWithTheMachine,
+}
+
+/// Who can open sealed keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(dead_code, reason = "rotation will use it")]
+pub(crate) struct EscrowSettings {
+    /// To whom keys are sealed: each parses as an age recipient. May be empty: see [`Config::problems_of_rotation`].
+    pub(crate) recipients: Vec<String>,
+    /// Where the identity is that opens them.
+    pub(crate) identity: Option<Source>,
+    /// Where the table stands in the file.
+    pub(crate) place: SourceSpan,
+}
+
 /// An authority as it is configured.
 #[derive(Debug, Clone)]
 pub(crate) enum AuthoritySettings {
@@ -161,6 +227,21 @@ pub(crate) struct RemoteSettings {
     pub(crate) public_keys: Vec<PublicKey>,
     /// The bound on one call, everything included.
     pub(crate) timeout: Duration,
+    /// Whether validating an old key shows that it was rotated.
+    #[allow(dead_code, reason = "rotation will use it")]
+    pub(crate) rotation_visible: RotationVisible,
+    /// What it makes of a repeated `Idempotency-Key`.
+    #[allow(dead_code, reason = "rotation will use it")]
+    pub(crate) idempotency: Idempotency,
+}
+
+/// What an authority makes of a rotation that is asked again with the same `Idempotency-Key`: a promise about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Idempotency {
+    /// It gives the same new key again.
+    Honored,
+    /// It may rotate once more.
+    Ignored,
 }
 
 /// The two dialects in which the API is documented. They differ in rotation only.
@@ -204,6 +285,23 @@ pub(crate) struct Environment {
     pub(crate) rollback: Option<Vec<String>>,
     /// Where the deployed application tells its license.
     pub(crate) health: Option<Probe>,
+    /// The names of the stores that a rotation writes, besides the place that `key` names; they exist, none is there twice.
+    pub(crate) stores: Vec<String>,
+    /// Where that list stands in the file.
+    pub(crate) stores_place: Option<SourceSpan>,
+    /// When and how the key is rotated.
+    #[allow(dead_code, reason = "rotation will use it")]
+    pub(crate) rotation: RotationSettings,
+}
+
+/// When and how a key is rotated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(dead_code, reason = "rotation will use it")]
+pub(crate) struct RotationSettings {
+    /// How many days the old key works on.
+    pub(crate) grace_days: u32,
+    /// The age from which a key is to be rotated, where there is one.
+    pub(crate) age_max: Option<Duration>,
 }
 
 impl Environment {

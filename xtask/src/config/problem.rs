@@ -238,6 +238,18 @@ codes! {
     PUBLIC_KEY = "public_key";
     /// A file of certificates that cannot be used.
     CA_FILE = "ca_file";
+    /// Not an age recipient.
+    RECIPIENT = "recipient";
+    /// Not the name of a git remote.
+    GIT_REMOTE = "git_remote";
+    /// Not the name of a store.
+    STORE_NAME = "store_name";
+    /// A text in braces that stands for nothing.
+    PLACEHOLDER = "placeholder";
+    /// Not a repository.
+    REPOSITORY = "repository";
+    /// Not a path of a secret.
+    SECRET_PATH = "secret_path";
 
     // How it fits together.
     /// No environment at all.
@@ -252,6 +264,10 @@ codes! {
     SAME_DOMAIN = "same_domain";
     /// Two environments with one key.
     SAME_KEY = "same_key";
+    /// One place that would be written for two keys, or twice for one.
+    SAME_STORE = "same_store";
+    /// A key is to be read from a store that gives none.
+    WRITE_ONLY_STORE = "write_only_store";
     /// This machine's name in production.
     LOOPBACK_IN_PRODUCTION = "loopback_in_production";
     /// A test token in production.

@@ -2,12 +2,12 @@
 //!
 //! The doc comments of this file are the descriptions of the published JSON Schema.
 
-use license_core::{KeyClass, UnknownPolicy};
+use license_core::{KeyClass, UnknownPolicy, rotation::RotationVisible};
 #[cfg(test)]
 use schemars::JsonSchema;
 
 use super::{
-    Dialect, Ephemeral,
+    Dialect, Ephemeral, Idempotency,
     fields::{At, Field, Fields, Named, Word},
 };
 
@@ -23,8 +23,7 @@ pub(super) struct RawConfig {
     pub(super) default: Field<String>,
     /// Where the record of every decision is kept.
     pub(super) trail: Field<RawTrail>,
-    /// Not supported yet: where keys are sealed while they are rotated.
-    #[cfg_attr(test, schemars(extend("deprecated" = true)))]
+    /// Who can open the sealed copies of keys that a rotation keeps.
     pub(super) escrow: Field<RawEscrow>,
     /// Not supported yet: what the scan for leaked keys looks for.
     #[cfg_attr(test, schemars(extend("deprecated" = true)))]
@@ -35,8 +34,11 @@ pub(super) struct RawConfig {
     /// The services that say whether a key may be used, by a name of your choice.
     #[cfg_attr(test, schemars(with = "std::collections::BTreeMap<String, RawAuthority>"))]
     pub(super) authority: Field<Vec<Named<RawAuthority>>>,
-    /// Not supported yet: where a rotation writes the new key, by a name of your choice.
-    #[cfg_attr(test, schemars(with = "std::collections::BTreeMap<String, RawStore>", extend("deprecated" = true)))]
+    /// Where a rotation writes the new key, by a name of your choice: lower-case letters, digits, `-` and `_`, at most 63.
+    #[cfg_attr(test, schemars(
+        with = "std::collections::BTreeMap<String, RawStore>",
+        extend("propertyNames" = { "pattern": "^[a-z0-9][a-z0-9_-]{0,62}$" })
+    ))]
     pub(super) stores: Field<Vec<Named<RawStore>>>,
     /// Not supported yet: where alerts go, by a name of your choice.
     #[cfg_attr(test, schemars(with = "std::collections::BTreeMap<String, RawSink>", extend("deprecated" = true)))]
@@ -53,25 +55,24 @@ pub(super) struct RawConfig {
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(JsonSchema), schemars(rename = "Trail", default, deny_unknown_fields))]
 pub(super) struct RawTrail {
-    /// `file`: under `.license/trail` beside this file (the default). `git` is not supported yet.
+    /// `file`: under `.license/trail` beside this file (the default). `git`: on refs of a git remote, shared by all machines.
     #[cfg_attr(test, schemars(with = "WordOf<TrailKind>"))]
     pub(super) kind: Field<TrailKind>,
-    /// Not supported yet: the git remote that shares the trail.
-    #[cfg_attr(test, schemars(extend("deprecated" = true)))]
+    /// `git` only: the name of the git remote that shares the trail. Default: `origin`.
     pub(super) remote: Field<String>,
     /// Whether a trail that is lost after a CI run is `accepted`, or what needs it is `refused` there (the default).
     #[cfg_attr(test, schemars(with = "WordOf<Ephemeral>"))]
     pub(super) ephemeral: Field<Ephemeral>,
 }
 
-/// Not supported yet: where keys are sealed while they are rotated.
+/// Who can open the sealed copies of keys that a rotation keeps.
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(JsonSchema), schemars(rename = "Escrow", default, deny_unknown_fields))]
 pub(super) struct RawEscrow {
-    /// The age recipients that keys are sealed to.
-    #[cfg_attr(test, schemars(with = "Vec<String>"))]
+    /// The age recipients (`age1…`) that keys are sealed to.
+    #[cfg_attr(test, schemars(with = "Vec<String>", extend("minItems" = 1, "uniqueItems" = true)))]
     pub(super) recipients: Field<Vec<At<String>>>,
-    /// Where the age identity is that opens them.
+    /// Where the age identity is that opens them: `{ env = NAME }`, `{ file = FILE }`, or `{ dotenv = FILE, name = NAME }`.
     pub(super) identity: Field<RawSource>,
 }
 
@@ -128,9 +129,13 @@ pub(super) struct RawAuthority {
     pub(super) dialect: Field<Dialect>,
     /// `traffic-orchestrator` only: a file of PEM certificates to trust besides the system's, relative to this file.
     pub(super) ca_file: Field<String>,
-    /// `traffic-orchestrator` only: whether its list of licenses shows a rotation. Default: `unknown`.
+    /// `traffic-orchestrator` only: whether validating an old key shows that it was rotated. Default: `unknown`.
     #[cfg_attr(test, schemars(with = "WordOf<RotationVisible>"))]
     pub(super) rotation_visible: Field<RotationVisible>,
+    /// `traffic-orchestrator` only: whether a rotation asked again with the same `Idempotency-Key` gives the same new
+    /// key (`honored`), or may rotate once more (`ignored`, the default).
+    #[cfg_attr(test, schemars(with = "WordOf<Idempotency>"))]
+    pub(super) idempotency: Field<Idempotency>,
     /// `traffic-orchestrator` only: the Ed25519 keys that sign its offline tokens, as base64 of 32 bytes or PEM.
     #[cfg_attr(test, schemars(with = "Vec<String>"))]
     pub(super) public_keys: Field<Vec<At<String>>>,
@@ -139,18 +144,49 @@ pub(super) struct RawAuthority {
     pub(super) timeout: Field<String>,
 }
 
-/// Not supported yet: where a rotation writes the new key.
+/// Where a rotation writes the new key. `{environment}` in `file`, `name`, `path` and `environment` stands for the environment's name.
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(JsonSchema), schemars(rename = "Store", default, deny_unknown_fields, extend("required" = ["kind"])))]
 pub(super) struct RawStore {
-    /// What it is, such as `github`.
-    pub(super) kind: Field<String>,
-    /// The repository, as `owner/name`.
-    pub(super) repository: Field<String>,
-    /// The secret's name there.
+    /// `dotenv`: a line of a dotenv file. `age`: a sealed file. `command`: a helper program. `github`: a secret of a
+    /// GitHub environment. `vault`: KV version 2 of Vault or OpenBao.
+    #[cfg_attr(test, schemars(with = "WordOf<StoreKind>"))]
+    pub(super) kind: Field<StoreKind>,
+    /// `dotenv` and `age` only: the file, relative to this file.
+    pub(super) file: Field<String>,
+    /// `dotenv` and `github` only: the name of the variable or of the secret. Default with `github`: `LICENSE_KEY`.
     pub(super) name: Field<String>,
-    /// Where the token is that may write it.
+    /// `age` only: the age recipients that the file is sealed to. Default: those of `[escrow]`.
+    #[cfg_attr(test, schemars(with = "Vec<String>", extend("minItems" = 1, "uniqueItems" = true)))]
+    pub(super) recipients: Field<Vec<At<String>>>,
+    /// `age` only: where the age identity is that opens the file. Default: that of `[escrow]`.
+    pub(super) identity: Field<RawSource>,
+    /// `command` only: the helper program: a text that is split into words (no shell), or the words.
+    pub(super) command: Field<RawCommand>,
+    /// `command` only: texts that are handed to the helper as they are.
+    #[cfg_attr(test, schemars(with = "std::collections::BTreeMap<String, String>"))]
+    pub(super) options: Field<Vec<Named<At<String>>>>,
+    /// `command` only: the bound on one call of the helper, from `1s` to `5m`. Default: `30s`.
+    #[cfg_attr(test, schemars(regex(pattern = DURATION_PATTERN)))]
+    pub(super) timeout: Field<String>,
+    /// `github` only: the repository, as `owner/name`.
+    pub(super) repository: Field<String>,
+    /// `github` only: the environment of the repository. Default: the one of the same name.
+    pub(super) environment: Field<String>,
+    /// `github` and `vault` only: the base address, https except on this machine. Default with `github`: `https://api.github.com`.
+    pub(super) url: Field<String>,
+    /// `github` and `vault` only: where the token is that may write it.
     pub(super) token: Field<RawSource>,
+    /// `github` and `vault` only: a file of PEM certificates to trust besides the system's, relative to this file.
+    pub(super) ca_file: Field<String>,
+    /// `vault` only: where the KV engine is mounted. Default: `secret`.
+    pub(super) mount: Field<String>,
+    /// `vault` only: the path of the secret below the mount.
+    pub(super) path: Field<String>,
+    /// `vault` only: the field of the secret that holds the key. Default: `key`.
+    pub(super) field: Field<String>,
+    /// `vault` only: the namespace, where the server has them.
+    pub(super) namespace: Field<String>,
 }
 
 /// Not supported yet: where alerts go.
@@ -174,7 +210,7 @@ pub(super) struct RawEnvironment {
     pub(super) license: Field<String>,
     /// The domain that is deployed to: `host` or `host:port`.
     pub(super) domain: Field<String>,
-    /// Where the license key is: `{ env = NAME }`, or `{ dotenv = FILE, name = NAME }`.
+    /// Where the license key is: `{ env = NAME }`, `{ dotenv = FILE, name = NAME }`, `{ age = FILE }` or `{ store = NAME }`.
     pub(super) key: Field<RawSource>,
     /// The class that the key must have.
     #[cfg_attr(test, schemars(with = "WordOf<KeyClass>"))]
@@ -219,11 +255,10 @@ pub(super) struct RawEnvironment {
     /// Branches whose pushes deploy here, as globs.
     #[cfg_attr(test, schemars(with = "Vec<String>"))]
     pub(super) branches: Field<Vec<At<String>>>,
-    /// Not supported yet: the names of the stores that a rotation writes to.
-    #[cfg_attr(test, schemars(with = "Vec<String>", extend("deprecated" = true)))]
+    /// The names of the stores that a rotation writes, besides the place that `key` names.
+    #[cfg_attr(test, schemars(with = "Vec<String>", extend("uniqueItems" = true)))]
     pub(super) stores: Field<Vec<At<String>>>,
-    /// Not supported yet: when and how the key is rotated.
-    #[cfg_attr(test, schemars(extend("deprecated" = true)))]
+    /// When and how the key is rotated.
     pub(super) rotation: Field<RawRotation>,
 }
 
@@ -238,14 +273,14 @@ pub(super) struct RawHealth {
     pub(super) within: Field<String>,
 }
 
-/// Not supported yet: when and how the key is rotated.
+/// When and how the key is rotated.
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(JsonSchema), schemars(rename = "Rotation", default, deny_unknown_fields))]
 pub(super) struct RawRotation {
-    /// How many days the old key works on.
-    #[cfg_attr(not(test), expect(dead_code, reason = "its form is checked, and nothing acts on it yet"))]
+    /// How many days the old key works on after a rotation. Default: 7.
+    #[cfg_attr(test, schemars(range(min = 0, max = GRACE_DAYS_MAX)))]
     pub(super) grace_days: Field<u32>,
-    /// The age at which a key is due, such as `30d`.
+    /// The age from which a key is to be rotated, such as `30d`. An older one is warned about.
     #[cfg_attr(test, schemars(regex(pattern = DURATION_PATTERN)))]
     pub(super) max_age: Field<String>,
 }
@@ -269,13 +304,13 @@ pub(super) struct RawSource {
     /// The variable in the dotenv file.
     #[cfg_attr(test, schemars(regex(pattern = VARIABLE_PATTERN)))]
     pub(super) name: Field<String>,
-    /// A file that holds nothing else, relative to this file (offline tokens only).
+    /// A file that holds nothing else, relative to this file (offline tokens and age identities only).
     pub(super) file: Field<String>,
-    /// Not supported yet: a file sealed with age.
-    #[cfg_attr(test, schemars(extend("deprecated" = true)))]
+    /// A file sealed with age, relative to this file (license keys only).
     pub(super) age: Field<String>,
-    /// Not supported yet: the name of a store.
-    #[cfg_attr(test, schemars(extend("deprecated" = true)))]
+    /// With `age`: where the age identity is that opens the file. Default: that of `[escrow]`.
+    pub(super) identity: Field<Box<RawSource>>,
+    /// The name of a store that can be read (license keys only).
     pub(super) store: Field<String>,
 }
 
@@ -347,6 +382,7 @@ impl RawAuthority {
             dialect: fields.word("dialect"),
             ca_file: fields.text("ca_file"),
             rotation_visible: fields.word("rotation_visible"),
+            idempotency: fields.word("idempotency"),
             public_keys: fields.texts("public_keys"),
             timeout: fields.text("timeout"),
         }
@@ -356,10 +392,23 @@ impl RawAuthority {
 impl RawStore {
     pub(super) fn read(fields: &mut Fields<'_>) -> Self {
         Self {
-            kind: fields.text("kind"),
-            repository: fields.text("repository"),
+            kind: fields.word("kind"),
+            file: fields.text("file"),
             name: fields.text("name"),
+            recipients: fields.texts("recipients"),
+            identity: fields.secret("identity", RawSource::read),
+            command: fields.command("command"),
+            options: fields.named_texts("options"),
+            timeout: fields.text("timeout"),
+            repository: fields.text("repository"),
+            environment: fields.text("environment"),
+            url: fields.text("url"),
             token: fields.secret("token", RawSource::read),
+            ca_file: fields.text("ca_file"),
+            mount: fields.text("mount"),
+            path: fields.text("path"),
+            field: fields.text("field"),
+            namespace: fields.text("namespace"),
         }
     }
 }
@@ -406,7 +455,7 @@ impl RawHealth {
 
 impl RawRotation {
     pub(super) fn read(fields: &mut Fields<'_>) -> Self {
-        Self { grace_days: fields.whole("grace_days", 0..=MIN_DAYS_LEFT_MAX), max_age: fields.text("max_age") }
+        Self { grace_days: fields.whole("grace_days", 0..=GRACE_DAYS_MAX), max_age: fields.text("max_age") }
     }
 }
 
@@ -418,6 +467,7 @@ impl RawSource {
             name: fields.text("name"),
             file: fields.text("file"),
             age: fields.text("age"),
+            identity: fields.secret("identity", |fields| Box::new(Self::read(fields))),
             store: fields.text("store"),
         }
     }
@@ -428,6 +478,9 @@ pub(super) const ACTIVATIONS_MAX: u32 = 1_000_000;
 
 /// The longest horizon for the expiry, in days.
 pub(super) const MIN_DAYS_LEFT_MAX: u32 = 3650;
+
+/// The longest grace of an old key, in days.
+pub(super) const GRACE_DAYS_MAX: u32 = 3650;
 
 /// What a length of time looks like, for editors.
 #[cfg(test)]
@@ -468,16 +521,32 @@ impl Word for Dialect {
     const WORDS: &'static [(&'static str, Self)] = &[("article", Self::Article), ("sdk", Self::Sdk)];
 }
 
-/// Whether an authority's list of licenses shows a rotation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum RotationVisible {
-    Unknown,
-    Yes,
-    No,
-}
-
 impl Word for RotationVisible {
     const WORDS: &'static [(&'static str, Self)] = &[("unknown", Self::Unknown), ("yes", Self::Yes), ("no", Self::No)];
+}
+
+impl Word for Idempotency {
+    const WORDS: &'static [(&'static str, Self)] = &[("ignored", Self::Ignored), ("honored", Self::Honored)];
+}
+
+/// The kinds of stores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StoreKind {
+    Dotenv,
+    Age,
+    Command,
+    Github,
+    Vault,
+}
+
+impl Word for StoreKind {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("dotenv", Self::Dotenv),
+        ("age", Self::Age),
+        ("command", Self::Command),
+        ("github", Self::Github),
+        ("vault", Self::Vault),
+    ];
 }
 
 impl Word for KeyClass {

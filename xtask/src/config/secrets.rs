@@ -137,7 +137,8 @@ pub(super) fn may_name_a_secret(name: &str) -> bool {
 /// Texts in the place of a secret that are not the names that belong there.
 fn misplaced(table: &DeTable<'_>) -> Vec<Range<usize>> {
     let belongs = |name: &str, value: &Spanned<DeValue<'_>>| match name {
-        "env" | "name" | "store" => value.get_ref().as_str().is_some_and(is_variable_name),
+        "env" | "name" => value.get_ref().as_str().is_some_and(is_variable_name),
+        "store" => value.get_ref().as_str().is_some_and(is_store_name),
         "dotenv" | "file" | "age" => true,
         _ => false,
     };
@@ -151,6 +152,17 @@ pub(super) fn is_variable_name(text: &str) -> bool {
     bytes.next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
+
+/// Whether a text can be the name of a store: `[a-z0-9][a-z0-9_-]{0,62}`.
+pub(super) fn is_store_name(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    text.bytes().next().is_some_and(allowed)
+        && text.len() <= STORE_NAME_BYTES_MAX
+        && text.bytes().all(|byte| allowed(byte) || matches!(byte, b'-' | b'_'))
+}
+
+/// The longest name of a store, in bytes.
+const STORE_NAME_BYTES_MAX: usize = 63;
 
 /// What has the form of a key or token, wherever it stands, comments included; and the parts of addresses that hold secrets.
 fn by_form(text: &str) -> Vec<Range<usize>> {
@@ -274,6 +286,9 @@ mod tests {
             "key = [\n\"hunter2\"",
             "key = \"\"\"\nhunter2\n\"\"\"",
             "token = { env = \"hunter-2\", x = 'hunter2' }",
+            "key = { age = \"a.age\", identity = { env = \"hunter-2\" } }",
+            "[escrow]\nidentity = \"hunter2\"",
+            "key = { store = \"Hunter-2 hunter2\" }",
             "api_token = \"hunter2\"",
             "[environments.p]\nkey = \"hunter2",
             "[a]\nkey.value = \"hunter2\"",
@@ -296,6 +311,9 @@ mod tests {
             "key = { env = \"LICENSE_KEY\" }",
             "key = { dotenv = \".env.staging\", name = \"LICENSE_KEY\" }",
             "key_class = \"PRD\"",
+            "key = { store = \"vault-1\" }",
+            "key = { age = \"a.age\", identity = { dotenv = \".env\", name = \"AGE_IDENTITY\" } }",
+            "[stores.key]\nname = \"LICENSE_KEY_{environment}\"",
             "[environments.monkey]\ndomain = \"app.com\"",
             "license = \"lic_abc123\"",
             "public_keys = [\"11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\"]",

@@ -34,10 +34,22 @@ pub(crate) enum Source {
         /// The variable's name.
         name: String,
     },
-    /// A file that holds nothing else (offline tokens).
+    /// A file that holds nothing else (offline tokens, age identities).
     File {
         /// The file, absolute.
         file: PathBuf,
+    },
+    /// A file sealed with age.
+    Age {
+        /// The file, absolute.
+        file: PathBuf,
+        /// Where the identity is that opens it: one of the forms above.
+        identity: Box<Source>,
+    },
+    /// What a configured store holds.
+    Store {
+        /// The store's name.
+        name: String,
     },
 }
 
@@ -48,6 +60,8 @@ impl fmt::Display for Source {
             Self::Env { name } => write!(f, "the environment variable `{name}`"),
             Self::Dotenv { file, name } => write!(f, "the variable `{name}` in `{}`", file.display()),
             Self::File { file } => write!(f, "the file `{}`", file.display()),
+            Self::Age { file, .. } => write!(f, "the sealed file `{}`", file.display()),
+            Self::Store { name } => write!(f, "the store `{name}`"),
         }
     }
 }
@@ -58,6 +72,9 @@ pub(crate) fn read(source: &Source, vars: &Vars) -> Result<Zeroizing<String>, St
         Source::Env { name } => from_env(source, name, vars)?,
         Source::Dotenv { file, name } => from_dotenv(source, file, name)?,
         Source::File { file } => from_file(file)?,
+        Source::Age { file, identity } => from_sealed(source, file, identity, vars)?,
+        // Which place a store is depends on the environment and on the network: `connect` asks it.
+        Source::Store { name } => return Err(StoreError::InStore { store: name.clone() }),
     };
     if text.is_empty() {
         return Err(StoreError::Empty { what: source.to_string(), next: fill(source) });
@@ -101,6 +118,12 @@ fn from_file(file: &Path) -> Result<Zeroizing<String>, StoreError> {
     Ok(Zeroizing::new(text.trim_end().to_owned()))
 }
 
+/// A file sealed with age, opened with its identity. Nothing here opens one yet: this is the place for it.
+fn from_sealed(source: &Source, file: &Path, identity: &Source, vars: &Vars) -> Result<Zeroizing<String>, StoreError> {
+    let _ = (file, identity, vars);
+    Err(StoreError::Sealed { what: source.to_string() })
+}
+
 fn file_text(file: &Path, create: &str) -> Result<Zeroizing<String>, StoreError> {
     let bytes = match files::read_limited(file, FILE_BYTES_MAX) {
         Ok(bytes) => Zeroizing::new(bytes),
@@ -130,6 +153,8 @@ fn fill(source: &Source) -> String {
         }
         Source::Dotenv { file, name } => format!("add `{name}=…` to `{}`", file.display()),
         Source::File { file } => format!("write it into `{}`", file.display()),
+        Source::Age { file, .. } => format!("seal it into `{}`", file.display()),
+        Source::Store { name } => format!("write it into the store `{name}`"),
     }
 }
 
@@ -194,6 +219,20 @@ pub(crate) enum StoreError {
         file: PathBuf,
         /// Which line, and why.
         malformed: dotenv::Malformed,
+    },
+    /// It is sealed, and nothing here opens it.
+    #[error("{what} cannot be opened: this version does not open sealed files")]
+    #[diagnostic(help("name another place, as in `{{ env = \"LICENSE_KEY\" }}`"))]
+    Sealed {
+        /// The file, in words.
+        what: String,
+    },
+    /// It is in a store, which nobody asked.
+    #[error("the store `{store}` cannot be asked here")]
+    #[diagnostic(help("name another place, as in `{{ env = \"LICENSE_KEY\" }}`"))]
+    InStore {
+        /// The store's name.
+        store: String,
     },
     /// The text is no license key.
     #[error("{what} holds no license key: {why}")]
