@@ -18,11 +18,10 @@ pub(crate) mod github;
 pub(crate) mod held;
 #[cfg(test)]
 #[path = "../../../tests/src"]
-#[allow(
+#[expect(
     dead_code,
     unreachable_pub,
     clippy::disallowed_methods,
-    missing_debug_implementations,
     reason = "the servers of the harness, which has more users than the tests here"
 )]
 mod harness {

@@ -1,5 +1,7 @@
 //! Against a key-value engine on loopback with honest check-and-set; the same against a real server where one is named.
 
+use std::io::Write;
+
 use serde_json::{Value, json};
 
 use super::{
@@ -108,10 +110,8 @@ fn what_is_written_is_read_and_an_old_version_is_a_conflict() {
 fn a_real_server_keeps_what_is_written() {
     let named = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let (Some(url), Some(token)) = (named("LICENSE_TESTS_VAULT_ADDR"), named("LICENSE_TESTS_VAULT_TOKEN")) else {
-        #[expect(clippy::print_stderr, reason = "a test that does not run says so")]
-        {
-            eprintln!("skipped: LICENSE_TESTS_VAULT_ADDR and LICENSE_TESTS_VAULT_TOKEN name no server");
-        }
+        let skipped = b"skipped: LICENSE_TESTS_VAULT_ADDR and LICENSE_TESTS_VAULT_TOKEN name no server\n";
+        std::io::stderr().write_all(skipped).unwrap();
         return;
     };
     let path = format!("license-tests/{}", std::process::id());
