@@ -24,18 +24,24 @@
 pub mod app;
 pub mod authority;
 pub mod forms;
+pub mod github_api;
 pub mod http;
 pub mod process;
 pub mod project;
 pub mod proxy;
 pub mod ran;
 pub mod raw;
+#[cfg(test)]
+mod raw_tests;
 pub mod trail;
+pub mod vault_api;
 
 pub use app::App;
 pub use authority::{Authority, Grant, Issued};
+pub use github_api::GithubApi;
 pub use project::Project;
 pub use proxy::Proxy;
 pub use ran::Ran;
 pub use raw::{Answer, RawServer, Request};
 pub use trail::Trail;
+pub use vault_api::VaultApi;

@@ -13,8 +13,24 @@ use zeroize::Zeroizing;
 use crate::{files, vars::Vars};
 
 pub(crate) mod dotenv;
+pub(crate) mod github;
 #[allow(dead_code, reason = "rotation will use it")]
 pub(crate) mod held;
+#[cfg(test)]
+#[path = "../../../tests/src"]
+#[expect(
+    dead_code,
+    unreachable_pub,
+    clippy::disallowed_methods,
+    reason = "the servers of the harness, which has more users than the tests here"
+)]
+mod harness {
+    pub mod github_api;
+    pub mod raw;
+    pub mod vault_api;
+}
+pub(crate) mod http;
+pub(crate) mod vault;
 
 /// The longest file that is read for a secret, in bytes.
 pub(crate) const FILE_BYTES_MAX: u64 = 1024 * 1024;

@@ -11,11 +11,11 @@ use crate::vars::Vars;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Base {
     /// The address, without a trailing slash.
-    pub(super) url: String,
+    pub(crate) url: String,
     host: String,
     port: u16,
     /// Whether it is on this machine.
-    pub(super) reach: Reach,
+    pub(crate) reach: Reach,
 }
 
 /// How far away the API is.
@@ -58,12 +58,12 @@ impl Base {
     }
 
     /// Whether TLS is spoken.
-    pub(super) fn is_https(&self) -> bool {
+    pub(crate) fn is_https(&self) -> bool {
         self.url.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
     }
 
     /// The host's name or address.
-    pub(super) fn host(&self) -> &str {
+    pub(crate) fn host(&self) -> &str {
         &self.host
     }
 }
