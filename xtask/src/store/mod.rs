@@ -10,8 +10,10 @@ use std::{
 use license_core::{LicenseKey, key::KeyError};
 use zeroize::Zeroizing;
 
-use crate::{files, vars::Vars};
+use crate::{files, seal::SealError, vars::Vars};
 
+#[allow(dead_code, reason = "rotation will use it")]
+pub(crate) mod age;
 pub(crate) mod dotenv;
 #[allow(dead_code, reason = "rotation will use it")]
 pub(crate) mod held;
@@ -194,6 +196,15 @@ pub(crate) enum StoreError {
         file: PathBuf,
         /// Which line, and why.
         malformed: dotenv::Malformed,
+    },
+    /// A sealed file cannot be opened.
+    #[error("the sealed file `{}` cannot be opened: {source}", file.display())]
+    #[diagnostic(help("{}", miette::Diagnostic::help(source).map_or_else(String::new, |help| help.to_string())))]
+    NotOpened {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: SealError,
     },
     /// The text is no license key.
     #[error("{what} holds no license key: {why}")]
