@@ -32,6 +32,9 @@ pub(crate) enum Command {
     Audit(crate::commands::audit::AuditCommand),
     /// The embedded authority: issue licenses, look after them, serve them over HTTP
     Authority(crate::commands::authority::Args),
+    /// Sealed keys: make an identity, list what lies in escrow, open it
+    #[command(subcommand)]
+    Escrow(crate::commands::escrow::EscrowCommand),
     /// Print the JSON Schema of license.toml, for editors
     Schema,
 }

@@ -155,7 +155,9 @@ pub(crate) struct Entry {
 impl Escrow {
     /// An escrow on this machine only: in the environment's directory below this one.
     pub(crate) fn local(directory: PathBuf, environment: &str) -> Self {
-        Self { directory: directory.join(environment), environment: environment.to_owned(), place: Place::Local }
+        let mut own = directory;
+        own.push(environment);
+        Self { directory: own, environment: environment.to_owned(), place: Place::Local }
     }
 
     /// An escrow on this machine and in a shared place.

@@ -25,6 +25,8 @@ pub enum Exit {
     Trail,
     /// Somebody else holds the environment.
     Held,
+    /// A store of keys is unusable.
+    Store,
     /// A signature or a conformance check failed.
     Unproven,
     /// Interrupted (SIGINT).
@@ -35,7 +37,7 @@ pub enum Exit {
 
 impl Exit {
     /// Every row of the table, in the order of the codes.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Done,
         Self::Bug,
         Self::Usage,
@@ -47,6 +49,7 @@ impl Exit {
         Self::Unhealthy,
         Self::Held,
         Self::Trail,
+        Self::Store,
         Self::Unproven,
         Self::Interrupted,
         Self::Terminated,
@@ -66,6 +69,7 @@ impl Exit {
             Self::Unhealthy => 14,
             Self::Held => 25,
             Self::Trail => 26,
+            Self::Store => 27,
             Self::Unproven => 32,
             Self::Interrupted => 130,
             Self::Terminated => 143,
@@ -86,6 +90,7 @@ impl Exit {
             Self::Unhealthy => "unhealthy",
             Self::Held => "held",
             Self::Trail => "trail",
+            Self::Store => "store",
             Self::Unproven => "unproven",
             Self::Interrupted => "interrupted",
             Self::Terminated => "terminated",

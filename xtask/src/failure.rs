@@ -8,7 +8,7 @@ use miette::Diagnostic;
 
 use crate::{
     authority::{AskError, embedded::ChangeError},
-    commands::{audit::AuditError, authority::AuthorityError},
+    commands::{audit::AuditError, authority::AuthorityError, escrow::EscrowCommandError},
     config::{ConfigError, EnvName, Problem},
     environment_lock::LockError,
     exit::Exit,
@@ -111,6 +111,10 @@ pub(crate) enum Failure {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Audit(#[from] AuditError),
+    /// The escrow.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Escrow(#[from] EscrowCommandError),
     /// The operating system does not give randomness, signals, the current directory, or takes no output.
     #[error("{what}: {source}")]
     System {
@@ -140,6 +144,7 @@ impl Failure {
             Self::Lock(error) => error.exit(),
             Self::Authority(error) => error.exit(),
             Self::Audit(error) => error.exit(),
+            Self::Escrow(error) => error.exit(),
             Self::System { .. } | Self::Issue(ChangeError::NoRandomness(_)) => Exit::Bug,
         }
     }
@@ -163,6 +168,7 @@ impl Failure {
             Self::WhichAuthority { .. } => "which_authority",
             Self::Authority(_) => "authority",
             Self::Audit(_) => "audit",
+            Self::Escrow(_) => "escrow",
             Self::System { .. } => "system",
         }
     }

@@ -47,7 +47,9 @@ mod vars;
 use cli::{CheckArgs, Cli, Command, DeployArgs, Format};
 use commands::{
     audit::{self, AuditCommand, AuditFormat},
-    authority as authority_command, check, deploy, schema,
+    authority as authority_command, check, deploy,
+    escrow::{self as escrow_command, EscrowCommand},
+    schema,
 };
 use config::{AuthoritySettings, Config};
 use context::Context;
@@ -76,6 +78,7 @@ fn run(cli: Cli) -> Exit {
         Command::Check(args) => run_check(&ctx, config.as_deref(), &args),
         Command::Audit(command) => run_audit(&ctx, config.as_deref(), command),
         Command::Authority(args) => run_authority(&ctx, config.as_deref(), args),
+        Command::Escrow(command) => run_escrow(&ctx, config.as_deref(), &command),
         Command::Schema => finish(&Narrator::new(&ctx, None), schema::TEXT, Exit::Done),
     }
 }
@@ -173,6 +176,18 @@ fn audit(
             (text, report.exit())
         }
     })
+}
+
+/// The escrow needs no license.toml: one is looked for only to find its directory.
+fn run_escrow(ctx: &Context, config: Option<&Path>, command: &EscrowCommand) -> Exit {
+    let narrator = Narrator::new(ctx, None);
+    let file = config_path(ctx, config).map(|path| ctx.directory.join(path));
+    let root = file.ok().and_then(|file| Some(file.parent()?.to_owned())).unwrap_or_else(|| ctx.directory.clone());
+    // SEAM: the identity that `[escrow]` names goes here, where the file can be loaded; `None` where it cannot.
+    match escrow_command::run(ctx, &root, None, command, &narrator) {
+        Ok(()) => Exit::Done,
+        Err(error) => cannot_begin(&narrator, json::Document::Other, &error.into()),
+    }
 }
 
 /// The embedded authority needs no license.toml: one is looked at only to find the state directory.

@@ -4,4 +4,5 @@ pub(crate) mod audit;
 pub(crate) mod authority;
 pub(crate) mod check;
 pub(crate) mod deploy;
+pub(crate) mod escrow;
 pub(crate) mod schema;

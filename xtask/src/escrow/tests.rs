@@ -42,7 +42,7 @@ impl TestPlace {
 
     pub(super) fn delete(&self, names: &[String]) -> Result<(), String> {
         let mut blobs = self.open()?;
-        names.iter().for_each(|name| drop(blobs.remove(name)));
+        blobs.retain(|name, _| !names.contains(name));
         Ok(())
     }
 }

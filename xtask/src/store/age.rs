@@ -171,9 +171,11 @@ impl AgeStore {
 /// The text that a sealed file holds, for a file and the text of an identity.
 pub(crate) fn read_sealed(file: &Path, identity_text: &str) -> Result<Zeroizing<String>, StoreError> {
     let not_opened = |source| StoreError::NotOpened { file: file.to_owned(), source };
-    let bytes = files::read_limited(file, ARMOR_BYTES_MAX as u64).map_err(|error| match error.kind() {
-        io::ErrorKind::FileTooLarge => not_opened(SealError::TooLongToOpen),
-        _ => unusable(file, error, "seal the key into it with `age -a -r RECIPIENT`"),
+    let bytes = files::read_limited(file, ARMOR_BYTES_MAX as u64).map_err(|error| {
+        if error.kind() == io::ErrorKind::FileTooLarge {
+            return not_opened(SealError::TooLongToOpen);
+        }
+        unusable(file, error, "seal the key into it with `age -a -r RECIPIENT`")
     })?;
     let identity = Identity::parse(identity_text).map_err(not_opened)?;
     opened(&identity, &bytes).map_err(not_opened)

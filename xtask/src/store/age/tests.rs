@@ -81,7 +81,7 @@ fn failed(written: Written) -> FaultKind {
     }
 }
 
-fn done(written: Written) {
+fn done(written: &Written) {
     assert!(matches!(written, Written::Done), "{written:?}");
 }
 
@@ -90,10 +90,10 @@ fn a_key_is_written_read_back_and_replaced() {
     let sample = sample();
     let store = sample.store();
     assert_eq!(short(store.probe()), "nothing Version(None)");
-    done(store.write(&key(OLD), &Version::NONE, "rot-1"));
+    done(&store.write(&key(OLD), &Version::NONE, "rot-1"));
     assert_eq!(short(store.probe()), OLD);
     let version = store.read().unwrap().version().clone();
-    done(store.write(&key(NEW), &version, "rot-1"));
+    done(&store.write(&key(NEW), &version, "rot-1"));
     assert_eq!(short(store.read()), NEW);
     assert_ne!(*store.read().unwrap().version(), version);
     assert_eq!(fs::metadata(sample.file()).unwrap().mode() & 0o777, 0o600);
@@ -105,7 +105,7 @@ fn a_key_is_written_read_back_and_replaced() {
 #[test]
 fn the_file_holds_the_key_and_a_line_break() {
     let sample = sample();
-    done(sample.store().write(&key(NEW), &Version::NONE, "rot-1"));
+    done(&sample.store().write(&key(NEW), &Version::NONE, "rot-1"));
     let bytes = files::read_limited(&sample.file(), 10_000).unwrap();
     let plain = Identity::parse(&sample.identity).unwrap().open(&bytes).unwrap();
     assert_eq!(*plain, format!("{NEW}\n").into_bytes());
@@ -140,7 +140,7 @@ fn without_an_identity_it_is_written_and_not_shown() {
     assert_eq!(short(store.probe()), "nothing Version(None)");
     let version = sample.write(OLD);
     assert_eq!(short(store.probe()), format!("hidden {version:?}"));
-    done(store.write(&key(NEW), &version, "rot-1"));
+    done(&store.write(&key(NEW), &version, "rot-1"));
     assert_eq!(short(sample.store().read()), NEW);
 }
 
@@ -151,7 +151,7 @@ fn what_is_wrong_with_a_file_is_told_apart() {
     sample.write(OLD);
     let stranger = AgeStore {
         identity: Some(Identity::parse(&stranger).unwrap()),
-        recipients: Recipients::parse(&[other_recipient.clone()]).unwrap(),
+        recipients: Recipients::parse(std::slice::from_ref(&other_recipient)).unwrap(),
         ..sample.store()
     };
     assert_eq!(fault(stranger.read()), FaultKind::Credential);
@@ -173,7 +173,7 @@ fn a_symbolic_link_stays_one() {
     let link = sample.directory.path().join("link");
     let version = sample.write(OLD);
     symlink("license.age", &link).unwrap();
-    done(sample.at(link.clone()).write(&key(NEW), &version, "rot-1"));
+    done(&sample.at(link.clone()).write(&key(NEW), &version, "rot-1"));
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     assert_eq!(short(sample.store().read()), NEW);
     let nowhere = sample.directory.path().join("nowhere");
@@ -248,6 +248,6 @@ fn another_process() {
     let store = AgeStore { file: Path::new(&root).join("license.age"), recipients, identity: Some(identity) };
     for number in 0..5_000 {
         let version = store.read().unwrap().version().clone();
-        done(store.write(&key(&format!("TO-DEV-{number}-{}", "x".repeat(9_000))), &version, "rot-1"));
+        done(&store.write(&key(&format!("TO-DEV-{number}-{}", "x".repeat(9_000))), &version, "rot-1"));
     }
 }

@@ -184,7 +184,7 @@ proptest! {
         old in "[!-~]{1,40}",
         new in "[!-~]{1,40}",
     ) {
-        let text: String = others.iter().map(|line| format!("{line}{line_break}")).collect();
+        let text: String = others.iter().flat_map(|line| [line.as_str(), line_break]).collect();
         let (_directory, store) = with_text(&text);
         prop_assert!(matches!(store.write(&key(&old), &Version::NONE, "rot-1"), Written::Done));
         prop_assert_eq!(short(store.probe()), old);
