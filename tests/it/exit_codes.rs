@@ -73,6 +73,12 @@ fn a_trail_that_cannot_be_written_is_26() {
 }
 
 #[test]
+fn a_store_that_cannot_be_used_is_27() {
+    let project = project().write(".license/escrow", b"");
+    project.run(&["escrow", "show", "production"]).exits(27);
+}
+
+#[test]
 fn a_head_that_is_another_is_32() {
     let server = saying(&good());
     let project = asking(&server);

@@ -13,6 +13,7 @@ mod commands;
 mod concurrency;
 mod config;
 mod deploy;
+mod escrow;
 mod exit_codes;
 mod faults;
 mod fresh_clone;

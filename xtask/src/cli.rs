@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Deploy(DeployArgs),
     /// Prove the license of one or more environments; changes nothing
     Check(CheckArgs),
+    /// Replace the license key, with a grace for the old one, in every place that deploys read
+    Rotate(RotateArgs),
     /// Read and verify the trail of what was decided and done
     #[command(subcommand)]
     Audit(crate::commands::audit::AuditCommand),
@@ -35,6 +37,9 @@ pub(crate) enum Command {
     Lock(crate::commands::lock::LockCommand),
     /// The embedded authority: issue licenses, look after them, serve them over HTTP
     Authority(crate::commands::authority::Args),
+    /// Sealed keys: make an identity, list what lies in escrow, open it
+    #[command(subcommand)]
+    Escrow(crate::commands::escrow::EscrowCommand),
     /// Print the JSON Schema of license.toml, for editors
     Schema,
 }
@@ -57,6 +62,54 @@ pub(crate) struct DeployArgs {
     /// Why the glass is broken; goes into the trail
     #[arg(long, value_name = "TEXT", requires = "force", value_parser = reason)]
     pub(crate) reason: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// Arguments of `rotate`.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line, and turned into a wish at once")]
+pub(crate) struct RotateArgs {
+    /// The environment [default: `default` of license.toml, else the only one]
+    #[arg(value_name = "ENV")]
+    pub(crate) environment: Option<String>,
+
+    /// Every environment, one after the other
+    #[arg(long, conflicts_with_all = ["environment", "adopt", "rollback", "confirm_not_rotated"])]
+    pub(crate) all: bool,
+
+    /// Say what would happen, and change nothing
+    #[arg(long)]
+    pub(crate) plan: bool,
+
+    /// Go on with an open rotation; begin none
+    #[arg(long, group = "wish")]
+    pub(crate) resume: bool,
+
+    /// Bring the old key back into the stores, while it still works
+    #[arg(long, group = "wish")]
+    pub(crate) rollback: bool,
+
+    /// Take the new key from stdin: for a key that was lost, from the authority's portal
+    #[arg(long, group = "wish")]
+    pub(crate) adopt: bool,
+
+    /// You looked: the authority did not rotate
+    #[arg(long, group = "wish")]
+    pub(crate) confirm_not_rotated: bool,
+
+    /// Rotate although the grace of the rotation before is not over, or with a grace of 0 days: the old key may die
+    #[arg(long, group = "wish")]
+    pub(crate) accept_no_overlap: bool,
+
+    /// Do nothing while the key is younger, as `30d`: for a schedule
+    #[arg(long, value_name = "AGE", value_parser = crate::config::age)]
+    pub(crate) if_older_than: Option<std::time::Duration>,
+
+    /// For how many days the old key is to work on [default: `grace_days` of license.toml, else 7]
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(0..=3650))]
+    pub(crate) grace_days: Option<u32>,
 
     #[command(flatten)]
     pub(crate) output: OutputArgs,

@@ -1,6 +1,9 @@
 //! From the settings of an authority to something that can be asked.
 
+use std::{path::Path, time::Duration};
+
 use license_core::LicenseKey;
+use zeroize::Zeroizing;
 
 use crate::{
     authority::{
@@ -9,12 +12,21 @@ use crate::{
         remote::{Access, Remote},
         wire::rotate::Dialect,
     },
-    config::{self, AuthoritySettings, Config, EnvName, Environment, RemoteSettings},
+    config::{self, AuthoritySettings, Config, EnvName, Environment, KEY_PLACE, RemoteSettings, StoreSettings},
     context::{self, Context},
     failure::Failure,
     files,
+    seal::{Identity, Recipients},
     signals::Signals,
-    store,
+    store::{
+        self, Source,
+        age::AgeStore,
+        dotenv::DotenvStore,
+        github::{GithubSettings, GithubStore},
+        held::{FaultKind, Held, StoreFault},
+        place::Place,
+        vault::{VaultSettings, VaultStore},
+    },
 };
 
 /// Opens the authority of an environment. `connections_max` bounds how many calls may be under way at once.
@@ -36,6 +48,14 @@ pub(crate) fn authority(
 
 /// Reads the key of an environment.
 pub(crate) fn key(ctx: &Context, config: &Config, environment: &Environment) -> Result<LicenseKey, Failure> {
+    if let Source::Store { name } = &environment.key {
+        return match place(ctx, config, environment, name)?.read().map_err(|fault| unusable(name, fault))? {
+            Held::Key { key, .. } => Ok(key),
+            Held::Nothing { .. } | Held::Hidden { .. } => {
+                Err(Failure::NoKeyInStore { environment: environment.name.clone(), store: name.clone() })
+            }
+        };
+    }
     store::read_key(&environment.key, &ctx.vars).map_err(|source| match &config.authorities[&environment.authority] {
         AuthoritySettings::Embedded { .. } if store::is_absent(&environment.key, &ctx.vars) => {
             Failure::NoDevelopmentKey { environment: environment.name.clone(), source }
@@ -44,6 +64,118 @@ pub(crate) fn key(ctx: &Context, config: &Config, environment: &Environment) -> 
             unreadable("license key", &environment.name, source)
         }
     })
+}
+
+/// The places that a rotation of an environment writes, each with its name: the one that `key` names where it can be
+/// written, then `stores`.
+pub(crate) fn places(
+    ctx: &Context,
+    config: &Config,
+    environment: &Environment,
+) -> Result<Vec<(String, Place)>, Failure> {
+    let own = match &environment.key {
+        Source::Env { .. } | Source::File { .. } | Source::Store { .. } => None,
+        Source::Dotenv { file, name } => Some(Place::Dotenv(DotenvStore { file: file.clone(), name: name.clone() })),
+        Source::Age { file, identity } => {
+            let recipients = config.escrow.as_ref().map_or(&[][..], |escrow| &escrow.recipients);
+            Some(Place::Age(age(ctx, environment, file, recipients, identity)?))
+        }
+    };
+    let mut places: Vec<_> = own.map(|place| (KEY_PLACE.to_owned(), place)).into_iter().collect();
+    let from_store = match &environment.key {
+        Source::Store { name } if !environment.stores.contains(name) => Some(name),
+        Source::Store { .. }
+        | Source::Env { .. }
+        | Source::Dotenv { .. }
+        | Source::File { .. }
+        | Source::Age { .. } => None,
+    };
+    for name in from_store.into_iter().chain(&environment.stores) {
+        places.push((name.clone(), place(ctx, config, environment, name)?));
+    }
+    Ok(places)
+}
+
+/// A configured store of an environment.
+pub(crate) fn place(ctx: &Context, config: &Config, environment: &Environment, name: &str) -> Result<Place, Failure> {
+    let place = match config.store(name)?.for_environment(&environment.name) {
+        StoreSettings::Dotenv { file, name } => Place::Dotenv(DotenvStore { file, name }),
+        StoreSettings::Age { file, recipients, identity } => {
+            Place::Age(age(ctx, environment, &file, &recipients, &identity)?)
+        }
+        StoreSettings::Command { .. } => {
+            return Err(Failure::Store {
+                store: name.to_owned(),
+                source: Box::new(StoreFault {
+                    kind: FaultKind::Setup,
+                    message: "this version does not run helper programs".to_owned(),
+                    next: "use a store of another kind".to_owned(),
+                }),
+            });
+        }
+        StoreSettings::Github { url, repository, environment: at, name: secret, token, ca_file } => {
+            let settings = GithubSettings {
+                url,
+                repository,
+                environment: at.unwrap_or_else(|| environment.name.to_string()),
+                name: secret,
+                token: store_token(ctx, environment, &token)?,
+                token_from: token.to_string(),
+                ca_pem: ca_pem(name, ca_file.as_deref())?,
+                timeout: Duration::from_secs(store::http::CALL_SECS),
+            };
+            Place::Github(GithubStore::new(settings, &ctx.vars).map_err(|fault| unusable(name, fault))?)
+        }
+        StoreSettings::Vault { url, mount, path, field, namespace, token, ca_file } => {
+            let settings = VaultSettings {
+                url,
+                mount,
+                path,
+                field,
+                namespace,
+                token: store_token(ctx, environment, &token)?,
+                token_from: token.to_string(),
+                ca_pem: ca_pem(name, ca_file.as_deref())?,
+                timeout: Duration::from_secs(store::http::CALL_SECS),
+            };
+            Place::Vault(VaultStore::new(settings, &ctx.vars).map_err(|fault| unusable(name, fault))?)
+        }
+    };
+    Ok(place)
+}
+
+/// The identity that opens what is sealed, where one is configured.
+pub(crate) fn identity(ctx: &Context, environment: &Environment, source: &Source) -> Result<Identity, Failure> {
+    let text =
+        store::read(source, &ctx.vars).map_err(|source| unreadable("escrow identity", &environment.name, source))?;
+    Ok(Identity::parse(&text)?)
+}
+
+fn age(
+    ctx: &Context,
+    environment: &Environment,
+    file: &Path,
+    recipients: &[String],
+    identity: &Source,
+) -> Result<AgeStore, Failure> {
+    // Without its identity the file still takes a key, and shows none.
+    let identity =
+        if store::is_absent(identity, &ctx.vars) { None } else { Some(self::identity(ctx, environment, identity)?) };
+    Ok(AgeStore { file: file.to_owned(), recipients: Recipients::parse(recipients)?, identity })
+}
+
+fn store_token(ctx: &Context, environment: &Environment, source: &Source) -> Result<Zeroizing<String>, Failure> {
+    store::read(source, &ctx.vars).map_err(|source| unreadable("token of a store", &environment.name, source))
+}
+
+fn ca_pem(owner: &str, file: Option<&Path>) -> Result<Option<Vec<u8>>, Failure> {
+    file.map(|file| files::read_limited(file, CA_FILE_BYTES_MAX))
+        .transpose()
+        .map_err(|source| Failure::CaFile { authority: owner.to_owned(), source })
+}
+
+fn unusable(store: &str, fault: StoreFault) -> Failure {
+    Failure::Store { store: store.to_owned(), source: Box::new(fault) }
 }
 
 fn access(

@@ -16,6 +16,8 @@ use crate::{cli::ColorChoice, vars::Vars};
 pub(crate) struct Console {
     out: Mutex<Box<dyn Write + Send>>,
     err: Mutex<Box<dyn Write + Send>>,
+    /// Who reads stdout.
+    pub(crate) destination: Destination,
     /// How stdout may look.
     pub(crate) out_look: Look,
     /// How stderr may look.
@@ -26,6 +28,7 @@ impl Console {
     /// The process's own streams.
     pub(crate) fn of_process(choice: ColorChoice, vars: &Vars) -> Self {
         Self {
+            destination: if io::stdout().is_terminal() { Destination::Terminal } else { Destination::Other },
             out_look: Look::of(
                 Stream { terminal: io::stdout().is_terminal(), width: width(&io::stdout()) },
                 choice,
@@ -77,6 +80,15 @@ impl std::fmt::Debug for Console {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Console").field("out", &self.out_look).field("err", &self.err_look).finish_non_exhaustive()
     }
+}
+
+/// Who reads a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Destination {
+    /// A person, on a terminal.
+    Terminal,
+    /// A file or a program.
+    Other,
 }
 
 /// How a stream may look.

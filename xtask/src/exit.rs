@@ -23,8 +23,20 @@ pub enum Exit {
     Unhealthy,
     /// The trail, or the registry's log, cannot be written, read or trusted.
     Trail,
+    /// The rotation was refused, by the rules or by the authority; nothing changed.
+    RotationRefused,
+    /// Nobody knows whether the authority rotated.
+    RotationUnknown,
+    /// Rotated, and the new key is lost; the old one works until the deadline that is shown.
+    KeyLost,
+    /// The new key is refused, or the answer has none; it is sealed.
+    NewKeyRejected,
+    /// Some stores do not hold the new key, which is safe in escrow.
+    Partial,
     /// Somebody else holds the environment.
     Held,
+    /// A store of keys is unusable.
+    Store,
     /// A signature or a conformance check failed.
     Unproven,
     /// Interrupted (SIGINT).
@@ -35,7 +47,7 @@ pub enum Exit {
 
 impl Exit {
     /// Every row of the table, in the order of the codes.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 20] = [
         Self::Done,
         Self::Bug,
         Self::Usage,
@@ -45,8 +57,14 @@ impl Exit {
         Self::Credential,
         Self::DeployFailed,
         Self::Unhealthy,
+        Self::RotationRefused,
+        Self::RotationUnknown,
+        Self::KeyLost,
+        Self::NewKeyRejected,
+        Self::Partial,
         Self::Held,
         Self::Trail,
+        Self::Store,
         Self::Unproven,
         Self::Interrupted,
         Self::Terminated,
@@ -64,8 +82,14 @@ impl Exit {
             Self::Credential => 12,
             Self::DeployFailed => 13,
             Self::Unhealthy => 14,
+            Self::RotationRefused => 20,
+            Self::RotationUnknown => 21,
+            Self::KeyLost => 22,
+            Self::NewKeyRejected => 23,
+            Self::Partial => 24,
             Self::Held => 25,
             Self::Trail => 26,
+            Self::Store => 27,
             Self::Unproven => 32,
             Self::Interrupted => 130,
             Self::Terminated => 143,
@@ -84,8 +108,14 @@ impl Exit {
             Self::Credential => "credential",
             Self::DeployFailed => "deploy_failed",
             Self::Unhealthy => "unhealthy",
+            Self::RotationRefused => "rotation_refused",
+            Self::RotationUnknown => "rotation_unknown",
+            Self::KeyLost => "key_lost",
+            Self::NewKeyRejected => "new_key_rejected",
+            Self::Partial => "partial",
             Self::Held => "held",
             Self::Trail => "trail",
+            Self::Store => "store",
             Self::Unproven => "unproven",
             Self::Interrupted => "interrupted",
             Self::Terminated => "terminated",

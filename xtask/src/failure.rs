@@ -8,14 +8,22 @@ use miette::Diagnostic;
 
 use crate::{
     authority::{AskError, embedded::ChangeError},
-    commands::{audit::AuditError, authority::AuthorityError, lock::LockCommandError},
+    commands::{
+        audit::AuditError, authority::AuthorityError, escrow::EscrowCommandError, lock::LockCommandError,
+        rotate::RotateError,
+    },
     config::{ConfigError, EnvName, Problem},
     environment_lock::LockError,
     exit::Exit,
     journal::JournalError,
     log::LogError,
+    seal::SealError,
     signals::Stop,
-    store::{StoreError, dotenv::SetError},
+    store::{
+        StoreError,
+        dotenv::SetError,
+        held::{FaultKind, StoreFault},
+    },
 };
 
 /// Why a command could not do its work.
@@ -120,6 +128,36 @@ pub(crate) enum Failure {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Audit(#[from] AuditError),
+    /// The escrow.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Escrow(#[from] EscrowCommandError),
+    /// A store cannot be used.
+    #[error("store `{store}`: {source}")]
+    #[diagnostic(help("{}", source.next))]
+    Store {
+        /// Its name.
+        store: String,
+        /// Why.
+        source: Box<StoreFault>,
+    },
+    /// A store has no key, or shows none.
+    #[error("store `{store}` shows no license key for environment `{environment}`")]
+    #[diagnostic(help("put the key into it, or name a place in `key` that can be read"))]
+    NoKeyInStore {
+        /// The environment.
+        environment: EnvName,
+        /// The store.
+        store: String,
+    },
+    /// Something cannot be sealed or opened.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Seal(#[from] SealError),
+    /// A rotation cannot begin, or cannot go on.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Rotate(#[from] RotateError),
     /// The operating system does not give randomness, signals, the current directory, or takes no output.
     #[error("{what}: {source}")]
     System {
@@ -151,6 +189,10 @@ impl Failure {
             Self::Lock(error) => error.exit(),
             Self::Authority(error) => error.exit(),
             Self::Audit(error) => error.exit(),
+            Self::Store { source, .. } => store_exit(source),
+            Self::NoKeyInStore { .. } | Self::Seal(_) => Exit::Config,
+            Self::Rotate(error) => error.exit(),
+            Self::Escrow(error) => error.exit(),
             Self::System { .. } | Self::Issue(ChangeError::NoRandomness(_)) => Exit::Bug,
         }
     }
@@ -177,8 +219,20 @@ impl Failure {
             Self::WhichAuthority { .. } => "which_authority",
             Self::Authority(_) => "authority",
             Self::Audit(_) => "audit",
+            Self::Store { .. } => "store",
+            Self::NoKeyInStore { .. } => "no_key_in_store",
+            Self::Seal(_) => "not_sealed",
+            Self::Rotate(error) => error.stable_code(),
+            Self::Escrow(_) => "escrow",
             Self::System { .. } => "system",
         }
+    }
+}
+
+fn store_exit(fault: &StoreFault) -> Exit {
+    match fault.kind {
+        FaultKind::Credential => Exit::Credential,
+        FaultKind::Unreachable | FaultKind::Setup | FaultKind::Conflict | FaultKind::Malformed => Exit::Store,
     }
 }
 

@@ -42,13 +42,32 @@ pub(crate) fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Writes a file beside its place and renames it: a reader sees the old file or the new one, and only its owner may read it.
 /// It is on disk when this returns. Do not name a symbolic link: it would be replaced by the file.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = directory(path);
     // A temporary file is created with mode 0600, and keeps it.
     let mut file = tempfile::NamedTempFile::new_in(directory)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path)?;
     File::open(directory)?.sync_all()
+}
+
+/// Like [`replace`], for a file that is not there yet: one that is there stays as it is, whoever made it and when, and
+/// is an error of the kind `AlreadyExists`.
+pub(crate) fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = tempfile::NamedTempFile::new_in(directory(path))?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist_noclobber(path)?;
+    File::open(directory(path))?.sync_all()
+}
+
+/// Proves that files can be written beside a path, and leaves nothing behind.
+pub(crate) fn try_directory(path: &Path) -> io::Result<()> {
+    tempfile::NamedTempFile::new_in(directory(path))?.close()
+}
+
+fn directory(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Why a file cannot be used, in words that fit after a colon.

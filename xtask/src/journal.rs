@@ -116,6 +116,11 @@ impl Journal {
         &self.run
     }
 
+    /// Where the trail ended when it was last looked at.
+    pub(crate) fn head(&self) -> Head {
+        self.position.head
+    }
+
     /// Where the trail ends, if this run wrote to it.
     pub(crate) fn written(&self) -> Option<Head> {
         (self.position != self.began).then_some(self.position.head)

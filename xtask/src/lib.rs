@@ -25,7 +25,9 @@ mod connect;
 mod console;
 mod context;
 mod environment_lock;
+mod escrow;
 mod exit;
+mod failpoint;
 mod failure;
 mod files;
 mod gate;
@@ -38,17 +40,19 @@ mod narrator;
 mod private_directory;
 mod process;
 mod report;
+mod seal;
 mod signals;
 mod store;
 mod trail;
 mod vars;
 
-use cli::{CheckArgs, Cli, Command, DeployArgs, Format};
+use cli::{CheckArgs, Cli, Command, DeployArgs, Format, RotateArgs};
 use commands::{
     audit::{self, AuditCommand, AuditFormat},
     authority as authority_command, check, deploy,
+    escrow::{self as escrow_command, EscrowCommand},
     lock::{self, LockCommand},
-    schema,
+    rotate, schema,
 };
 use config::{AuthoritySettings, Config};
 use context::Context;
@@ -75,9 +79,11 @@ fn run(cli: Cli) -> Exit {
     match cli.command {
         Command::Deploy(args) => run_deploy(&ctx, config.as_deref(), &args),
         Command::Check(args) => run_check(&ctx, config.as_deref(), &args),
+        Command::Rotate(args) => run_rotate(&ctx, config.as_deref(), &args),
         Command::Audit(command) => run_audit(&ctx, config.as_deref(), command),
         Command::Lock(command) => run_lock(&ctx, config.as_deref(), &command),
         Command::Authority(args) => run_authority(&ctx, config.as_deref(), args),
+        Command::Escrow(command) => run_escrow(&ctx, config.as_deref(), &command),
         Command::Schema => finish(&Narrator::new(&ctx, None), schema::TEXT, Exit::Done),
     }
 }
@@ -130,6 +136,34 @@ fn run_check(ctx: &Context, config: Option<&Path>, args: &CheckArgs) -> Exit {
     let exit = check::exit(&report);
     append_summary(ctx, &narrator, || github::check_summary(&report));
     document(&narrator, exit, || json::check(&report, exit))
+}
+
+fn run_rotate(ctx: &Context, config: Option<&Path>, args: &RotateArgs) -> Exit {
+    let narrator = Narrator::new(ctx, args.output.format);
+    let config = match load_hiding(ctx, config, &narrator) {
+        Ok(config) => config,
+        Err(failure) => return cannot_begin(&narrator, json::Document::Other, &failure),
+    };
+    let environments = match rotate::environments(&config, args) {
+        Ok(environments) => environments,
+        Err(problem) => return cannot_begin(&narrator, json::Document::Other, &problem.into()),
+    };
+    let mut reports = Vec::new();
+    for environment in environments {
+        let report = rotate::run(ctx, &config, environment, args, &narrator);
+        if let Some(outcome) = &report.outcome {
+            narrator.rotated(environment.name.as_str(), outcome);
+        }
+        if let Some(failure) = &report.failure {
+            narrator.failure(failure, Some((&config, environment)));
+        }
+        if let Some(head) = &report.trail {
+            narrator.note(&trail::file::show_head(environment.name.as_str(), head));
+        }
+        reports.push(report);
+    }
+    let exit = rotate::exit_of_all(&reports);
+    document(&narrator, exit, || json::rotate(&reports, exit))
 }
 
 fn run_audit(ctx: &Context, config: Option<&Path>, mut command: AuditCommand) -> Exit {
@@ -189,6 +223,18 @@ fn run_lock(ctx: &Context, config: Option<&Path>, command: &LockCommand) -> Exit
             finish(&narrator, &text, Exit::Done)
         }
         Err(failure) => cannot_begin(&narrator, json::Document::Other, &failure),
+    }
+}
+
+/// The escrow needs no license.toml: one is looked for only to find its directory.
+fn run_escrow(ctx: &Context, config: Option<&Path>, command: &EscrowCommand) -> Exit {
+    let narrator = Narrator::new(ctx, None);
+    let file = config_path(ctx, config).map(|path| ctx.directory.join(path));
+    let root = file.ok().and_then(|file| Some(file.parent()?.to_owned())).unwrap_or_else(|| ctx.directory.clone());
+    // SEAM: the identity that `[escrow]` names goes here, where the file can be loaded; `None` where it cannot.
+    match escrow_command::run(ctx, &root, None, command, &narrator) {
+        Ok(()) => Exit::Done,
+        Err(error) => cannot_begin(&narrator, json::Document::Other, &error.into()),
     }
 }
 

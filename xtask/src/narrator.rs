@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     cli::Format,
+    commands::rotate::{Outcome, Told},
     config::{Config, Environment},
     console::{Console, Glyphs, Look, Motion},
     context::{Context, Platform},
@@ -91,9 +92,23 @@ impl<'a> Narrator<'a> {
 
     /// What a deploy would do.
     pub(crate) fn plan(&self, steps: &[String]) {
+        self.steps("a deploy would", steps);
+    }
+
+    /// A list of steps, with what it is a list of.
+    pub(crate) fn steps(&self, what: &str, steps: &[String]) {
         self.say(|_| {
             let lines = steps.iter().map(|step| format!("  - {step}"));
-            std::iter::once("a deploy would".to_owned()).chain(lines).collect::<Vec<_>>().join("\n") + "\n"
+            std::iter::once(what.to_owned()).chain(lines).collect::<Vec<_>>().join("\n") + "\n"
+        });
+    }
+
+    /// What a rotation came to, and what to do next.
+    pub(crate) fn rotated(&self, environment: &str, outcome: &Outcome) {
+        let Told { what, next } = outcome.told(environment);
+        self.say(|_| match next {
+            Some(next) => format!("{environment}: {what}\n  next: {next}\n"),
+            None => format!("{environment}: {what}\n"),
         });
     }
 

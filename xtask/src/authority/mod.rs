@@ -18,7 +18,6 @@ pub(crate) mod serve;
 pub(crate) mod span;
 pub(crate) mod wire;
 
-#[allow(unused_imports, reason = "rotation will use it")]
 pub(crate) use wire::rotate::read_rotated;
 
 /// An authority that can be asked.
@@ -41,7 +40,6 @@ impl Authority {
 
     /// Asks for a new key: exactly one request, which is never repeated here. A signal does not break a call that was
     /// sent; the order's timeout ends it.
-    #[allow(dead_code, reason = "rotation will use it")]
     pub(crate) fn rotate(&self, order: &RotateOrder<'_>) -> Answered {
         match self {
             Self::Embedded(embedded) => embedded.rotate_by(order),
@@ -50,7 +48,6 @@ impl Authority {
     }
 
     /// Lists the account's licenses.
-    #[allow(dead_code, reason = "rotation will use it")]
     pub(crate) fn list(&self) -> Result<Vec<ListedLicense>, AskError> {
         match self {
             Self::Embedded(embedded) => embedded.list(),
@@ -60,7 +57,6 @@ impl Authority {
 
     /// The id of the license that a key belongs to, where the authority is on this machine. Others tell it when they
     /// validate, or it stands in license.toml.
-    #[allow(dead_code, reason = "rotation will use it")]
     pub(crate) fn license_id_of(&self, key: &LicenseKey) -> Option<String> {
         match self {
             Self::Embedded(embedded) => embedded.license_id_of(key),
@@ -71,7 +67,6 @@ impl Authority {
 
 /// A rotation to be asked for.
 #[derive(Debug, Clone, Copy)]
-#[allow(dead_code, reason = "rotation will use it")]
 pub(crate) struct RotateOrder<'a> {
     /// The license's id.
     pub(crate) license_id: &'a str,
@@ -84,7 +79,6 @@ pub(crate) struct RotateOrder<'a> {
 }
 
 /// What came of a rotation's call. Not to be printed: it may hold the new key.
-#[allow(dead_code, reason = "rotation will use it")]
 pub(crate) enum Answered {
     /// A 2xx and at least one byte of its body, as it came: seal it before anything else.
     Body(Zeroizing<Vec<u8>>),
@@ -94,7 +88,6 @@ pub(crate) enum Answered {
 
 /// A license's new key, and what was said beside it.
 #[derive(Debug)]
-#[allow(dead_code, reason = "rotation will use it")]
 pub(crate) struct NewKey {
     /// The key.
     pub(crate) key: LicenseKey,
@@ -107,7 +100,6 @@ pub(crate) struct NewKey {
 }
 
 /// A license in the authority's list.
-#[allow(dead_code, reason = "rotation will use it")]
 pub(crate) struct ListedLicense {
     /// The license's id.
     pub(crate) license_id: String,

@@ -4,5 +4,7 @@ pub(crate) mod audit;
 pub(crate) mod authority;
 pub(crate) mod check;
 pub(crate) mod deploy;
+pub(crate) mod escrow;
 pub(crate) mod lock;
+pub(crate) mod rotate;
 pub(crate) mod schema;

@@ -53,13 +53,11 @@ pub(crate) struct Config {
     /// The text, for pictures of it: secrets in it are replaced, places are kept.
     pub(crate) source: Arc<NamedSource<String>>,
     /// Where the trail is kept.
-    #[allow(dead_code, reason = "rotation will use it")]
     pub(crate) trail: TrailSettings,
     /// Whether the trail may be lost, where a machine is thrown away after the run.
     #[cfg_attr(not(test), expect(dead_code, reason = "what needs memory across runs reads it"))]
     pub(crate) ephemeral: Ephemeral,
     /// Whether the next run still has the trail.
-    #[allow(dead_code, reason = "rotation will use it")]
     pub(crate) memory: Memory,
     /// Who can open sealed keys, where the file says.
     pub(crate) escrow: Option<EscrowSettings>,
@@ -96,7 +94,6 @@ impl Config {
     }
 
     /// The store of a name, or what is wrong with the name.
-    #[allow(dead_code, reason = "rotation will use it")]
     pub(crate) fn store(&self, name: &str) -> Result<&StoreSettings, Problem> {
         self.stores.get(name).ok_or_else(|| {
             let names: Vec<&str> = self.stores.keys().map(String::as_str).collect();
@@ -127,6 +124,11 @@ impl Config {
     pub(crate) fn trail_directory(&self) -> PathBuf {
         self.root.join(".license").join("trail")
     }
+}
+
+/// An age as it is written on the command line: `30d`.
+pub(crate) fn age(text: &str) -> Result<Duration, &'static str> {
+    duration::parse(text).ok_or("write a number and a unit, as in `30d` or `12h`")
 }
 
 /// An environment's name: `[a-z0-9][a-z0-9-]{0,62}`, safe as a ref, a file name and a label.
@@ -166,7 +168,6 @@ pub(crate) enum Ephemeral {
 
 /// Where a trail is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(dead_code, reason = "rotation will use it")]
 pub(crate) enum TrailSettings {
     /// In files beside `license.toml`.
     File,
@@ -188,7 +189,6 @@ pub(crate) enum Memory {
 
 /// Who can open sealed keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(dead_code, reason = "rotation will use it")]
 pub(crate) struct EscrowSettings {
     /// To whom keys are sealed: each parses as an age recipient. May be empty: see [`Config::problems_of_rotation`].
     pub(crate) recipients: Vec<String>,
@@ -228,10 +228,8 @@ pub(crate) struct RemoteSettings {
     /// The bound on one call, everything included.
     pub(crate) timeout: Duration,
     /// Whether validating an old key shows that it was rotated.
-    #[allow(dead_code, reason = "rotation will use it")]
     pub(crate) rotation_visible: RotationVisible,
     /// What it makes of a repeated `Idempotency-Key`.
-    #[allow(dead_code, reason = "rotation will use it")]
     pub(crate) idempotency: Idempotency,
 }
 
@@ -261,7 +259,6 @@ pub(crate) struct Environment {
     /// The name of its authority; it exists.
     pub(crate) authority: String,
     /// The license's id, where it is known.
-    #[cfg_attr(not(test), expect(dead_code, reason = "rotation names the license by its id"))]
     pub(crate) license: Option<String>,
     /// What a deploy demands.
     pub(crate) demand: Demand,
@@ -290,13 +287,11 @@ pub(crate) struct Environment {
     /// Where that list stands in the file.
     pub(crate) stores_place: Option<SourceSpan>,
     /// When and how the key is rotated.
-    #[allow(dead_code, reason = "rotation will use it")]
     pub(crate) rotation: RotationSettings,
 }
 
 /// When and how a key is rotated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(dead_code, reason = "rotation will use it")]
 pub(crate) struct RotationSettings {
     /// How many days the old key works on.
     pub(crate) grace_days: u32,

@@ -1,7 +1,5 @@
 //! What a rotation needs of a checked configuration, beyond what every command needs.
 
-#![allow(dead_code, reason = "rotation will use it")]
-
 use super::{
     Config, Environment, Memory,
     problem::{Problem, code},

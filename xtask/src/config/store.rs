@@ -37,7 +37,6 @@ const COMMAND_TIMEOUT_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// A store as it is configured. `{environment}` may stand in some texts: use [`StoreSettings::for_environment`] first.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(dead_code, reason = "rotation will use it")]
 pub(crate) enum StoreSettings {
     /// A line of a dotenv file.
     Dotenv {

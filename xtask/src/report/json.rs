@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{CheckReport, CommandEnd, DeployReport, Gated, HealthEnd};
 use crate::{
     authority::AskError,
+    commands::rotate::{BothKeys, Outcome, RotateReport},
     config::Problem,
     context::Platform,
     exit::Exit,
@@ -18,6 +19,7 @@ use crate::{
 /// The names of the documents, with their versions.
 const DEPLOY_SCHEMA: &str = "license-hooks/deploy/1";
 const CHECK_SCHEMA: &str = "license-hooks/check/1";
+const ROTATE_SCHEMA: &str = "license-hooks/rotate/1";
 const ERROR_SCHEMA: &str = "license-hooks/error/1";
 
 /// The document of `deploy`.
@@ -40,6 +42,38 @@ pub(crate) fn deploy(report: &DeployReport, exit: Exit) -> Value {
         "rollback": report.rollback.as_ref().map(command),
         "trail": report.trail,
         "exit": self::exit(exit),
+    })
+}
+
+/// The document of `rotate`, also for one environment.
+pub(crate) fn rotate(reports: &[RotateReport], exit: Exit) -> Value {
+    json!({
+        "schema": ROTATE_SCHEMA,
+        "environments": reports.iter().map(rotated).collect::<Vec<_>>(),
+        "exit": self::exit(exit),
+    })
+}
+
+fn rotated(report: &RotateReport) -> Value {
+    let environment = report.environment.as_deref().unwrap_or_default();
+    let told = report.outcome.as_ref().map(|outcome| outcome.told(environment));
+    let overlap = match &report.outcome {
+        Some(Outcome::Ended { overlap, .. }) => *overlap,
+        Some(Outcome::NotDue { .. }) | None => None,
+    };
+    json!({
+        "environment": report.environment,
+        "plan": report.plan,
+        "outcome": report.outcome.as_ref().map(Outcome::name),
+        "message": told.as_ref().map(|told| &told.what),
+        "next": told.as_ref().and_then(|told| told.next.as_ref()),
+        "overlap": overlap.map(|both| match both {
+            BothKeys::Confirmed => "confirmed",
+            BothKeys::Absent => "absent",
+            BothKeys::Unknown => "unknown",
+        }),
+        "error": report.failure.as_ref().map(error),
+        "trail": report.trail,
     })
 }
 

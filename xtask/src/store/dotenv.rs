@@ -14,6 +14,10 @@ use zeroize::Zeroizing;
 use super::FILE_BYTES_MAX;
 use crate::files;
 
+mod store;
+
+pub(crate) use store::DotenvStore;
+
 /// A line that makes no sense. Never carries the line: it may hold a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Malformed {
@@ -51,16 +55,57 @@ pub(crate) fn set(file: &Path, name: &str, value: &str) -> Result<(), SetError> 
     files::replace(&target, changed.as_bytes()).map_err(io_error)
 }
 
+/// How many times a variable is there, and whether its values are the same.
+pub(super) fn repeated(text: &str, name: &str) -> Result<Repeated, Malformed> {
+    let values: Vec<_> =
+        entries(text)?.into_iter().filter(|entry| entry.name == name).map(|entry| entry.value).collect();
+    Ok(match values.as_slice() {
+        [] | [_] => Repeated::Never,
+        [first, rest @ ..] if rest.iter().all(|value| value == first) => Repeated::TheSame,
+        [..] => Repeated::Different,
+    })
+}
+
+/// Whether a variable is there more than once. Some readers take the first, others the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repeated {
+    /// Once at most.
+    Never,
+    /// More than once, with one value: any reader gets it.
+    TheSame,
+    /// With several values: what counts depends on the reader.
+    Different,
+}
+
 /// The file behind symbolic links. A link that leads nowhere is an error: replacing it would cut the link.
-fn target(file: &Path) -> io::Result<PathBuf> {
+pub(super) fn target(file: &Path) -> io::Result<PathBuf> {
     if fs::symlink_metadata(file).is_ok() { fs::canonicalize(file) } else { Ok(file.to_owned()) }
 }
 
-fn text(bytes: &[u8]) -> io::Result<Zeroizing<String>> {
+pub(super) fn text(bytes: &[u8]) -> io::Result<Zeroizing<String>> {
     match std::str::from_utf8(bytes) {
         Ok(text) => Ok(Zeroizing::new(text.to_owned())),
         Err(_) => Err(io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text")),
     }
+}
+
+/// The text with the variable set in every place where it is, else in a line at the end.
+pub(super) fn with_all(text: &str, name: &str, value: &str) -> Result<Zeroizing<String>, Malformed> {
+    let places: Vec<_> =
+        entries(text)?.into_iter().filter(|entry| entry.name == name).map(|entry| entry.place).collect();
+    if places.is_empty() {
+        return with(text, name, value);
+    }
+    let written = Zeroizing::new(quoted(value));
+    let mut changed = Zeroizing::new(String::with_capacity(text.len() + places.len() * written.len()));
+    let mut kept = 0;
+    for place in places {
+        changed.push_str(&text[kept..place.start]);
+        changed.push_str(&written);
+        kept = place.end;
+    }
+    changed.push_str(&text[kept..]);
+    Ok(changed)
 }
 
 /// The text with the variable set: in its place if it is there, else in a line at the end.

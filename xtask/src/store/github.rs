@@ -9,8 +9,6 @@
 //! of the write before by [`PAST_SECS`]; it waits for that at most once. The time that is read back afterwards is then
 //! another one if, and only if, somebody wrote after that look.
 
-#![allow(dead_code, reason = "rotation will use it")]
-
 use std::{fmt, thread, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};

@@ -28,7 +28,6 @@ use crate::{
 };
 
 /// The bound on one request that a store has when nobody says otherwise, in seconds.
-#[allow(dead_code, reason = "rotation will use it")]
 pub(crate) const CALL_SECS: u64 = 20;
 /// Looking up the name, and then connecting, take no longer each, in seconds.
 const CONNECT_SECS_MAX: u64 = 5;

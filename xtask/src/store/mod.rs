@@ -10,11 +10,11 @@ use std::{
 use license_core::{LicenseKey, key::KeyError};
 use zeroize::Zeroizing;
 
-use crate::{files, vars::Vars};
+use crate::{files, seal::SealError, vars::Vars};
 
+pub(crate) mod age;
 pub(crate) mod dotenv;
 pub(crate) mod github;
-#[allow(dead_code, reason = "rotation will use it")]
 pub(crate) mod held;
 #[cfg(test)]
 #[path = "../../../tests/src"]
@@ -30,6 +30,7 @@ mod harness {
     pub mod vault_api;
 }
 pub(crate) mod http;
+pub(crate) mod place;
 pub(crate) mod vault;
 
 /// The longest file that is read for a secret, in bytes.
@@ -88,7 +89,7 @@ pub(crate) fn read(source: &Source, vars: &Vars) -> Result<Zeroizing<String>, St
         Source::Env { name } => from_env(source, name, vars)?,
         Source::Dotenv { file, name } => from_dotenv(source, file, name)?,
         Source::File { file } => from_file(file)?,
-        Source::Age { file, identity } => from_sealed(source, file, identity, vars)?,
+        Source::Age { file, identity } => from_sealed(file, identity, vars)?,
         // Which place a store is depends on the environment and on the network: `connect` asks it.
         Source::Store { name } => return Err(StoreError::InStore { store: name.clone() }),
     };
@@ -134,10 +135,9 @@ fn from_file(file: &Path) -> Result<Zeroizing<String>, StoreError> {
     Ok(Zeroizing::new(text.trim_end().to_owned()))
 }
 
-/// A file sealed with age, opened with its identity. Nothing here opens one yet: this is the place for it.
-fn from_sealed(source: &Source, file: &Path, identity: &Source, vars: &Vars) -> Result<Zeroizing<String>, StoreError> {
-    let _ = (file, identity, vars);
-    Err(StoreError::Sealed { what: source.to_string() })
+/// A file sealed with age, opened with its identity.
+fn from_sealed(file: &Path, identity: &Source, vars: &Vars) -> Result<Zeroizing<String>, StoreError> {
+    age::read_sealed(file, &read(identity, vars)?)
 }
 
 fn file_text(file: &Path, create: &str) -> Result<Zeroizing<String>, StoreError> {
@@ -236,19 +236,21 @@ pub(crate) enum StoreError {
         /// Which line, and why.
         malformed: dotenv::Malformed,
     },
-    /// It is sealed, and nothing here opens it.
-    #[error("{what} cannot be opened: this version does not open sealed files")]
-    #[diagnostic(help("name another place, as in `{{ env = \"LICENSE_KEY\" }}`"))]
-    Sealed {
-        /// The file, in words.
-        what: String,
-    },
     /// It is in a store, which nobody asked.
     #[error("the store `{store}` cannot be asked here")]
     #[diagnostic(help("name another place, as in `{{ env = \"LICENSE_KEY\" }}`"))]
     InStore {
         /// The store's name.
         store: String,
+    },
+    /// A sealed file cannot be opened.
+    #[error("the sealed file `{}` cannot be opened: {source}", file.display())]
+    #[diagnostic(help("{}", miette::Diagnostic::help(source).map_or_else(String::new, |help| help.to_string())))]
+    NotOpened {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: SealError,
     },
     /// The text is no license key.
     #[error("{what} holds no license key: {why}")]

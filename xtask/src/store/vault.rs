@@ -4,8 +4,6 @@
 //! one. A write replaces the whole secret: the other fields are read and sent back as they came.
 //! Version 1 of the engine takes such a write and ignores the condition, so that it is refused here.
 
-#![allow(dead_code, reason = "rotation will use it")]
-
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use license_core::{LicenseKey, finding::clean};

@@ -95,7 +95,6 @@ fn refusal_code(answer: &Answer<'_>, secrets: &Secrets<'_>) -> String {
 
 /// Reads the answer to a rotation, in either dialect. Call it when the raw bytes are sealed. The error tells nothing of
 /// the body. Only members that name the *new* key count: a bare `key` may be the old one.
-#[allow(dead_code, reason = "rotation will use it")]
 pub(crate) fn read_rotated(body: &[u8]) -> Result<NewKey, String> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let parsed = serde_json::from_slice(body).map_err(|error| {

@@ -1,0 +1,422 @@
+//! `rotate`: a new key, brought to every place that deploys read, with a grace for the old one, and never lost.
+//!
+//! What is next is decided in [`license_core::rotation`]; here each step is performed, and what came of it is written
+//! into the trail before the next one is asked for.
+
+use std::time::Duration;
+
+use license_core::{
+    LicenseKey,
+    chain::Head,
+    rotation::{self, Adoption, End, Idempotency, Overlap, Refusal, Run, Step, Wish},
+};
+use zeroize::Zeroizing;
+
+use crate::{
+    authority::{Authority, Reply},
+    cli::RotateArgs,
+    config::{self, AuthoritySettings, Config, Environment, Problem},
+    connect,
+    context::{self, Context},
+    escrow::Escrow,
+    exit::Exit,
+    failpoint,
+    failure::{self, Failure},
+    journal::Journal,
+    narrator::Narrator,
+    seal::Recipients,
+    signals::Signals,
+    store::place::{self, Place},
+};
+
+mod bounds;
+mod call;
+mod due;
+mod error;
+mod keys;
+mod plan;
+mod prepare;
+mod promote;
+mod reconcile;
+mod words;
+
+pub(crate) use error::RotateError;
+pub(crate) use words::Told;
+
+/// The most steps of one run: far more than any rotation has.
+const STEPS_MAX: u32 = 1_000;
+
+/// What `rotate` did in one environment, as far as it came.
+#[derive(Debug, Default)]
+pub(crate) struct RotateReport {
+    /// The environment's name, once it is known.
+    pub(crate) environment: Option<String>,
+    /// What would happen; set by `--plan`.
+    pub(crate) plan: Option<Vec<String>>,
+    /// How it ended.
+    pub(crate) outcome: Option<Outcome>,
+    /// Where the trail ends: after what was written, or as it was looked at.
+    pub(crate) trail: Option<Head>,
+    /// What kept the command from going on.
+    pub(crate) failure: Option<Failure>,
+}
+
+/// How a rotation ended that could be looked at.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// The key is younger than was asked for.
+    NotDue {
+        /// Its age in whole days.
+        age_days: i64,
+    },
+    /// The rules say that there is nothing more to do in this run.
+    Ended {
+        /// How.
+        end: End,
+        /// Whether both keys work at this moment, where it was looked at.
+        overlap: Option<BothKeys>,
+    },
+}
+
+/// Whether the old key still works beside the new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BothKeys {
+    /// The authority accepts both.
+    Confirmed,
+    /// The old one is refused already.
+    Absent,
+    /// It could not be asked.
+    Unknown,
+}
+
+/// Rotates one environment, or says why not. The report holds whatever was done, also when something failed.
+pub(crate) fn run(
+    ctx: &Context,
+    config: &Config,
+    environment: &Environment,
+    args: &RotateArgs,
+    narrator: &Narrator<'_>,
+) -> RotateReport {
+    let mut report = RotateReport { environment: Some(environment.name.to_string()), ..RotateReport::default() };
+    if let Err(failure) = story(ctx, config, environment, args, narrator, &mut report) {
+        report.failure = Some(failure);
+    }
+    report
+}
+
+/// The environments that are meant.
+pub(crate) fn environments<'c>(config: &'c Config, args: &RotateArgs) -> Result<Vec<&'c Environment>, Problem> {
+    match &args.environment {
+        _ if args.all => Ok(config.environments.values().collect()),
+        Some(name) => Ok(vec![config.environment(name)?]),
+        None => Ok(vec![config.default_environment()?]),
+    }
+}
+
+/// The exit code of one rotation.
+pub(crate) fn exit(report: &RotateReport) -> Exit {
+    if let Some(failure) = &report.failure {
+        return failure.exit();
+    }
+    match &report.outcome {
+        None | Some(Outcome::NotDue { .. }) => Exit::Done,
+        Some(Outcome::Ended { end, .. }) => exit_of(end),
+    }
+}
+
+/// The exit code of several: the worst in the order of the table's rotation rows.
+pub(crate) fn exit_of_all(reports: &[RotateReport]) -> Exit {
+    reports.iter().map(exit).max_by_key(|exit| exit.code()).unwrap_or(Exit::Done)
+}
+
+fn exit_of(end: &End) -> Exit {
+    match end {
+        End::NothingOpen(_) | End::Committed { .. } | End::RolledBack(_) => Exit::Done,
+        End::Held(_) => Exit::Held,
+        End::Refused(_) | End::Aborted(_) => Exit::RotationRefused,
+        End::Unknown { .. } => Exit::RotationUnknown,
+        End::KeyLost { printed: None, .. } => Exit::KeyLost,
+        End::Rejected { .. } => Exit::NewKeyRejected,
+        End::KeyLost { printed: Some(_), .. } | End::NotValidated { .. } | End::Partial { .. } => Exit::Partial,
+    }
+}
+
+fn story(
+    ctx: &Context,
+    config: &Config,
+    environment: &Environment,
+    args: &RotateArgs,
+    narrator: &Narrator<'_>,
+    report: &mut RotateReport,
+) -> Result<(), Failure> {
+    refuse_what_the_file_does_not_allow(config, environment, narrator)?;
+    let signals = Signals::watch().map_err(|source| Failure::System { what: "signals cannot be watched", source })?;
+    let mut journal = Journal::open(ctx, config, environment, narrator)?;
+    if args.plan {
+        let (lines, head) = plan::of(&journal, config, environment, args);
+        narrator.steps("a rotation would", &lines);
+        report.plan = Some(lines);
+        report.trail = Some(head);
+        return Ok(());
+    }
+    let mut scene = Scene::set(ctx, config, environment, args, narrator, &signals)?;
+    if let Some(age_days) = due::not_yet(&mut scene, &journal, args)? {
+        report.outcome = Some(Outcome::NotDue { age_days });
+        return Ok(());
+    }
+    let ended = scene.perform(&mut journal);
+    let released = journal.release();
+    report.trail = journal.written();
+    let (end, did) = ended?;
+    let overlap = match (&end, did) {
+        (End::Committed { keys, .. }, Did::Something) => Some(scene.both_keys(keys)),
+        _ => None,
+    };
+    report.outcome = Some(Outcome::Ended { end, overlap });
+    released
+}
+
+fn refuse_what_the_file_does_not_allow(
+    config: &Config,
+    environment: &Environment,
+    narrator: &Narrator<'_>,
+) -> Result<(), Failure> {
+    let mut problems = config.problems_of_rotation(environment);
+    let Some(last) = problems.pop() else { return Ok(()) };
+    for problem in problems {
+        narrator.failure(&problem.into(), Some((config, environment)));
+    }
+    Err(last.into())
+}
+
+/// Whether this run changed where the rotation stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Did {
+    Nothing,
+    Something,
+}
+
+/// What every step works with.
+struct Scene<'a> {
+    ctx: &'a Context,
+    config: &'a Config,
+    environment: &'a Environment,
+    narrator: &'a Narrator<'a>,
+    signals: &'a Signals,
+    authority: Authority,
+    places: Vec<(String, Place)>,
+    recipients: Recipients,
+    escrow: Escrow,
+    wish: Wish,
+    idempotency: Idempotency,
+    grace_days: u32,
+    /// What the authority said about the old key, if it was asked before the rotation began: asking costs quota.
+    asked: Option<Reply>,
+    old_key: Option<LicenseKey>,
+    /// The sealed answer of this run in plain, with its hash: no identity is needed for what is still in hand.
+    answer: Option<(rotation::BlobHash, Zeroizing<Vec<u8>>)>,
+}
+
+impl<'a> Scene<'a> {
+    fn set(
+        ctx: &'a Context,
+        config: &'a Config,
+        environment: &'a Environment,
+        args: &RotateArgs,
+        narrator: &'a Narrator<'a>,
+        signals: &'a Signals,
+    ) -> Result<Self, Failure> {
+        let mut places = connect::places(ctx, config, environment)?;
+        place::least_risk_first(&mut places, |(_, place)| place);
+        let recipients = config.escrow.as_ref().map_or(&[][..], |escrow| &escrow.recipients);
+        // A call under way is not broken by a signal: its answer is the only copy of the new key.
+        let authority = connect::authority(ctx, config, environment, 1, Some(signals))?;
+        Ok(Self {
+            ctx,
+            config,
+            environment,
+            narrator,
+            signals,
+            authority,
+            places,
+            recipients: Recipients::parse(recipients)?,
+            escrow: Escrow::local(config.root.join(".license/escrow"), environment.name.as_str()),
+            wish: wish(args),
+            idempotency: idempotency(config, environment),
+            grace_days: args.grace_days.unwrap_or(environment.rotation.grace_days),
+            asked: None,
+            old_key: None,
+            answer: None,
+        })
+    }
+
+    /// One step after the other, until there is nothing more to do in this run.
+    fn perform(&mut self, journal: &mut Journal) -> Result<(End, Did), Failure> {
+        let mut run = Run::new(journal.run().clone());
+        let mut did = Did::Nothing;
+        let bounds = bounds::of(self.ctx);
+        for _ in 0..STEPS_MAX {
+            let step = rotation::next(journal.state(), &run, self.wish, self.idempotency, &bounds, context::now());
+            failpoint::reached(self.ctx, step_name(&step));
+            let fact = match step {
+                Step::End(End::Held(_)) | Step::Claim => {
+                    journal.claim(bounds.whole_secs(self.places.len()))?;
+                    journal.take_notes().iter().for_each(|note| self.narrator.note(note));
+                    failpoint::reached(self.ctx, "after-claim");
+                    continue;
+                }
+                Step::End(end) => return Ok((end, did)),
+                Step::Prepare { epoch } => Some(self.prepare(journal, epoch, &bounds)?),
+                Step::Call(open) => self.call(journal, &mut run, &open, &bounds)?,
+                Step::Repeat(open) => self.repeat(journal, &mut run, &open, &bounds)?,
+                Step::LookInEscrow(open) => {
+                    let found = self.sealed(&open)?;
+                    rotation::after_look(journal.state(), &mut run, found, &bounds).map(|fact| (open.id, fact))
+                }
+                Step::Settle { open, until } => {
+                    self.settle(&open, until)?;
+                    None
+                }
+                Step::Reconcile(open) => self.reconcile(&mut run, &open)?,
+                Step::SealListed(open) => self.seal_listed(&mut run, &open)?,
+                Step::SealBrought(open) => self.seal_brought(&open)?,
+                Step::Validate { open, blob } => self.validate_new(&mut run, &open, blob)?,
+                Step::Store { keys, store, key } => self.bring(&keys, &store, key)?,
+                Step::Close { keys, adoption } => self.close(&mut run, &keys, adoption)?,
+                Step::Write(event) => Some((event.rotation_id, event.fact)),
+            };
+            if let Some((rotation_id, fact)) = fact
+                && self.write(journal, &mut run, rotation::RotationEvent { rotation_id, fact })?
+            {
+                did = Did::Something;
+            }
+        }
+        Err(RotateError::NoEnd.into())
+    }
+
+    /// Writes what became true. Whether it was written: if somebody else was first, the trail is looked at again.
+    fn write(&self, journal: &mut Journal, run: &mut Run, event: rotation::RotationEvent) -> Result<bool, Failure> {
+        let name = words::fact_name(&event.fact);
+        match journal.append(license_core::trail::Event::Rotation(event.clone())) {
+            Err(Failure::Log(error)) if error.is_lost_race() => {
+                journal.refresh()?;
+                return Ok(false);
+            }
+            written => written?,
+        }
+        run.wrote(&event);
+        failpoint::reached(self.ctx, name);
+        if let Some(line) = words::of_fact(&event.fact, self.environment) {
+            self.narrator.note(&line);
+        }
+        if words::ends_escrow(&event.fact)
+            && let Err(error) = self.escrow.delete(&event.rotation_id.0)
+        {
+            self.narrator.note(&format!("the escrow of rotation {} is not emptied: {error}", event.rotation_id.0));
+        }
+        Ok(true)
+    }
+
+    /// Waits out a late execution. A signal ends the waiting; the next run goes on.
+    fn settle(&self, open: &rotation::Open, until: jiff::Timestamp) -> Result<(), Failure> {
+        self.narrator.note(&format!(
+            "nobody knows yet whether the authority rotated: waiting until {until:.0}, so that a late execution shows; nothing \
+             breaks before {:.0}",
+            open.grace_end_earliest()
+        ));
+        let left = until.duration_since(context::now());
+        let left = Duration::try_from(left).unwrap_or_default() + Duration::from_millis(1);
+        match self.signals.sleep(left) {
+            Some(stop) => Err(RotateError::Stopped { exit: failure::stop_exit(stop) }.into()),
+            None => Ok(()),
+        }
+    }
+}
+
+fn step_name(step: &Step) -> &'static str {
+    match step {
+        Step::Claim => "before-claim",
+        Step::Prepare { .. } => "before-prepare",
+        Step::Call(_) => "before-call",
+        Step::LookInEscrow(_) => "before-look",
+        Step::Settle { .. } => "before-settle",
+        Step::Reconcile(_) => "before-reconcile",
+        Step::Repeat(_) => "before-repeat",
+        Step::SealListed(_) | Step::SealBrought(_) => "before-seal-brought",
+        Step::Validate { .. } => "before-validate",
+        Step::Store { .. } => "before-store",
+        Step::Close { .. } => "before-close",
+        Step::Write(_) => "before-write",
+        Step::End(_) => "before-end",
+    }
+}
+
+fn wish(args: &RotateArgs) -> Wish {
+    match () {
+        () if args.resume => Wish::Resume,
+        () if args.rollback => Wish::RollBack,
+        () if args.adopt => Wish::Adopt,
+        () if args.confirm_not_rotated => Wish::ConfirmNotRotated,
+        () if args.accept_no_overlap => Wish::Rotate(Overlap::Waived),
+        () => Wish::Rotate(Overlap::Required),
+    }
+}
+
+fn idempotency(config: &Config, environment: &Environment) -> Idempotency {
+    match &config.authorities[&environment.authority] {
+        AuthoritySettings::Embedded { .. } => Idempotency::Honored,
+        AuthoritySettings::Remote(settings) => match settings.idempotency {
+            config::Idempotency::Honored => Idempotency::Honored,
+            config::Idempotency::Ignored => Idempotency::Ignored,
+        },
+    }
+}
+
+/// Why a rotation is refused, in words that complete "the rotation is refused: ".
+pub(crate) fn refusal_words(refusal: &Refusal, environment: &str) -> (String, String) {
+    match refusal {
+        Refusal::GraceOpen { until } => (
+            format!(
+                "the old key of the rotation before works until {until:.0}, and an authority that keeps one previous key would kill it now"
+            ),
+            format!(
+                "run it again after that; or, if that key may die, `cargo xtask rotate {environment} --accept-no-overlap`"
+            ),
+        ),
+        Refusal::OldKeyNotDead => (
+            "the grace of the rotation before is over, and the authority was not seen to refuse its old key".to_owned(),
+            format!(
+                "run it again later; or, if that key may die, `cargo xtask rotate {environment} --accept-no-overlap`"
+            ),
+        ),
+        Refusal::RolledBack { until } => (
+            format!("the old key was brought back into the stores, and dies at {until:.0}"),
+            format!("bring the new one back first: `cargo xtask rotate {environment} --resume`"),
+        ),
+        Refusal::NothingToRollBack => (
+            "no store holds a new key, so there is nothing to roll back".to_owned(),
+            format!("see where it stands: `cargo xtask rotate {environment} --plan`"),
+        ),
+        Refusal::TooLateToRollBack { until } => (
+            format!("the old key dies at {until:.0}, too soon to bring it back"),
+            format!("go forward: `cargo xtask rotate {environment} --resume`"),
+        ),
+        Refusal::NothingToAdopt => (
+            "no rotation waits for a key".to_owned(),
+            format!("see where it stands: `cargo xtask rotate {environment} --plan`"),
+        ),
+        Refusal::NothingToConfirm => (
+            "no rotation has an unknown outcome".to_owned(),
+            format!("see where it stands: `cargo xtask rotate {environment} --plan`"),
+        ),
+    }
+}
+
+/// What is known about what runs, in one word.
+pub(crate) fn adoption_word(adoption: Adoption) -> &'static str {
+    match adoption {
+        Adoption::Proved => "proved",
+        Adoption::Shipped => "shipped",
+        Adoption::Unproven => "unproven",
+    }
+}

@@ -1,0 +1,22 @@
+//! How long the steps of a rotation take at most. Every one of them is kept as a deadline.
+
+use license_core::rotation::Bounds;
+
+use crate::{context::Context, failpoint};
+
+/// The one call, everything included.
+pub(super) const CALL_SECS: u64 = 25;
+/// How long the authority may need to accept the new key: answers are cached at its edge.
+pub(super) const ACCEPT_SECS: u64 = 60;
+
+/// The bounds of this run.
+pub(super) fn of(ctx: &Context) -> Bounds {
+    Bounds {
+        preflight_secs: 300,
+        call_secs: CALL_SECS,
+        settle_secs: failpoint::settle_secs(ctx).unwrap_or_else(|| Bounds::settle_secs_min(CALL_SECS)),
+        look_secs: 120,
+        validate_secs: 2 * ACCEPT_SECS,
+        store_secs: 120,
+    }
+}

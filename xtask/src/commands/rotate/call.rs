@@ -1,0 +1,162 @@
+//! The one call, and what it brings: sealed before anybody reads it.
+
+use std::{io::Read as _, time::Duration};
+
+use license_core::{
+    LicenseKey,
+    rotation::{
+        self, BlobHash, BodySource, Bounds, CallEnd, CallOutcome, Fact, Open, Phase, RotationId, Run, after_call,
+        after_repeat,
+    },
+};
+use zeroize::Zeroizing;
+
+use super::{RotateError, Scene, bounds::CALL_SECS};
+use crate::{
+    authority::{Answered, RotateOrder},
+    context,
+    escrow::BlobKind,
+    failpoint,
+    failure::Failure,
+    journal::Journal,
+};
+
+/// The most that is read from stdin, in bytes.
+const BROUGHT_BYTES_MAX: u64 = 64 * 1024;
+/// How a sealed answer begins, when one is brought instead of a key.
+const ARMOR_BEGINS: &str = "-----BEGIN AGE ENCRYPTED FILE-----";
+
+impl Scene<'_> {
+    /// Looks at the trail as it is now, and sends the call once if it is still ours to send.
+    pub(super) fn call(
+        &mut self,
+        journal: &mut Journal,
+        run: &mut Run,
+        open: &Open,
+        bounds: &Bounds,
+    ) -> Result<Option<(RotationId, Fact)>, Failure> {
+        journal.refresh()?;
+        let outcome = if journal.state().may_call(&run.id, &open.id, context::now(), bounds.call_secs) {
+            run.sends();
+            match self.send(open) {
+                Answered::Body(body) => return Ok(Some((open.id.clone(), self.keep(open, body, BodySource::Answer)))),
+                Answered::No(outcome) => outcome,
+            }
+        } else if is_still_calling(journal, run, open) {
+            CallOutcome::NotSent
+        } else {
+            // Somebody else took over: what is next is asked of the trail as it is now.
+            return Ok(None);
+        };
+        match after_call(open, run, &outcome, bounds, context::now()) {
+            CallEnd::Write(fact) => Ok(Some((open.id.clone(), *fact))),
+            CallEnd::Seal | CallEnd::TryAgain => Ok(None),
+        }
+    }
+
+    /// The same call again, where the authority is declared to answer it with the same key.
+    pub(super) fn repeat(
+        &mut self,
+        journal: &mut Journal,
+        run: &mut Run,
+        open: &Open,
+        bounds: &Bounds,
+    ) -> Result<Option<(RotationId, Fact)>, Failure> {
+        journal.refresh()?;
+        let outcome = if journal.state().may_repeat(&run.id, &open.id, context::now(), bounds) {
+            match self.send(open) {
+                Answered::Body(body) => return Ok(Some((open.id.clone(), self.keep(open, body, BodySource::Answer)))),
+                Answered::No(outcome) => outcome,
+            }
+        } else {
+            CallOutcome::NotSent
+        };
+        match after_repeat(run, &outcome) {
+            CallEnd::Write(fact) => Ok(Some((open.id.clone(), *fact))),
+            CallEnd::Seal | CallEnd::TryAgain => Ok(None),
+        }
+    }
+
+    fn send(&self, open: &Open) -> Answered {
+        let license_id = open.terms.snapshot.license_id.as_deref().unwrap_or_default();
+        let waiting = self.narrator.progress("asking the authority for a new key");
+        let answered = self.authority.rotate(&RotateOrder {
+            license_id,
+            grace_days: open.terms.grace_days,
+            rotation_id: &open.id.0,
+            timeout: Duration::from_secs(CALL_SECS),
+        });
+        // Nothing stands between the answer and its seal but this.
+        failpoint::reached(self.ctx, "after-answer");
+        waiting.done();
+        answered
+    }
+
+    /// Seals what came and keeps it. Where it cannot be kept it is printed, sealed; where it cannot be sealed either, it
+    /// is lost, and the trail says so.
+    pub(super) fn keep(&mut self, open: &Open, body: Zeroizing<Vec<u8>>, source: BodySource) -> Fact {
+        let Ok(sealed) = self.recipients.seal(&body) else { return rotation::lost(open, None) };
+        let hash = sealed.hash();
+        let kept = self.escrow.put(&open.id.0, BlobKind::Answer, &sealed);
+        failpoint::reached(self.ctx, "after-sealed");
+        self.answer = Some((hash, body));
+        match kept {
+            Ok(_) => rotation::received(hash, source),
+            Err(error) => {
+                self.narrator.note(&format!(
+                    "the answer cannot be kept in escrow: {error}\nthis is the answer, sealed; keep it, and bring it back with \
+                     `cargo xtask rotate {} --adopt`:\n{}",
+                    self.environment.name,
+                    sealed.armor()
+                ));
+                rotation::lost(open, Some(hash))
+            }
+        }
+    }
+
+    /// The hash of an answer that was sealed under this rotation, if there is one.
+    pub(super) fn sealed(&self, open: &Open) -> Result<Option<BlobHash>, Failure> {
+        let failed = |error: crate::escrow::EscrowError| RotateError::NotOpened {
+            what: "answer",
+            why: error.to_string(),
+            next: "make `.license/escrow` readable, and run the command again".to_owned(),
+        };
+        Ok(self.escrow.find(&open.id.0, BlobKind::Answer).map_err(failed)?.map(|armor| BlobHash::of(&armor)))
+    }
+
+    /// A key that a person brought on stdin, or a sealed answer that was printed.
+    pub(super) fn seal_brought(&mut self, open: &Open) -> Result<Option<(RotationId, Fact)>, Failure> {
+        let not_brought = |why: String| RotateError::NotBrought { why };
+        let mut text = Zeroizing::new(String::new());
+        std::io::stdin()
+            .take(BROUGHT_BYTES_MAX)
+            .read_to_string(&mut text)
+            .map_err(|error| not_brought(error.to_string()))?;
+        let text = text.trim();
+        let body = if text.starts_with(ARMOR_BEGINS) {
+            let Some(identity) = self.identity() else {
+                return Err(not_brought("it is sealed, and `[escrow] identity` is not set here".to_owned()).into());
+            };
+            identity?.open(format!("{text}\n").as_bytes()).map_err(|error| not_brought(error.to_string()))?
+        } else {
+            let key = LicenseKey::parse(text).map_err(|error| not_brought(error.to_string()))?;
+            as_answer(&key)
+        };
+        Ok(Some((open.id.clone(), self.keep(open, body, BodySource::Portal))))
+    }
+}
+
+/// A key in the form in which the authority answers.
+pub(super) fn as_answer(key: &LicenseKey) -> Zeroizing<Vec<u8>> {
+    let mut body = Zeroizing::new(Vec::with_capacity(key.reveal().len() + 16));
+    // Writing into memory does not fail.
+    let _ = serde_json::to_writer(&mut *body, &serde_json::json!({ "newKey": key.reveal() }));
+    body
+}
+
+/// Whether the intent still stands and the environment is still ours: then only the time was too short to send.
+fn is_still_calling(journal: &Journal, run: &Run, open: &Open) -> bool {
+    let state = journal.state();
+    let is_ours = state.claim.as_ref().is_some_and(|claim| claim.run == run.id);
+    is_ours && matches!(&state.phase, Phase::Calling(now) if now.id == open.id)
+}

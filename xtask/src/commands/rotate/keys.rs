@@ -1,0 +1,232 @@
+//! The two keys: where each is had from, and what the authority says about them.
+
+use std::time::{Duration, Instant};
+
+use license_core::{
+    LicenseKey, Outcome,
+    gate::{Now, judge},
+    license::{Answer, License},
+    rotation::{
+        Adoption, BlobHash, Fact, Keys, Liveness, NewKey, Open, RotationId, Run, Which, after_close, after_validation,
+    },
+};
+use zeroize::Zeroizing;
+
+use super::{BothKeys, RotateError, Scene, bounds::ACCEPT_SECS};
+use crate::{
+    authority::{self, Reply, read_rotated},
+    connect, context,
+    escrow::BlobKind,
+    failpoint,
+    failure::Failure,
+};
+
+/// The first pause before the new key is asked about again; it doubles.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause.
+const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(15);
+
+impl Scene<'_> {
+    /// The key that deploys read now.
+    pub(super) fn current_key(&mut self) -> Result<LicenseKey, Failure> {
+        if let Some(key) = &self.old_key {
+            return Ok(key.clone());
+        }
+        let key = connect::key(self.ctx, self.config, self.environment)?;
+        Ok(self.old_key.insert(key).clone())
+    }
+
+    /// What the authority says about the current key: asked once, since asking costs quota.
+    pub(super) fn ask_about_current(&mut self) -> Result<&Reply, Failure> {
+        let key = self.current_key()?;
+        if self.asked.is_none() {
+            self.asked = Some(self.authority.validate(&key, &self.environment.demand.domain)?);
+        }
+        self.asked.as_ref().ok_or_else(|| RotateError::NoEnd.into())
+    }
+
+    /// The key of a rotation: in hand, or where deploys read, or in escrow.
+    pub(super) fn key_of(&mut self, keys: &Keys, which: Which) -> Result<LicenseKey, Failure> {
+        match which {
+            Which::Old => self.old_key_of(&keys.open),
+            Which::New => self.new_key_of(&keys.open, keys.blob),
+        }
+    }
+
+    /// The key that is rotated away.
+    pub(super) fn old_key_of(&mut self, open: &Open) -> Result<LicenseKey, Failure> {
+        if let Ok(key) = self.current_key()
+            && key.fingerprint() == open.terms.old
+        {
+            return Ok(key);
+        }
+        let plain = self.open_sealed("old key", &open.id, BlobKind::Old, open.terms.old_blob)?;
+        let text = std::str::from_utf8(&plain).map_err(|_| not_a_key("old key"))?;
+        LicenseKey::parse(text).map_err(|_| not_a_key("old key"))
+    }
+
+    fn new_key_of(&mut self, open: &Open, blob: BlobHash) -> Result<LicenseKey, Failure> {
+        let answer = self.answer(open, blob)?;
+        let new = read_rotated(&answer).map_err(|_| not_a_key("new key"))?;
+        self.narrator.mask(|| vec![Zeroizing::new(new.key.reveal().to_owned())]);
+        Ok(new.key)
+    }
+
+    /// The sealed answer in plain: in hand, or opened with the identity.
+    fn answer(&mut self, open: &Open, blob: BlobHash) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        match &self.answer {
+            Some((hash, plain)) if *hash == blob => Ok(plain.clone()),
+            Some(_) | None => {
+                let plain = self.open_sealed("new key", &open.id, BlobKind::Answer, blob)?;
+                self.answer = Some((blob, plain.clone()));
+                Ok(plain)
+            }
+        }
+    }
+
+    fn open_sealed(
+        &self,
+        what: &'static str,
+        id: &RotationId,
+        kind: BlobKind,
+        hash: BlobHash,
+    ) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        let environment = &self.environment.name;
+        let failed = |why: String, next: String| Failure::from(RotateError::NotOpened { what, why, next });
+        let again = format!("then `cargo xtask rotate {environment} --resume`");
+        let armor = self
+            .escrow
+            .find_exact(&id.0, kind, hash)
+            .map_err(|error| failed(error.to_string(), again.clone()))?
+            .ok_or_else(|| {
+                let why = "this machine does not have it".to_owned();
+                failed(why, format!("run it where `.license/escrow/{environment}` has {}.{kind}.age", id.0))
+            })?;
+        let Some(identity) = self.identity() else {
+            let why = "`[escrow] identity` is not set here".to_owned();
+            return Err(failed(why, format!("set what `[escrow] identity` names, {again}")));
+        };
+        identity?.open(&armor).map_err(|error| failed(error.to_string(), again))
+    }
+
+    /// Opens the sealed answer and asks about the new key until it is accepted, for a minute at most.
+    pub(super) fn validate_new(
+        &mut self,
+        run: &mut Run,
+        open: &Open,
+        blob: BlobHash,
+    ) -> Result<Option<(RotationId, Fact)>, Failure> {
+        let answer = self.answer(open, blob)?;
+        let seen = match read_rotated(&answer) {
+            Ok(new) => {
+                self.narrator.mask(|| vec![Zeroizing::new(new.key.reveal().to_owned())]);
+                self.accepted(open, &new)
+            }
+            Err(why) => NewKey::Unusable { why },
+        };
+        failpoint::reached(self.ctx, "after-validate");
+        Ok(after_validation(open, run, seen).map(|fact| (open.id.clone(), fact)))
+    }
+
+    fn accepted(&self, open: &Open, new: &authority::NewKey) -> NewKey {
+        let deadline = Instant::now() + Duration::from_secs(ACCEPT_SECS);
+        let mut pause = ACCEPT_PAUSE;
+        let waiting = self.narrator.progress("asking the authority about the new key");
+        // Bounded by the deadline.
+        let seen = loop {
+            let seen = self.look_at_new(open, new);
+            let is_over = Instant::now() + pause > deadline || self.signals.stop().is_some();
+            match &seen {
+                NewKey::Accepted { .. } => break seen,
+                NewKey::Unusable { .. } | NewKey::NotAsked if is_over => break seen,
+                NewKey::Unusable { why } => waiting.tick(why),
+                NewKey::NotAsked => waiting.tick("the authority could not be asked"),
+            }
+            if self.signals.sleep(pause).is_some() {
+                break NewKey::NotAsked;
+            }
+            pause = (pause * 2).min(ACCEPT_PAUSE_MAX);
+        };
+        waiting.done();
+        seen
+    }
+
+    fn look_at_new(&self, open: &Open, new: &authority::NewKey) -> NewKey {
+        let Ok(reply) = self.authority.validate(&new.key, &self.environment.demand.domain) else {
+            return NewKey::NotAsked;
+        };
+        if let Some(why) = self.why_not(open, &new.key, &reply) {
+            return NewKey::Unusable { why };
+        }
+        NewKey::Accepted { new: new.key.fingerprint(), grace_ends_at: None }
+    }
+
+    /// Why the new key does not do for what the old one did.
+    fn why_not(&self, open: &Open, key: &LicenseKey, reply: &Reply) -> Option<String> {
+        let license: &License = &reply.license;
+        if let Answer::Refused { code, .. } = &license.answer {
+            let code = code.as_deref().unwrap_or("no code");
+            return Some(format!("the authority refuses the new key ({code})"));
+        }
+        let missing = open.terms.snapshot.features.as_ref().and_then(|before| {
+            let now = license.features.as_ref()?;
+            before.difference(now).next().cloned()
+        });
+        if let Some(feature) = missing {
+            return Some(format!("the new key lacks the feature `{}`", license_core::finding::clean(&feature)));
+        }
+        // How many activations a deploy adds, and how long the license must last, are a deploy's demands.
+        let demand = license_core::Demand {
+            activations: None,
+            min_days_left: 0,
+            key_age_max_days: None,
+            ..self.environment.demand.clone()
+        };
+        let now = Now { at: context::now(), authority_ahead: reply.authority_ahead };
+        let failed =
+            judge(&demand, key, license, None, now).into_iter().find(|check| check.outcome == Outcome::Fail)?;
+        Some(failed.message)
+    }
+
+    /// Whether both keys work now.
+    pub(super) fn both_keys(&mut self, keys: &Keys) -> BothKeys {
+        let new = self.liveness(keys, Which::New);
+        match (self.liveness(keys, Which::Old), new) {
+            (Liveness::Accepted, Liveness::Accepted) => BothKeys::Confirmed,
+            (Liveness::Refused, Liveness::Accepted | Liveness::Refused | Liveness::NotAsked) => BothKeys::Absent,
+            (Liveness::Accepted | Liveness::NotAsked, _) => BothKeys::Unknown,
+        }
+    }
+
+    fn liveness(&mut self, keys: &Keys, which: Which) -> Liveness {
+        let Ok(key) = self.key_of(keys, which) else { return Liveness::NotAsked };
+        match self.authority.validate(&key, &self.environment.demand.domain) {
+            Ok(reply) => match reply.license.answer {
+                Answer::Accepted { .. } => Liveness::Accepted,
+                Answer::Refused { .. } => Liveness::Refused,
+            },
+            Err(_) => Liveness::NotAsked,
+        }
+    }
+
+    /// After the grace: the old key must be dead, and the new one alive.
+    pub(super) fn close(
+        &mut self,
+        run: &mut Run,
+        keys: &Keys,
+        adoption: Adoption,
+    ) -> Result<Option<(RotationId, Fact)>, Failure> {
+        let old = self.liveness(keys, Which::Old);
+        let new = self.liveness(keys, Which::New);
+        Ok(after_close(run, old, new, adoption).map(|fact| (keys.open.id.clone(), fact)))
+    }
+}
+
+fn not_a_key(what: &'static str) -> Failure {
+    RotateError::NotOpened {
+        what,
+        why: "what was sealed is no license key".to_owned(),
+        next: "look at it with `cargo xtask escrow open`, and bring the key with `--adopt`".to_owned(),
+    }
+    .into()
+}

@@ -1,0 +1,79 @@
+//! A key goes into a store: read, write unless it is there, read back.
+
+use license_core::rotation::{BeforeWrite, Fact, Keys, RotationId, Shown, Which, before_write};
+
+use super::Scene;
+use crate::{
+    failpoint,
+    failure::Failure,
+    store::{
+        held::{Held, StoreFault, Written},
+        place::Place,
+    },
+};
+
+impl Scene<'_> {
+    /// Brings a key into a store. A store that does not take it is a fact, not a failure: both keys still work.
+    pub(super) fn bring(
+        &mut self,
+        keys: &Keys,
+        store: &str,
+        which: Which,
+    ) -> Result<Option<(RotationId, Fact)>, Failure> {
+        let key = self.key_of(keys, which)?;
+        let fact = match self.places.iter().find(|(name, _)| name == store) {
+            None => failed(store, "license.toml does not name it any more"),
+            Some((_, place)) => match write(self, place, keys, which, &key) {
+                Ok(()) => Fact::StoreHolds { store: store.to_owned(), key: which },
+                Err(why) => failed(store, &why),
+            },
+        };
+        failpoint::reached(self.ctx, "after-store");
+        Ok(Some((keys.open.id.clone(), fact)))
+    }
+}
+
+fn write(
+    scene: &Scene<'_>,
+    place: &Place,
+    keys: &Keys,
+    which: Which,
+    key: &license_core::LicenseKey,
+) -> Result<(), String> {
+    let words = |fault: StoreFault| format!("{}; {}", fault.message, fault.next);
+    let before = place.read().map_err(words)?;
+    match before_write(keys, which, shown(&before)) {
+        BeforeWrite::HoldsIt => return Ok(()),
+        BeforeWrite::Drifted => return Err("it holds a third key, which nobody told us about".to_owned()),
+        BeforeWrite::Write => {}
+    }
+    let written = place.write(key, before.version(), &keys.open.id.0);
+    failpoint::reached(scene.ctx, "after-store-write");
+    let trouble = match written {
+        Written::Done => None,
+        Written::Failed(fault) => return Err(words(fault)),
+        Written::Unknown(fault) => Some(words(fault)),
+    };
+    // Also a store that says "done" is read back: it may not be true.
+    let after = place.read().map_err(words)?;
+    match (&after, trouble) {
+        (Held::Key { key: found, .. }, _) if found.fingerprint() == key.fingerprint() => Ok(()),
+        (Held::Hidden { version }, None) if version != before.version() => Ok(()),
+        (_, Some(trouble)) => Err(format!("nobody knows whether it was written: {trouble}")),
+        (Held::Key { .. } | Held::Nothing { .. } | Held::Hidden { .. }, None) => {
+            Err("it said that it took the key, and does not hold it".to_owned())
+        }
+    }
+}
+
+fn shown(held: &Held) -> Shown {
+    match held {
+        Held::Key { key, .. } => Shown::Key(key.fingerprint()),
+        Held::Nothing { .. } => Shown::Nothing,
+        Held::Hidden { .. } => Shown::Hidden,
+    }
+}
+
+fn failed(store: &str, why: &str) -> Fact {
+    Fact::StoreFailed { store: store.to_owned(), why: license_core::finding::clean(why) }
+}

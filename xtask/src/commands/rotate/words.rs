@@ -1,0 +1,233 @@
+//! What a rotation tells people.
+
+use license_core::rotation::{End, Fact, Last, NotRotated, Which};
+
+use super::{BothKeys, Outcome, adoption_word, refusal_words};
+use crate::config::Environment;
+
+/// What is said of an end: what happened, and what to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// What happened.
+    pub(crate) what: String,
+    /// What to do next; absent when nothing is.
+    pub(crate) next: Option<String>,
+}
+
+/// The name of a failpoint after the entry of a fact.
+pub(super) fn fact_name(fact: &Fact) -> &'static str {
+    match fact {
+        Fact::Intent(_) => "after-intent",
+        Fact::OutcomeUnknown { .. } => "after-unknown",
+        Fact::Repeating { .. } => "after-repeating",
+        Fact::Received { .. } => "after-received",
+        Fact::Validated { .. } => "after-validated",
+        Fact::NewRejected { .. } => "after-rejected",
+        Fact::StoreHolds { .. } => "after-store-holds",
+        Fact::StoreFailed { .. } => "after-store-failed",
+        Fact::Committed => "after-committed",
+        Fact::Aborted { .. } => "after-aborted",
+        Fact::KeyLost { .. } => "after-key-lost",
+        Fact::RollbackStarted => "after-rollback-started",
+        Fact::RolledBack => "after-rolled-back",
+        Fact::RolledForward => "after-rolled-forward",
+        Fact::Adopted { .. } => "after-adopted",
+        Fact::OverlapWaived => "after-overlap-waived",
+        Fact::Closed { .. } => "after-closed",
+        Fact::NotKnown => "after-not-known",
+    }
+}
+
+/// Whether nothing of a rotation's escrow is needed any more.
+pub(super) fn ends_escrow(fact: &Fact) -> bool {
+    match fact {
+        Fact::Aborted { .. } | Fact::Closed { .. } => true,
+        Fact::Intent(_)
+        | Fact::OutcomeUnknown { .. }
+        | Fact::Repeating { .. }
+        | Fact::Received { .. }
+        | Fact::Validated { .. }
+        | Fact::NewRejected { .. }
+        | Fact::StoreHolds { .. }
+        | Fact::StoreFailed { .. }
+        | Fact::Committed
+        | Fact::KeyLost { .. }
+        | Fact::RollbackStarted
+        | Fact::RolledBack
+        | Fact::RolledForward
+        | Fact::Adopted { .. }
+        | Fact::OverlapWaived
+        | Fact::NotKnown => false,
+    }
+}
+
+/// A line about a step that was taken; nothing for what the end tells.
+pub(super) fn of_fact(fact: &Fact, environment: &Environment) -> Option<String> {
+    let name = &environment.name;
+    match fact {
+        Fact::Intent(terms) => {
+            Some(format!("rotating `{name}`: the old key is to work {} days more", terms.grace_days))
+        }
+        Fact::OutcomeUnknown { why, .. } => Some(format!("the outcome of the call is not known: {why}")),
+        Fact::Repeating { .. } => Some("sending the call again, under the same idempotency key".to_owned()),
+        Fact::Received { .. } => Some("the answer is sealed in escrow".to_owned()),
+        Fact::Validated { new, .. } => Some(format!("the authority accepts the new key ({new})")),
+        Fact::NewRejected { why } => Some(format!("the new key is not usable: {why}")),
+        Fact::StoreHolds { store, key: Which::New } => Some(format!("store `{store}` holds the new key")),
+        Fact::StoreHolds { store, key: Which::Old } => Some(format!("store `{store}` holds the old key again")),
+        Fact::StoreFailed { store, why } => Some(format!("store `{store}` was not written: {why}")),
+        Fact::Closed { adoption } => {
+            Some(format!("the rotation before is closed: its old key is dead; adoption {}", adoption_word(*adoption)))
+        }
+        Fact::OverlapWaived => Some("the grace of the rotation before is given up".to_owned()),
+        Fact::RollbackStarted => Some("bringing the old key back".to_owned()),
+        Fact::RolledForward => Some("bringing the new key forward again".to_owned()),
+        Fact::Committed
+        | Fact::Aborted { .. }
+        | Fact::KeyLost { .. }
+        | Fact::RolledBack
+        | Fact::Adopted { .. }
+        | Fact::NotKnown => None,
+    }
+}
+
+impl Outcome {
+    /// The word that stands in JSON.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::NotDue { .. } => "not_due",
+            Self::Ended { end, .. } => match end {
+                End::Held(_) => "held",
+                End::NothingOpen(_) => "nothing_open",
+                End::Refused(_) => "refused",
+                End::Aborted(_) => "aborted",
+                End::Unknown { .. } => "unknown",
+                End::KeyLost { .. } => "key_lost",
+                End::NotValidated { .. } => "not_validated",
+                End::Rejected { .. } => "rejected",
+                End::Partial { .. } => "partial",
+                End::Committed { .. } => "committed",
+                End::RolledBack(_) => "rolled_back",
+            },
+        }
+    }
+
+    /// What it means, until when nothing is broken, and the next command.
+    pub(crate) fn told(&self, environment: &str) -> Told {
+        match self {
+            Self::NotDue { age_days } => {
+                Told { what: format!("nothing is due: the key is {age_days} days old"), next: None }
+            }
+            Self::Ended { end, overlap } => of_end(end, *overlap, environment),
+        }
+    }
+}
+
+fn of_end(end: &End, overlap: Option<BothKeys>, environment: &str) -> Told {
+    let told = |what: String, next: Option<String>| Told { what, next };
+    let resume = || Some(format!("`cargo xtask rotate {environment} --resume`"));
+    match end {
+        End::Held(claim) => told(format!("run {} holds the environment", claim.run.0), None),
+        End::NothingOpen(last) => told(
+            match last {
+                Last::None => "no rotation is open, and there was none".to_owned(),
+                Last::Aborted(_) => "no rotation is open: the authority did not rotate".to_owned(),
+                Last::Closed(_) | Last::OverlapWaived => "no rotation is open: the last one is closed".to_owned(),
+            },
+            None,
+        ),
+        End::Refused(refusal) => {
+            let (why, next) = refusal_words(refusal, environment);
+            told(format!("refused, and nothing changed: {why}"), Some(next))
+        }
+        End::Aborted(why) => told(
+            match why {
+                NotRotated::NotSent => "not rotated: the call could not be sent, and the old key stays".to_owned(),
+                NotRotated::Refused { code } => {
+                    format!("not rotated: the authority refused the call ({code}), and the old key stays")
+                }
+                NotRotated::Reconciled => {
+                    "not rotated: the authority shows no rotation, and the old key stays".to_owned()
+                }
+                NotRotated::Confirmed => "not rotated, as a person said: the old key stays".to_owned(),
+            },
+            Some(format!("see to the cause, then `cargo xtask rotate {environment}`")),
+        ),
+        End::Unknown { open } => told(
+            format!(
+                "nobody knows whether the authority rotated; nothing breaks before {:.0}",
+                open.grace_end_earliest()
+            ),
+            Some(format!(
+                "look into the authority's portal: if there is a new key, pipe it into `cargo xtask rotate {environment} \
+                 --adopt`; if it did not rotate, `cargo xtask rotate {environment} --confirm-not-rotated`"
+            )),
+        ),
+        End::KeyLost { deadline, printed, .. } => told(
+            match printed {
+                None => {
+                    format!("the authority rotated, and the new key was lost; the old one works until {deadline:.0}")
+                }
+                Some(_) => format!(
+                    "the authority rotated, and the new key is only in what was printed, sealed; the old one works until {deadline:.0}"
+                ),
+            },
+            Some(format!(
+                "pipe the new key, from the authority's portal, into `cargo xtask rotate {environment} --adopt`"
+            )),
+        ),
+        End::NotValidated { open } => told(
+            format!(
+                "the new key is sealed in escrow and could not be checked yet; nothing breaks before {:.0}",
+                open.grace_end_earliest()
+            ),
+            resume(),
+        ),
+        End::Rejected { open } => told(
+            format!(
+                "the new key is not usable; the stores still hold the old one, which works until {:.0}",
+                open.grace_end_earliest()
+            ),
+            Some(format!(
+                "read what was sealed: `cargo xtask escrow open {environment} --rotation {}`; then `--resume`, or pipe a key \
+                 into `--adopt`",
+                open.id.0
+            )),
+        ),
+        End::Partial { keys, missing, key } => {
+            let missing = missing.iter().map(|store| format!("`{store}`")).collect::<Vec<_>>().join(", ");
+            let which = match key {
+                Which::New => "new",
+                Which::Old => "old",
+            };
+            told(
+                format!(
+                    "not written with the {which} key: {missing}; both keys work until {:.0}, and both are in escrow",
+                    keys.grace_ends_at
+                ),
+                resume(),
+            )
+        }
+        End::Committed { keys, adoption } => {
+            let both = match overlap {
+                None => "",
+                Some(BothKeys::Confirmed) => "; both keys work: confirmed",
+                Some(BothKeys::Absent) => "; the old key is refused ALREADY: overlap absent",
+                Some(BothKeys::Unknown) => "; whether both work is unknown",
+            };
+            told(
+                format!(
+                    "every store holds the new key ({}); the old one works until {:.0}{both}; adoption {}",
+                    keys.new,
+                    keys.grace_ends_at,
+                    adoption_word(*adoption)
+                ),
+                Some(format!("`cargo xtask deploy {environment}`, so that what runs has the new key in time")),
+            )
+        }
+        End::RolledBack(keys) => told(
+            format!("every store holds the OLD key again, and it dies at {:.0}", keys.grace_ends_at),
+            Some(format!("before that, `cargo xtask rotate {environment} --resume` brings the new one back")),
+        ),
+    }
+}

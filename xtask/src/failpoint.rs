@@ -1,0 +1,43 @@
+//! Points at which a test kills the process, and times that a test shortens: in the `failpoints` build only, which no
+//! default build is. Without the feature nothing here does anything.
+
+use crate::context::Context;
+
+/// Where the process dies, in the `failpoints` build: `NAME`, or `NAME:N` for the N-th time that it comes by.
+#[cfg(feature = "failpoints")]
+const DIES_AT: &str = "LICENSE_FAILPOINT";
+
+/// How long a late execution is waited for, in the `failpoints` build.
+#[cfg(feature = "failpoints")]
+const SETTLE_SECS: &str = "LICENSE_FAILPOINT_SETTLE_SECS";
+
+/// The process comes by.
+#[cfg(feature = "failpoints")]
+pub(crate) fn reached(ctx: &Context, name: &str) {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static PASSED: AtomicU32 = AtomicU32::new(0);
+    let Some(wanted) = ctx.vars.text(DIES_AT) else { return };
+    let (wanted, nth) = wanted.split_once(':').map_or((wanted, 1), |(name, n)| (name, n.parse().unwrap_or(1)));
+    if wanted == name && PASSED.fetch_add(1, Ordering::SeqCst) + 1 == nth {
+        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+        loop {
+            std::thread::park();
+        }
+    }
+}
+
+/// Nothing is to be seen here.
+#[cfg(not(feature = "failpoints"))]
+pub(crate) fn reached(_: &Context, _: &str) {}
+
+/// The time to settle that a test wants, in seconds.
+#[cfg(feature = "failpoints")]
+pub(crate) fn settle_secs(ctx: &Context) -> Option<u64> {
+    ctx.vars.text(SETTLE_SECS)?.parse().ok()
+}
+
+/// No test wants anything.
+#[cfg(not(feature = "failpoints"))]
+pub(crate) fn settle_secs(_: &Context) -> Option<u64> {
+    None
+}
