@@ -27,6 +27,7 @@ mod sdk;
 mod secrets;
 mod serve;
 mod server;
+mod store;
 mod tidy;
 mod tls;
 mod trail;

@@ -40,6 +40,9 @@ pub(crate) enum Command {
     /// Sealed keys: make an identity, list what lies in escrow, open it
     #[command(subcommand)]
     Escrow(crate::commands::escrow::EscrowCommand),
+    /// The places that keep keys: what they hold, and whether they keep their promises
+    #[command(subcommand)]
+    Store(crate::commands::store::StoreCommand),
     /// Print the JSON Schema of license.toml, for editors
     Schema,
 }

@@ -1,6 +1,6 @@
 //! From the settings of an authority to something that can be asked.
 
-use std::{path::Path, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use license_core::LicenseKey;
 use zeroize::Zeroizing;
@@ -12,6 +12,7 @@ use crate::{
         remote::{Access, Remote},
         wire::rotate::Dialect,
     },
+    child_env,
     config::{self, AuthoritySettings, Config, EnvName, Environment, KEY_PLACE, RemoteSettings, StoreSettings},
     context::{self, Context},
     failure::Failure,
@@ -21,9 +22,10 @@ use crate::{
     store::{
         self, Source,
         age::AgeStore,
+        command::{CommandStore, Helper},
         dotenv::DotenvStore,
         github::{GithubSettings, GithubStore},
-        held::{FaultKind, Held, StoreFault},
+        held::{Held, StoreFault},
         place::Place,
         vault::{VaultSettings, VaultStore},
     },
@@ -103,15 +105,9 @@ pub(crate) fn place(ctx: &Context, config: &Config, environment: &Environment, n
         StoreSettings::Age { file, recipients, identity } => {
             Place::Age(age(ctx, environment, &file, &recipients, &identity)?)
         }
-        StoreSettings::Command { .. } => {
-            return Err(Failure::Store {
-                store: name.to_owned(),
-                source: Box::new(StoreFault {
-                    kind: FaultKind::Setup,
-                    message: "this version does not run helper programs".to_owned(),
-                    next: "use a store of another kind".to_owned(),
-                }),
-            });
+        StoreSettings::Command { program, options, timeout } => {
+            let license = environment.license.clone();
+            Place::Command(helper(ctx, config, program, environment.name.as_str(), license, options, timeout))
         }
         StoreSettings::Github { url, repository, environment: at, name: secret, token, ca_file } => {
             let settings = GithubSettings {
@@ -142,6 +138,28 @@ pub(crate) fn place(ctx: &Context, config: &Config, environment: &Environment, n
         }
     };
     Ok(place)
+}
+
+/// A helper program as the store of an environment. It gets no key and no token that `license.toml` names.
+pub(crate) fn helper(
+    ctx: &Context,
+    config: &Config,
+    program: Vec<String>,
+    environment: &str,
+    license: Option<String>,
+    options: BTreeMap<String, String>,
+    deadline: Duration,
+) -> CommandStore {
+    let secrets = child_env::secret_names(config);
+    CommandStore::new(Helper {
+        program,
+        directory: config.root.clone(),
+        variables: child_env::build(&ctx.vars, &secrets, BTreeMap::new()),
+        environment: environment.to_owned(),
+        license,
+        options,
+        deadline,
+    })
 }
 
 /// The identity that opens what is sealed, where one is configured.

@@ -10,7 +10,7 @@ use crate::{
     authority::{AskError, embedded::ChangeError},
     commands::{
         audit::AuditError, authority::AuthorityError, escrow::EscrowCommandError, lock::LockCommandError,
-        rotate::RotateError,
+        rotate::RotateError, store::StoreTestError,
     },
     config::{ConfigError, EnvName, Problem},
     environment_lock::LockError,
@@ -154,6 +154,10 @@ pub(crate) enum Failure {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Seal(#[from] SealError),
+    /// A store cannot be tested.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    StoreTest(#[from] StoreTestError),
     /// A rotation cannot begin, or cannot go on.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -192,6 +196,7 @@ impl Failure {
             Self::Store { source, .. } => store_exit(source),
             Self::NoKeyInStore { .. } | Self::Seal(_) => Exit::Config,
             Self::Rotate(error) => error.exit(),
+            Self::StoreTest(StoreTestError::NamesNoEnvironment { .. }) => Exit::Usage,
             Self::Escrow(error) => error.exit(),
             Self::System { .. } | Self::Issue(ChangeError::NoRandomness(_)) => Exit::Bug,
         }
@@ -223,6 +228,7 @@ impl Failure {
             Self::NoKeyInStore { .. } => "no_key_in_store",
             Self::Seal(_) => "not_sealed",
             Self::Rotate(error) => error.stable_code(),
+            Self::StoreTest(_) => "store_not_tested",
             Self::Escrow(_) => "escrow",
             Self::System { .. } => "system",
         }

@@ -53,6 +53,7 @@ use commands::{
     escrow::{self as escrow_command, EscrowCommand},
     lock::{self, LockCommand},
     rotate, schema,
+    store::{self as store_command, StoreCommand},
 };
 use config::{AuthoritySettings, Config};
 use context::Context;
@@ -84,6 +85,7 @@ fn run(cli: Cli) -> Exit {
         Command::Lock(command) => run_lock(&ctx, config.as_deref(), &command),
         Command::Authority(args) => run_authority(&ctx, config.as_deref(), args),
         Command::Escrow(command) => run_escrow(&ctx, config.as_deref(), &command),
+        Command::Store(command) => run_store(&ctx, config.as_deref(), &command),
         Command::Schema => finish(&Narrator::new(&ctx, None), schema::TEXT, Exit::Done),
     }
 }
@@ -235,6 +237,16 @@ fn run_escrow(ctx: &Context, config: Option<&Path>, command: &EscrowCommand) -> 
     match escrow_command::run(ctx, &root, None, command, &narrator) {
         Ok(()) => Exit::Done,
         Err(error) => cannot_begin(&narrator, json::Document::Other, &error.into()),
+    }
+}
+
+fn run_store(ctx: &Context, config: Option<&Path>, command: &StoreCommand) -> Exit {
+    let narrator = Narrator::new(ctx, None);
+    let told =
+        load_hiding(ctx, config, &narrator).and_then(|config| store_command::run(ctx, &config, command, &narrator));
+    match told {
+        Ok((text, exit)) => finish(&narrator, &github::defused_for(narrator.platform(), &text), exit),
+        Err(failure) => cannot_begin(&narrator, json::Document::Other, &failure),
     }
 }
 

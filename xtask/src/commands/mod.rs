@@ -8,3 +8,4 @@ pub(crate) mod escrow;
 pub(crate) mod lock;
 pub(crate) mod rotate;
 pub(crate) mod schema;
+pub(crate) mod store;

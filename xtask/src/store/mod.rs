@@ -13,6 +13,8 @@ use zeroize::Zeroizing;
 use crate::{files, seal::SealError, vars::Vars};
 
 pub(crate) mod age;
+pub(crate) mod command;
+pub(crate) mod conformance;
 pub(crate) mod dotenv;
 pub(crate) mod github;
 pub(crate) mod held;

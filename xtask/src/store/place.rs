@@ -6,6 +6,7 @@ use license_core::LicenseKey;
 
 use super::{
     age::AgeStore,
+    command::{Can, CommandStore},
     dotenv::DotenvStore,
     github::GithubStore,
     held::{Held, StoreFault, Version, Written},
@@ -19,6 +20,8 @@ pub(crate) enum Place {
     Dotenv(DotenvStore),
     /// A file sealed with age.
     Age(AgeStore),
+    /// A helper program.
+    Command(CommandStore),
     /// A secret of a GitHub environment.
     Github(GithubStore),
     /// KV version 2 of Vault or OpenBao.
@@ -42,6 +45,7 @@ impl Place {
         match self {
             Self::Dotenv(_) => "dotenv",
             Self::Age(_) => "age",
+            Self::Command(_) => "command",
             Self::Github(_) => "github",
             Self::Vault(_) => "vault",
         }
@@ -52,6 +56,7 @@ impl Place {
         match self {
             Self::Dotenv(store) => store.describe(),
             Self::Age(store) => store.describe(),
+            Self::Command(store) => store.describe(),
             Self::Github(store) => store.describe(),
             Self::Vault(store) => store.describe(),
         }
@@ -62,6 +67,7 @@ impl Place {
         match self {
             Self::Dotenv(store) => store.probe(),
             Self::Age(store) => store.probe(),
+            Self::Command(store) => store.probe(),
             Self::Github(store) => store.probe(),
             Self::Vault(store) => store.probe(),
         }
@@ -72,6 +78,7 @@ impl Place {
         match self {
             Self::Dotenv(store) => store.read(),
             Self::Age(store) => store.read(),
+            Self::Command(store) => store.read(),
             Self::Github(store) => store.read(),
             Self::Vault(store) => store.read(),
         }
@@ -82,23 +89,38 @@ impl Place {
         match self {
             Self::Dotenv(store) => store.write(key, over, rotation_id),
             Self::Age(store) => store.write(key, over, rotation_id),
+            Self::Command(store) => store.write(key, over, rotation_id),
             Self::Github(store) => store.write(key, over, rotation_id),
             Self::Vault(store) => store.write(key, over, rotation_id),
         }
     }
 
-    /// What is risked by writing it.
+    /// What is risked by writing it. A helper is asked what it can do; one that cannot tell risks most, and its probe
+    /// stops the rotation before anything is written.
     pub(crate) fn risk(&self) -> Risk {
         match self {
             Self::Vault(_) => Risk::VersionedAndReadable,
             Self::Dotenv(_) => Risk::Readable,
             Self::Age(store) if store.identity.is_some() => Risk::Readable,
             Self::Age(_) | Self::Github(_) => Risk::WriteOnly,
+            Self::Command(store) => match store.capabilities().map(|can| (can.get, can.versions)) {
+                Ok((Can::Yes, Can::Yes)) => Risk::VersionedAndReadable,
+                Ok((Can::Yes, Can::No)) => Risk::Readable,
+                Ok((Can::No, Can::Yes | Can::No)) | Err(_) => Risk::WriteOnly,
+            },
+        }
+    }
+
+    /// What it told people since this was asked last, fit to be shown.
+    pub(crate) fn take_notes(&self) -> Vec<String> {
+        match self {
+            Self::Command(store) => store.take_notes(),
+            Self::Dotenv(_) | Self::Age(_) | Self::Github(_) | Self::Vault(_) => Vec::new(),
         }
     }
 }
 
 /// Puts stores into the order in which they are written: the least risk first, and as configured where it is the same.
 pub(crate) fn least_risk_first<T>(stores: &mut [T], place: impl Fn(&T) -> &Place) {
-    stores.sort_by_key(|store| place(store).risk());
+    stores.sort_by_cached_key(|store| place(store).risk());
 }

@@ -23,10 +23,14 @@ impl Scene<'_> {
         let key = self.key_of(keys, which)?;
         let fact = match self.places.iter().find(|(name, _)| name == store) {
             None => failed(store, "license.toml does not name it any more"),
-            Some((_, place)) => match write(self, place, keys, which, &key) {
-                Ok(()) => Fact::StoreHolds { store: store.to_owned(), key: which },
-                Err(why) => failed(store, &why),
-            },
+            Some((_, place)) => {
+                let written = write(self, place, keys, which, &key);
+                place.take_notes().iter().for_each(|note| self.narrator.note(&format!("{store}: {note}")));
+                match written {
+                    Ok(()) => Fact::StoreHolds { store: store.to_owned(), key: which },
+                    Err(why) => failed(store, &why),
+                }
+            }
         };
         failpoint::reached(self.ctx, "after-store");
         Ok(Some((keys.open.id.clone(), fact)))

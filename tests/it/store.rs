@@ -1,0 +1,64 @@
+//! `store list` and `store test`, through the binary.
+
+use std::fs;
+
+use license_tests::Project;
+use serde_json::Value;
+
+use crate::{KEY, asking, good, saying};
+
+const PAGE: &str = include_str!("../../docs/store-helpers.md");
+
+/// A project with the helper `license-store-NAME`: a shell for which the verb is the name of a script.
+///
+/// A program that was just written cannot be started while another thread starts one; the shell is there already.
+fn with_helper(project: Project, verbs: &[(&str, &str)]) -> Project {
+    fs::create_dir(project.path("bin")).unwrap();
+    std::os::unix::fs::symlink("/bin/sh", project.path("bin/license-store-mine")).unwrap();
+    for (verb, script) in verbs {
+        fs::write(project.path(verb), script).unwrap();
+    }
+    let path = format!("{}:/usr/local/bin:/usr/bin:/bin", project.path("bin").display());
+    project.var("PATH", &path)
+}
+
+/// The documented helper, as one script per verb.
+fn documented(project: Project) -> Project {
+    let (_, rest) = PAGE.split_once("```sh\n").unwrap();
+    let (helper, _) = rest.split_once("\n```").unwrap();
+    let verb = |verb: &str| format!("set -- {verb}\n{helper}\n");
+    let verbs = ["capabilities", "get", "put"].map(|name| (name, verb(name)));
+    let other = ("license-store-test-verb", verb("other"));
+    let all: Vec<_> = verbs.iter().chain([&other]).map(|(name, script)| (*name, script.as_str())).collect();
+    with_helper(project, &all)
+}
+
+#[test]
+fn the_documented_helper_passes_its_test() {
+    let server = saying(&good());
+    let project = documented(asking(&server));
+    let ran = project.run(&["store", "test", "mine", "--option", "directory=keys", "--format", "json"]);
+    let document: Value = ran.exits(0).json();
+    let rules = document["rules"].as_array().unwrap();
+    assert!(rules.len() >= 13 && rules.iter().all(|rule| rule["result"] == "pass"), "{document}");
+}
+
+#[test]
+fn a_broken_promise_is_32() {
+    let server = saying(&good());
+    let project = with_helper(asking(&server), &[("capabilities", "echo nonsense")]);
+    project.run(&["store", "test", "mine"]).exits(32).says("FAIL");
+}
+
+#[test]
+fn a_store_that_cannot_be_used_is_27() {
+    let server = saying(&good());
+    asking(&server).run(&["store", "test", "nowhere"]).exits(27).says("`license-store-nowhere` is not in PATH");
+}
+
+#[test]
+fn the_list_has_fingerprints_and_no_keys() {
+    let server = saying(&good());
+    let ran = asking(&server).run(&["store", "list"]);
+    ran.exits(0).says("production").says("read only").never_shows(KEY);
+}
