@@ -1,6 +1,10 @@
 //! One `[stores.NAME]`: what it says, and its rules.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Component, PathBuf},
+    time::Duration,
+};
 
 use miette::SourceSpan;
 
@@ -102,7 +106,7 @@ impl StoreSettings {
     pub(crate) fn for_environment(&self, name: &EnvName) -> Self {
         let fill = |text: &str| text.replace(ENVIRONMENT, name.as_str());
         let fill_path = |path: &PathBuf| -> PathBuf {
-            let parts = path.components().map(|part| part.as_os_str());
+            let parts = path.components().map(Component::as_os_str);
             parts.map(|part| part.to_str().map_or_else(|| part.to_owned(), |text| fill(text).into())).collect()
         };
         let mut store = self.clone();
