@@ -29,6 +29,7 @@ mod exit;
 mod failure;
 mod files;
 mod gate;
+mod git;
 mod health;
 mod journal;
 mod keyring;
