@@ -31,6 +31,7 @@ mod failpoint;
 mod failure;
 mod files;
 mod gate;
+mod git;
 mod health;
 mod journal;
 mod keyring;

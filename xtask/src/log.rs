@@ -19,7 +19,7 @@ use std::{
 use license_core::chain::{self, ChainError, Entry, Head, LineHash};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{exit::Exit, private_directory};
+use crate::{exit::Exit, git::GitError, private_directory, trail::git::GitTrailError};
 
 /// The longest line, with its line break, in bytes.
 pub(crate) const LINE_BYTES_MAX: u64 = 1024 * 1024;
@@ -612,6 +612,16 @@ pub(crate) enum LogError {
         /// How long we waited.
         secs: u64,
     },
+    /// The trail is kept in git.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Git(#[from] GitTrailError),
+}
+
+impl From<GitError> for LogError {
+    fn from(error: GitError) -> Self {
+        GitTrailError::from(error).into()
+    }
 }
 
 impl LogError {

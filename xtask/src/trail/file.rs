@@ -73,7 +73,7 @@ impl FileTrail {
 }
 
 /// Whether a line is a checkpoint. The word alone may stand anywhere in a line: its place tells.
-fn is_checkpoint(line: &[u8]) -> bool {
+pub(super) fn is_checkpoint(line: &[u8]) -> bool {
     const WORD: &[u8] = b"checkpoint";
     #[derive(serde::Deserialize)]
     struct Kind {
