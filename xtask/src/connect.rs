@@ -13,10 +13,14 @@ use crate::{
         wire::rotate::Dialect,
     },
     child_env,
-    config::{self, AuthoritySettings, Config, EnvName, Environment, KEY_PLACE, RemoteSettings, StoreSettings},
+    config::{
+        self, AuthoritySettings, Config, EnvName, Environment, KEY_PLACE, RemoteSettings, StoreSettings, TrailSettings,
+    },
     context::{self, Context},
+    escrow::{Escrow, Shared},
     failure::Failure,
     files,
+    git::Git,
     seal::{Identity, Recipients},
     signals::Signals,
     store::{
@@ -29,6 +33,7 @@ use crate::{
         place::Place,
         vault::{VaultSettings, VaultStore},
     },
+    trail::{Trails, git_escrow::GitEscrow},
 };
 
 /// Opens the authority of an environment. `connections_max` bounds how many calls may be under way at once.
@@ -46,6 +51,33 @@ pub(crate) fn authority(
             Ok(Authority::Remote(Remote::new(access, &ctx.vars, signals.cloned())?))
         }
     }
+}
+
+/// The trails of the project.
+pub(crate) fn trails(ctx: &Context, config: &Config) -> Trails {
+    match &config.trail {
+        TrailSettings::File => Trails::Files { directory: config.trail_directory() },
+        TrailSettings::Git { remote } => Trails::Git {
+            git: git(ctx, config),
+            remote: remote.clone(),
+            environments: config.environments.keys().map(ToString::to_string).collect(),
+        },
+    }
+}
+
+/// The escrow of an environment: with a trail in git, every machine of the fleet must find what one of them sealed.
+pub(crate) fn escrow(ctx: &Context, config: &Config, environment: &Environment) -> Escrow {
+    let (directory, name) = (config.root.join(".license/escrow"), environment.name.as_str());
+    match &config.trail {
+        TrailSettings::File => Escrow::local(directory, name),
+        TrailSettings::Git { remote } => {
+            Escrow::shared(directory, name, Shared::Git(GitEscrow::new(git(ctx, config), remote.clone(), name)))
+        }
+    }
+}
+
+fn git(ctx: &Context, config: &Config) -> Git {
+    Git::new(&config.root, &ctx.vars, &child_env::secret_names(config))
 }
 
 /// Reads the key of an environment.

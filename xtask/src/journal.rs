@@ -11,18 +11,17 @@ use license_core::{
     trail::{Actor, CHECKPOINT_ENTRIES, Event, Folded, Record},
 };
 
-// The one line to change for trails of other kinds.
-use crate::trail::file::FileTrail as Trail;
 use crate::{
     commit,
     config::{Config, EnvName, Environment},
+    connect,
     context::{self, Context},
     environment_lock::{self, Guard, Holder, LockError, Other},
     exit::Exit,
     failure::Failure,
     log::{Position, Tail},
     narrator::Narrator,
-    trail::file::Replay,
+    trail::{Trail, file::Replay},
 };
 
 /// How often something is tried again after somebody else appended first.
@@ -65,7 +64,7 @@ impl Journal {
     ) -> Result<Self, Failure> {
         let mut actor = ctx.actor();
         actor.commit = actor.commit.or_else(|| commit::checked_out(&config.root, &ctx.vars));
-        let trail = Trail::new(&config.trail_directory(), environment.name.as_str());
+        let trail = connect::trails(ctx, config).of(environment.name.as_str());
         let journal = Self::of(trail, environment.name.clone(), config.root.clone(), actor)?;
         journal.notes.iter().for_each(|note| narrator.note(note));
         Ok(journal)
@@ -76,8 +75,8 @@ impl Journal {
         let notes = match tail {
             Tail::Whole => Vec::new(),
             Tail::Torn { bytes } => vec![format!(
-                "the last line of `{}` lost its end, {bytes} bytes: it is cut off, and what it said is not in the trail",
-                trail.path().display()
+                "the last line of {} lost its end, {bytes} bytes: it is cut off, and what it said is not in the trail",
+                trail.describe()
             )],
         };
         let (run, hold) = (random_run()?, Hold::Free);
@@ -257,11 +256,13 @@ impl Journal {
     /// Whether nobody but this process can be at work under any claim of this trail. True of a trail that is a file
     /// beside the lock; never of one that other machines write.
     fn holder_is_dead(&self) -> bool {
-        match self.hold {
-            Hold::Locked { .. } => true,
-            Hold::Free => false,
+        match (&self.hold, &self.trail) {
+            // Another machine's holder has a lock of its own.
+            (_, Trail::Git(_)) => false,
+            (Hold::Locked { .. }, Trail::File(_)) => true,
+            (Hold::Free, Trail::File(_)) => false,
             #[cfg(test)]
-            Hold::LeaseOnly => false,
+            (Hold::LeaseOnly, Trail::File(_)) => false,
         }
     }
 
@@ -294,8 +295,8 @@ impl Journal {
 }
 
 /// What is folded from a trail without working with it.
-pub(crate) fn look(config: &Config, environment: &EnvName) -> Result<Folded, Failure> {
-    let trail = Trail::new(&config.trail_directory(), environment.as_str());
+pub(crate) fn look(ctx: &Context, config: &Config, environment: &EnvName) -> Result<Folded, Failure> {
+    let trail = connect::trails(ctx, config).of(environment.as_str());
     Ok(Reading::of(&trail, environment)?.folded)
 }
 

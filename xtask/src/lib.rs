@@ -62,7 +62,6 @@ use exit::Exit;
 use failure::Failure;
 use narrator::Narrator;
 use report::{DeployReport, github, json};
-use trail::file::FileTrail;
 
 /// The whole program: parse, load, dispatch, render, exit. A workspace of your own calls it from a `main` of one line.
 pub fn main_impl() -> ExitCode {
@@ -185,10 +184,10 @@ fn audit(
 ) -> Result<(String, Exit), Failure> {
     let config = load(ctx, config)?;
     narrator.warnings(&config);
-    let trails = config.trail_directory();
+    let trails = connect::trails(ctx, &config);
     // A name that is neither in the file nor has a trail is a slip, not an empty trail.
     for environment in command.environments() {
-        if !FileTrail::new(&trails, environment.as_str()).path().exists() {
+        if !trails.has_left(environment.as_str()) {
             config.environment(environment.as_str())?;
         }
     }

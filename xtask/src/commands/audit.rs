@@ -3,7 +3,7 @@
 //! Entries are read as they are written, so that kinds of a newer version are shown and checked too. A chain that is
 //! in order proves that nothing in it was changed since its head was seen, and nothing about a head that nobody kept.
 
-use std::{collections::VecDeque, fmt, num::NonZeroUsize, path::Path, path::PathBuf, str::FromStr};
+use std::{collections::VecDeque, fmt, num::NonZeroUsize, str::FromStr};
 
 use license_core::{
     chain::{Entry, Head, LineHash},
@@ -17,7 +17,7 @@ use crate::{
     config::EnvName,
     exit::Exit,
     log::{LogError, Tail},
-    trail::file::{self, FileTrail},
+    trail::{Trails, file},
 };
 
 /// How many hex digits of a hash are shown where it is only pointed at.
@@ -81,11 +81,11 @@ pub(crate) enum AuditFormat {
 }
 
 /// Reads one environment's trail. One without a file is empty, which is no error.
-pub(crate) fn show(trail_directory: &Path, args: &ShowArgs) -> Result<ShowReport, AuditError> {
-    let Some(environment) = one_to_show(trail_directory, args)? else { return Ok(ShowReport::nothing()) };
+pub(crate) fn show(trails: &Trails, args: &ShowArgs) -> Result<ShowReport, AuditError> {
+    let Some(environment) = one_to_show(trails, args)? else { return Ok(ShowReport::nothing()) };
     let entries_max = args.last.map_or(usize::MAX, NonZeroUsize::get);
     let mut entries = VecDeque::new();
-    let (position, tail) = FileTrail::new(trail_directory, &environment).scan(|entry, head| {
+    let (position, tail) = trails.of(&environment).scan(|entry, head| {
         if entries.len() == entries_max {
             entries.pop_front();
         }
@@ -95,28 +95,28 @@ pub(crate) fn show(trail_directory: &Path, args: &ShowArgs) -> Result<ShowReport
 }
 
 /// Checks the trails. What is wrong with one stands in the report and does not keep the others from being checked.
-pub(crate) fn verify(trail_directory: &Path, args: &VerifyArgs) -> Result<VerifyReport, AuditError> {
-    let environments = those_to_verify(trail_directory, args)?;
+pub(crate) fn verify(trails: &Trails, args: &VerifyArgs) -> Result<VerifyReport, AuditError> {
+    let environments = those_to_verify(trails, args)?;
     let expected = args.expect_head.as_ref();
     let subject = expected.map(|expected| subject(expected, &environments)).transpose()?;
     let verify = |environment: String| {
         let expected = expected.filter(|_| subject.as_ref() == Some(&environment));
-        verify_one(trail_directory, environment, expected)
+        verify_one(trails, environment, expected)
     };
     Ok(VerifyReport { trails: environments.into_iter().map(verify).collect() })
 }
 
-fn one_to_show(trail_directory: &Path, args: &ShowArgs) -> Result<Option<String>, AuditError> {
+fn one_to_show(trails: &Trails, args: &ShowArgs) -> Result<Option<String>, AuditError> {
     if let Some(environment) = &args.environment {
         return Ok(Some(environment.to_string()));
     }
-    let mut found = file::environments(trail_directory)?;
+    let mut found = trails.environments()?;
     if found.len() > 1 { Err(AuditError::WhichEnvironment { found }) } else { Ok(found.pop()) }
 }
 
-fn those_to_verify(trail_directory: &Path, args: &VerifyArgs) -> Result<Vec<String>, AuditError> {
+fn those_to_verify(trails: &Trails, args: &VerifyArgs) -> Result<Vec<String>, AuditError> {
     let mut environments = if args.environments.is_empty() {
-        file::environments(trail_directory)?
+        trails.environments()?
     } else {
         args.environments.iter().map(EnvName::to_string).collect()
     };
@@ -136,13 +136,13 @@ fn subject(expected: &ExpectedHead, environments: &[String]) -> Result<String, A
     }
 }
 
-fn verify_one(trail_directory: &Path, environment: String, expected: Option<&ExpectedHead>) -> TrailReport {
-    let file = FileTrail::new(trail_directory, &environment);
+fn verify_one(trails: &Trails, environment: String, expected: Option<&ExpectedHead>) -> TrailReport {
+    let trail = trails.of(&environment);
     let mut head = Head::EMPTY;
     let mut trouble = None;
     let mut found_at = None;
     let mut folding = Folding::default();
-    let scanned = file.scan(|entry: Entry<Looked>, next| {
+    let scanned = trail.scan(|entry: Entry<Looked>, next| {
         head = next;
         let elsewhere = entry.body.environment().filter(|named| *named != environment);
         let other = elsewhere.map(|named| Trouble::OtherEnvironment { seq: next.seq, named: named.to_owned() });
@@ -159,7 +159,7 @@ fn verify_one(trail_directory: &Path, environment: String, expected: Option<&Exp
         (Ok((_, tail)), None) => State::InOrder(tail),
     };
     let expectation = expected.map(|expected| Expectation { expected: expected.clone(), found_at });
-    TrailReport { path: file.path().to_owned(), environment, head, state, expectation }
+    TrailReport { place: trail.place(), environment, head, state, expectation }
 }
 
 /// An entry as far as it can be read.
@@ -397,7 +397,7 @@ pub(crate) struct VerifyReport {
 #[derive(Debug)]
 struct TrailReport {
     environment: String,
-    path: PathBuf,
+    place: String,
     /// The end of what is in order.
     head: Head,
     state: State,
@@ -505,7 +505,7 @@ impl TrailReport {
         };
         json!({
             "environment": self.environment,
-            "path": self.path,
+            "path": self.place,
             "state": state,
             "head": self.head,
             "torn_bytes": torn,

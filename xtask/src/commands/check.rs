@@ -119,7 +119,7 @@ fn judge(
         // The failure belongs to several environments; each gets its own by asking again for what fails at once.
         Err(_) => &connect::authority(ctx, config, environment, 1, None)?,
     };
-    let history = || Ok(Cow::Owned(journal::look(config, &environment.name)?));
+    let history = || Ok(Cow::Owned(journal::look(ctx, config, &environment.name)?));
     gate::decide(ctx, config, environment, &key, authority, &history, &Force::No)
 }
 

@@ -11,14 +11,15 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::{Format, OutputArgs},
-    config::{Config, EnvName, Environment},
+    config::{Config, EnvName},
+    connect,
     context::{self, Context},
     exit::Exit,
     failure::Failure,
     journal::{Journal, Who},
     keyring::Keyring,
     narrator::Narrator,
-    trail::file::{self, FileTrail, Replay},
+    trail::file::{self, Replay},
 };
 
 /// What to do with the claim on an environment.
@@ -102,17 +103,17 @@ pub(crate) fn run(
     narrator: &Narrator<'_>,
 ) -> Result<LockReport, Failure> {
     match command {
-        LockCommand::Show(args) => show(config, args),
+        LockCommand::Show(args) => show(ctx, config, args),
         LockCommand::Break(args) => break_claim(ctx, config, args, narrator),
     }
 }
 
-fn show(config: &Config, args: &ShowArgs) -> Result<LockReport, Failure> {
+fn show(ctx: &Context, config: &Config, args: &ShowArgs) -> Result<LockReport, Failure> {
     let environment = match &args.environment {
         Some(name) => config.environment(name)?,
         None => config.default_environment()?,
     };
-    let replay = trail_of(config, environment).read()?;
+    let replay = connect::trails(ctx, config).of(environment.name.as_str()).read()?;
     let found = Found::of(&replay);
     Ok(LockReport { did: Did::Show, head: replay.position.head, found, environment: environment.name.clone() })
 }
@@ -127,7 +128,7 @@ fn break_claim(
 ) -> Result<LockReport, Failure> {
     let environment = config.environment(&args.environment)?;
     let mut journal = Journal::open(ctx, config, environment, narrator)?;
-    let replay = trail_of(config, environment).read()?;
+    let replay = connect::trails(ctx, config).of(environment.name.as_str()).read()?;
     let Some(found) = Found::of(&replay) else {
         return Err(LockCommandError::Nothing { environment: environment.name.clone() }.into());
     };
@@ -149,10 +150,6 @@ fn break_claim(
     journal.append_after(&replay.position.head, Event::Claim(ClaimEvent::Broken { run, reason }))?;
     let head = journal.written().unwrap_or(replay.position.head);
     Ok(LockReport { did: Did::Break, head, found: Some(found), environment: environment.name.clone() })
-}
-
-fn trail_of(config: &Config, environment: &Environment) -> FileTrail {
-    FileTrail::new(&config.trail_directory(), environment.name.as_str())
 }
 
 /// A claim that was not given back.

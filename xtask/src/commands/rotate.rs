@@ -240,7 +240,7 @@ impl<'a> Scene<'a> {
             authority,
             places,
             recipients: Recipients::parse(recipients)?,
-            escrow: Escrow::local(config.root.join(".license/escrow"), environment.name.as_str()),
+            escrow: connect::escrow(ctx, config, environment),
             wish: wish(args),
             idempotency: idempotency(config, environment),
             grace_days: args.grace_days.unwrap_or(environment.rotation.grace_days),

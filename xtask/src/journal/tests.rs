@@ -26,7 +26,7 @@ fn actor(user: &str) -> Actor {
 }
 
 fn trail(root: &Path) -> Trail {
-    Trail::new(&root.join("trail"), "production")
+    Trail::File(FileTrail::new(&root.join("trail"), "production"))
 }
 
 fn journal(root: &Path, user: &str) -> Journal {

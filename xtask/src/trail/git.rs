@@ -6,8 +6,6 @@
 //!
 //! The fields of a commit that are not the message are not part of an entry and are never read back, but for the parent.
 
-#![allow(dead_code, reason = "rotation will use it")]
-
 use std::{path::PathBuf, thread, time::Duration};
 
 use license_core::{
@@ -73,6 +71,11 @@ impl GitTrail {
     /// The trail of an environment on a remote of the project's repository.
     pub(crate) fn new(git: Git, remote: String, environment: &str) -> Self {
         Self { git, remote, reference: format!("refs/license/trail/{environment}") }
+    }
+
+    /// The ref and the remote.
+    pub(crate) fn place(&self) -> String {
+        format!("{}/{}", self.remote, self.reference)
     }
 
     /// Where it is kept, in words that fit into a sentence.

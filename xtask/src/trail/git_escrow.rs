@@ -8,8 +8,6 @@
 //! A commit says nothing but its tree, not even when: the same files are the same commit, whoever put them there, and a
 //! replacement on condition of the commit is one on condition of the files.
 
-#![allow(dead_code, reason = "rotation will use it")]
-
 use std::{thread, time::Duration};
 
 use license_core::finding::clean;

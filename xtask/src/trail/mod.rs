@@ -2,24 +2,28 @@
 //!
 //! What an entry says and how a chain is checked is in [`license_core`]; this knows places only.
 
+use std::path::PathBuf;
+
 use license_core::{
     chain::{Entry, Head},
     trail::Record,
 };
 use serde::de::DeserializeOwned;
 
-use crate::log::{LogError, Position, Tail};
+use crate::{
+    git::Git,
+    log::{LogError, Position, Tail},
+};
 
 pub(crate) mod file;
 pub(crate) mod git;
 pub(crate) mod git_escrow;
 
-use file::{FileTrail, Replay};
+use file::{FileTrail, NotListed, Replay};
 use git::GitTrail;
 
 /// One environment's trail, wherever it is kept. Every append is refused if somebody else appended since the last look.
 #[derive(Debug)]
-#[allow(dead_code, reason = "rotation will use it")]
 pub(crate) enum Trail {
     /// In a file on this machine.
     File(FileTrail),
@@ -27,13 +31,20 @@ pub(crate) enum Trail {
     Git(GitTrail),
 }
 
-#[allow(dead_code, reason = "rotation will use it")]
 impl Trail {
     /// Where it is kept, in words that fit into a sentence.
     pub(crate) fn describe(&self) -> String {
         match self {
             Self::File(trail) => format!("`{}`", trail.path().display()),
             Self::Git(trail) => trail.describe(),
+        }
+    }
+
+    /// The place alone: a file, or a ref of a remote.
+    pub(crate) fn place(&self) -> String {
+        match self {
+            Self::File(trail) => trail.path().display().to_string(),
+            Self::Git(trail) => trail.place(),
         }
     }
 
@@ -70,6 +81,51 @@ impl Trail {
         match self {
             Self::File(trail) => trail.append(expected, record),
             Self::Git(trail) => trail.append(expected, record),
+        }
+    }
+}
+
+/// The trails of a project, one for each environment.
+#[derive(Debug, Clone)]
+pub(crate) enum Trails {
+    /// In files of one directory.
+    Files {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// On refs of a git remote.
+    Git {
+        /// git in the project's repository.
+        git: Git,
+        /// The remote's name.
+        remote: String,
+        /// The environments that are configured: refs of others are not looked for.
+        environments: Vec<String>,
+    },
+}
+
+impl Trails {
+    /// The trail of one environment.
+    pub(crate) fn of(&self, environment: &str) -> Trail {
+        match self {
+            Self::Files { directory } => Trail::File(FileTrail::new(directory, environment)),
+            Self::Git { git, remote, .. } => Trail::Git(GitTrail::new(git.clone(), remote.clone(), environment)),
+        }
+    }
+
+    /// The environments that may have one, in the order of their names.
+    pub(crate) fn environments(&self) -> Result<Vec<String>, NotListed> {
+        match self {
+            Self::Files { directory } => file::environments(directory),
+            Self::Git { environments, .. } => Ok(environments.clone()),
+        }
+    }
+
+    /// Whether an environment that is not configured any more left a trail here.
+    pub(crate) fn has_left(&self, environment: &str) -> bool {
+        match self {
+            Self::Files { directory } => FileTrail::new(directory, environment).path().exists(),
+            Self::Git { .. } => false,
         }
     }
 }

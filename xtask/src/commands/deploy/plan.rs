@@ -27,7 +27,7 @@ pub(super) fn run(scene: &Scene<'_>, report: &mut DeployReport) -> Result<(), Fa
         }
     };
     keyring::refuse_shared(scene.ctx, scene.config, &[(&scene.environment.name, &key)])?;
-    let history = || Ok(Cow::Owned(journal::look(scene.config, &scene.environment.name)?));
+    let history = || Ok(Cow::Owned(journal::look(scene.ctx, scene.config, &scene.environment.name)?));
     let judgement = gate::decide(scene.ctx, scene.config, scene.environment, &key, &authority, &history, &Force::No)?;
     scene.narrator.gate(scene.config, scene.environment, &judgement);
     let steps = match judgement.verdict {
