@@ -6,6 +6,7 @@
 
 mod claim;
 pub(crate) mod event;
+mod grace;
 mod outcome;
 mod state;
 mod step;
@@ -18,6 +19,7 @@ pub use event::{
     Adoption, BlobHash, BodySource, ClaimEvent, Fact, IntentTerms, ListedBefore, NotRotated, RotationEvent, RotationId,
     RunId, Snapshot, Which,
 };
+pub use grace::{GRACE_SHIP_SECS_MIN, GRACE_WARN_HOURS, GraceLeft, Shipping, adopted, shipping};
 pub use outcome::{CallClass, CallOutcome, Conclusion, Evidence, Listed, OldKey, RotationVisible, classify, conclude};
 pub use state::{Keys, Last, Misfit, Open, Phase, State};
 pub use step::{

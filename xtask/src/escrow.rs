@@ -231,6 +231,7 @@ impl Escrow {
     }
 
     /// Every rotation and kind of which there is a blob, each once and in order.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the command line lists what lies on this machine"))]
     pub(crate) fn list(&self) -> Result<Vec<(String, BlobKind)>, EscrowError> {
         let mut names = self.names_here()?;
         match &self.place {

@@ -51,6 +51,17 @@ pub(crate) enum Failure {
         /// The environment.
         name: EnvName,
     },
+    /// The key that would be shipped is the old one of a rotation, and dies soon.
+    #[error(
+        "the key of environment `{environment}` is the old one of a rotation, and dies at {until:.0}: nothing was deployed"
+    )]
+    #[diagnostic(help("bring the new key to where this deploy reads it: `cargo xtask rotate {environment} --resume`"))]
+    OldKeyDies {
+        /// The environment.
+        environment: EnvName,
+        /// When.
+        until: jiff::Timestamp,
+    },
     /// The key or the API token cannot be read.
     #[error("the {secret} of environment `{environment}` cannot be read: {source}")]
     #[diagnostic(help("{}", next(source)))]
@@ -184,8 +195,11 @@ impl Failure {
             | Self::NoDevelopmentKey { .. }
             | Self::NotStored { .. }
             | Self::CaFile { .. }
+            | Self::NoKeyInStore { .. }
+            | Self::Seal(_)
             | Self::Issue(ChangeError::Refused(_)) => Exit::Config,
-            Self::WhichAuthority { .. } => Exit::Usage,
+            Self::OldKeyDies { .. } => Exit::Refused,
+            Self::WhichAuthority { .. } | Self::StoreTest(StoreTestError::NamesNoEnvironment { .. }) => Exit::Usage,
             Self::Ask(error) => ask_exit(error),
             Self::Log(_) | Self::Issue(ChangeError::Log(_)) => Exit::Trail,
             Self::Journal(error) => error.exit(),
@@ -194,9 +208,7 @@ impl Failure {
             Self::Authority(error) => error.exit(),
             Self::Audit(error) => error.exit(),
             Self::Store { source, .. } => store_exit(source),
-            Self::NoKeyInStore { .. } | Self::Seal(_) => Exit::Config,
             Self::Rotate(error) => error.exit(),
-            Self::StoreTest(StoreTestError::NamesNoEnvironment { .. }) => Exit::Usage,
             Self::Escrow(error) => error.exit(),
             Self::System { .. } | Self::Issue(ChangeError::NoRandomness(_)) => Exit::Bug,
         }
@@ -209,6 +221,7 @@ impl Failure {
             Self::NoConfig { .. } => "no_config",
             Self::Selection(problem) => problem.code,
             Self::NothingToDeploy { .. } => "nothing_to_deploy",
+            Self::OldKeyDies { .. } => "old_key_dies",
             Self::Secret { .. } => "secret_unreadable",
             Self::NotStored { .. } => "not_stored",
             Self::Issue(_) => "not_issued",

@@ -6,7 +6,6 @@
 //! git's own variables only those that say how to connect: what git set for a hook is about another repository.
 //! Deliberately not known here: what the commits mean.
 
-#![allow(dead_code, reason = "rotation will use it")]
 #![expect(clippy::disallowed_methods, reason = "this is the door to the git program")]
 
 use std::{
@@ -203,7 +202,7 @@ impl Git {
         match ran.code {
             Some(0) => ran.name().map(Some),
             Some(1) => Ok(None),
-            Some(_) | None => Err(self.failed(ran)),
+            Some(_) | None => Err(self.failed(&ran)),
         }
     }
 
@@ -219,7 +218,7 @@ impl Git {
         let doing = "asking the remote";
         let ran = self.run_for(self.waits.remote, doing, &["ls-remote", "--quiet", "--", remote, reference])?;
         if ran.code != Some(0) {
-            return Err(self.not_reached(remote, ran));
+            return Err(self.not_reached(remote, &ran));
         }
         // git looks for names that end so; the one that we want is this.
         let text = String::from_utf8_lossy(&ran.output);
@@ -252,7 +251,7 @@ impl Git {
         arguments.extend(depth.as_deref());
         arguments.extend(["--", remote, reference]);
         let ran = self.run_for(self.waits.fetch, "fetching", &arguments)?;
-        if ran.code == Some(0) { Ok(()) } else { Err(self.not_reached(remote, ran)) }
+        if ran.code == Some(0) { Ok(()) } else { Err(self.not_reached(remote, &ran)) }
     }
 
     /// Pushes a commit to a ref of a remote, if that still holds `expected`. An error leaves open whether it was pushed.
@@ -283,7 +282,7 @@ impl Git {
         }
         let text = String::from_utf8_lossy(&ran.output);
         let Some(line) = text.lines().find_map(|line| line.strip_prefix("!\t")) else {
-            return Err(self.not_reached(remote, ran));
+            return Err(self.not_reached(remote, &ran));
         };
         let why = line.split_once('\t').map_or(line, |(_, why)| why);
         let remote_said: Vec<&str> = ran.said.lines.iter().filter_map(|line| line.strip_prefix("remote: ")).collect();
@@ -308,7 +307,7 @@ impl Git {
         match ran.code {
             Some(0) => Ok(Contains::Yes),
             Some(1) => Ok(Contains::No),
-            Some(_) | None => Err(self.failed(ran)),
+            Some(_) | None => Err(self.failed(&ran)),
         }
     }
 
@@ -337,7 +336,10 @@ impl Git {
 
     /// Writes a tree of files. Their names must be without line breaks, NULs and slashes.
     pub(crate) fn write_tree(&self, files: &[TreeFile]) -> Result<Oid, GitError> {
-        let listed: String = files.iter().map(|file| format!("100644 blob {}\t{}\0", file.blob, file.name)).collect();
+        let mut listed = String::new();
+        for file in files {
+            listed.extend(["100644 blob ", file.blob.as_str(), "\t", &file.name, "\0"]);
+        }
         self.done("writing a tree", &["mktree", "-z"], listed.into_bytes())?.name()
     }
 
@@ -366,7 +368,7 @@ impl Git {
             return Ok(());
         }
         let doing = "reading objects";
-        let input = names.iter().map(|name| format!("{name}\n")).collect::<String>().into_bytes();
+        let input = names.iter().flat_map(|name| [name.as_str(), "\n"]).collect::<String>().into_bytes();
         // Reading a whole trail takes as long as fetching it, at most.
         let call = Call { doing, arguments: &["cat-file", "--batch", "--buffer"], input, wait: self.waits.fetch };
         let read = |output: &mut BufReader<Output>| {
@@ -384,7 +386,7 @@ impl Git {
         let (stopped, ran) = self.talk(call, read)?;
         match stopped {
             Stopped::AtTheEnd if ran.code == Some(0) => Ok(()),
-            Stopped::AtTheEnd => Err(self.failed(ran).into()),
+            Stopped::AtTheEnd => Err(self.failed(&ran).into()),
             Stopped::Error(error) => Err(error),
             Stopped::Unreadable(why) => {
                 let said = if ran.said.lines.is_empty() { why } else { ran.said.text() };
@@ -440,7 +442,7 @@ impl Git {
     /// Runs git, and takes any end but success for a failure of this repository.
     fn done(&self, doing: &'static str, arguments: &[&str], input: Vec<u8>) -> Result<Ran, GitError> {
         let ran = self.run(doing, arguments, input)?;
-        if ran.code == Some(0) { Ok(ran) } else { Err(self.failed(ran)) }
+        if ran.code == Some(0) { Ok(ran) } else { Err(self.failed(&ran)) }
     }
 
     fn run(&self, doing: &'static str, arguments: &[&str], input: Vec<u8>) -> Result<Ran, GitError> {
@@ -502,20 +504,18 @@ impl Git {
         if !directory.is_dir() {
             return GitError::NoRepository { directory, said: "there is no such directory".to_owned() };
         }
-        let why = match error.kind() {
-            io::ErrorKind::NotFound => "it is not in PATH".to_owned(),
-            _ => clean(&error.to_string()),
-        };
+        let is_missing = error.kind() == io::ErrorKind::NotFound;
+        let why = if is_missing { "it is not in PATH".to_owned() } else { clean(&error.to_string()) };
         GitError::NotStarted { why }
     }
 
     /// Explains a failure of a call that needs this repository only.
-    fn failed(&self, ran: Ran) -> GitError {
+    fn failed(&self, ran: &Ran) -> GitError {
         self.no_repository().unwrap_or_else(|| GitError::Failed { doing: ran.doing, said: ran.said.text() })
     }
 
     /// Explains a failure of a call that needs the remote too.
-    fn not_reached(&self, remote: &str, ran: Ran) -> GitError {
+    fn not_reached(&self, remote: &str, ran: &Ran) -> GitError {
         if let Some(error) = self.no_repository() {
             return error;
         }

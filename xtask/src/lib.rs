@@ -134,6 +134,9 @@ fn run_check(ctx: &Context, config: Option<&Path>, args: &CheckArgs) -> Exit {
             Ok(judged) => narrator.gate(&config, gated.environment, judged),
             Err(failure) => narrator.not_judged(&config, gated.environment, failure),
         }
+        if let Some(warning) = check::grace_warning(ctx, &config, gated) {
+            narrator.note(&warning);
+        }
     }
     let exit = check::exit(&report);
     append_summary(ctx, &narrator, || github::check_summary(&report));

@@ -28,7 +28,6 @@ use crate::{
     signals::{Signals, Stop},
 };
 
-#[allow(dead_code, reason = "rotation will use it")]
 pub(crate) mod capture;
 mod output;
 mod program;

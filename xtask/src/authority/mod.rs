@@ -94,6 +94,10 @@ pub(crate) struct NewKey {
     /// The license's id, where it was stated: some authorities give a new one.
     pub(crate) license_id: Option<String>,
     /// The stated expiry: the new key's, or the end of the old key's grace. Nobody knows which.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "nobody knows whose expiry it is, so that only its words are shown")
+    )]
     pub(crate) expires_at: Option<Timestamp>,
     /// The same as it was written, fit to be shown.
     pub(crate) expires_at_words: Option<String>,
@@ -108,6 +112,7 @@ pub(crate) struct ListedLicense {
     /// The domains that it covers.
     pub(crate) domains: Vec<String>,
     /// When it was issued.
+    #[cfg_attr(not(test), expect(dead_code, reason = "a change of what is listed is evidence enough"))]
     pub(crate) created_at: Option<Timestamp>,
 }
 

@@ -137,12 +137,12 @@ fn subject(expected: &ExpectedHead, environments: &[String]) -> Result<String, A
 }
 
 fn verify_one(trails: &Trails, environment: String, expected: Option<&ExpectedHead>) -> TrailReport {
-    let trail = trails.of(&environment);
+    let its = trails.of(&environment);
     let mut head = Head::EMPTY;
     let mut trouble = None;
     let mut found_at = None;
     let mut folding = Folding::default();
-    let scanned = trail.scan(|entry: Entry<Looked>, next| {
+    let scanned = its.scan(|entry: Entry<Looked>, next| {
         head = next;
         let elsewhere = entry.body.environment().filter(|named| *named != environment);
         let other = elsewhere.map(|named| Trouble::OtherEnvironment { seq: next.seq, named: named.to_owned() });
@@ -159,7 +159,7 @@ fn verify_one(trails: &Trails, environment: String, expected: Option<&ExpectedHe
         (Ok((_, tail)), None) => State::InOrder(tail),
     };
     let expectation = expected.map(|expected| Expectation { expected: expected.clone(), found_at });
-    TrailReport { place: trail.place(), environment, head, state, expectation }
+    TrailReport { place: its.place(), environment, head, state, expectation }
 }
 
 /// An entry as far as it can be read.

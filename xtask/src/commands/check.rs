@@ -8,14 +8,17 @@ use std::{
     thread,
 };
 
-use license_core::{LicenseKey, Verdict};
+use license_core::{
+    LicenseKey, Verdict,
+    rotation::{GraceLeft, Shipping, shipping},
+};
 
 use crate::{
     authority::{AskError, Authority},
     cli::CheckArgs,
-    config::{Config, EnvName, Environment},
+    config::{Config, EnvName, Environment, TrailSettings},
     connect,
-    context::Context,
+    context::{self, Context},
     exit::Exit,
     failure::Failure,
     gate::{self, Force},
@@ -60,6 +63,28 @@ const WORST_FIRST: [Exit; 8] = [
     Exit::Refused,
     Exit::Unknown,
 ];
+
+/// A warning when the key that was judged is the old one of a rotation, and its grace is running out. An environment
+/// without a trail here, and without stores, has no rotation that is worth a look at a remote.
+pub(crate) fn grace_warning(ctx: &Context, config: &Config, gated: &Gated<'_>) -> Option<String> {
+    let (environment, judged) = (gated.environment, gated.outcome.as_ref().ok()?);
+    if environment.stores.is_empty() && config.trail != TrailSettings::File {
+        return None;
+    }
+    let folded = journal::look(ctx, config, &environment.name).ok()?;
+    let Shipping::OldKey { until, left } = shipping(folded.rotation(), &judged.fingerprint, context::now()) else {
+        return None;
+    };
+    let soon = match left {
+        GraceLeft::Enough => return None,
+        GraceLeft::UnderHours(hours) => format!("in less than {hours} hours"),
+        GraceLeft::TooLittle => "within the hour, if it is not dead already".to_owned(),
+    };
+    Some(format!(
+        "warning: the key of `{0}` is the old one of a rotation, and dies {soon}, at {until:.0}: `cargo xtask rotate {0} --resume`",
+        environment.name
+    ))
+}
 
 fn exit_of(outcome: &Result<gate::Judgement, Failure>) -> Exit {
     match outcome {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use license_core::{
     Fingerprint, LicenseKey, Outcome, Verdict,
     gate::judge_class,
+    rotation::{self, Adoption, GraceLeft, Shipping},
     trail::{Ended, Event, HealthRecord},
 };
 
@@ -12,7 +13,7 @@ use crate::{
     cli::DeployArgs,
     config::{Config, Environment},
     connect,
-    context::Context,
+    context::{self, Context},
     exit::Exit,
     failure::{self, Failure},
     gate::{self, Force, Judgement},
@@ -20,7 +21,7 @@ use crate::{
     journal::Journal,
     keyring::{self, Keyring},
     narrator::Narrator,
-    report::{DeployReport, HealthEnd},
+    report::{CommandEnd, DeployReport, HealthEnd},
     signals::Signals,
 };
 
@@ -96,6 +97,7 @@ fn deploy(
     if judgement.verdict != Verdict::Go {
         return Ok(());
     }
+    mind_the_rotation(scene, journal, &key)?;
 
     let hand_over = HandOver::prepare(scene, &key, &keyring, judgement)?;
     let release = report.release.insert(hand_over.release.clone()).clone();
@@ -110,7 +112,8 @@ fn deploy(
     if deployed && let Some(probe) = &environment.health {
         prove_health(scene, &hand_over, probe, journal, report)?;
     }
-    recorded
+    recorded?;
+    record_adoption(journal, &key, report)
 }
 
 /// The exit code of a deploy.
@@ -143,6 +146,44 @@ fn exit_of_health(seen: &Seen) -> Exit {
         Seen::Proved | Seen::NotProved => Exit::Done,
         Seen::Unhealthy { .. } | Seen::Unreachable { .. } => Exit::Unhealthy,
         Seen::Stopped(stop) => failure::stop_exit(*stop),
+    }
+}
+
+/// Which key ships while a rotation is open, and until when it works. One that dies within the hour is not let go.
+fn mind_the_rotation(scene: &Scene<'_>, journal: &Journal, key: &LicenseKey) -> Result<(), Failure> {
+    let environment = &scene.environment.name;
+    match rotation::shipping(journal.state(), &key.fingerprint(), context::now()) {
+        Shipping::Unconcerned => Ok(()),
+        Shipping::NewKey => {
+            scene.narrator.note("a rotation is open, and this deploy ships its new key");
+            Ok(())
+        }
+        Shipping::OldKey { until, left: GraceLeft::Enough | GraceLeft::UnderHours(_) } => {
+            scene.narrator.note(&format!(
+                "a rotation is open, and this deploy ships the OLD key, which works until {until:.0}; `cargo xtask rotate \
+                 {environment} --resume` goes on with the rotation"
+            ));
+            Ok(())
+        }
+        Shipping::OldKey { until, left: GraceLeft::TooLittle } => {
+            Err(Failure::OldKeyDies { environment: environment.clone(), until })
+        }
+    }
+}
+
+/// What a deploy that ended well says about an open rotation: the new key is in use, or was shipped.
+fn record_adoption(journal: &mut Journal, key: &LicenseKey, report: &DeployReport) -> Result<(), Failure> {
+    let is_shipped = report.deploy.as_ref().is_some_and(CommandEnd::is_ok);
+    let proof = match report.health.as_ref().map(|end| &end.seen) {
+        Some(Seen::Proved) => Adoption::Proved,
+        None | Some(Seen::NotProved) if is_shipped => Adoption::Shipped,
+        None | Some(Seen::NotProved | Seen::Unhealthy { .. } | Seen::Unreachable { .. } | Seen::Stopped(_)) => {
+            return Ok(());
+        }
+    };
+    match rotation::adopted(journal.state(), &key.fingerprint(), proof) {
+        Some(event) => journal.record(Event::Rotation(event)),
+        None => Ok(()),
     }
 }
 

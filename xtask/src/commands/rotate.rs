@@ -72,7 +72,7 @@ pub(crate) enum Outcome {
     /// The rules say that there is nothing more to do in this run.
     Ended {
         /// How.
-        end: End,
+        end: Box<End>,
         /// Whether both keys work at this moment, where it was looked at.
         overlap: Option<BothKeys>,
     },
@@ -172,7 +172,7 @@ fn story(
         (End::Committed { keys, .. }, Did::Something) => Some(scene.both_keys(keys)),
         _ => None,
     };
-    report.outcome = Some(Outcome::Ended { end, overlap });
+    report.outcome = Some(Outcome::Ended { end: Box::new(end), overlap });
     released
 }
 
@@ -256,6 +256,10 @@ impl<'a> Scene<'a> {
         let mut did = Did::Nothing;
         let bounds = bounds::of(self.ctx);
         for _ in 0..STEPS_MAX {
+            // Between steps, never within one: the next run goes on from here.
+            if let Some(stop) = self.signals.stop() {
+                return Err(RotateError::Stopped { exit: failure::stop_exit(stop) }.into());
+            }
             let step = rotation::next(journal.state(), &run, self.wish, self.idempotency, &bounds, context::now());
             failpoint::reached(self.ctx, step_name(&step));
             let fact = match step {
@@ -278,15 +282,15 @@ impl<'a> Scene<'a> {
                     None
                 }
                 Step::Reconcile(open) => self.reconcile(&mut run, &open)?,
-                Step::SealListed(open) => self.seal_listed(&mut run, &open)?,
+                Step::SealListed(open) => self.seal_listed(&mut run, &open),
                 Step::SealBrought(open) => self.seal_brought(&open)?,
                 Step::Validate { open, blob } => self.validate_new(&mut run, &open, blob)?,
                 Step::Store { keys, store, key } => self.bring(&keys, &store, key)?,
-                Step::Close { keys, adoption } => self.close(&mut run, &keys, adoption)?,
+                Step::Close { keys, adoption } => self.close(&mut run, &keys, adoption),
                 Step::Write(event) => Some((event.rotation_id, event.fact)),
             };
             if let Some((rotation_id, fact)) = fact
-                && self.write(journal, &mut run, rotation::RotationEvent { rotation_id, fact })?
+                && self.write(journal, &mut run, &rotation::RotationEvent { rotation_id, fact })?
             {
                 did = Did::Something;
             }
@@ -295,7 +299,7 @@ impl<'a> Scene<'a> {
     }
 
     /// Writes what became true. Whether it was written: if somebody else was first, the trail is looked at again.
-    fn write(&self, journal: &mut Journal, run: &mut Run, event: rotation::RotationEvent) -> Result<bool, Failure> {
+    fn write(&self, journal: &mut Journal, run: &mut Run, event: &rotation::RotationEvent) -> Result<bool, Failure> {
         let name = words::fact_name(&event.fact);
         match journal.append(license_core::trail::Event::Rotation(event.clone())) {
             Err(Failure::Log(error)) if error.is_lost_race() => {
@@ -304,7 +308,7 @@ impl<'a> Scene<'a> {
             }
             written => written?,
         }
-        run.wrote(&event);
+        run.wrote(event);
         failpoint::reached(self.ctx, name);
         if let Some(line) = words::of_fact(&event.fact, self.environment) {
             self.narrator.note(&line);

@@ -39,7 +39,6 @@ pub(crate) use check::{find, load, problems_of_keys};
 pub(crate) use duration::Shown as ShownDuration;
 use problem::line_column;
 pub(crate) use problem::{ConfigError, Problem};
-#[allow(unused_imports, reason = "rotation will use it")]
 pub(crate) use store::{KEY_PLACE, StoreSettings};
 
 /// The JSON Schema of the file, as `cargo xtask schema` prints it.

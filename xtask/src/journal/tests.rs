@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::log::Log;
+use crate::trail::file::FileTrail;
 
 fn production() -> EnvName {
     EnvName::parse("production").unwrap()
@@ -68,7 +69,7 @@ fn kinds(root: &Path) -> Vec<&'static str> {
 /// A root with a trail of this many entries, written at once; nobody wrote a checkpoint into it.
 fn root_of(entries: u64) -> TempDir {
     let root = tempfile::tempdir().unwrap();
-    let log = Log::at(trail(root.path()).path());
+    let log = Log::at(trail(root.path()).place());
     let records = (0..entries).map(|_| record(happened(0))).collect();
     log.transact::<Record, (), ()>(Position::START, |_| Ok((records, ()))).unwrap();
     root
@@ -217,8 +218,8 @@ fn what_was_read_before_must_still_be_there_also_behind_a_checkpoint() {
     let other = root_of(3);
     let mut unlike = journal(other.path(), "carol");
     (0..5).for_each(|code| unlike.append(happened(code)).unwrap());
-    let text = crate::files::read_limited(trail(other.path()).path(), 1 << 20).unwrap();
-    std::fs::File::create(trail(root.path()).path()).unwrap().write_all(&text).unwrap();
+    let text = crate::files::read_limited(Path::new(&trail(other.path()).place()), 1 << 20).unwrap();
+    std::fs::File::create(trail(root.path()).place()).unwrap().write_all(&text).unwrap();
     let failure = reader.refresh().unwrap_err();
     assert_eq!(failure.exit(), Exit::Trail);
     assert!(failure.to_string().contains("entry 6 is not the one that was read before"), "{failure}");

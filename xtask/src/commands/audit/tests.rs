@@ -15,7 +15,10 @@ use snapbox::{assert_data_eq, str};
 use tempfile::TempDir;
 
 use super::*;
-use crate::log::{Log, Position};
+use crate::{
+    log::{Log, Position},
+    trail::file::FileTrail,
+};
 
 #[derive(clap::Parser)]
 struct Cli {
@@ -51,6 +54,10 @@ fn production(count: i32) -> (TempDir, Vec<Head>) {
     let directory = tempfile::tempdir().unwrap();
     let heads = append_to(&directory, "production", (0..count).map(|code| ended("production", code)));
     (directory, heads)
+}
+
+fn trails(directory: &TempDir) -> Trails {
+    Trails::Files { directory: directory.path().to_owned() }
 }
 
 fn append_to(directory: &TempDir, environment: &str, records: impl Iterator<Item = Record>) -> Vec<Head> {
@@ -93,7 +100,7 @@ fn a_trail_is_shown_with_a_line_for_each_entry() {
         (alice(), health),
     ];
     append_to(&directory, "production", events.into_iter().map(|(actor, event)| record("production", actor, event)));
-    let report = show(directory.path(), &show_args(&[])).unwrap();
+    let report = show(&trails(&directory), &show_args(&[])).unwrap();
     assert_data_eq!(
         report.human(),
         str![[r"
@@ -111,7 +118,7 @@ trail: production #5 [..]
 #[test]
 fn the_last_entries_alone_are_shown() {
     let (directory, heads) = production(5);
-    let report = show(directory.path(), &show_args(&["production", "--last", "2"])).unwrap();
+    let report = show(&trails(&directory), &show_args(&["production", "--last", "2"])).unwrap();
     assert_eq!(report.entries.iter().map(|shown| shown.head).collect::<Vec<_>>(), heads[3..]);
     let json = report.json();
     assert_eq!(json["schema"], "license-hooks/audit-show/1");
@@ -126,7 +133,7 @@ fn the_last_entries_alone_are_shown() {
 fn a_trail_without_entries_is_shown_as_empty() {
     let directory = tempfile::tempdir().unwrap();
     for words in [&[][..], &["production"]] {
-        let report = show(&directory.path().join("trail"), &show_args(words)).unwrap();
+        let report = show(&Trails::Files { directory: directory.path().join("trail") }, &show_args(words)).unwrap();
         assert_eq!(report.human(), "nothing is recorded yet\n");
         assert_eq!(report.json()["entries"], json!([]));
     }
@@ -136,10 +143,10 @@ fn a_trail_without_entries_is_shown_as_empty() {
 fn one_of_several_trails_must_be_named() {
     let (directory, _) = production(1);
     append_to(&directory, "staging", std::iter::once(ended("staging", 0)));
-    let error = show(directory.path(), &show_args(&[])).unwrap_err();
+    let error = show(&trails(&directory), &show_args(&[])).unwrap_err();
     assert_eq!(error.exit(), Exit::Usage);
     assert_eq!(error.help().unwrap().to_string(), "name one; these have a trail: production, staging");
-    assert!(show(directory.path(), &show_args(&["staging"])).is_ok());
+    assert!(show(&trails(&directory), &show_args(&["staging"])).is_ok());
 }
 
 /// A kind, fields and text that this version did not write.
@@ -157,11 +164,11 @@ fn append_foreign(directory: &TempDir) {
 fn entries_of_unknown_kinds_are_shown_and_verified() {
     let (directory, _) = production(1);
     append_foreign(&directory);
-    let shown = show(directory.path(), &show_args(&[])).unwrap().human();
+    let shown = show(&trails(&directory), &show_args(&[])).unwrap().human();
     assert_eq!(shown.lines().count(), 3);
     assert!(shown.contains("2  7                     rotated"), "{shown}");
     assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown:?}");
-    let report = verify(directory.path(), &verify_args(&[])).unwrap();
+    let report = verify(&trails(&directory), &verify_args(&[])).unwrap();
     assert_eq!((report.exit(), report.trails[0].head.seq), (Exit::Done, 2));
 }
 
@@ -169,13 +176,13 @@ fn entries_of_unknown_kinds_are_shown_and_verified() {
 fn every_trail_is_verified_and_its_head_shown() {
     let (directory, heads) = production(1);
     let staging = append_to(&directory, "staging", (0..2).map(|code| ended("staging", code)));
-    let report = verify(directory.path(), &verify_args(&[])).unwrap();
+    let report = verify(&trails(&directory), &verify_args(&[])).unwrap();
     let expected = format!(
         "production: 1 entry in order, head 1:{}\nstaging: 2 entries in order, head 2:{}\n",
         heads[0].hash, staging[1].hash
     );
     assert_eq!((report.human(), report.exit()), (expected, Exit::Done));
-    let one = verify(directory.path(), &verify_args(&["staging"])).unwrap();
+    let one = verify(&trails(&directory), &verify_args(&["staging"])).unwrap();
     assert_eq!(one.trails.len(), 1);
 }
 
@@ -184,7 +191,7 @@ fn a_changed_entry_breaks_its_trail_and_no_other() {
     let (directory, _) = production(4);
     append_to(&directory, "staging", std::iter::once(ended("staging", 0)));
     change(&directory, "production", "\"code\":1", "\"code\":0");
-    let report = verify(directory.path(), &verify_args(&[])).unwrap();
+    let report = verify(&trails(&directory), &verify_args(&[])).unwrap();
     assert_eq!(report.exit(), Exit::Trail);
     let human = report.human();
     assert!(human.contains("production: broken after 2 entries: "), "{human}");
@@ -192,26 +199,26 @@ fn a_changed_entry_breaks_its_trail_and_no_other() {
     assert!(human.contains("staging: 1 entry in order"), "{human}");
     assert_eq!(report.json()["exit"], json!({ "code": 26, "name": "trail" }));
     assert_eq!(report.json()["trails"][0]["state"], "broken");
-    assert_eq!(show(directory.path(), &show_args(&["production"])).unwrap_err().exit(), Exit::Trail);
+    assert_eq!(show(&trails(&directory), &show_args(&["production"])).unwrap_err().exit(), Exit::Trail);
 }
 
 #[test]
 fn a_torn_last_line_is_a_warning() {
     let (directory, heads) = production(2);
     tear(&directory, "production");
-    let report = verify(directory.path(), &verify_args(&["--expect-head", &heads[1].hash.to_string()])).unwrap();
+    let report = verify(&trails(&directory), &verify_args(&["--expect-head", &heads[1].hash.to_string()])).unwrap();
     assert_eq!(report.exit(), Exit::Done);
     let human = report.human();
     assert!(human.contains("production: warning: the last line was not written to its end (6 bytes)"), "{human}");
     assert_eq!(report.json()["trails"][0]["torn_bytes"], 6);
-    assert!(show(directory.path(), &show_args(&[])).unwrap().human().contains("warning: the last line"));
+    assert!(show(&trails(&directory), &show_args(&[])).unwrap().human().contains("warning: the last line"));
 }
 
 #[test]
 fn the_trail_of_another_environment_is_not_accepted() {
     let (directory, _) = production(2);
     std::fs::rename(directory.path().join("production.jsonl"), directory.path().join("staging.jsonl")).unwrap();
-    let report = verify(directory.path(), &verify_args(&["staging"])).unwrap();
+    let report = verify(&trails(&directory), &verify_args(&["staging"])).unwrap();
     assert_eq!(report.exit(), Exit::Trail);
     assert!(report.human().contains("entry 1 is about `production`"), "{}", report.human());
 }
@@ -231,7 +238,7 @@ fn an_expected_head_is_the_head_or_an_earlier_one_or_nowhere() {
         (other, Exit::Unproven, "is not in the trail"),
         (zeros, Exit::Unproven, "is not in the trail"),
     ] {
-        let report = verify(directory.path(), &verify_args(&["--expect-head", &expected])).unwrap();
+        let report = verify(&trails(&directory), &verify_args(&["--expect-head", &expected])).unwrap();
         assert_eq!(report.exit(), exit, "{expected}");
         assert!(report.human().contains(says), "{expected}: {}", report.human());
     }
@@ -241,22 +248,22 @@ fn an_expected_head_is_the_head_or_an_earlier_one_or_nowhere() {
 fn a_change_of_the_last_entry_shows_against_its_head_alone() {
     let (directory, heads) = production(3);
     change(&directory, "production", "\"code\":2", "\"code\":0");
-    assert_eq!(verify(directory.path(), &verify_args(&[])).unwrap().exit(), Exit::Done);
+    assert_eq!(verify(&trails(&directory), &verify_args(&[])).unwrap().exit(), Exit::Done);
     let expected = heads[2].hash.to_string();
-    let report = verify(directory.path(), &verify_args(&["--expect-head", &expected])).unwrap();
+    let report = verify(&trails(&directory), &verify_args(&["--expect-head", &expected])).unwrap();
     assert_eq!(report.exit(), Exit::Unproven);
 }
 
 #[test]
 fn a_missing_trail_is_empty_and_has_no_head_to_expect() {
     let directory = tempfile::tempdir().unwrap();
-    let report = verify(directory.path(), &verify_args(&["production"])).unwrap();
+    let report = verify(&trails(&directory), &verify_args(&["production"])).unwrap();
     assert_eq!((report.human().as_str(), report.exit()), ("production: nothing is recorded yet\n", Exit::Done));
     let zeros = format!("0:{}", "0".repeat(64));
-    let report = verify(directory.path(), &verify_args(&["production", "--expect-head", &zeros])).unwrap();
+    let report = verify(&trails(&directory), &verify_args(&["production", "--expect-head", &zeros])).unwrap();
     assert_eq!(report.exit(), Exit::Unproven);
     let gone = format!("{}@production", "7".repeat(64));
-    let report = verify(directory.path(), &verify_args(&["--expect-head", &gone])).unwrap();
+    let report = verify(&trails(&directory), &verify_args(&["--expect-head", &gone])).unwrap();
     assert_eq!(report.exit(), Exit::Unproven);
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "verifying writes nothing");
 }
@@ -267,10 +274,10 @@ fn an_expected_head_needs_one_environment() {
     append_to(&directory, "staging", std::iter::once(ended("staging", 0)));
     let expected = heads[0].hash.to_string();
     for words in [&["--expect-head", &expected][..], &["staging", "production", "--expect-head", &expected]] {
-        assert_eq!(verify(directory.path(), &verify_args(words)).unwrap_err().exit(), Exit::Usage);
+        assert_eq!(verify(&trails(&directory), &verify_args(words)).unwrap_err().exit(), Exit::Usage);
     }
     let named = format!("{expected}@production");
-    let report = verify(directory.path(), &verify_args(&["--expect-head", &named])).unwrap();
+    let report = verify(&trails(&directory), &verify_args(&["--expect-head", &named])).unwrap();
     assert_eq!((report.exit(), report.trails.len()), (Exit::Done, 2));
 }
 
@@ -312,7 +319,7 @@ fn a_checkpoint_that_lies_is_found_wherever_it_stands_and_one_of_another_version
     for (records, lie) in rows {
         let directory = tempfile::tempdir().unwrap();
         append_to(&directory, "production", records.into_iter());
-        let report = verify(directory.path(), &verify_args(&["production"])).unwrap();
+        let report = verify(&trails(&directory), &verify_args(&["production"])).unwrap();
         let Some(seq) = lie else {
             assert_eq!(report.exit(), Exit::Done, "{}", report.human());
             continue;

@@ -15,7 +15,7 @@ use super::{RotateError, Scene, bounds::CALL_SECS};
 use crate::{
     authority::{Answered, RotateOrder},
     context,
-    escrow::BlobKind,
+    escrow::{BlobKind, Kept, Reached},
     failpoint,
     failure::Failure,
     journal::Journal,
@@ -100,8 +100,8 @@ impl Scene<'_> {
         let kept = self.escrow.put(&open.id.0, BlobKind::Answer, &sealed);
         failpoint::reached(self.ctx, "after-sealed");
         self.answer = Some((hash, body));
-        match kept {
-            Ok(_) => rotation::received(hash, source),
+        match kept.map_err(|error| error.to_string()).and_then(|kept| self.outlives_the_machine(&kept)) {
+            Ok(()) => rotation::received(hash, source),
             Err(error) => {
                 self.narrator.note(&format!(
                     "the answer cannot be kept in escrow: {error}\nthis is the answer, sealed; keep it, and bring it back with \
@@ -111,6 +111,16 @@ impl Scene<'_> {
                 ));
                 rotation::lost(open, Some(hash))
             }
+        }
+    }
+
+    /// Whether what was kept is still there for the next run: a CI machine is thrown away, so that only the shared place
+    /// counts on one; elsewhere the machine itself will do.
+    pub(super) fn outlives_the_machine(&self, kept: &Kept) -> Result<(), String> {
+        let is_ci = self.ctx.actor().ci.is_some();
+        match &kept.shared {
+            Reached::Failed(error) if is_ci => Err(error.to_string()),
+            Reached::Failed(_) | Reached::Kept | Reached::NotConfigured => Ok(()),
         }
     }
 

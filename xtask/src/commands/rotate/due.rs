@@ -24,9 +24,8 @@ pub(super) fn not_yet(scene: &mut Scene<'_>, journal: &Journal, args: &RotateArg
     }
     let key = scene.current_key()?;
     let seen = journal.folded().first_seen(&key.fingerprint());
-    let issued = match scene.ask_about_current()?.license.issued_at.or(seen) {
-        Some(issued) => issued,
-        None => return Err(RotateError::AgeNotKnown { environment: scene.environment.name.to_string() }.into()),
+    let Some(issued) = scene.ask_about_current()?.license.issued_at.or(seen) else {
+        return Err(RotateError::AgeNotKnown { environment: scene.environment.name.to_string() }.into());
     };
     let age = context::now().duration_since(issued);
     Ok(is_younger(age, age_max).then(|| age.as_hours() / 24))

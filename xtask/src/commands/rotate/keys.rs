@@ -120,12 +120,28 @@ impl Scene<'_> {
         let seen = match read_rotated(&answer) {
             Ok(new) => {
                 self.narrator.mask(|| vec![Zeroizing::new(new.key.reveal().to_owned())]);
+                self.tell_what_was_stated(open, &new);
                 self.accepted(open, &new)
             }
             Err(why) => NewKey::Unusable { why },
         };
         failpoint::reached(self.ctx, "after-validate");
         Ok(after_validation(open, run, seen).map(|fact| (open.id.clone(), fact)))
+    }
+
+    /// What stood beside the new key. Nobody knows whose expiry it is, so that it is shown and not used.
+    fn tell_what_was_stated(&self, open: &Open, new: &authority::NewKey) {
+        if let Some(expiry) = &new.expires_at_words {
+            self.narrator.note(&format!("the authority states `{expiry}`: the end of the grace, or of the new key"));
+        }
+        let known = open.terms.snapshot.license_id.as_deref();
+        if let Some(id) = new.license_id.as_deref().filter(|id| Some(*id) != known) {
+            self.narrator.note(&format!(
+                "the license has a new id, `{}`: write it as `license` into `[environments.{}]`",
+                license_core::finding::clean(id),
+                self.environment.name
+            ));
+        }
     }
 
     fn accepted(&self, open: &Open, new: &authority::NewKey) -> NewKey {
@@ -210,15 +226,10 @@ impl Scene<'_> {
     }
 
     /// After the grace: the old key must be dead, and the new one alive.
-    pub(super) fn close(
-        &mut self,
-        run: &mut Run,
-        keys: &Keys,
-        adoption: Adoption,
-    ) -> Result<Option<(RotationId, Fact)>, Failure> {
+    pub(super) fn close(&mut self, run: &mut Run, keys: &Keys, adoption: Adoption) -> Option<(RotationId, Fact)> {
         let old = self.liveness(keys, Which::Old);
         let new = self.liveness(keys, Which::New);
-        Ok(after_close(run, old, new, adoption).map(|fact| (keys.open.id.clone(), fact)))
+        after_close(run, old, new, adoption).map(|fact| (keys.open.id.clone(), fact))
     }
 }
 

@@ -13,7 +13,7 @@ use super::{RotateError, Scene};
 use crate::{
     authority::{ListedLicense, Reply},
     connect, context,
-    escrow::BlobKind,
+    escrow::{BlobKind, Reached},
     failpoint,
     failure::Failure,
     journal::Journal,
@@ -40,7 +40,7 @@ impl Scene<'_> {
         self.identity_fits()?;
         let key = self.current_key()?;
         keyring::refuse_shared(self.ctx, self.config, &[(&self.environment.name, &key)])?;
-        self.stores_are_ready(&key.fingerprint())?;
+        self.stores_are_ready(key.fingerprint())?;
         let reply = self.ask_about_current()?.clone();
         if let Answer::Refused { code, .. } = &reply.license.answer {
             let code = code.as_ref().map(|code| format!(" ({code})")).unwrap_or_default();
@@ -59,9 +59,16 @@ impl Scene<'_> {
 
         let id = RotationId(new_id()?);
         let sealed = self.recipients.seal(key.reveal().as_bytes())?;
-        self.escrow.put(&id.0, BlobKind::Old, &sealed).map_err(|error| RotateError::NotKept {
+        // Nothing has changed yet: what is not kept in every place that there is stops the rotation.
+        let kept = self.escrow.put(&id.0, BlobKind::Old, &sealed);
+        let kept_everywhere = kept.and_then(|kept| match (kept.here, kept.shared) {
+            (Reached::Failed(error), _) | (_, Reached::Failed(error)) => Err(error),
+            (Reached::Kept | Reached::NotConfigured, Reached::Kept | Reached::NotConfigured) => Ok(()),
+        });
+        kept_everywhere.map_err(|error| RotateError::NotKept {
             why: error.to_string(),
-            next: "make `.license/escrow` beside license.toml writable, and run the command again".to_owned(),
+            next: "make `.license/escrow` beside license.toml writable, and the remote of the trail where there is one"
+                .to_owned(),
         })?;
         failpoint::reached(self.ctx, "after-old-sealed");
         let stores = self.places.iter().map(|(name, _)| name.clone()).collect();
@@ -94,13 +101,13 @@ impl Scene<'_> {
     }
 
     /// Every store can be written, and holds the key that is rotated, or nothing.
-    fn stores_are_ready(&self, old: &license_core::Fingerprint) -> Result<(), Failure> {
+    fn stores_are_ready(&self, old: license_core::Fingerprint) -> Result<(), Failure> {
         for (name, place) in &self.places {
             let held = place
                 .probe()
                 .map_err(|source| RotateError::StoreNotReady { store: name.clone(), source: Box::new(source) })?;
             match held {
-                Held::Key { key, .. } if key.fingerprint() != *old => {
+                Held::Key { key, .. } if key.fingerprint() != old => {
                     return Err(RotateError::Drifted {
                         store: name.clone(),
                         environment: self.environment.name.to_string(),

@@ -19,7 +19,7 @@ impl Scene<'_> {
         let conclusion = conclude(&evidence, self.rotation_visible());
         match after_reconcile(open, conclusion, self.wish, self.idempotency) {
             Reconciled::Write(fact) => Ok(Some((open.id.clone(), *fact))),
-            Reconciled::SealListed => self.seal_listed(run, open),
+            Reconciled::SealListed => Ok(self.seal_listed(run, open)),
             Reconciled::CannotTell => {
                 run.is_stuck();
                 Ok(None)
@@ -28,14 +28,12 @@ impl Scene<'_> {
     }
 
     /// Seals the key that the list shows.
-    pub(super) fn seal_listed(&mut self, run: &mut Run, open: &Open) -> Result<Option<(RotationId, Fact)>, Failure> {
-        match self.list(open).and_then(|list| self.new_key_in(open, &list)) {
-            Some(key) => Ok(Some((open.id.clone(), self.keep(open, as_answer(&key), BodySource::Listed)))),
-            None => {
-                run.is_stuck();
-                Ok(None)
-            }
-        }
+    pub(super) fn seal_listed(&mut self, run: &mut Run, open: &Open) -> Option<(RotationId, Fact)> {
+        let Some(key) = self.list(open).and_then(|list| self.new_key_in(open, &list)) else {
+            run.is_stuck();
+            return None;
+        };
+        Some((open.id.clone(), self.keep(open, as_answer(&key), BodySource::Listed)))
     }
 
     fn list(&self, open: &Open) -> Option<Vec<ListedLicense>> {

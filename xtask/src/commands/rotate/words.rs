@@ -96,7 +96,7 @@ impl Outcome {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::NotDue { .. } => "not_due",
-            Self::Ended { end, .. } => match end {
+            Self::Ended { end, .. } => match &**end {
                 End::Held(_) => "held",
                 End::NothingOpen(_) => "nothing_open",
                 End::Refused(_) => "refused",
@@ -123,6 +123,7 @@ impl Outcome {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a table: every end, with its words beside it")]
 fn of_end(end: &End, overlap: Option<BothKeys>, environment: &str) -> Told {
     let told = |what: String, next: Option<String>| Told { what, next };
     let resume = || Some(format!("`cargo xtask rotate {environment} --resume`"));

@@ -1,0 +1,171 @@
+//! What a deploy has to know about an open rotation: which key it ships, and how long that one still works.
+
+use jiff::Timestamp;
+
+use crate::{
+    key::Fingerprint,
+    rotation::{
+        claim::secs_until,
+        event::{Adoption, Fact, RotationEvent},
+        state::{Phase, State},
+    },
+};
+
+/// The hours of remaining grace at which a look at the old key becomes a warning, the tightest last.
+pub const GRACE_WARN_HOURS: [u64; 3] = [72, 24, 6];
+/// With less grace left than this a deploy of the old key would break soon after: it is not let go. In seconds.
+pub const GRACE_SHIP_SECS_MIN: u64 = 60 * 60;
+
+/// What the key of a deploy is to the rotation that is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shipping {
+    /// No rotation concerns it.
+    Unconcerned,
+    /// It is the new key.
+    NewKey,
+    /// It is the old key, which works until then.
+    OldKey {
+        /// When it may die.
+        until: Timestamp,
+        /// How soon that is.
+        left: GraceLeft,
+    },
+}
+
+/// How much of a grace is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GraceLeft {
+    /// More than the widest warning.
+    Enough,
+    /// No more than this many hours, one of [`GRACE_WARN_HOURS`].
+    UnderHours(u64),
+    /// Too little for a deploy.
+    TooLittle,
+}
+
+/// What the key is to the rotation of its environment.
+pub fn shipping(state: &State, key: &Fingerprint, now: Timestamp) -> Shipping {
+    let (old, until) = match &state.phase {
+        Phase::Idle(_) => return Shipping::Unconcerned,
+        // Nobody knows whether the authority rotated: the old key works at least that long.
+        Phase::Calling(open)
+        | Phase::Unknown { open, .. }
+        | Phase::Received { open, .. }
+        | Phase::NewRejected { open, .. } => (open.terms.old, open.grace_end_earliest()),
+        Phase::KeyLost { open, deadline, .. } => (open.terms.old, *deadline),
+        Phase::Promoting { keys, .. }
+        | Phase::Committed { keys, .. }
+        | Phase::RollingBack { keys, .. }
+        | Phase::RolledBack(keys) => {
+            if *key == keys.new {
+                return Shipping::NewKey;
+            }
+            (keys.open.terms.old, keys.grace_ends_at)
+        }
+    };
+    if *key == old { Shipping::OldKey { until, left: left(now, until) } } else { Shipping::Unconcerned }
+}
+
+fn left(now: Timestamp, until: Timestamp) -> GraceLeft {
+    let secs = secs_until(now, until);
+    if secs < GRACE_SHIP_SECS_MIN {
+        return GraceLeft::TooLittle;
+    }
+    let tightest = GRACE_WARN_HOURS.iter().rev().find(|hours| secs <= **hours * 60 * 60);
+    tightest.map_or(GraceLeft::Enough, |hours| GraceLeft::UnderHours(*hours))
+}
+
+/// The entry after a deploy that shipped a key and ended well, where it says more than the trail knows already.
+pub fn adopted(state: &State, key: &Fingerprint, proof: Adoption) -> Option<RotationEvent> {
+    let Phase::Committed { keys, adoption } = &state.phase else { return None };
+    let says_more = match (adoption, proof) {
+        (Adoption::Unproven, Adoption::Shipped | Adoption::Proved) | (Adoption::Shipped, Adoption::Proved) => true,
+        (Adoption::Unproven | Adoption::Shipped | Adoption::Proved, Adoption::Unproven)
+        | (Adoption::Shipped | Adoption::Proved, Adoption::Shipped)
+        | (Adoption::Proved, Adoption::Proved) => false,
+    };
+    let is_new = keys.new == *key;
+    (is_new && says_more).then(|| RotationEvent { rotation_id: keys.open.id.clone(), fact: Fact::Adopted { proof } })
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::{borrow::ToOwned, collections::BTreeSet};
+
+    use super::*;
+    use crate::{
+        key::LicenseKey,
+        rotation::{BlobHash, IntentTerms, Keys, Open, RotationId, Snapshot},
+    };
+
+    const HOUR: i64 = 60 * 60;
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_second(secs).unwrap()
+    }
+
+    fn key(name: &str) -> Fingerprint {
+        LicenseKey::parse(name).unwrap().fingerprint()
+    }
+
+    fn keys() -> Keys {
+        let terms = IntentTerms {
+            epoch: 1,
+            old: key("K0"),
+            old_blob: BlobHash::of(b"old"),
+            snapshot: Snapshot::default(),
+            grace_days: 7,
+            call_deadline: at(40),
+            stores: alloc::vec!["a".to_owned()],
+        };
+        let open = Open { id: RotationId("r1".to_owned()), since: at(0), terms };
+        Keys { open, blob: BlobHash::of(b"new"), new: key("K1"), grace_ends_at: at(100 * HOUR) }
+    }
+
+    fn state(phase: Phase) -> State {
+        State { claim: None, epoch: 1, phase }
+    }
+
+    #[test]
+    fn the_old_key_is_told_how_long_it_works() {
+        let promoting = state(Phase::Promoting { keys: keys(), done: BTreeSet::new() });
+        let table = [
+            (0, GraceLeft::Enough),
+            (28 * HOUR - 1, GraceLeft::Enough),
+            (28 * HOUR, GraceLeft::UnderHours(72)),
+            (76 * HOUR, GraceLeft::UnderHours(24)),
+            (94 * HOUR, GraceLeft::UnderHours(6)),
+            (99 * HOUR, GraceLeft::UnderHours(6)),
+            (99 * HOUR + 1, GraceLeft::TooLittle),
+            (200 * HOUR, GraceLeft::TooLittle),
+        ];
+        for (now, left) in table {
+            let expected = Shipping::OldKey { until: at(100 * HOUR), left };
+            assert_eq!(shipping(&promoting, &key("K0"), at(now)), expected, "{now}");
+        }
+        assert_eq!(shipping(&promoting, &key("K1"), at(200 * HOUR)), Shipping::NewKey);
+        assert_eq!(shipping(&promoting, &key("K2"), at(0)), Shipping::Unconcerned);
+        assert_eq!(shipping(&State::default(), &key("K0"), at(0)), Shipping::Unconcerned);
+    }
+
+    #[test]
+    fn adoption_is_written_once_and_never_taken_back() {
+        use Adoption::{Proved, Shipped, Unproven};
+        let table = [
+            (Unproven, Unproven, false),
+            (Unproven, Shipped, true),
+            (Unproven, Proved, true),
+            (Shipped, Shipped, false),
+            (Shipped, Proved, true),
+            (Proved, Proved, false),
+            (Proved, Shipped, false),
+        ];
+        for (adoption, proof, written) in table {
+            let committed = state(Phase::Committed { keys: keys(), adoption });
+            assert_eq!(adopted(&committed, &key("K1"), proof).is_some(), written, "{adoption:?} {proof:?}");
+            assert_eq!(adopted(&committed, &key("K0"), proof), None);
+        }
+        let promoting = state(Phase::Promoting { keys: keys(), done: BTreeSet::new() });
+        assert_eq!(adopted(&promoting, &key("K1"), Proved), None);
+    }
+}
