@@ -12,7 +12,7 @@ mod state;
 mod step;
 
 #[cfg(test)]
-mod model;
+mod model_tests;
 
 pub use claim::{Bounds, Claim};
 pub use event::{

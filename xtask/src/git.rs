@@ -59,8 +59,9 @@ const SAID_LINES_MAX: usize = 3;
 const HEADER_BYTES_MAX: u64 = 512;
 /// git's exit code when it does not know an option.
 const EXIT_USAGE: i32 = 129;
-/// The depth with which git fetches everything into a shallow repository.
-const DEPTH_ALL: &str = "2147483647";
+/// The depth with which the whole of a ref is fetched into a shallow repository: more than any trail has, and less than
+/// what git takes as the wish to complete the whole repository.
+const DEPTH_ALL: &str = "1000000000";
 
 /// Options of every call. No hook runs; nothing is tidied up in the background; text is plain.
 const ALWAYS: [&str; 14] = [
@@ -276,6 +277,9 @@ impl Git {
             remote,
             &refspec,
         ];
+        // A remote that is a mirror takes no single ref.
+        let no_mirror = format!("remote.{remote}.mirror=false");
+        let arguments: Vec<&str> = ["-c", &no_mirror].into_iter().chain(arguments).collect();
         let ran = self.run_for(self.waits.remote, "pushing", &arguments)?;
         if ran.code == Some(0) {
             return Ok(Pushed::Done);
