@@ -56,8 +56,22 @@ pub(crate) enum Platform {
 #[expect(clippy::disallowed_methods, reason = "this is the door to the clock")]
 pub(crate) fn now() -> Timestamp {
     // Whole milliseconds are enough for a trail, and read better.
-    let now = Timestamp::now();
+    let now = ahead(Timestamp::now());
     Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+}
+
+/// The clock of the `failpoints` build can be put forward, by the seconds in this variable.
+#[cfg(feature = "failpoints")]
+#[expect(clippy::disallowed_methods, reason = "the clock has no context, and this build is for tests alone")]
+fn ahead(now: Timestamp) -> Timestamp {
+    let secs = std::env::var("LICENSE_FAILPOINT_CLOCK_AHEAD_SECS").ok().and_then(|secs| secs.parse().ok()).unwrap_or(0);
+    now.checked_add(jiff::SignedDuration::from_secs(secs)).unwrap_or(now)
+}
+
+/// Nobody puts the clock forward.
+#[cfg(not(feature = "failpoints"))]
+fn ahead(now: Timestamp) -> Timestamp {
+    now
 }
 
 fn host() -> Option<String> {

@@ -11,6 +11,10 @@ const DIES_AT: &str = "LICENSE_FAILPOINT";
 #[cfg(feature = "failpoints")]
 const SETTLE_SECS: &str = "LICENSE_FAILPOINT_SETTLE_SECS";
 
+/// How long the one call may take, in the `failpoints` build.
+#[cfg(feature = "failpoints")]
+const CALL_SECS: &str = "LICENSE_FAILPOINT_CALL_SECS";
+
 /// The process comes by.
 #[cfg(feature = "failpoints")]
 pub(crate) fn reached(ctx: &Context, name: &str) {
@@ -34,6 +38,18 @@ pub(crate) fn reached(_: &Context, _: &str) {}
 #[cfg(feature = "failpoints")]
 pub(crate) fn settle_secs(ctx: &Context) -> Option<u64> {
     ctx.vars.text(SETTLE_SECS)?.parse().ok()
+}
+
+/// The bound of the call that a test wants, in seconds.
+#[cfg(feature = "failpoints")]
+pub(crate) fn call_secs(ctx: &Context) -> Option<u64> {
+    ctx.vars.text(CALL_SECS)?.parse().ok()
+}
+
+/// No test wants anything.
+#[cfg(not(feature = "failpoints"))]
+pub(crate) fn call_secs(_: &Context) -> Option<u64> {
+    None
 }
 
 /// No test wants anything.

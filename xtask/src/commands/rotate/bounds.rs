@@ -5,16 +5,17 @@ use license_core::rotation::Bounds;
 use crate::{context::Context, failpoint};
 
 /// The one call, everything included.
-pub(super) const CALL_SECS: u64 = 25;
+const CALL_SECS: u64 = 25;
 /// How long the authority may need to accept the new key: answers are cached at its edge.
 pub(super) const ACCEPT_SECS: u64 = 60;
 
 /// The bounds of this run.
 pub(super) fn of(ctx: &Context) -> Bounds {
+    let call_secs = failpoint::call_secs(ctx).unwrap_or(CALL_SECS);
     Bounds {
         preflight_secs: 300,
-        call_secs: CALL_SECS,
-        settle_secs: failpoint::settle_secs(ctx).unwrap_or_else(|| Bounds::settle_secs_min(CALL_SECS)),
+        call_secs,
+        settle_secs: failpoint::settle_secs(ctx).unwrap_or_else(|| Bounds::settle_secs_min(call_secs)),
         look_secs: 120,
         validate_secs: 2 * ACCEPT_SECS,
         store_secs: 120,

@@ -11,7 +11,7 @@ use license_core::{
 };
 use zeroize::Zeroizing;
 
-use super::{RotateError, Scene, bounds::CALL_SECS};
+use super::{RotateError, Scene, bounds};
 use crate::{
     authority::{Answered, RotateOrder},
     context,
@@ -84,7 +84,7 @@ impl Scene<'_> {
             license_id,
             grace_days: open.terms.grace_days,
             rotation_id: &open.id.0,
-            timeout: Duration::from_secs(CALL_SECS),
+            timeout: Duration::from_secs(bounds::of(self.ctx).call_secs),
         });
         // Nothing stands between the answer and its seal but this.
         failpoint::reached(self.ctx, "after-answer");
