@@ -23,6 +23,9 @@ pub(crate) const FILE_BYTES_MAX: u64 = 256 * 1024;
 const NAME_BYTES_MAX: usize = 200;
 /// How often a change is tried when others change the escrow at the same time.
 const ATTEMPTS_MAX: u32 = 20;
+/// How often in a row the remote may say no although nobody changed anything: of two that push at once, one may hear the
+/// no before the other one's change is there to be seen.
+const UNMOVED_MAX: u32 = 5;
 /// The longest pause between two attempts, in milliseconds; random, so that two who wait do not keep step.
 const PAUSE_MILLIS_MAX: u32 = 100;
 
@@ -96,7 +99,7 @@ impl GitEscrow {
 
     /// Replaces the files by what `change` makes of them, and begins again when somebody else was first.
     fn change(&self, change: impl Fn(Vec<TreeFile>) -> Vec<TreeFile>) -> Result<(), GitEscrowError> {
-        let mut said = String::new();
+        let (mut said, mut unmoved) = (String::new(), 0);
         for _ in 0..ATTEMPTS_MAX {
             let (tip, before) = self.look()?;
             let after = change(before);
@@ -110,8 +113,9 @@ impl GitEscrow {
             match self.git.push(&self.remote, &commit, &self.reference, tip.as_ref()) {
                 Ok(Pushed::Done) => return Ok(()),
                 Ok(Pushed::Rejected { said: no }) => {
-                    let now = self.git.tip(&self.remote, &self.reference)?;
-                    if now == tip && !is_about_a_race(&no) {
+                    let moved = self.git.tip(&self.remote, &self.reference)? != tip;
+                    unmoved = if moved { 0 } else { unmoved + 1 };
+                    if unmoved == UNMOVED_MAX || (!moved && !is_about_a_race(&no)) {
                         return Err(GitEscrowError::Refused { place: self.describe(), said: no });
                     }
                     said = no;
