@@ -58,17 +58,21 @@ fn the_same_again_changes_nothing_and_another_content_replaces_the_file() {
 fn two_who_put_at_once_both_have_their_file_there() {
     let hub = Hub::new();
     let start = Barrier::new(2);
+    // Nobody panics before both are through: the other one would wait for ever.
     let run = |who: &str| {
         let escrow = escrow(&hub, who);
-        for round in 0..ROUNDS {
+        let round = |round| {
             start.wait();
-            escrow.put(&format!("{round}.{who}"), who.as_bytes()).unwrap();
-        }
+            escrow.put(&format!("{round}.{who}"), who.as_bytes())
+        };
+        (0..ROUNDS).map(round).collect::<Vec<_>>()
     };
-    thread::scope(|scope| {
-        scope.spawn(|| run("alice"));
-        run("bob");
+    let ends = thread::scope(|scope| {
+        let alice = scope.spawn(|| run("alice"));
+        let bob = run("bob");
+        [alice.join().unwrap(), bob].concat()
     });
+    assert!(ends.iter().all(Result::is_ok), "{ends:?}");
     let carol = escrow(&hub, "carol");
     assert_eq!(u32::try_from(carol.list().unwrap().len()), Ok(2 * ROUNDS));
     assert_eq!(carol.find("0.alice").unwrap().unwrap(), b"alice");
