@@ -240,6 +240,18 @@ fn a_history_that_was_pushed_over_or_deleted_is_found_by_who_saw_it() {
 }
 
 #[test]
+fn a_clone_that_fetches_every_ref_over_its_own_still_remembers_what_it_saw() {
+    let hub = Hub::new();
+    let alice = trail(&hub, "alice");
+    fill(&alice, 1..3);
+    hub.raw(&hub.clone_named("alice"), &["config", "remote.origin.fetch", "+refs/*:refs/*"], "");
+    rewrite(&hub, &lines((7..=10).map(record)));
+    for _ in 0..2 {
+        assert!(matches!(alice.read().unwrap_err(), LogError::Git(GitTrailError::Rewritten { .. })));
+    }
+}
+
+#[test]
 fn a_kill_between_the_commit_and_the_push_leaves_the_trail_as_it_was() {
     let hub = Hub::new();
     let alice = trail(&hub, "alice");
