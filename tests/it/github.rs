@@ -5,7 +5,7 @@ use std::fs;
 use license_tests::{Answer, App, Project, Ran, RawServer, authority::TOKEN};
 use serde_json::json;
 
-use crate::{KEY, asking, good, good_but, saying};
+use crate::{KEY, asking, embedded, good, good_but, saying};
 
 /// A project that runs on GitHub.
 fn on_github(server: &RawServer) -> Project {
@@ -327,4 +327,66 @@ fn a_file_that_cannot_be_used_is_in_the_summary() {
         project.run(&[command, "production"]).exits(3);
         assert!(summary(&project).contains("### License: not judged"), "{}", summary(&project));
     }
+}
+
+/// A project on GitHub whose license was deployed, and whose key can be rotated.
+fn to_rotate() -> Project {
+    let project = embedded();
+    let made = project.run(&["escrow", "keygen"]);
+    made.exits(0);
+    let (_, escrow) = made.stdout().split_once("[escrow]").unwrap();
+    let trail = "[trail]\nephemeral = \"accepted\"";
+    let text =
+        format!("{}\n[escrow]{escrow}\n{trail}\n", project.text().replace("[\"sh\", \"deploy.sh\"]", "\"true\""));
+    let project = project.license_toml(text.as_bytes());
+    project.run(&["deploy"]).exits(0);
+    let summary = project.seen().join("summary.md");
+    project.var("GITHUB_ACTIONS", "true").var("CI", "true").var("GITHUB_STEP_SUMMARY", summary.to_str().unwrap())
+}
+
+/// Rotates with these arguments; the annotations, and what the run added to the summary.
+fn rotating(project: &Project, arguments: &[&str], exit: i32) -> (Vec<String>, String) {
+    fs::write(project.seen().join("summary.md"), "").unwrap();
+    let ran = project.run(&[&["rotate"], arguments].concat());
+    ran.exits(exit);
+    let is_annotation = |line: &String| line.starts_with("::error ") || line.starts_with("::warning ");
+    (workflow_commands(&ran).into_iter().filter(is_annotation).collect(), summary(project))
+}
+
+#[test]
+fn the_summary_of_a_rotation_has_its_end_and_the_head() {
+    let project = to_rotate();
+    let (annotations, summary) = rotating(&project, &[], 0);
+    let head = project.trail("development").head.hash.to_string();
+    assert_eq!(annotations, [""; 0], "{summary}");
+    assert!(summary.starts_with("### Rotation of development: committed\n"), "{summary}");
+    assert!(summary.contains("next: ") && summary.contains(&head), "{summary}");
+    let key = fs::read_to_string(project.path(".env.development")).unwrap();
+    let (_, key) = key.trim().split_once('=').unwrap();
+    assert!(!summary.contains(key), "{summary}");
+}
+
+#[test]
+fn a_rotation_that_is_not_done_is_an_annotation_at_its_environment() {
+    let project = to_rotate();
+    let start = |level: &str| format!("::{level} file=license.toml,line={}", project.line_number("[environments"));
+    let (failed, summary) = rotating(&project, &["--grace-days", "0"], 20);
+    assert!(failed.len() == 1 && failed[0].contains("grace of 0 days"), "{failed:?}");
+    assert!(summary.contains("development: rotation refused\n") && summary.contains("- error: "), "{summary}");
+
+    rotating(&project, &[], 0);
+    let (refused, summary) = rotating(&project, &[], 20);
+    assert!(refused.len() == 1 && refused[0].starts_with(&start("error")), "{refused:?}");
+    assert!(refused[0].contains("--accept-no-overlap"), "{refused:?}");
+    assert!(summary.starts_with("### Rotation of development: refused\n"), "{summary}");
+
+    let (back, summary) = rotating(&project, &["--rollback"], 0);
+    assert!(back.len() == 1 && back[0].starts_with(&start("warning")), "{back:?}");
+    assert!(summary.starts_with("### Rotation of development: rolled back\n"), "{summary}");
+}
+
+#[test]
+fn a_rotation_that_could_not_begin_is_in_the_summary() {
+    let (_, summary) = rotating(&to_rotate(), &["nowhere"], 3);
+    assert!(summary.starts_with("### Rotation: not begun\n") && summary.contains("nowhere"), "{summary}");
 }

@@ -147,17 +147,17 @@ fn run_rotate(ctx: &Context, config: Option<&Path>, args: &RotateArgs) -> Exit {
     let narrator = Narrator::new(ctx, args.output.format);
     let config = match load_hiding(ctx, config, &narrator) {
         Ok(config) => config,
-        Err(failure) => return cannot_begin(&narrator, json::Document::Other, &failure),
+        Err(failure) => return cannot_rotate(ctx, &narrator, &failure),
     };
     let environments = match rotate::environments(&config, args) {
         Ok(environments) => environments,
-        Err(problem) => return cannot_begin(&narrator, json::Document::Other, &problem.into()),
+        Err(problem) => return cannot_rotate(ctx, &narrator, &problem.into()),
     };
     let mut reports = Vec::new();
     for environment in environments {
         let report = rotate::run(ctx, &config, environment, args, &narrator);
         if let Some(outcome) = &report.outcome {
-            narrator.rotated(environment.name.as_str(), outcome);
+            narrator.rotated(&config, environment, outcome);
         }
         if let Some(failure) = &report.failure {
             narrator.failure(failure, Some((&config, environment)));
@@ -168,6 +168,7 @@ fn run_rotate(ctx: &Context, config: Option<&Path>, args: &RotateArgs) -> Exit {
         reports.push(report);
     }
     let exit = rotate::exit_of_all(&reports);
+    append_summary(ctx, &narrator, || github::rotate_summary(&reports));
     document(&narrator, exit, || json::rotate(&reports, exit))
 }
 
@@ -312,6 +313,12 @@ fn finish(narrator: &Narrator<'_>, text: &str, exit: Exit) -> Exit {
 fn cannot_check(ctx: &Context, narrator: &Narrator<'_>, failure: &Failure) -> Exit {
     append_summary(ctx, narrator, || github::failure_summary(failure));
     cannot_begin(narrator, json::Document::Check, failure)
+}
+
+/// Says why nothing could be rotated.
+fn cannot_rotate(ctx: &Context, narrator: &Narrator<'_>, failure: &Failure) -> Exit {
+    append_summary(ctx, narrator, || github::rotate_failure_summary(failure));
+    cannot_begin(narrator, json::Document::Other, failure)
 }
 
 /// Says why a command could not begin.

@@ -104,12 +104,14 @@ impl<'a> Narrator<'a> {
     }
 
     /// What a rotation came to, and what to do next.
-    pub(crate) fn rotated(&self, environment: &str, outcome: &Outcome) {
-        let Told { what, next } = outcome.told(environment);
+    pub(crate) fn rotated(&self, config: &Config, environment: &Environment, outcome: &Outcome) {
+        let name = environment.name.as_str();
+        let Told { what, next } = outcome.told(name);
         self.say(|_| match next {
-            Some(next) => format!("{environment}: {what}\n  next: {next}\n"),
-            None => format!("{environment}: {what}\n"),
+            Some(next) => format!("{name}: {what}\n  next: {next}\n"),
+            None => format!("{name}: {what}\n"),
         });
+        self.annotate(|| github::rotated(&self.subject(config, environment), outcome));
     }
 
     /// A failure: a picture on stderr, and annotations; at the environment that it is about, where it is about one.

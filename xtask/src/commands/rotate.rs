@@ -118,15 +118,30 @@ pub(crate) fn exit(report: &RotateReport) -> Exit {
     if let Some(failure) = &report.failure {
         return failure.exit();
     }
-    match &report.outcome {
-        None | Some(Outcome::NotDue { .. }) => Exit::Done,
-        Some(Outcome::Ended { end, .. }) => exit_of(end),
-    }
+    report.outcome.as_ref().map_or(Exit::Done, Outcome::exit)
 }
 
 /// The exit code of several: the worst in the order of the table's rotation rows.
 pub(crate) fn exit_of_all(reports: &[RotateReport]) -> Exit {
     reports.iter().map(exit).max_by_key(|exit| exit.code()).unwrap_or(Exit::Done)
+}
+
+impl Outcome {
+    /// The exit code of a rotation that ended so.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::NotDue { .. } => Exit::Done,
+            Self::Ended { end, .. } => exit_of(end),
+        }
+    }
+
+    /// Whether it is done, and still leaves a key in use that is dead or will be.
+    pub(crate) fn is_worrying(&self) -> bool {
+        match self {
+            Self::NotDue { .. } => false,
+            Self::Ended { end, overlap } => matches!(**end, End::RolledBack(_)) || *overlap == Some(BothKeys::Absent),
+        }
+    }
 }
 
 fn exit_of(end: &End) -> Exit {

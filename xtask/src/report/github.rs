@@ -10,8 +10,10 @@ use miette::{Severity, SourceSpan};
 
 use super::{CheckReport, CommandEnd, DeployReport, Gated, HealthEnd, human};
 use crate::{
+    commands::rotate::{self, Outcome as Rotated, RotateReport},
     config::{Config, Environment, Problem},
     context::Platform,
+    exit::Exit,
     failure::Failure,
     gate::{Basis, Judgement},
     health::{Seen, sentence},
@@ -127,6 +129,19 @@ pub(crate) fn health(subject: &Subject<'_>, end: &HealthEnd) -> String {
     }
 }
 
+/// The annotation of a rotation that is not done, or that leaves something to worry about; none for another.
+pub(crate) fn rotated(subject: &Subject<'_>, outcome: &Rotated) -> String {
+    let level = match (outcome.exit() == Exit::Done, outcome.is_worrying()) {
+        (true, false) => return String::new(),
+        (true, true) => Level::Warning,
+        (false, _) => Level::Error,
+    };
+    let name = &subject.environment.name;
+    let told = outcome.told(name.as_str());
+    let message = told.next.map_or_else(|| told.what.clone(), |next| format!("{}\nnext: {next}", told.what));
+    subject.at_table(level, &format!("rotation of {name}"), &message)
+}
+
 /// The annotations of a failure: every problem of the file at its line, and what is wrong with a key at the key.
 pub(crate) fn failure(about: Option<&Subject<'_>>, annotated: impl Fn(&str) -> String, failure: &Failure) -> String {
     if let Failure::Config(error) = failure {
@@ -204,6 +219,47 @@ pub(crate) fn check_summary(report: &CheckReport<'_>) -> String {
         text += &one;
     }
     text
+}
+
+/// The step summary of a rotation that could not begin, in Markdown.
+pub(crate) fn rotate_failure_summary(failure: &Failure) -> String {
+    format!("### Rotation: not begun\n\n- error: {}\n\n", plain(&failure.to_string()))
+}
+
+/// The step summary of `rotate`, in Markdown: every environment, as many as there is room for.
+pub(crate) fn rotate_summary(reports: &[RotateReport]) -> String {
+    let mut text = String::new();
+    for (count, report) in reports.iter().enumerate() {
+        let one = of_rotation(report);
+        if text.len() + one.len() > SUMMARY_BYTES_MAX {
+            let _ = writeln!(text, "The other {} environments are in the log.\n", reports.len() - count);
+            break;
+        }
+        text += &one;
+    }
+    text
+}
+
+fn of_rotation(report: &RotateReport) -> String {
+    let name = report.environment.as_deref().unwrap_or_default();
+    let word = match (&report.failure, &report.outcome) {
+        (Some(_), _) => rotate::exit(report).name(),
+        (None, Some(outcome)) => outcome.name(),
+        (None, None) => "planned",
+    };
+    let mut text = format!("### Rotation of {}: {}\n\n", plain(name), plain(&word.replace('_', " ")));
+    for step in report.plan.iter().flatten() {
+        let _ = writeln!(text, "- {}", plain(step));
+    }
+    let told = report.outcome.as_ref().map(|outcome| outcome.told(name));
+    let (what, next) = told.map_or((None, None), |told| (Some(told.what), told.next));
+    for (label, line) in [("", what), ("next: ", next), ("error: ", report.failure.as_ref().map(ToString::to_string))] {
+        let _ = line.map(|line| writeln!(text, "- {label}{}", plain(&line)));
+    }
+    if let Some(head) = &report.trail {
+        let _ = writeln!(text, "- trail: #{} `{}`", head.seq, head.hash);
+    }
+    text + "\n"
 }
 
 fn of_environment(gated: &Gated<'_>) -> String {
