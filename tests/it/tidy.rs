@@ -9,7 +9,7 @@ use std::{
 use license_tests::App;
 use serde_json::{Value, json};
 
-use crate::{KEY, asking, good, project, saying};
+use crate::{KEY, asking, embedded, good, project, saying};
 
 /// The repository's root.
 fn root() -> &'static Path {
@@ -143,6 +143,17 @@ fn the_json_has_the_documented_fields_however_it_ends() {
         let checks = document["checks"].as_array().unwrap();
         assert!(checks.iter().all(|check| fields(check) == documented("### `checks[]`")), "{name}: {checks:?}");
     }
+}
+
+#[test]
+fn the_json_of_a_rotation_has_the_documented_fields_and_outcomes() {
+    let document = embedded().run(&["rotate", "--format", "json"]).exits(3).json();
+    let mut expected = documented("## `rotate`");
+    expected.insert("schema".to_owned());
+    assert_eq!(fields(&document), expected);
+    assert_eq!(fields(&document["environments"][0]), documented("### `environments[]` of `rotate`"));
+    let words = quoted_between(&text("xtask/src/commands/rotate/words.rs"), "pub(crate) fn name(&self)", "\n    }\n");
+    assert_eq!(documented("### `outcome` of `rotate`"), words);
 }
 
 #[test]
