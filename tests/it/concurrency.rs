@@ -39,7 +39,9 @@ fn a_deploy_that_was_killed_holds_nothing() {
     let project = asking(&server).deploying("echo $$ > \"$seen/self\"; sleep \"$(cat \"$seen/secs\")\"");
     std::fs::write(project.seen().join("secs"), "40").unwrap();
     let mut first = project.start(&["deploy", "production"]);
-    first.until("the first deploys", |_| project.seen().join("self").exists());
+    // The shell makes the file before it writes the number into it.
+    let has_written = || project.seen().join("self").exists() && project.trace("self").ends_with('\n');
+    first.until("the first deploys", |_| has_written());
     first.kill();
     license_tests::process::kill(project.trace("self").trim().parse().unwrap());
 
