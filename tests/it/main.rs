@@ -22,6 +22,7 @@ mod health;
 mod lock;
 mod messages;
 mod refusals;
+mod rotate;
 mod sample_app;
 mod sdk;
 mod secrets;

@@ -23,6 +23,7 @@
 
 pub mod app;
 pub mod authority;
+pub mod failpoints;
 pub mod forms;
 pub mod github_api;
 pub mod http;
@@ -33,6 +34,7 @@ pub mod ran;
 pub mod raw;
 #[cfg(test)]
 mod raw_tests;
+pub mod rotating;
 pub mod trail;
 pub mod vault_api;
 
@@ -43,5 +45,6 @@ pub use project::Project;
 pub use proxy::Proxy;
 pub use ran::Ran;
 pub use raw::{Answer, RawServer, Request};
+pub use rotating::Rotating;
 pub use trail::Trail;
 pub use vault_api::VaultApi;

@@ -1,7 +1,7 @@
 //! Runs a process in its own group, with a bound on its time.
 
 use std::{
-    io::Read,
+    io::{Read, Seek, Write},
     os::unix::process::{CommandExt, ExitStatusExt},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
@@ -53,9 +53,21 @@ impl Finished {
 impl Running {
     /// Starts it in a group of its own, without input.
     pub fn start(command: &mut Command) -> Self {
+        Self::reading(command, Stdio::null())
+    }
+
+    /// Starts it in a group of its own, with this text as its input.
+    pub fn start_with_input(command: &mut Command, input: &str) -> Self {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(input.as_bytes()).unwrap();
+        file.rewind().unwrap();
+        Self::reading(command, file.into())
+    }
+
+    fn reading(command: &mut Command, input: Stdio) -> Self {
         let mut child = command
             .process_group(0)
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -231,6 +243,12 @@ mod tests {
         let finished = sh("echo out; echo err >&2; exit 7").wait();
         assert_eq!((finished.code(), finished.stdout.as_str(), finished.stderr.as_str()), (7, "out\n", "err\n"));
         assert_eq!(sh("kill -TERM $$").wait().code(), 143);
+    }
+
+    #[test]
+    fn a_process_reads_what_it_is_given() {
+        let finished = Running::start_with_input(Command::new("sh").args(["-c", "cat"]), "in\n").wait();
+        assert_eq!(finished.stdout, "in\n");
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub struct Project {
     variables: BTreeMap<String, String>,
     file: LicenseToml,
     script: String,
+    /// Files and directories that may hold secrets.
+    may_hold: Vec<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -88,7 +90,15 @@ impl Project {
             variables: BTreeMap::new(),
             file: LicenseToml::Built(Built { production, ..Built::default() }),
             script: String::new(),
+            may_hold: Vec::new(),
         }
+        .may_hold(&[".env", ".env.development", ".license/authority"])
+    }
+
+    /// Files and directories of the project that exist to hold secrets.
+    pub fn may_hold(mut self, paths: &[&str]) -> Self {
+        self.may_hold.extend(paths.iter().map(|path| self.path(path)).collect::<Vec<_>>());
+        self
     }
 
     /// Asks this authority, with its token.
@@ -247,6 +257,13 @@ impl Project {
         self.run_in(&self.path(""), arguments)
     }
 
+    /// Runs the binary in the project, with this text on stdin.
+    pub fn run_with_input(&self, arguments: &[&str], input: &str) -> Ran {
+        let before = self.deploys();
+        let mut command = self.command(&self.path(""), arguments);
+        self.finish(Running::start_with_input(&mut command, input).wait(), before)
+    }
+
     /// Runs the binary in another directory.
     pub fn run_in(&self, directory: &Path, arguments: &[&str]) -> Ran {
         let before = self.deploys();
@@ -305,7 +322,7 @@ impl Project {
     fn finish(&self, finished: Finished, deploys_before: usize) -> Ran {
         let place = Place {
             searched: vec![self.path(""), self.directory.path().join("home")],
-            allowed: [".env", ".env.development", ".license/authority"].map(|path| self.path(path)).to_vec(),
+            allowed: self.may_hold.clone(),
             deploys_before,
             deploys: self.deploys(),
         };

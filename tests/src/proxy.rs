@@ -1,10 +1,10 @@
-//! A proxy that passes bytes on unchanged and counts connections.
+//! A proxy that passes bytes on unchanged, counts connections, and remembers what clients sent.
 
 use std::{
-    io::copy,
+    io::{Read, Write, copy},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
@@ -25,6 +25,8 @@ struct Counts {
     all: AtomicUsize,
     open: AtomicUsize,
     most: AtomicUsize,
+    /// What was sent over each connection that was made.
+    sent: Mutex<Vec<Vec<u8>>>,
     stopped: AtomicBool,
 }
 
@@ -61,6 +63,12 @@ impl Proxy {
     pub fn connections_at_once(&self) -> usize {
         self.counts.most.load(Ordering::SeqCst)
     }
+
+    /// How many requests began so, as in `POST /api/v1/validate`.
+    pub fn requests(&self, start: &str) -> usize {
+        let sent = self.counts.sent.lock().unwrap();
+        sent.iter().map(|bytes| String::from_utf8_lossy(bytes).matches(start).count()).sum()
+    }
 }
 
 impl Drop for Proxy {
@@ -71,14 +79,15 @@ impl Drop for Proxy {
 }
 
 impl Counts {
-    fn pass(&self, client: TcpStream, target: &str) {
+    fn pass(self: &Arc<Self>, client: TcpStream, target: &str) {
         self.all.fetch_add(1, Ordering::SeqCst);
         let open = self.open.fetch_add(1, Ordering::SeqCst) + 1;
         self.most.fetch_max(open, Ordering::SeqCst);
         if let Ok(server) = TcpStream::connect(target) {
             let (mut up_from, mut up_to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            let noting = Arc::clone(self);
             let up = thread::spawn(move || {
-                let _ = copy(&mut up_from, &mut up_to);
+                noting.pass_up(&mut up_from, &mut up_to);
                 let _ = up_to.shutdown(Shutdown::Write);
             });
             let (mut down_from, mut down_to) = (server, client);
@@ -87,5 +96,21 @@ impl Counts {
             let _ = up.join();
         }
         self.open.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// What was sent is noted before it is passed on, so that no answer to it can come first.
+    fn pass_up(&self, from: &mut impl Read, to: &mut impl Write) {
+        let connection = {
+            let mut sent = self.sent.lock().unwrap();
+            sent.push(Vec::new());
+            sent.len() - 1
+        };
+        let mut chunk = [0; 8192];
+        while let Ok(read @ 1..) = from.read(&mut chunk) {
+            self.sent.lock().unwrap()[connection].extend_from_slice(&chunk[..read]);
+            if to.write_all(&chunk[..read]).is_err() {
+                return;
+            }
+        }
     }
 }

@@ -64,6 +64,12 @@ impl Trail {
         claims.map(|entry| entry["act"].as_str().unwrap()).collect()
     }
 
+    /// What became true about rotations, as words, oldest first.
+    pub fn facts(&self) -> Vec<&str> {
+        let rotations = self.entries.iter().filter(|entry| entry["kind"] == "rotation");
+        rotations.map(|entry| entry["fact"].as_str().unwrap()).collect()
+    }
+
     /// The newest entry of a kind.
     pub fn last(&self, kind: &str) -> &Value {
         self.entries.iter().rev().find(|entry| entry["kind"] == kind).unwrap_or_else(|| {

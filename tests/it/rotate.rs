@@ -1,0 +1,440 @@
+//! `rotate`: a new key in every store, what keeps one from beginning, and the ways back and forward.
+
+use std::fs;
+
+use license_tests::{
+    Authority, Project, Rotating, VaultApi,
+    process::until,
+    rotating::{ESCROW, IDENTITY, IDENTITY_VARIABLE},
+    vault_api::{Engine, VAULT_TOKEN, VaultOn, VaultTrouble, errors},
+};
+use serde_json::json;
+
+use crate::{BINARY, authority, embedded};
+
+/// What a rotation of two stores writes into the trail.
+const WHOLE: [&str; 6] = ["intent", "received", "validated", "store_holds", "store_holds", "committed"];
+
+fn rotating() -> Rotating {
+    Rotating::start(BINARY, authority(&[]))
+}
+
+/// A rotation that was refused before anything changed: what it says, how it ends, and that nothing did.
+#[track_caller]
+fn refused(name: &str, rotating: &Rotating, rest: &[&str], exit: i32, says: &str) {
+    let (stored, escrowed) = (rotating.project.stored(), rotating.project.escrowed());
+    let (facts, calls) = (rotating.project.facts(), rotating.calls());
+    let ran = rotating.project.rotate(rest).named(name);
+    ran.exits(exit).says(says).says_one_of(&["help", "next: "]);
+    assert_eq!(rotating.project.stored(), stored, "{name}: stores");
+    assert_eq!(rotating.project.escrowed(), escrowed, "{name}: escrow");
+    assert_eq!(rotating.project.facts(), facts, "{name}: trail");
+    assert_eq!(rotating.calls(), calls, "{name}: calls");
+    rotating.hidden(&ran);
+}
+
+#[test]
+fn every_store_gets_the_new_key_in_both_dialects() {
+    for dialect in ["article", "sdk"] {
+        let rotating = rotating().with(|project| project.authority_line("dialect", &format!("{dialect:?}")));
+        let ran = rotating.project.rotate(&[]).named(dialect);
+        ran.exits(0).says("both keys work: confirmed").says("cargo xtask deploy production");
+        let new = rotating.newest_key();
+        assert_ne!(new, rotating.license.key);
+        rotating.stores_hold(&new);
+        rotating.stores_work(dialect);
+        assert!(rotating.accepts(&rotating.license.key), "{dialect}: the old key works on");
+        assert_eq!((rotating.calls(), rotating.rotations()), (1, 1), "{dialect}");
+        assert_eq!(rotating.project.facts(), WHOLE, "{dialect}");
+        assert_eq!(rotating.project.trail("production").claims(), ["claimed", "released"], "{dialect}");
+        let env = fs::read_to_string(rotating.project.path(".env")).unwrap();
+        assert!(env.starts_with("# of .env\n") && env.ends_with("\nOTHER=1\n"), "{dialect}: {env}");
+        assert_eq!(rotating.project.escrowed().len(), 2, "{dialect}: the old key and the answer");
+        rotating.hidden(&ran);
+
+        let deployed = rotating.project.deploy();
+        deployed.exits(0).deploy_ran();
+        assert_eq!(rotating.project.deploy_variables()["LICENSE_KEY"], new, "{dialect}");
+        assert_eq!(rotating.project.facts().last().unwrap(), "adopted", "{dialect}");
+        rotating.project.run(&["audit", "verify", "production"]).exits(0);
+    }
+}
+
+#[test]
+fn what_was_sealed_is_the_old_key_and_the_answer() {
+    let rotating = rotating();
+    rotating.project.rotate(&[]).exits(0);
+    let trail = rotating.project.trail("production");
+    let id = trail.last("rotation")["rotation_id"].as_str().unwrap();
+    let open = |kind| {
+        let arguments = ["escrow", "open", "production", "--rotation", id, "--kind", kind];
+        let ran = rotating.project.run(&[&arguments[..], &["--identity-env", IDENTITY_VARIABLE]].concat());
+        ran.exits(0).stdout().to_owned()
+    };
+    assert_eq!(open("old").trim(), rotating.license.key);
+    assert!(open("answer").contains(&rotating.newest_key()));
+}
+
+#[test]
+fn the_json_says_how_it_ended() {
+    let rotating = rotating();
+    let document = rotating.project.rotate(&["--format", "json"]).exits(0).json();
+    assert_eq!((&document["schema"], &document["exit"]["name"]), (&json!("license-hooks/rotate/1"), &json!("done")));
+    let one = &document["environments"][0];
+    assert_eq!((&one["environment"], &one["outcome"]), (&json!("production"), &json!("committed")));
+    assert_eq!((&one["overlap"], &one["error"]), (&json!("confirmed"), &json!(null)));
+    let head = rotating.project.trail("production").head;
+    assert_eq!((&one["trail"]["seq"], &one["trail"]["head"]), (&json!(head.seq), &json!(head.hash.to_string())));
+    let document = rotating.project.rotate(&["--format", "json"]).exits(20).json();
+    assert_eq!(document["environments"][0]["outcome"], "refused");
+    assert_eq!(document["exit"], json!({ "code": 20, "name": "rotation_refused" }));
+}
+
+#[test]
+fn the_embedded_authority_rotates_too() {
+    let project = embedded();
+    project.run(&["deploy"]).exits(0);
+    let text = project.text().replace("deploy = ", "stores = [\"second\"]\ndeploy = ");
+    let stores = "\n[stores.second]\nkind = \"dotenv\"\nfile = \".env.second\"\nname = \"SECOND_KEY\"\n";
+    let old = fs::read_to_string(project.path(".env.development")).unwrap();
+    let project = project
+        .license_toml(format!("{text}\n{ESCROW}{stores}").as_bytes())
+        .var(IDENTITY_VARIABLE, IDENTITY)
+        .may_hold(&[".env.second"]);
+
+    // A store that holds nothing yet gets the key too.
+    let ran = project.run(&["rotate", "development"]);
+    ran.exits(0).says("both keys work: confirmed");
+    let new = fs::read_to_string(project.path(".env.development")).unwrap();
+    assert_ne!(new, old);
+    let value = |text: &str| text.trim().split_once('=').unwrap().1.trim_matches('"').to_owned();
+    let second = fs::read_to_string(project.path(".env.second")).unwrap();
+    assert_eq!(value(&second), value(&new));
+    ran.never_shows(&value(&old)).never_shows(&value(&new));
+    assert_eq!(project.trail("development").facts(), WHOLE);
+    project.run(&["deploy"]).exits(0).deploy_ran();
+}
+
+#[test]
+fn a_rotation_within_the_grace_of_the_last_one_is_refused_unless_a_person_accepts_that() {
+    let rotating = rotating();
+    rotating.project.rotate(&[]).exits(0);
+    let first = rotating.newest_key();
+    refused("grace open", &rotating, &[], 20, "--accept-no-overlap");
+    rotating.stores_hold(&first);
+
+    let ran = rotating.project.rotate(&["--accept-no-overlap"]);
+    ran.exits(0).says("is given up");
+    rotating.stores_hold(&rotating.newest_key());
+    assert_ne!(rotating.newest_key(), first);
+    assert!(rotating.accepts(&first));
+    assert_eq!((rotating.calls(), rotating.rotations()), (2, 2));
+    assert_eq!(rotating.project.facts()[WHOLE.len()], "overlap_waived");
+    rotating.hidden(&ran);
+}
+
+#[test]
+fn a_rollback_brings_the_old_key_back_and_resume_the_new_one_forward() {
+    let rotating = rotating();
+    rotating.project.rotate(&[]).exits(0);
+    let new = rotating.newest_key();
+
+    let back = rotating.project.rotate(&["--rollback"]);
+    back.exits(0).says("holds the OLD key again").says("cargo xtask rotate production --resume");
+    rotating.nothing_stored();
+    rotating.stores_work("rolled back");
+    rotating.hidden(&back);
+    rotating.project.rotate(&["--rollback"]).exits(0);
+    rotating.nothing_stored();
+    refused("rolled back", &rotating, &[], 20, "cargo xtask rotate production --resume");
+
+    let forward = rotating.project.rotate(&["--resume"]);
+    forward.exits(0);
+    rotating.stores_hold(&new);
+    rotating.hidden(&forward);
+    assert_eq!((rotating.calls(), rotating.rotations()), (1, 1));
+    let facts = rotating.project.facts();
+    let back_and_forth = ["rollback_started", "store_holds", "store_holds", "rolled_back", "rolled_forward"];
+    assert_eq!(facts[WHOLE.len()..WHOLE.len() + 5], back_and_forth);
+}
+
+#[test]
+fn there_is_nothing_to_go_on_with_where_nothing_is_open() {
+    let rotating = rotating();
+    rotating.project.rotate(&["--resume"]).exits(0).says("no rotation is open");
+    for wish in ["--rollback", "--confirm-not-rotated"] {
+        rotating.project.rotate(&[wish]).exits(20).says("nothing changed");
+    }
+    rotating.project.adopt(&rotating.license.key).exits(20).says("no rotation waits for a key");
+    rotating.project.rotate(&["--resume", "--rollback"]).exits(2);
+    assert_eq!(rotating.project.facts(), [""; 0]);
+    assert_eq!(rotating.calls(), 0);
+}
+
+#[test]
+fn a_plan_changes_nothing() {
+    let rotating = rotating();
+    let look = |says: &str| {
+        let before = rotating.project.content();
+        let ran = rotating.project.rotate(&["--plan"]);
+        ran.exits(0).says(says);
+        assert!(rotating.project.content() == before, "something changed\n{ran}");
+        rotating.hidden(&ran);
+    };
+    // The first run writes the project down.
+    rotating.project.check().exits(0);
+    look("ask the authority `to` once for a new key, with a grace of 7 days");
+    assert_eq!((rotating.calls(), rotating.rotations()), (0, 0));
+    rotating.project.rotate(&[]).exits(0);
+    look("be refused");
+    rotating.project.rotate(&["--rollback"]).exits(0);
+    look("--resume");
+    assert_eq!((rotating.calls(), rotating.rotations()), (1, 1));
+}
+
+#[test]
+fn a_key_that_is_young_enough_is_left_alone() {
+    let rotating = rotating();
+    rotating.project.check().exits(0);
+    let before = rotating.project.content();
+    rotating.project.rotate(&["--if-older-than", "30d"]).exits(0).says("nothing is due");
+    assert!(rotating.project.content() == before);
+    assert_eq!(rotating.calls(), 0);
+    let document = rotating.project.rotate(&["--if-older-than", "30d", "--format", "json"]).exits(0).json();
+    assert_eq!(document["environments"][0]["outcome"], "not_due");
+
+    until("the key is older", || {
+        rotating.project.rotate(&["--if-older-than", "1s"]).exits(0);
+        rotating.calls() > 0
+    });
+    rotating.stores_hold(&rotating.newest_key());
+    rotating.project.rotate(&["--if-older-than", "soon"]).exits(2);
+}
+
+#[test]
+fn what_is_wrong_before_anything_changed_is_said_and_nothing_changes() {
+    let broken = |change: fn(Project) -> Project| rotating().with(change);
+    let rows: [(&str, Rotating, &[&str], i32, &str); 7] = [
+        (
+            "a drifted store",
+            broken(|project| project.write(".env.second", b"SECOND_KEY=TO-PRD-somebody-elses-key\n")),
+            &[],
+            20,
+            "store `second` holds another key",
+        ),
+        (
+            "a store that cannot be written",
+            broken(|project| {
+                project
+                    .write("blocked", b"")
+                    .tables("[stores.blocked]\nkind = \"dotenv\"\nfile = \"blocked/.env\"\nname = \"KEY\"\n")
+                    .line("stores", r#"["second", "blocked"]"#)
+            }),
+            &[],
+            20,
+            "store `blocked` is not ready, and nothing was changed",
+        ),
+        ("no grace", rotating(), &["--grace-days", "0"], 20, "a grace of 0 days"),
+        (
+            "no grace in the file",
+            broken(|project| project.line("rotation", "{ grace_days = 0 }")),
+            &[],
+            20,
+            "a grace of 0 days",
+        ),
+        (
+            "a foreign identity",
+            broken(|project| {
+                project.run(&["escrow", "keygen", "--out", "other.txt"]).exits(0);
+                let other = fs::read_to_string(project.path("other.txt")).unwrap();
+                fs::remove_file(project.path("other.txt")).unwrap();
+                project.var(IDENTITY_VARIABLE, other.lines().last().unwrap())
+            }),
+            &[],
+            20,
+            "the escrow identity is none of the recipients",
+        ),
+        (
+            "a wrong token",
+            broken(|project| project.var("TO_API_KEY", "to_live_wrong-token-0123")),
+            &[],
+            12,
+            "TO_API_KEY",
+        ),
+        (
+            "a shared key",
+            broken(|project| {
+                let shared = "[environments.staging]\nauthority = \"to\"\ndomain = \"staging.app.com\"\nkey = { dotenv = \".env\", name = \"LICENSE_KEY\" }\n";
+                project.tables(shared)
+            }),
+            &[],
+            3,
+            "staging",
+        ),
+    ];
+    for (name, rotating, rest, exit, says) in rows {
+        refused(name, &rotating, rest, exit, says);
+    }
+}
+
+#[test]
+fn a_key_that_the_authority_refuses_is_not_rotated() {
+    let rotating = rotating();
+    rotating.authority.revoke(&rotating.license);
+    refused("revoked", &rotating, &[], 20, "the authority refuses the key of environment `production`");
+}
+
+#[test]
+fn without_somebody_to_seal_to_nothing_begins() {
+    let rotating = rotating();
+    let text = rotating.project.text().replace(ESCROW, "");
+    assert!(!text.contains("[escrow]"));
+    let rotating = rotating.with(|project| project.license_toml(text.as_bytes()));
+    refused("no recipients", &rotating, &[], 3, "recipients");
+}
+
+#[test]
+fn a_grace_that_is_no_number_of_days_is_a_wrong_use() {
+    let rotating = rotating();
+    for days in ["10000", "-1", "seven"] {
+        rotating.project.rotate(&["--grace-days", days]).exits(2);
+    }
+    let rotating = rotating.with(|project| project.line("rotation", "{ grace_days = 10000 }"));
+    refused("too many days in the file", &rotating, &[], 3, "grace_days");
+}
+
+#[test]
+fn a_grace_that_the_authority_refuses_is_refused_and_the_next_rotation_begins_anew() {
+    let rotating = rotating();
+    let ran = rotating.project.rotate(&["--grace-days", "100"]);
+    ran.exits(20).says("the authority refused the call").says("cargo xtask rotate production");
+    assert_eq!((rotating.calls(), rotating.rotations()), (1, 0));
+    assert_eq!(rotating.project.facts(), ["intent", "aborted"]);
+    assert_eq!(rotating.project.escrowed(), [""; 0], "the escrow of an aborted rotation is emptied");
+    rotating.nothing_stored();
+    rotating.hidden(&ran);
+    rotating.project.rotate(&[]).exits(0);
+    assert_eq!((rotating.calls(), rotating.rotations()), (2, 1));
+}
+
+#[test]
+fn a_grace_of_no_days_is_taken_if_a_person_accepts_that() {
+    let rotating = rotating();
+    let ran = rotating.project.rotate(&["--grace-days", "0", "--accept-no-overlap"]);
+    ran.exits(0).says("overlap absent");
+    rotating.stores_hold(&rotating.newest_key());
+    rotating.stores_work("without grace");
+    assert!(!rotating.accepts(&rotating.license.key));
+}
+
+/// A third store that reads, and does not take anything until it is healed.
+fn with_vault(vault: &VaultApi) -> Rotating {
+    let table = format!(
+        "[stores.vault]\nkind = \"vault\"\nurl = \"{}\"\npath = \"app\"\ntoken = {{ env = \"VAULT_TOKEN\" }}\n",
+        vault.url()
+    );
+    rotating()
+        .with(|project| project.tables(&table).var("VAULT_TOKEN", VAULT_TOKEN).line("stores", r#"["second", "vault"]"#))
+}
+
+#[test]
+fn a_store_that_fails_is_brought_up_by_the_next_run() {
+    let vault = VaultApi::start(Engine::V2, "secret");
+    vault.fail(VaultOn::Write, VaultTrouble::Answer(errors(500, &["internal error"])));
+    let rotating = with_vault(&vault);
+    let ran = rotating.project.rotate(&[]);
+    ran.exits(24).says("`vault`").says("cargo xtask rotate production --resume");
+    rotating.stores_hold(&rotating.newest_key());
+    rotating.stores_work("partial");
+    assert!(rotating.accepts(&rotating.license.key), "both work");
+    rotating.hidden(&ran);
+    rotating.project.rotate(&["--resume"]).exits(24);
+    // Not a second rotation either.
+    rotating.project.rotate(&[]).exits(24);
+
+    vault.heal();
+    let ran = rotating.project.rotate(&["--resume"]);
+    ran.exits(0).says("both keys work: confirmed");
+    assert_eq!(vault.secret("app").unwrap()["key"], rotating.newest_key());
+    assert_eq!((rotating.calls(), rotating.rotations()), (1, 1));
+    rotating.hidden(&ran);
+}
+
+#[test]
+fn a_store_that_takes_a_key_and_reports_a_failure_is_read_back() {
+    let vault = VaultApi::start(Engine::V2, "secret");
+    vault.fail(VaultOn::Write, VaultTrouble::Late(errors(500, &["internal error"])));
+    let rotating = with_vault(&vault);
+    rotating.project.rotate(&[]).exits(0);
+    assert_eq!(vault.secret("app").unwrap()["key"], rotating.newest_key());
+    assert_eq!(vault.writes(), 1);
+}
+
+#[test]
+fn without_its_identity_a_rotation_stops_and_says_how_it_goes_on() {
+    let vault = VaultApi::start(Engine::V2, "secret");
+    vault.fail(VaultOn::Write, VaultTrouble::Answer(errors(500, &["internal error"])));
+    let rotating = with_vault(&vault);
+    rotating.project.rotate(&[]).exits(24);
+    vault.heal();
+
+    let rotating = rotating.with(|project| project.unset(IDENTITY_VARIABLE));
+    let stored = rotating.project.stored();
+    let ran = rotating.project.rotate(&["--resume"]);
+    ran.exits(24).says("`[escrow] identity` is not set here").says("cargo xtask rotate production --resume");
+    assert_eq!(rotating.project.stored(), stored);
+    rotating.hidden(&ran);
+
+    let rotating = rotating.with(|project| project.var(IDENTITY_VARIABLE, IDENTITY));
+    rotating.project.rotate(&["--resume"]).exits(0);
+    assert_eq!(vault.secret("app").unwrap()["key"], rotating.newest_key());
+    assert_eq!((rotating.calls(), rotating.rotations()), (1, 1));
+}
+
+/// Two environments of one authority.
+fn two(authority: Authority) -> (Rotating, String) {
+    let rotating = Rotating::start(BINARY, authority);
+    let grant = license_tests::Grant { domains: &["staging.app.com"], ..license_tests::Grant::default() };
+    let staging = rotating.authority.issue(&grant);
+    let table = format!(
+        "[environments.staging]\nauthority = \"to\"\ndomain = \"staging.app.com\"\nlicense = {:?}\nkey = {{ dotenv = \".env.staging\", name = \"KEY\" }}\n",
+        staging.id
+    );
+    let rotating = rotating.with(|project| {
+        project
+            .tables(&table)
+            .write(".env.staging", format!("KEY={}\n", staging.key).as_bytes())
+            .may_hold(&[".env.staging"])
+    });
+    (rotating, staging.key)
+}
+
+#[test]
+fn all_environments_are_rotated_one_after_the_other() {
+    let (rotating, staging) = two(authority(&[]));
+    let ran = rotating.project.run(&["rotate", "--all"]);
+    ran.exits(0);
+    rotating.hidden(&ran);
+    let now = fs::read_to_string(rotating.project.path(".env.staging")).unwrap();
+    let now = now.trim().strip_prefix("KEY=").unwrap();
+    assert!(now != staging && rotating.keys().contains(&now.to_owned()));
+    assert!(rotating.project.stored().iter().all(|key| *key != rotating.license.key));
+    assert_eq!(rotating.rotations(), 2);
+    for environment in ["production", "staging"] {
+        assert_eq!(*rotating.project.trail(environment).facts().last().unwrap(), "committed", "{environment}");
+    }
+    let document = rotating.project.run(&["rotate", "--all", "--format", "json"]).exits(20).json();
+    assert_eq!(document["environments"].as_array().unwrap().len(), 2);
+    assert_eq!(rotating.rotations(), 2);
+}
+
+#[test]
+fn one_environment_that_cannot_be_rotated_does_not_keep_the_others_from_it() {
+    let (rotating, staging) = two(authority(&[]));
+    let drifted = rotating.with(|project| project.write(".env.second", b"SECOND_KEY=TO-PRD-somebody-elses-key\n"));
+    drifted.project.run(&["rotate", "--all"]).exits(20).says("store `second` holds another key");
+    let now = fs::read_to_string(drifted.project.path(".env.staging")).unwrap();
+    assert!(!now.contains(&staging), "staging was rotated");
+    assert_eq!(drifted.project.facts(), [""; 0]);
+    drifted.project.run(&["rotate", "--all", "production"]).exits(2);
+}
