@@ -242,7 +242,8 @@ impl Phase {
             }
             Fact::Received { blob, source } => self.received(blob, source),
             Fact::NewRejected { .. } => {
-                let Self::Received { open, blob } = self else { return None };
+                // Also when a later run looks again and sees the same.
+                let (Self::Received { open, blob } | Self::NewRejected { open, blob }) = self else { return None };
                 Some(Self::NewRejected { open, blob })
             }
             Fact::Validated { new, grace_ends_at } => {
@@ -437,6 +438,15 @@ mod tests {
         for history in table {
             assert_eq!(replayed(history.clone()), Err(Misfit { rotation_id: id("r1") }), "{history:?}");
         }
+    }
+
+    #[test]
+    fn a_new_key_may_be_refused_again_and_accepted_in_the_end() {
+        let rejected = || Fact::NewRejected { why: "no".to_owned() };
+        let mut history = vec![intent(1), received(), rejected(), rejected()];
+        assert!(matches!(replayed(history.clone()), Ok(Phase::NewRejected { .. })));
+        history.push(validated());
+        assert!(matches!(replayed(history), Ok(Phase::Promoting { .. })));
     }
 
     #[test]
