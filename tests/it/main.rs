@@ -23,6 +23,7 @@ mod lock;
 mod messages;
 mod refusals;
 mod rotate;
+mod rotate_faults;
 mod sample_app;
 mod sdk;
 mod secrets;

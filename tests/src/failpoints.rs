@@ -18,6 +18,9 @@ const BUILD_SECS_MAX: u64 = 1_800;
 /// The one call is given up after this many seconds, unless a test says otherwise.
 const CALL_SECS: u64 = 4;
 
+/// The new key is asked about for this many seconds.
+const ACCEPT_SECS: u64 = 4;
+
 /// A late execution is waited for this many seconds, unless a test says otherwise.
 const SETTLE_SECS: u64 = 1;
 
@@ -62,7 +65,8 @@ fn build(target: &Path, more: &[&str]) -> Result<(), String> {
 impl Project {
     /// Waits little, where the failpoints build would wait long.
     pub fn impatient(self) -> Self {
-        self.call_secs(CALL_SECS).var("LICENSE_FAILPOINT_SETTLE_SECS", &SETTLE_SECS.to_string())
+        let project = self.call_secs(CALL_SECS).var("LICENSE_FAILPOINT_ACCEPT_SECS", &ACCEPT_SECS.to_string());
+        project.var("LICENSE_FAILPOINT_SETTLE_SECS", &SETTLE_SECS.to_string())
     }
 
     /// The failpoints build gives the one call up after this many seconds.

@@ -15,6 +15,10 @@ const SETTLE_SECS: &str = "LICENSE_FAILPOINT_SETTLE_SECS";
 #[cfg(feature = "failpoints")]
 const CALL_SECS: &str = "LICENSE_FAILPOINT_CALL_SECS";
 
+/// How long the authority may need to accept the new key, in the `failpoints` build.
+#[cfg(feature = "failpoints")]
+const ACCEPT_SECS: &str = "LICENSE_FAILPOINT_ACCEPT_SECS";
+
 /// The process comes by.
 #[cfg(feature = "failpoints")]
 pub(crate) fn reached(ctx: &Context, name: &str) {
@@ -44,6 +48,18 @@ pub(crate) fn settle_secs(ctx: &Context) -> Option<u64> {
 #[cfg(feature = "failpoints")]
 pub(crate) fn call_secs(ctx: &Context) -> Option<u64> {
     ctx.vars.text(CALL_SECS)?.parse().ok()
+}
+
+/// The time for the new key to be accepted that a test wants, in seconds.
+#[cfg(feature = "failpoints")]
+pub(crate) fn accept_secs(ctx: &Context) -> Option<u64> {
+    ctx.vars.text(ACCEPT_SECS)?.parse().ok()
+}
+
+/// No test wants anything.
+#[cfg(not(feature = "failpoints"))]
+pub(crate) fn accept_secs(_: &Context) -> Option<u64> {
+    None
 }
 
 /// No test wants anything.

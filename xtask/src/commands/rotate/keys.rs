@@ -12,7 +12,7 @@ use license_core::{
 };
 use zeroize::Zeroizing;
 
-use super::{BothKeys, RotateError, Scene, bounds::ACCEPT_SECS};
+use super::{BothKeys, RotateError, Scene, bounds};
 use crate::{
     authority::{self, Reply, read_rotated},
     connect, context,
@@ -145,7 +145,7 @@ impl Scene<'_> {
     }
 
     fn accepted(&self, open: &Open, new: &authority::NewKey) -> NewKey {
-        let deadline = Instant::now() + Duration::from_secs(ACCEPT_SECS);
+        let deadline = Instant::now() + Duration::from_secs(bounds::accept_secs(self.ctx));
         let mut pause = ACCEPT_PAUSE;
         let waiting = self.narrator.progress("asking the authority about the new key");
         // Bounded by the deadline.
