@@ -24,6 +24,8 @@ mod messages;
 mod refusals;
 mod rotate;
 mod rotate_faults;
+mod rotate_kills;
+mod rotate_races;
 mod sample_app;
 mod sdk;
 mod secrets;

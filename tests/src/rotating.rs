@@ -122,12 +122,21 @@ impl Rotating {
     pub fn start(binary: impl AsRef<Path>, authority: Authority) -> Self {
         let license = authority.issue(&Grant::default());
         let proxy = Proxy::to(authority.url());
-        let project = Project::new(binary)
+        let project = Self::project_of(binary.as_ref(), &authority, &license, &proxy);
+        Self { authority, license, project, proxy }
+    }
+
+    fn project_of(binary: &Path, authority: &Authority, license: &Issued, proxy: &Proxy) -> Project {
+        Project::new(binary)
             .authority_at(&proxy.url())
             .var("TO_API_KEY", authority.token())
             .line("license", &format!("{:?}", license.id))
-            .rotatable(&license.key);
-        Self { authority, license, project, proxy }
+            .rotatable(&license.key)
+    }
+
+    /// The same project on another machine, with stores of its own that hold the first key.
+    pub fn elsewhere(&self, binary: impl AsRef<Path>) -> Project {
+        Self::project_of(binary.as_ref(), &self.authority, &self.license, &self.proxy)
     }
 
     /// Changes the project.

@@ -18,11 +18,16 @@ impl Trail {
     /// Reads a file; a missing one is an empty trail. Fails the test when the chain does not hold.
     pub fn read(path: &Path) -> Self {
         let text = std::fs::read(path).unwrap_or_default();
+        assert!(text.is_empty() || text.ends_with(b"\n"), "the last line of {} is torn", path.display());
+        Self::of(&text)
+    }
+
+    /// Reads the lines of a trail. Fails the test when the chain does not hold.
+    pub fn of(text: &[u8]) -> Self {
         let mut trail = Self { entries: Vec::new(), head: Head::EMPTY };
         for line in text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
             trail.push(line);
         }
-        assert!(text.is_empty() || text.ends_with(b"\n"), "the last line of {} is torn", path.display());
         trail
     }
 

@@ -1,0 +1,168 @@
+//! Two rotations of one environment at once: one of them rotates, and the other says who does, or finds it done.
+
+use std::{
+    process::Command,
+    sync::{Arc, Barrier},
+    thread,
+};
+
+use license_tests::{
+    Hub, Project, Ran, Rotating, Trail, forms,
+    process::{Finished, Running},
+};
+
+use crate::{BINARY, authority};
+
+/// How often two meet.
+const ROUNDS: usize = 25;
+
+/// How often two machines meet: every entry is a push.
+const ROUNDS_IN_GIT: usize = 10;
+
+/// Starts a rotation of one project by each of these users at once, and waits for all.
+fn race(rotating: &Rotating, users: &[&str], rest: &[&str]) -> Vec<Ran> {
+    // The commands are made, and the project is written down, before anybody reads it.
+    race_of(users.iter().map(|user| rotation(&rotating.project, user, rest)).collect())
+}
+
+fn rotation(project: &Project, user: &str, rest: &[&str]) -> Command {
+    let mut command = project.command(&project.path(""), &[&["rotate", "production"], rest].concat());
+    command.env("USER", user);
+    command
+}
+
+/// Starts them at once, and waits for all.
+fn race_of(commands: Vec<Command>) -> Vec<Ran> {
+    let start = Arc::new(Barrier::new(commands.len()));
+    let runs: Vec<_> = commands
+        .into_iter()
+        .map(|mut command| {
+            let start = Arc::clone(&start);
+            thread::spawn(move || {
+                start.wait();
+                Running::start(&mut command).wait()
+            })
+        })
+        .collect();
+    runs.into_iter().map(|run: thread::JoinHandle<Finished>| Ran::of(run.join().unwrap(), None)).collect()
+}
+
+/// What both said, for a failure.
+fn shown(runs: &[Ran]) -> String {
+    runs.iter().map(ToString::to_string).collect()
+}
+
+/// One of them rotated; the others found it held, and say by whom, or found it done.
+#[track_caller]
+fn one_rotated(round: usize, runs: &[Ran], users: &[&str]) {
+    let winners: Vec<usize> = (0..runs.len()).filter(|&at| runs[at].code() == 0).collect();
+    assert_eq!(winners.len(), 1, "round {round}: {}", shown(runs));
+    let winner = users[winners[0]];
+    for (at, run) in runs.iter().enumerate().filter(|(at, _)| *at != winners[0]) {
+        match run.code() {
+            20 => run.says("--accept-no-overlap"),
+            // Held by the lock at least, whose file may be read before the claim is in the trail.
+            25 => run.says("`production` is held").says(winner).says("help"),
+            _ => panic!("round {round}: {} is neither held nor too late\n{}", users[at], shown(runs)),
+        };
+    }
+}
+
+fn claims_are_given_back(round: usize, trail: &Trail) {
+    let claims = trail.claims();
+    assert_eq!(claims.len() % 2, 0, "round {round}: {claims:?}");
+    for pair in claims.chunks(2) {
+        assert_eq!(pair, ["claimed", "released"], "round {round}: claims do not overlap: {claims:?}");
+    }
+}
+
+#[test]
+fn of_two_rotations_at_once_one_rotates() {
+    let users = ["alice", "bob"];
+    for round in 0..ROUNDS {
+        let rotating = Rotating::start(BINARY, authority(&[]));
+        let runs = race(&rotating, &users, &[]);
+        one_rotated(round, &runs, &users);
+        assert_eq!((rotating.calls(), rotating.rotations()), (1, 1), "round {round}: {}", shown(&runs));
+        rotating.stores_hold(&rotating.newest_key());
+        rotating.stores_work("after the race");
+        let trail = rotating.project.trail("production");
+        assert_eq!(trail.facts().iter().filter(|fact| **fact == "intent").count(), 1, "round {round}");
+        assert_eq!(*trail.facts().last().unwrap(), "committed", "round {round}");
+        claims_are_given_back(round, &trail);
+        rotating.project.run(&["audit", "verify", "production"]).exits(0);
+    }
+}
+
+/// Two machines that share nothing but a remote: of two claims one is pushed first.
+#[test]
+fn of_two_machines_at_once_one_rotates() {
+    let users = ["alice", "bob"];
+    for round in 0..ROUNDS_IN_GIT {
+        let hub = Hub::new();
+        let here = Rotating::start(BINARY, authority(&[])).with(|project| hub.shared_by(project));
+        let there = hub.shared_by(here.elsewhere(BINARY));
+        let runs = race_of(vec![rotation(&here.project, "alice", &[]), rotation(&there, "bob", &[])]);
+        one_rotated(round, &runs, &users);
+        assert_eq!((here.calls(), here.rotations()), (1, 1), "round {round}: {}", shown(&runs));
+        let (new, old) = (here.newest_key(), here.license.key.clone());
+        let stored = [here.project.stored(), there.stored()];
+        let winner = usize::from(runs[1].code() == 0);
+        assert_eq!(stored[winner], [new.clone(), new.clone()], "round {round}");
+        assert_eq!(stored[1 - winner], [old.clone(), old.clone()], "round {round}");
+        assert!(here.accepts(&old) && here.accepts(&new), "round {round}");
+
+        let trail = hub.trail("production");
+        assert_eq!(trail.facts().iter().filter(|fact| **fact == "intent").count(), 1, "round {round}");
+        assert_eq!(*trail.facts().last().unwrap(), "committed", "round {round}");
+        claims_are_given_back(round, &trail);
+        for project in [&here.project, &there] {
+            project.run(&["audit", "verify", "production"]).exits(0);
+        }
+        // What is in escrow on the remote is sealed.
+        let content = hub.content();
+        for (name, form) in [&old, &new].into_iter().flat_map(|key| forms::of(key)) {
+            assert!(!content.contains(&form), "round {round}: a key stands {name} on the remote");
+        }
+    }
+}
+
+/// Whoever is let in waives the grace before it, so that a round has as many rotations as runs that were let in.
+#[test]
+fn of_many_that_accept_no_overlap_each_rotates_once_or_not_at_all() {
+    let users = ["ann", "ben", "cid", "dan", "eve", "fay"];
+    let rotating = Rotating::start(BINARY, authority(&[]));
+    let mut rotated = 0;
+    for round in 0..ROUNDS / 5 {
+        let runs = race(&rotating, &users, &["--accept-no-overlap"]);
+        let winners = runs.iter().filter(|run| run.code() == 0).count();
+        assert!(winners >= 1, "round {round}: {}", shown(&runs));
+        for run in &runs {
+            run.exits_one_of(&[0, 25]);
+        }
+        rotated += winners;
+        assert_eq!((rotating.calls(), rotating.rotations()), (rotated, rotated), "round {round}: {}", shown(&runs));
+        rotating.stores_hold(&rotating.newest_key());
+        let trail = rotating.project.trail("production");
+        let count = |name: &str| trail.facts().iter().filter(|fact| **fact == name).count();
+        assert_eq!((count("intent"), count("committed")), (rotated, rotated), "round {round}");
+        claims_are_given_back(round, &trail);
+    }
+    rotating.project.run(&["audit", "verify", "production"]).exits(0);
+}
+
+/// A rotation and a deploy of the same environment keep out of each other's way too.
+#[test]
+fn a_deploy_under_way_is_not_rotated_away_from() {
+    let rotating = Rotating::start(BINARY, authority(&[]))
+        .with(|project| project.deploying("while [ ! -e \"$seen/go-on\" ]; do sleep 0.05; done").var("USER", "alice"));
+    let mut deploying = rotating.project.start(&["deploy", "production"]);
+    deploying.until("it deploys", |_| rotating.project.seen().join("cwd").exists());
+    rotating.project.rotate(&[]).exits(25).says("alice").says("cargo xtask lock show production");
+    assert_eq!((rotating.calls(), rotating.project.facts().len()), (0, 0));
+    rotating.nothing_stored();
+    std::fs::write(rotating.project.seen().join("go-on"), "").unwrap();
+    rotating.project.ended(deploying).exits(0);
+    rotating.project.rotate(&[]).exits(0);
+    rotating.stores_hold(&rotating.newest_key());
+}

@@ -1,0 +1,62 @@
+//! A bare git repository on disk, as the remote that several machines share.
+
+use std::{path::Path, process::Command};
+
+use tempfile::TempDir;
+
+use crate::{process::Running, project::Project, trail::Trail};
+
+/// A remote. It goes away with the value.
+#[derive(Debug)]
+pub struct Hub {
+    root: TempDir,
+}
+
+impl Default for Hub {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Hub {
+    /// An empty one.
+    pub fn new() -> Self {
+        let hub = Self { root: TempDir::with_prefix("hub-").unwrap() };
+        git(hub.root.path(), &["init", "--quiet", "--bare", "--initial-branch=main", "hub.git"]);
+        hub
+    }
+
+    /// Makes a project a repository that has this one as `origin`, and keeps its trails there.
+    pub fn shared_by(&self, project: Project) -> Project {
+        let directory = project.path("");
+        git(&directory, &["init", "--quiet", "--initial-branch=main"]);
+        git(&directory, &["remote", "add", "origin", self.root.path().join("hub.git").to_str().unwrap()]);
+        project.top("[trail]\nkind = \"git\"\nremote = \"origin\"\n")
+    }
+
+    /// The trail of an environment; its chain holds.
+    pub fn trail(&self, environment: &str) -> Trail {
+        let reference = format!("refs/license/trail/{environment}");
+        let log = ["log", "--reverse", "--format=%B", &reference];
+        Trail::of(git(&self.root.path().join("hub.git"), &log).as_bytes())
+    }
+
+    /// Everything that was ever pushed, as git shows it.
+    pub fn content(&self) -> String {
+        git(&self.root.path().join("hub.git"), &["log", "--all", "--format=%H%n%B", "--patch", "--text"])
+    }
+}
+
+/// Runs git without the settings of whoever runs the tests, and gives what it prints.
+fn git(directory: &Path, arguments: &[&str]) -> String {
+    let mut command = Command::new("git");
+    command.current_dir(directory).env_clear().env("PATH", std::env::var_os("PATH").unwrap());
+    command.envs([
+        ("HOME", directory.to_str().unwrap()),
+        ("GIT_CONFIG_GLOBAL", "/dev/null"),
+        ("GIT_CONFIG_NOSYSTEM", "1"),
+    ]);
+    let finished = Running::start(command.args(arguments)).wait();
+    assert_eq!(finished.code(), 0, "git {arguments:?}: {}", finished.stderr);
+    finished.stdout
+}
