@@ -26,6 +26,7 @@ mod rotate;
 mod rotate_faults;
 mod rotate_kills;
 mod rotate_races;
+mod rotate_secrets;
 mod sample_app;
 mod sdk;
 mod secrets;

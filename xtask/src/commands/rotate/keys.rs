@@ -14,11 +14,12 @@ use zeroize::Zeroizing;
 
 use super::{BothKeys, RotateError, Scene, bounds};
 use crate::{
-    authority::{self, Reply, read_rotated},
+    authority::{self, Reply, read_rotated, wire::Secrets},
     connect, context,
     escrow::BlobKind,
     failpoint,
     failure::Failure,
+    keyring,
 };
 
 /// The first pause before the new key is asked about again; it doubles.
@@ -131,14 +132,19 @@ impl Scene<'_> {
 
     /// What stood beside the new key. Nobody knows whose expiry it is, so that it is shown and not used.
     fn tell_what_was_stated(&self, open: &Open, new: &authority::NewKey) {
+        // An answer that repeats the old key or a token in the wrong place does not get it shown.
+        let ours = keyring::secrets(self.ctx, self.config);
+        let old = self.old_key.as_ref().map(LicenseKey::reveal);
+        let secrets = Secrets::of(ours.iter().map(|secret| secret.as_str()).chain(old));
         if let Some(expiry) = &new.expires_at_words {
+            let expiry = secrets.quote(expiry);
             self.narrator.note(&format!("the authority states `{expiry}`: the end of the grace, or of the new key"));
         }
         let known = open.terms.snapshot.license_id.as_deref();
         if let Some(id) = new.license_id.as_deref().filter(|id| Some(*id) != known) {
             self.narrator.note(&format!(
                 "the license has a new id, `{}`: write it as `license` into `[environments.{}]`",
-                license_core::finding::clean(id),
+                secrets.quote(id),
                 self.environment.name
             ));
         }

@@ -1,0 +1,150 @@
+//! Neither the old key nor the new one, nor a token, nor the identity appears anywhere when a key is rotated.
+
+use std::fs;
+
+use license_tests::{Answer, Project, RawServer, Request, failpoints, forms, rotating::IDENTITY};
+use serde_json::json;
+
+use crate::{BINARY, good};
+
+/// The API token. What is searched for in the arguments of all processes is no other test's.
+const TOKEN: &str = "to_live_R0tat3+7/Marker=never5hown";
+
+/// The key that is rotated away.
+const KEY: &str = "TO-PRD-2Jb/5+Older=W8s3Tests";
+
+/// The key that takes the marker's place; it is a marker too.
+const NEW_KEY: &str = "TO-PRD-4Fd/8+Newer=M6r1Tests";
+
+/// The path of a rotation.
+const ROTATE: &str = "/api/v1/licenses/rotate";
+
+/// A server that accepts every key, and answers every rotation so.
+fn rotating_server(answer: Answer) -> RawServer {
+    RawServer::answering(move |request: &Request| match request.path.as_str() {
+        ROTATE => answer.clone(),
+        path if path.ends_with("/validate") => Answer::json(200, &good()),
+        _ => Answer::json(404, &json!({ "message": format!("{:?}", request.header("authorization")) })),
+    })
+}
+
+/// A project that can be rotated, with markers everywhere, and that waits little.
+fn rotatable(server: &RawServer) -> Project {
+    let project = Project::new(failpoints::binary(BINARY)).authority_at(&server.url()).var("TO_API_KEY", TOKEN);
+    project.line("license", r#""lic_1""#).rotatable(KEY).impatient()
+}
+
+#[test]
+fn no_secret_is_shown_by_a_rotation_whatever_the_authority_does() {
+    let all = json!({ "code": NEW_KEY, "message": format!("{KEY} {TOKEN}"), "error": TOKEN });
+    let location = format!("http://127.0.0.1:9/?{}", forms::percent(&format!("{NEW_KEY}&{TOKEN}")));
+    let rows = [
+        ("yes", 0, Answer::json(200, &json!({ "newKey": NEW_KEY, "licenseId": KEY, "expiresAt": NEW_KEY }))),
+        (
+            "yes, and the token",
+            0,
+            Answer::json(200, &json!({ "newKey": NEW_KEY, "licenseId": TOKEN, "expiresAt": KEY })),
+        ),
+        ("an unknown shape", 23, Answer::json(200, &json!({ "fresh": NEW_KEY, "old": KEY, "token": TOKEN }))),
+        ("a page", 23, Answer::text(200, "text/html", &format!("<html>{NEW_KEY} {KEY} {TOKEN}</html>"))),
+        ("half of an answer", 23, Answer::Half { body: format!("{{\"newKey\":\"{NEW_KEY}"), of: 200 }),
+        ("a refusal", 20, Answer::json(403, &all)),
+        ("an error", 21, Answer::json(500, &all)),
+        ("a redirect", 21, Answer::with_headers(302, &[("location", &location)], KEY)),
+    ];
+    for (name, exit, answer) in rows {
+        for format in ["human", "json"] {
+            let server = rotating_server(answer.clone());
+            let project = rotatable(&server);
+            let look = |arguments: &[&str]| {
+                let ran = project.run(arguments).named(name);
+                for secret in [KEY, NEW_KEY, TOKEN, IDENTITY] {
+                    ran.never_shows(secret);
+                }
+                ran
+            };
+            look(&["rotate", "production", "--format", format]).exits(exit);
+            look(&["rotate", "production", "--plan", "--format", format]).exits(0);
+            look(&["rotate", "production", "--resume", "--format", format]);
+            look(&["audit", "show", "production"]).exits(0);
+            look(&["audit", "verify", "production"]).exits(0);
+            look(&["escrow", "show"]).exits(0);
+            look(&["store", "list"]).exits(0);
+            look(&["deploy", "production", "--format", format]).exits(0);
+        }
+    }
+}
+
+/// On GitHub a new key is masked before anything else could show it, and stands nowhere but in its mask.
+#[test]
+fn on_github_a_new_key_stands_in_its_mask_alone() {
+    let server = rotating_server(Answer::json(200, &json!({ "newKey": NEW_KEY })));
+    let project = rotatable(&server)
+        .top("[trail]\nkind = \"file\"\nephemeral = \"accepted\"\n")
+        .var("GITHUB_ACTIONS", "true")
+        .var("CI", "true");
+    let summary = project.path("summary.md");
+    let project = project.var("GITHUB_STEP_SUMMARY", summary.to_str().unwrap());
+    let ran = project.run(&["rotate", "production"]);
+    ran.exits(0);
+    assert_eq!(project.stored(), [NEW_KEY, NEW_KEY]);
+    let (masks, rest): (Vec<_>, Vec<_>) = ran.stderr().lines().partition(|line| line.starts_with("::add-mask::"));
+    let first = ran.stderr().lines().position(|line| line.contains(NEW_KEY)).unwrap();
+    assert_eq!(ran.stderr().lines().nth(first).unwrap(), format!("::add-mask::{NEW_KEY}"));
+    assert!(masks.contains(&format!("::add-mask::{KEY}").as_str()), "{masks:?}");
+    let texts = [ran.stdout().to_owned(), rest.join("\n"), project.trail_text("production")];
+    let summary = fs::read_to_string(summary).unwrap_or_default();
+    let sealed = project
+        .escrowed()
+        .into_iter()
+        .map(|name| fs::read_to_string(project.path(&format!(".license/escrow/production/{name}"))).unwrap());
+    for text in texts.into_iter().chain([summary]).chain(sealed) {
+        for (name, form) in [KEY, NEW_KEY, TOKEN, IDENTITY].into_iter().flat_map(forms::of) {
+            assert!(!text.contains(&form), "a secret stands {name} in\n{text}");
+        }
+    }
+}
+
+/// A helper gets the key on its stdin. Nobody gets it, or anything else that is secret, in another way.
+#[test]
+fn a_rotation_puts_no_secret_into_arguments_or_into_the_environment_of_helpers() {
+    let server = rotating_server(Answer::json(200, &json!({ "newKey": NEW_KEY })));
+    let project = rotatable(&server).may_hold(&["kept"]);
+    let seen = project.seen();
+    let look = format!(
+        "seen='{}'\nenv >> \"$seen/env\"\n\
+         for one in /proc/[0-9]*; do tr '\\000' ' ' < \"$one/cmdline\" 2>/dev/null || true; echo; done >> \"$seen/all\"\n",
+        seen.display()
+    );
+    let get = r#"[ -e kept ] || exit 3; read -r key < kept; printf '{"key":"%s"}\n' "$key""#;
+    let put = r#"cat | sed 's/.*"key":"\([^"]*\)".*/\1/' > kept; echo '{}'"#;
+    let capabilities = r#"echo '{"protocol":1,"get":true,"put":true,"versions":false}'"#;
+    fs::create_dir(project.path("bin")).unwrap();
+    std::os::unix::fs::symlink("/bin/sh", project.path("bin/license-store-mine")).unwrap();
+    let path = format!("{}:/usr/local/bin:/usr/bin:/bin", project.path("bin").display());
+    let project = [("capabilities", capabilities), ("get", get), ("put", put)]
+        .into_iter()
+        .fold(project, |project, (verb, script)| project.write(verb, format!("{look}{script}\n").as_bytes()))
+        .var("PATH", &path)
+        .tables("[stores.mine]\nkind = \"command\"\ncommand = [\"license-store-mine\"]\n")
+        .line("stores", r#"["second", "mine"]"#)
+        // Of the two ways to give the key this is the one that children could inherit.
+        .line("key", r#"{ env = "LICENSE_KEY" }"#)
+        .key(KEY);
+    let ran = project.run(&["rotate", "production"]);
+    ran.exits(0);
+    for secret in [KEY, NEW_KEY, TOKEN, IDENTITY] {
+        ran.never_shows(secret);
+    }
+    assert_eq!(fs::read_to_string(project.path("kept")).unwrap().trim(), NEW_KEY, "the helper got the key");
+    let (all, env) = (project.trace("all"), project.trace("env"));
+    assert!(all.contains("rotate production"), "the processes were not seen");
+    assert!(env.contains("PATH="), "the environment was not seen: {env}");
+    // Only the line that is wrong is shown: the others are other people's.
+    for (name, form) in [KEY, NEW_KEY, TOKEN, IDENTITY].into_iter().flat_map(forms::of) {
+        for (place, text) in [("an argument", &all), ("the environment of a helper", &env)] {
+            let found = text.lines().find(|line| line.contains(&form));
+            assert_eq!(found, None, "a secret stands {name} in {place}");
+        }
+    }
+}
