@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -51,12 +52,22 @@ fn hidden(ran: &Ran) {
     ran.never_shows(KEY).never_shows(NEW_KEY);
 }
 
+/// Tries every row at once: most of the time they wait.
+fn for_each<Row: Send>(rows: impl IntoIterator<Item = Row>, tried: impl Fn(Row) + Sync) {
+    thread::scope(|scope| {
+        for row in rows {
+            scope.spawn(|| tried(row));
+        }
+    });
+}
+
 const VISIBLE: (&str, &str) = ("rotation_visible", r#""yes""#);
 const HONORED: (&str, &str) = ("idempotency", r#""honored""#);
 
 #[test]
 fn a_rotation_whose_answer_is_lost_is_found_and_its_key_is_brought_by_a_person() {
-    for fault in ["late-commit=20s@rotate:1", "status=500@rotate:1", "status=408@rotate:1"] {
+    let faults = ["late-commit=20s@rotate:1", "status=500@rotate:1", "status=408@rotate:1"];
+    for_each(faults, |fault| {
         let rotating = rotating(&["--fault", fault], &[VISIBLE]).with(|project| project.call_secs(2));
         let ran = rotating.project.rotate(&[]).named(fault);
         ran.exits(22).says("the new key was lost").says("--adopt").says("works until");
@@ -80,7 +91,7 @@ fn a_rotation_whose_answer_is_lost_is_found_and_its_key_is_brought_by_a_person()
         rotating.stores_work(fault);
         rotating.hidden(&adopted);
         assert_eq!((rotating.calls(), rotating.rotations()), (1, 1), "{fault}");
-    }
+    });
 }
 
 #[test]
@@ -95,7 +106,8 @@ fn the_old_key_is_not_adopted_for_the_new_one() {
 
 #[test]
 fn an_answer_that_breaks_off_is_sealed_as_it_came() {
-    for fault in ["close-mid-body@rotate:1", "huge-body=1MB@rotate:1"] {
+    let faults = ["close-mid-body@rotate:1", "huge-body=1MB@rotate:1"];
+    for_each(faults, |fault| {
         let rotating = rotating(&["--fault", fault], &[VISIBLE]);
         let ran = rotating.project.rotate(&[]).named(fault);
         ran.exits(23).says("escrow open production").says("--adopt");
@@ -108,12 +120,13 @@ fn an_answer_that_breaks_off_is_sealed_as_it_came() {
         rotating.project.adopt(&rotating.newest_key()).named(fault).exits(0);
         rotating.stores_hold(&rotating.newest_key());
         assert_eq!((rotating.calls(), rotating.rotations()), (1, 1), "{fault}");
-    }
+    });
 }
 
 #[test]
 fn a_call_that_was_not_carried_out_is_found_out_to_be_so() {
-    for fault in ["rate-limit=1s@rotate:1", "html-502@rotate:1", "redirect=http://127.0.0.1:9/@rotate:1"] {
+    let faults = ["rate-limit=1s@rotate:1", "html-502@rotate:1", "redirect=http://127.0.0.1:9/@rotate:1"];
+    for_each(faults, |fault| {
         let rotating = rotating(&["--fault", fault], &[VISIBLE]);
         let ran = rotating.project.rotate(&[]).named(fault);
         ran.exits(20).says("the authority shows no rotation").says("cargo xtask rotate production");
@@ -126,7 +139,7 @@ fn a_call_that_was_not_carried_out_is_found_out_to_be_so() {
         assert_eq!((rotating.calls(), rotating.rotations()), (2, 1), "{fault}: one call for each intent");
         assert_eq!(rotating.project.facts_named("intent"), 2, "{fault}");
         rotating.stores_hold(&rotating.newest_key());
-    }
+    });
 }
 
 #[test]
@@ -173,12 +186,13 @@ fn a_list_that_shows_keys_gives_a_lost_one_back() {
 
 #[test]
 fn where_the_idempotency_key_is_honored_the_call_is_repeated_for_its_answer() {
-    for (fault, made) in [
+    let rows = [
         ("status=500@rotate:1", "before"),
         ("late-commit=20s@rotate:1", "before"),
         ("html-502@rotate:1", "by the repeated call"),
         ("rate-limit=1s@rotate:1", "by the repeated call"),
-    ] {
+    ];
+    for_each(rows, |(fault, made)| {
         let rotating = rotating(&["--fault", fault, "--idempotency", "honor"], &[HONORED]);
         let rotating = rotating.with(|project| project.call_secs(2));
         let ran = rotating.project.rotate(&[]).named(fault);
@@ -188,7 +202,7 @@ fn where_the_idempotency_key_is_honored_the_call_is_repeated_for_its_answer() {
         assert_eq!(rotating.project.facts()[..5], facts, "{fault}");
         rotating.stores_hold(&rotating.newest_key());
         rotating.hidden(&ran);
-    }
+    });
 }
 
 #[test]
@@ -223,7 +237,7 @@ fn an_answer_of_an_unknown_shape_is_sealed_and_a_person_reads_it() {
         ("a key that is none", json!({ "newKey": format!("{NEW_KEY} {NEW_KEY}") }).to_string()),
         ("a page", format!("<html>{NEW_KEY}</html>")),
     ];
-    for (name, body) in rows {
+    for_each(rows, |(name, body)| {
         let server = answering(Answer::text(200, "application/json", &body));
         let project = asking(&server);
         let ran = project.rotate(&[]).named(name);
@@ -242,7 +256,7 @@ fn an_answer_of_an_unknown_shape_is_sealed_and_a_person_reads_it() {
         hidden(&adopted);
         assert_eq!(project.stored(), [NEW_KEY, NEW_KEY], "{name}");
         assert_eq!(calls(&server), 1, "{name}");
-    }
+    });
 }
 
 #[test]
@@ -264,7 +278,7 @@ fn an_outcome_that_proves_nothing_is_never_followed_by_another_call() {
         ("503", retry(503)),
         ("504", Answer::text(504, "text/plain", "late")),
     ];
-    for (name, answer) in rows {
+    for_each(rows, |(name, answer)| {
         let server = answering(answer);
         let project = asking(&server).call_secs(2);
         let ran = project.rotate(&[]).named(name);
@@ -278,7 +292,7 @@ fn an_outcome_that_proves_nothing_is_never_followed_by_another_call() {
         let project = project.authority_line(VISIBLE.0, VISIBLE.1);
         project.rotate(&["--resume"]).named(name).exits(0).says("did not rotate");
         assert_eq!((calls(&server), project.facts()[2].as_str()), (1, "aborted"), "{name}");
-    }
+    });
 }
 
 #[test]
@@ -329,11 +343,12 @@ fn asked_about_new(server: &RawServer) -> usize {
 
 #[test]
 fn a_new_key_that_is_not_valid_yet_is_waited_for() {
-    for (name, early) in [
+    let rows = [
         ("not known", Answer::json(200, &json!({ "valid": false, "code": "LICENSE_NOT_FOUND" }))),
         ("unreachable", Answer::json(500, &json!({}))),
         ("without its features", Answer::json(200, &good_but(&json!({ "features": ["sso"] })))),
-    ] {
+    ];
+    for_each(rows, |(name, early)| {
         let server = late(early, |elapsed| elapsed > Duration::from_secs(2));
         let project = asking(&server);
         let ran = project.rotate(&[]).named(name);
@@ -344,7 +359,7 @@ fn a_new_key_that_is_not_valid_yet_is_waited_for() {
         let facts = project.facts();
         assert_eq!(facts, ["intent", "received", "validated", "store_holds", "store_holds", "committed"], "{name}");
         assert_eq!(project.stored(), [NEW_KEY, NEW_KEY], "{name}");
-    }
+    });
 }
 
 /// Says that the new key is ready once a test opens it.

@@ -259,26 +259,41 @@ fn a_run_that_finds_one_of_two_stores_written_may_be_killed_too() {
     killed_twice("after-store-write:1");
 }
 
-/// One that waits in earnest, as long as the call of the killed run may still be under way.
-#[test]
-fn a_late_execution_of_a_killed_call_is_waited_out() {
-    let rotating = Rotating::start(failpoints::binary(BINARY), authority(&[]));
-    let rotating = rotating.with(|project| {
-        let project = project.authority_line(VISIBLE[0].0, VISIBLE[0].1).impatient().call_secs(3);
-        dying(project, "before-call")
-    });
-    rotating.project.rotate(&[]).exits(KILLED);
+/// Killed at a point, and run again without a clock that is put forward: it waits in earnest, as long as the call of the
+/// killed run may still be under way.
+fn waited_out(point: &str, exit: i32) -> Rotating {
+    let rotating = rotating(&[], VISIBLE).with(|project| dying(project.call_secs(3), point));
+    rotating.project.rotate(&[]).named(point).exits(KILLED);
     let rotating = rotating.with(|project| project.unset(failpoints::DIES_AT));
-    rotating.project.rotate(&[]).exits(0).says("so that a late execution shows");
-    is_over(&rotating, "before-call");
-    assert_eq!(rotating.project.facts()[..4], ["intent", "outcome_unknown", "aborted", "intent"]);
+    let ran = rotating.project.rotate(&[]).named(point);
+    ran.exits(exit).says("so that a late execution shows");
     let trail = rotating.project.trail("production");
     let at =
         |entry: &serde_json::Value, field: &str| entry[field].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
-    let fact = |name: &str| trail.entries.iter().find(|entry| entry["fact"] == name).unwrap();
-    let settled = at(fact("outcome_unknown"), "settle_until");
-    assert!(at(fact("aborted"), "at") >= settled, "concluded before it had settled");
-    assert!(settled > at(fact("intent"), "call_deadline"), "settled before the call's deadline");
+    let (intent, unknown) = (&trail.entries[1], &trail.entries[3]);
+    assert_eq!((&intent["fact"], &unknown["fact"]), (&"intent".into(), &"outcome_unknown".into()), "{point}");
+    let settled = at(unknown, "settle_until");
+    assert!(settled > at(intent, "call_deadline"), "{point}: settled before the call's deadline");
+    assert!(at(&trail.entries[4], "at") >= settled, "{point}: concluded before it had settled");
+    rotating
+}
+
+#[test]
+fn a_call_that_was_not_sent_is_waited_for_before_another_one_is_made() {
+    let rotating = waited_out("before-call", 0);
+    assert_eq!(rotating.project.facts()[..4], ["intent", "outcome_unknown", "aborted", "intent"]);
+    assert_eq!(rotating.calls(), 1);
+    is_over(&rotating, "before-call");
+}
+
+#[test]
+fn a_call_whose_answer_nobody_kept_is_not_made_again() {
+    let rotating = waited_out("after-answer", 22);
+    assert_eq!(rotating.project.facts(), ["intent", "outcome_unknown", "key_lost"]);
+    assert_eq!((rotating.calls(), rotating.rotations()), (1, 1));
+    rotating.nothing_stored();
+    rotating.project.adopt(&rotating.newest_key()).exits(0);
+    is_over(&rotating, "after-answer");
 }
 
 #[test]
