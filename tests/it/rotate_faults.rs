@@ -2,6 +2,8 @@
 //! works, and whatever came is sealed.
 
 use std::{
+    fs,
+    path::PathBuf,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -11,7 +13,7 @@ use std::{
 };
 
 use license_tests::{
-    Answer, Project, Ran, RawServer, Request, Rotating, failpoints, forms, rotating::IDENTITY_VARIABLE,
+    Answer, Hub, Project, Ran, RawServer, Request, Rotating, failpoints, forms, rotating::IDENTITY_VARIABLE,
 };
 use serde_json::json;
 
@@ -402,6 +404,95 @@ fn a_new_key_that_cannot_be_asked_about_stays_sealed_for_the_next_run() {
     open.store(true, Ordering::SeqCst);
     project.rotate(&[]).exits(0);
     assert_eq!((project.stored(), calls(&server)), ([NEW_KEY.to_owned(), NEW_KEY.to_owned()], 1));
+}
+
+/// A directory that something else takes the place of, and that comes back.
+#[derive(Clone, Default)]
+struct Blocked(Arc<Mutex<PathBuf>>);
+
+impl Blocked {
+    fn away(&self) -> (PathBuf, PathBuf) {
+        let place = self.0.lock().unwrap().clone();
+        (place.with_extension("away"), place)
+    }
+
+    fn block(&self) {
+        let (away, place) = self.away();
+        fs::rename(&place, away).unwrap();
+        fs::write(place, "").unwrap();
+    }
+
+    fn unblock(&self) {
+        let (away, place) = self.away();
+        fs::remove_file(&place).unwrap();
+        fs::rename(away, place).unwrap();
+    }
+}
+
+#[test]
+fn an_answer_that_no_place_takes_is_printed_sealed_and_brought_back() {
+    let escrow = Blocked::default();
+    let blocked = escrow.clone();
+    let server = RawServer::answering(move |request: &Request| match request.path.as_str() {
+        ROTATE => {
+            blocked.block();
+            Answer::json(200, &json!({ "newKey": NEW_KEY }))
+        }
+        path if path.ends_with("/validate") => Answer::json(200, &good()),
+        _ => Answer::json(404, &json!({})),
+    });
+    let project = asking(&server);
+    *escrow.0.lock().unwrap() = project.path(".license/escrow/production");
+    let ran = project.rotate(&[]);
+    ran.exits(24).says("this is the answer, sealed; keep it").says("cargo xtask rotate production --adopt");
+    hidden(&ran);
+    assert_eq!(project.facts(), ["intent", "key_lost"]);
+    let (begin, end) = ("-----BEGIN AGE ENCRYPTED FILE-----", "-----END AGE ENCRYPTED FILE-----");
+    let (_, rest) = ran.stderr().split_once(begin).unwrap();
+    let (middle, _) = rest.split_once(end).unwrap();
+    let armor = format!("{begin}{middle}{end}\n");
+
+    // The place is still blocked: that is said, the trail stands, and nobody calls again.
+    let again = project.rotate(&[]);
+    again.exits(24);
+    let brought = project.adopt(&armor);
+    brought.exits(24).says("escrow");
+    for ran in [&again, &brought] {
+        hidden(ran);
+    }
+    project.run(&["audit", "verify", "production"]).exits(0);
+    assert_eq!(project.stored(), [KEY, KEY]);
+
+    escrow.unblock();
+    project.rotate(&[]).exits(24).says("only in what was printed, sealed").says("works until");
+    let ran = project.adopt(&armor);
+    ran.exits(0);
+    hidden(&ran);
+    assert_eq!((project.stored(), calls(&server)), ([NEW_KEY.to_owned(), NEW_KEY.to_owned()], 1));
+}
+
+/// On a CI machine only the shared place counts: the machine is thrown away.
+#[test]
+fn what_was_brought_and_cannot_be_kept_changes_nothing() {
+    let rows = [("lost", "status=500@rotate:1", 22), ("rejected", "close-mid-body@rotate:1", 23)];
+    for_each(rows, |(name, fault, exit)| {
+        let hub = Hub::new();
+        let rotating = rotating(&["--fault", fault], &[VISIBLE]);
+        let rotating = rotating.with(|project| hub.shared_by(project).var("CI", "true"));
+        rotating.project.rotate(&[]).named(name).exits(exit);
+        let head = hub.trail("production").facts().join(" ");
+        hub.refuses("refs/license/escrow/");
+        let ran = rotating.project.adopt(&rotating.newest_key()).named(name);
+        ran.exits(24).says("cannot be kept in escrow").says("--adopt");
+        rotating.hidden(&ran);
+        assert_eq!(hub.trail("production").facts().join(" "), head, "{name}");
+        rotating.nothing_stored();
+
+        hub.refuses_nothing();
+        rotating.project.adopt(&rotating.newest_key()).named(name).exits(0);
+        rotating.stores_hold(&rotating.newest_key());
+        assert_eq!((rotating.calls(), rotating.rotations()), (1, 1), "{name}");
+    });
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A bare git repository on disk, as the remote that several machines share.
 
-use std::{path::Path, process::Command};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
 use tempfile::TempDir;
 
@@ -32,6 +32,18 @@ impl Hub {
         git(&directory, &["init", "--quiet", "--initial-branch=main"]);
         git(&directory, &["remote", "add", "origin", self.root.path().join("hub.git").to_str().unwrap()]);
         project.top("[trail]\nkind = \"git\"\nremote = \"origin\"\n")
+    }
+
+    /// Takes no push to refs whose names begin so, from now on.
+    pub fn refuses(&self, refs: &str) {
+        let hook = self.root.path().join("hub.git/hooks/update");
+        fs::write(&hook, format!("#!/bin/sh\ncase $1 in {refs}*) echo 'not here' >&2; exit 1 ;; esac\n")).unwrap();
+        fs::set_permissions(hook, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// Takes every push again.
+    pub fn refuses_nothing(&self) {
+        fs::remove_file(self.root.path().join("hub.git/hooks/update")).unwrap();
     }
 
     /// The trail of an environment; its chain holds.

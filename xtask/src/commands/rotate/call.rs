@@ -19,6 +19,7 @@ use crate::{
     failpoint,
     failure::Failure,
     journal::Journal,
+    seal::Sealed,
 };
 
 /// The most that is read from stdin, in bytes.
@@ -95,22 +96,30 @@ impl Scene<'_> {
     /// Seals what came and keeps it. Where it cannot be kept it is printed, sealed; where it cannot be sealed either, it
     /// is lost, and the trail says so.
     pub(super) fn keep(&mut self, open: &Open, body: Zeroizing<Vec<u8>>, source: BodySource) -> Fact {
-        let Ok(sealed) = self.recipients.seal(&body) else { return rotation::lost(open, None) };
+        match self.seal_and_keep(open, body) {
+            Ok(hash) => rotation::received(hash, source),
+            Err(NotKept::Nowhere { sealed, why }) => {
+                self.narrator.note(&format!(
+                    "the answer cannot be kept in escrow: {why}\nthis is the answer, sealed; keep it, and bring it back with \
+                     `cargo xtask rotate {} --adopt`:\n{}",
+                    self.environment.name,
+                    sealed.armor()
+                ));
+                rotation::lost(open, Some(sealed.hash()))
+            }
+            Err(NotKept::NotSealed { .. }) => rotation::lost(open, None),
+        }
+    }
+
+    fn seal_and_keep(&mut self, open: &Open, body: Zeroizing<Vec<u8>>) -> Result<BlobHash, NotKept> {
+        let sealed = self.recipients.seal(&body).map_err(|error| NotKept::NotSealed { why: error.to_string() })?;
         let hash = sealed.hash();
         let kept = self.escrow.put(&open.id.0, BlobKind::Answer, &sealed);
         failpoint::reached(self.ctx, "after-sealed");
         self.answer = Some((hash, body));
         match kept.map_err(|error| error.to_string()).and_then(|kept| self.outlives_the_machine(&kept)) {
-            Ok(()) => rotation::received(hash, source),
-            Err(error) => {
-                self.narrator.note(&format!(
-                    "the answer cannot be kept in escrow: {error}\nthis is the answer, sealed; keep it, and bring it back with \
-                     `cargo xtask rotate {} --adopt`:\n{}",
-                    self.environment.name,
-                    sealed.armor()
-                ));
-                rotation::lost(open, Some(hash))
-            }
+            Ok(()) => Ok(hash),
+            Err(why) => Err(NotKept::Nowhere { sealed, why }),
         }
     }
 
@@ -152,8 +161,28 @@ impl Scene<'_> {
             let key = LicenseKey::parse(text).map_err(|error| not_brought(error.to_string()))?;
             as_answer(&key)
         };
-        Ok(Some((open.id.clone(), self.keep(open, body, BodySource::Portal))))
+        // Whoever brought it has it still: what cannot be kept is no fact, and is not printed.
+        let hash = self.seal_and_keep(open, body).map_err(|error| match error {
+            NotKept::Nowhere { why, .. } | NotKept::NotSealed { why } => RotateError::BroughtNotKept { why },
+        })?;
+        Ok(Some((open.id.clone(), rotation::received(hash, BodySource::Portal))))
     }
+}
+
+/// Why a sealed answer is not in escrow.
+enum NotKept {
+    /// No place took it.
+    Nowhere {
+        /// What was to be kept.
+        sealed: Sealed,
+        /// Why.
+        why: String,
+    },
+    /// It could not even be sealed.
+    NotSealed {
+        /// Why.
+        why: String,
+    },
 }
 
 /// A key in the form in which the authority answers.

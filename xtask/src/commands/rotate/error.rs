@@ -93,6 +93,16 @@ pub(crate) enum RotateError {
         /// Why.
         why: String,
     },
+    /// What was brought on stdin cannot be kept.
+    #[error("the key that was brought cannot be kept in escrow, and nothing was changed: {why}")]
+    #[diagnostic(help(
+        "make `.license/escrow` beside license.toml writable, and the remote of the trail where there is one; then pipe the \
+         key into `--adopt` again"
+    ))]
+    BroughtNotKept {
+        /// Why.
+        why: String,
+    },
     /// A key that is needed is in escrow, and cannot be opened.
     #[error("the {what} is in escrow, and cannot be opened here: {why}")]
     #[diagnostic(help("{next}"))]
@@ -130,7 +140,7 @@ impl RotateError {
             Self::NoLicenseId { .. } => Exit::Config,
             Self::AgeNotKnown { .. } => Exit::Unknown,
             Self::NotBrought { .. } => Exit::Usage,
-            Self::NotOpened { .. } => Exit::Partial,
+            Self::BroughtNotKept { .. } | Self::NotOpened { .. } => Exit::Partial,
             Self::Stopped { exit } => *exit,
             Self::NoEnd => Exit::Bug,
         }
@@ -149,6 +159,7 @@ impl RotateError {
             Self::AgeNotKnown { .. } => "age_not_known",
             Self::NotKept { .. } => "not_kept",
             Self::NotBrought { .. } => "not_brought",
+            Self::BroughtNotKept { .. } => "brought_not_kept",
             Self::NotOpened { .. } => "not_opened",
             Self::Stopped { .. } => "stopped",
             Self::NoEnd => "no_end",
