@@ -3,7 +3,7 @@
 use std::fs;
 
 use license_tests::{
-    Authority, Project, Rotating, VaultApi,
+    Authority, Project, Rotating, VaultApi, failpoints,
     process::until,
     rotating::{ESCROW, IDENTITY, IDENTITY_VARIABLE},
     vault_api::{Engine, VAULT_TOKEN, VaultOn, VaultTrouble, errors},
@@ -73,6 +73,45 @@ fn what_was_sealed_is_the_old_key_and_the_answer() {
     };
     assert_eq!(open("old").trim(), rotating.license.key);
     assert!(open("answer").contains(&rotating.newest_key()));
+    // The identity that `[escrow]` names is taken where no other is named.
+    let plain = rotating.project.run(&["escrow", "open", "production", "--rotation", id, "--kind", "old"]);
+    assert_eq!(plain.exits(0).stdout().trim(), rotating.license.key);
+}
+
+/// What happens after the grace is seen by a clock that is put forward, which only the failpoints build has.
+#[test]
+fn after_the_grace_the_old_key_is_proved_dead_and_the_escrow_is_emptied() {
+    let file = format!(
+        "version = 1\n{ESCROW}[authority.local]\nkind = \"embedded\"\nstate = \"state\"\n[environments.production]\nauthority = \"local\"\n\
+         domain = \"app.com\"\nkey = {{ dotenv = \".env\", name = \"LICENSE_KEY\" }}\ndeploy = \"true\"\n"
+    );
+    let project = Project::new(failpoints::binary(BINARY)).license_toml(file.as_bytes());
+    let project = project.var(IDENTITY_VARIABLE, IDENTITY).may_hold(&[".env", "state/events.jsonl"]);
+    project.deploy().exits(0);
+    project.rotate(&[]).exits(0);
+    assert_eq!(project.escrowed().len(), 2);
+
+    let project = project.var("LICENSE_FAILPOINT_CLOCK_AHEAD_SECS", &(8 * 24 * 60 * 60).to_string());
+    let project = project.unset(IDENTITY_VARIABLE);
+    let ran = project.rotate(&["--resume"]);
+    ran.exits(24).says("the old key is in escrow").says("`[escrow] identity` is not set here");
+    assert_eq!(project.facts().last().unwrap(), "committed");
+
+    let project = project.var(IDENTITY_VARIABLE, IDENTITY);
+    project.rotate(&["--resume"]).exits(0).says("its old key is dead").says("adoption unproven");
+    assert_eq!(project.facts().last().unwrap(), "closed");
+    assert_eq!(project.escrowed(), [""; 0]);
+}
+
+#[test]
+fn a_rollback_that_cannot_open_the_old_key_does_not_begin() {
+    let rotating = rotating();
+    rotating.project.rotate(&[]).exits(0);
+    let rotating = rotating.with(|project| project.unset(IDENTITY_VARIABLE));
+    let ran = rotating.project.rotate(&["--rollback"]);
+    ran.exits(24).says("the old key is in escrow").says("`[escrow] identity` is not set here");
+    assert_eq!(rotating.project.facts().last().unwrap(), "committed");
+    rotating.stores_hold(&rotating.newest_key());
 }
 
 #[test]
@@ -130,6 +169,7 @@ fn a_rotation_within_the_grace_of_the_last_one_is_refused_unless_a_person_accept
     assert!(rotating.accepts(&first));
     assert_eq!((rotating.calls(), rotating.rotations()), (2, 2));
     assert_eq!(rotating.project.facts()[WHOLE.len()], "overlap_waived");
+    assert_eq!(rotating.project.escrowed().len(), 2, "nothing of the first rotation is left");
     rotating.hidden(&ran);
 }
 

@@ -252,6 +252,8 @@ fn an_answer_of_an_unknown_shape_is_sealed_and_a_person_reads_it() {
         let id = project.trail("production").last("rotation")["rotation_id"].as_str().unwrap().to_owned();
         let open = ["escrow", "open", "production", "--rotation", &id, "--identity-env", IDENTITY_VARIABLE];
         assert_eq!(project.run(&open).named(name).exits(0).stdout().trim_end(), body, "{name}: byte for byte");
+        // As it is printed: the identity is the one that `[escrow]` names.
+        assert_eq!(project.run(&open[..5]).named(name).exits(0).stdout().trim_end(), body, "{name}");
 
         let adopted = project.adopt(NEW_KEY).named(name);
         adopted.exits(0);

@@ -1,14 +1,15 @@
-//! Where output goes, and how it may look: decided once, then handed on.
+//! Where output goes, and how it may look: decided once, then handed on. Also where a text is piped in.
 //!
 //! stdout is data, stderr is for people.
 
 use std::{
     fmt::Display,
-    io::{self, IsTerminal, Write},
+    io::{self, IsTerminal, Read as _, Write},
     sync::Mutex,
 };
 
 use anstyle::{AnsiColor, Style};
+use zeroize::Zeroizing;
 
 use crate::{cli::ColorChoice, vars::Vars};
 
@@ -22,6 +23,16 @@ pub(crate) struct Console {
     pub(crate) out_look: Look,
     /// How stderr may look.
     pub(crate) err_look: Look,
+}
+
+/// Reads the text that somebody pipes in, which may be a secret. A longer one is an error, and so is what is no text.
+pub(crate) fn read_stdin(bytes_max: u64) -> io::Result<Zeroizing<String>> {
+    let mut text = Zeroizing::new(String::new());
+    io::stdin().take(bytes_max + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > bytes_max {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is longer than {bytes_max} bytes")));
+    }
+    Ok(text)
 }
 
 impl Console {

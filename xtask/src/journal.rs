@@ -1,7 +1,7 @@
 //! An environment's trail as a command works with it: read before anything is decided, written after every step, and
 //! claimed while something is done that two must not do at once.
 
-use std::{fmt, io, path::PathBuf};
+use std::{fmt, path::PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
 use license_core::{
@@ -21,6 +21,7 @@ use crate::{
     failure::Failure,
     log::{Position, Tail},
     narrator::Narrator,
+    random,
     trail::{Trail, file::Replay},
 };
 
@@ -37,10 +38,17 @@ pub(crate) struct Journal {
     folded: Folded,
     /// How many entries follow the newest checkpoint.
     uncovered: u64,
-    began: Position,
+    wrote: Wrote,
     position: Position,
     hold: Hold,
     notes: Vec<String>,
+}
+
+/// Whether this run wrote to the trail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wrote {
+    Nothing,
+    Something,
 }
 
 /// Whether this process has the environment's lock on this machine.
@@ -79,8 +87,20 @@ impl Journal {
                 trail.describe()
             )],
         };
-        let (run, hold) = (random_run()?, Hold::Free);
-        Ok(Self { trail, environment, root, actor, run, folded, uncovered, began: position, position, hold, notes })
+        let (run, hold) = (RunId(random::word::<8>("run")?), Hold::Free);
+        Ok(Self {
+            trail,
+            environment,
+            root,
+            actor,
+            run,
+            folded,
+            uncovered,
+            wrote: Wrote::Nothing,
+            position,
+            hold,
+            notes,
+        })
     }
 
     /// Reads what others appended. Fails if what was read before is not there any more.
@@ -122,7 +142,10 @@ impl Journal {
 
     /// Where the trail ends, if this run wrote to it.
     pub(crate) fn written(&self) -> Option<Head> {
-        (self.position != self.began).then_some(self.position.head)
+        match self.wrote {
+            Wrote::Nothing => None,
+            Wrote::Something => Some(self.position.head),
+        }
     }
 
     /// Writes down what happens, if the trail still ends where it was last looked at; durable when it returns.
@@ -131,6 +154,7 @@ impl Journal {
         // What does not follow from the entries before it is not written.
         let folded = self.folded.clone().apply(&record).map_err(|source| self.misfit(source))?;
         self.position = self.trail.append(self.position, &record)?;
+        self.wrote = Wrote::Something;
         self.folded = folded;
         self.uncovered += 1;
         if self.uncovered >= CHECKPOINT_ENTRIES {
@@ -167,6 +191,7 @@ impl Journal {
         let Some(event) = self.folded.checkpoint() else { return };
         if let Ok(position) = self.trail.append(self.position, &self.record_of(event)) {
             self.position = position;
+            self.wrote = Wrote::Something;
         }
         // Whoever opens the trail next tries again.
         self.uncovered = 0;
@@ -343,13 +368,6 @@ impl Reading {
     fn continues(&self, head: &Head) -> bool {
         self.heads.contains(head)
     }
-}
-
-fn random_run() -> Result<RunId, Failure> {
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| Failure::System { what: "there is no randomness", source: io::Error::other(error) })?;
-    Ok(RunId(format!("run_{:016x}", u64::from_be_bytes(bytes))))
 }
 
 /// Who has a claim, in words: `of alice on build-3, https://…, since …, until …`.

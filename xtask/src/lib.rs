@@ -40,6 +40,7 @@ mod mask;
 mod narrator;
 mod private_directory;
 mod process;
+mod random;
 mod report;
 mod seal;
 mod signals;
@@ -235,10 +236,13 @@ fn run_lock(ctx: &Context, config: Option<&Path>, command: &LockCommand) -> Exit
 /// The escrow needs no license.toml: one is looked for only to find its directory.
 fn run_escrow(ctx: &Context, config: Option<&Path>, command: &EscrowCommand) -> Exit {
     let narrator = Narrator::new(ctx, None);
-    let file = config_path(ctx, config).map(|path| ctx.directory.join(path));
-    let root = file.ok().and_then(|file| Some(file.parent()?.to_owned())).unwrap_or_else(|| ctx.directory.clone());
-    // SEAM: the identity that `[escrow]` names goes here, where the file can be loaded; `None` where it cannot.
-    match escrow_command::run(ctx, &root, None, command, &narrator) {
+    let file = config_path(ctx, config);
+    let parent = |path: &PathBuf| Some(ctx.directory.join(path).parent()?.to_owned());
+    let root = file.as_ref().ok().and_then(parent).unwrap_or_else(|| ctx.directory.clone());
+    // Whoever recovers a key may have a broken file: it names the identity only where it can be read.
+    let loaded = file.ok().and_then(|path| config::load(&path, &ctx.vars).ok());
+    let configured = loaded.and_then(|config| config.escrow?.identity);
+    match escrow_command::run(ctx, &root, configured.as_ref(), command, &narrator) {
         Ok(()) => Exit::Done,
         Err(error) => cannot_begin(&narrator, json::Document::Other, &error.into()),
     }

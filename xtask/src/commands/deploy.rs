@@ -47,10 +47,7 @@ fn story(
     narrator: &Narrator<'_>,
     report: &mut DeployReport,
 ) -> Result<(), Failure> {
-    let environment = match &args.environment {
-        Some(name) => config.environment(name)?,
-        None => config.default_environment()?,
-    };
+    let environment = config.named_or_default(args.environment.as_deref())?;
     report.environment = Some(environment.name.to_string());
     let Some(command) = &environment.deploy else {
         return Err(Failure::NothingToDeploy { name: environment.name.clone() });

@@ -109,10 +109,7 @@ pub(crate) fn run(
 }
 
 fn show(ctx: &Context, config: &Config, args: &ShowArgs) -> Result<LockReport, Failure> {
-    let environment = match &args.environment {
-        Some(name) => config.environment(name)?,
-        None => config.default_environment()?,
-    };
+    let environment = config.named_or_default(args.environment.as_deref())?;
     let replay = connect::trails(ctx, config).of(environment.name.as_str()).read()?;
     let found = Found::of(&replay);
     Ok(LockReport { did: Did::Show, head: replay.position.head, found, environment: environment.name.clone() })

@@ -8,7 +8,7 @@ use std::time::Duration;
 use license_core::{
     LicenseKey,
     chain::Head,
-    rotation::{self, Adoption, End, Idempotency, Overlap, Refusal, Run, Step, Wish},
+    rotation::{self, Adoption, End, Fact, Idempotency, Overlap, Phase, Refusal, Run, Step, Wish},
 };
 use zeroize::Zeroizing;
 
@@ -106,11 +106,10 @@ pub(crate) fn run(
 
 /// The environments that are meant.
 pub(crate) fn environments<'c>(config: &'c Config, args: &RotateArgs) -> Result<Vec<&'c Environment>, Problem> {
-    match &args.environment {
-        _ if args.all => Ok(config.environments.values().collect()),
-        Some(name) => Ok(vec![config.environment(name)?]),
-        None => Ok(vec![config.default_environment()?]),
+    if args.all {
+        return Ok(config.environments.values().collect());
     }
+    Ok(vec![config.named_or_default(args.environment.as_deref())?])
 }
 
 /// The exit code of one rotation.
@@ -168,8 +167,8 @@ fn story(
     let signals = Signals::watch().map_err(|source| Failure::System { what: "signals cannot be watched", source })?;
     let mut journal = Journal::open(ctx, config, environment, narrator)?;
     if args.plan {
-        let (lines, head) = plan::of(&journal, config, environment, args);
-        narrator.steps("a rotation would", &lines);
+        let (lines, head) = plan::of(&journal, environment, args);
+        narrator.steps(&format!("a rotation of `{}` would", environment.name), &lines);
         report.plan = Some(lines);
         report.trail = Some(head);
         return Ok(());
@@ -285,11 +284,11 @@ impl<'a> Scene<'a> {
                     continue;
                 }
                 Step::End(end) => return Ok((end, did)),
-                Step::Prepare { epoch } => Some(self.prepare(journal, epoch, &bounds)?),
+                Step::Prepare { epoch } => Some(self.prepare(epoch, &bounds)?),
                 Step::Call(open) => self.call(journal, &mut run, &open, &bounds)?,
                 Step::Repeat(open) => self.repeat(journal, &mut run, &open, &bounds)?,
                 Step::LookInEscrow(open) => {
-                    let found = self.sealed(&open)?;
+                    let found = self.sealed_as_known(&open, &journal.state().phase)?;
                     rotation::after_look(journal.state(), &mut run, found, &bounds).map(|fact| (open.id, fact))
                 }
                 Step::Settle { open, until } => {
@@ -301,8 +300,11 @@ impl<'a> Scene<'a> {
                 Step::SealBrought(open) => self.seal_brought(&open)?,
                 Step::Validate { open, blob } => self.validate_new(&mut run, &open, blob)?,
                 Step::Store { keys, store, key } => self.bring(&keys, &store, key)?,
-                Step::Close { keys, adoption } => self.close(&mut run, &keys, adoption),
-                Step::Write(event) => Some((event.rotation_id, event.fact)),
+                Step::Close { keys, adoption } => self.close(&mut run, &keys, adoption)?,
+                Step::Write(event) => {
+                    self.can_do(&event.fact, &journal.state().phase)?;
+                    Some((event.rotation_id, event.fact))
+                }
             };
             if let Some((rotation_id, fact)) = fact
                 && self.write(journal, &mut run, &rotation::RotationEvent { rotation_id, fact })?
@@ -334,6 +336,22 @@ impl<'a> Scene<'a> {
             self.narrator.note(&format!("the escrow of rotation {} is not emptied: {error}", event.rotation_id.0));
         }
         Ok(true)
+    }
+
+    /// A rollback that could not be brought to its end is not begun: it needs the old key.
+    fn can_do(&mut self, fact: &Fact, phase: &Phase) -> Result<(), Failure> {
+        match phase.open().filter(|_| *fact == Fact::RollbackStarted) {
+            Some(open) => self.old_key_of(open).map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
+    /// Looks for a sealed answer. One that was only printed is known to be nowhere else, whatever the escrow is like.
+    fn sealed_as_known(&self, open: &rotation::Open, phase: &Phase) -> Result<Option<rotation::BlobHash>, Failure> {
+        match (self.sealed(open), phase) {
+            (Err(_), Phase::KeyLost { printed: Some(_), .. }) => Ok(None),
+            (found, _) => found,
+        }
     }
 
     /// Waits out a late execution. A signal ends the waiting; the next run goes on.

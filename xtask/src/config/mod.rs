@@ -92,6 +92,11 @@ impl Config {
         })
     }
 
+    /// The environment that a command line means.
+    pub(crate) fn named_or_default(&self, name: Option<&str>) -> Result<&Environment, Problem> {
+        name.map_or_else(|| self.default_environment(), |name| self.environment(name))
+    }
+
     /// The store of a name, or what is wrong with the name.
     pub(crate) fn store(&self, name: &str) -> Result<&StoreSettings, Problem> {
         self.stores.get(name).ok_or_else(|| {

@@ -3,7 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test prepares its files and starts processes")]
 
 use std::{
-    io::Write as _,
+    io::{self, Write as _},
     path::Path,
     process::{Child, Command, Stdio},
     thread,
@@ -45,6 +45,17 @@ fn happened(code: i32) -> Event {
 
 fn record(event: Event) -> Record {
     Record { at: context::now(), actor: actor("alice"), environment: "production".to_owned(), event }
+}
+
+#[test]
+fn a_run_that_wrote_nothing_tells_no_head() {
+    let root = tempfile::tempdir().unwrap();
+    let mut looks = journal(root.path(), "alice");
+    let mut writes = journal(root.path(), "bob");
+    writes.append(happened(0)).unwrap();
+    looks.refresh().unwrap();
+    assert_eq!(looks.written(), None);
+    assert_eq!(writes.written(), Some(looks.head()));
 }
 
 fn kinds(root: &Path) -> Vec<&'static str> {

@@ -19,6 +19,7 @@ use crate::{
     health::{self, Probe, Seen},
     keyring::Keyring,
     process::{self, Job},
+    random,
     report::{CommandEnd, github},
 };
 
@@ -42,7 +43,7 @@ impl<'a> HandOver<'a> {
         judgement: &Judgement,
     ) -> Result<Self, Failure> {
         let environment = scene.environment;
-        let release = random_word("rel")?;
+        let release = random::word::<8>("rel")?;
         let license = judgement.license.as_ref();
         let expected = Expected {
             plan: license.and_then(|license| license.plan.clone()),
@@ -67,7 +68,7 @@ impl<'a> HandOver<'a> {
             masks: self.keyring.masks(),
         };
         let fence = match scene.ctx.runs_on() {
-            Platform::GithubActions => Some(random_word("stop")?),
+            Platform::GithubActions => Some(random::word::<8>("stop")?),
             Platform::Other => None,
         };
         let shown = shown(words, self.keyring);
@@ -154,14 +155,6 @@ fn given(
         given.insert("LICENSE_EXPIRES_AT".to_owned(), expires_at.to_string());
     }
     given
-}
-
-/// A word that nobody can guess, and that no other deploy has.
-fn random_word(prefix: &str) -> Result<String, Failure> {
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| Failure::System { what: "there is no randomness", source: io::Error::other(error) })?;
-    Ok(format!("{prefix}_{:016x}", u64::from_be_bytes(bytes)))
 }
 
 /// A command as it is shown: without secrets, and with quotes round words that have spaces.

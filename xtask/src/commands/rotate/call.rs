@@ -1,6 +1,6 @@
 //! The one call, and what it brings: sealed before anybody reads it.
 
-use std::{io::Read as _, time::Duration};
+use std::time::Duration;
 
 use license_core::{
     LicenseKey,
@@ -11,10 +11,10 @@ use license_core::{
 };
 use zeroize::Zeroizing;
 
-use super::{RotateError, Scene, bounds};
+use super::{RotateError, Scene};
 use crate::{
     authority::{Answered, RotateOrder},
-    context,
+    console, context,
     escrow::{BlobKind, Kept, Reached},
     failpoint,
     failure::Failure,
@@ -39,9 +39,9 @@ impl Scene<'_> {
         journal.refresh()?;
         let outcome = if journal.state().may_call(&run.id, &open.id, context::now(), bounds.call_secs) {
             run.sends();
-            match self.send(open) {
-                Answered::Body(body) => return Ok(Some((open.id.clone(), self.keep(open, body, BodySource::Answer)))),
-                Answered::No(outcome) => outcome,
+            match self.send_and_keep(open, bounds) {
+                Ok(fact) => return Ok(Some((open.id.clone(), fact))),
+                Err(outcome) => outcome,
             }
         } else if is_still_calling(journal, run, open) {
             CallOutcome::NotSent
@@ -49,10 +49,7 @@ impl Scene<'_> {
             // Somebody else took over: what is next is asked of the trail as it is now.
             return Ok(None);
         };
-        match after_call(open, run, &outcome, bounds, context::now()) {
-            CallEnd::Write(fact) => Ok(Some((open.id.clone(), *fact))),
-            CallEnd::Seal | CallEnd::TryAgain => Ok(None),
-        }
+        Ok(to_write(open, after_call(open, run, &outcome, bounds, context::now())))
     }
 
     /// The same call again, where the authority is declared to answer it with the same key.
@@ -65,27 +62,32 @@ impl Scene<'_> {
     ) -> Result<Option<(RotationId, Fact)>, Failure> {
         journal.refresh()?;
         let outcome = if journal.state().may_repeat(&run.id, &open.id, context::now(), bounds) {
-            match self.send(open) {
-                Answered::Body(body) => return Ok(Some((open.id.clone(), self.keep(open, body, BodySource::Answer)))),
-                Answered::No(outcome) => outcome,
+            match self.send_and_keep(open, bounds) {
+                Ok(fact) => return Ok(Some((open.id.clone(), fact))),
+                Err(outcome) => outcome,
             }
         } else {
             CallOutcome::NotSent
         };
-        match after_repeat(run, &outcome) {
-            CallEnd::Write(fact) => Ok(Some((open.id.clone(), *fact))),
-            CallEnd::Seal | CallEnd::TryAgain => Ok(None),
+        Ok(to_write(open, after_repeat(run, &outcome)))
+    }
+
+    /// Sends the call, and keeps the answer before anything else happens. Without one, what was seen instead.
+    fn send_and_keep(&mut self, open: &Open, bounds: &Bounds) -> Result<Fact, CallOutcome> {
+        match self.send(open, bounds) {
+            Answered::Body(body) => Ok(self.keep(open, body, BodySource::Answer)),
+            Answered::No(outcome) => Err(outcome),
         }
     }
 
-    fn send(&self, open: &Open) -> Answered {
+    fn send(&self, open: &Open, bounds: &Bounds) -> Answered {
         let license_id = open.terms.snapshot.license_id.as_deref().unwrap_or_default();
         let waiting = self.narrator.progress("asking the authority for a new key");
         let answered = self.authority.rotate(&RotateOrder {
             license_id,
             grace_days: open.terms.grace_days,
             rotation_id: &open.id.0,
-            timeout: Duration::from_secs(bounds::of(self.ctx).call_secs),
+            timeout: Duration::from_secs(bounds.call_secs),
         });
         // Nothing stands between the answer and its seal but this.
         failpoint::reached(self.ctx, "after-answer");
@@ -146,11 +148,7 @@ impl Scene<'_> {
     /// A key that a person brought on stdin, or a sealed answer that was printed.
     pub(super) fn seal_brought(&mut self, open: &Open) -> Result<Option<(RotationId, Fact)>, Failure> {
         let not_brought = |why: String| RotateError::NotBrought { why };
-        let mut text = Zeroizing::new(String::new());
-        std::io::stdin()
-            .take(BROUGHT_BYTES_MAX)
-            .read_to_string(&mut text)
-            .map_err(|error| not_brought(error.to_string()))?;
+        let text = console::read_stdin(BROUGHT_BYTES_MAX).map_err(|error| not_brought(error.to_string()))?;
         let text = text.trim();
         let body = if text.starts_with(ARMOR_BEGINS) {
             let Some(identity) = self.identity() else {
@@ -166,6 +164,13 @@ impl Scene<'_> {
             NotKept::Nowhere { why, .. } | NotKept::NotSealed { why } => RotateError::BroughtNotKept { why },
         })?;
         Ok(Some((open.id.clone(), rotation::received(hash, BodySource::Portal))))
+    }
+}
+
+fn to_write(open: &Open, end: CallEnd) -> Option<(RotationId, Fact)> {
+    match end {
+        CallEnd::Write(fact) => Some((open.id.clone(), *fact)),
+        CallEnd::Seal | CallEnd::TryAgain => None,
     }
 }
 

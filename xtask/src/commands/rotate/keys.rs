@@ -212,17 +212,17 @@ impl Scene<'_> {
 
     /// Whether both keys work now.
     pub(super) fn both_keys(&mut self, keys: &Keys) -> BothKeys {
-        let new = self.liveness(keys, Which::New);
-        match (self.liveness(keys, Which::Old), new) {
+        let new = self.key_of(keys, Which::New).map_or(Liveness::NotAsked, |key| self.liveness(&key));
+        let old = self.key_of(keys, Which::Old).map_or(Liveness::NotAsked, |key| self.liveness(&key));
+        match (old, new) {
             (Liveness::Accepted, Liveness::Accepted) => BothKeys::Confirmed,
             (Liveness::Refused, Liveness::Accepted | Liveness::Refused | Liveness::NotAsked) => BothKeys::Absent,
             (Liveness::Accepted | Liveness::NotAsked, _) => BothKeys::Unknown,
         }
     }
 
-    fn liveness(&mut self, keys: &Keys, which: Which) -> Liveness {
-        let Ok(key) = self.key_of(keys, which) else { return Liveness::NotAsked };
-        match self.authority.validate(&key, &self.environment.demand.domain) {
+    fn liveness(&self, key: &LicenseKey) -> Liveness {
+        match self.authority.validate(key, &self.environment.demand.domain) {
             Ok(reply) => match reply.license.answer {
                 Answer::Accepted { .. } => Liveness::Accepted,
                 Answer::Refused { .. } => Liveness::Refused,
@@ -231,11 +231,16 @@ impl Scene<'_> {
         }
     }
 
-    /// After the grace: the old key must be dead, and the new one alive.
-    pub(super) fn close(&mut self, run: &mut Run, keys: &Keys, adoption: Adoption) -> Option<(RotationId, Fact)> {
-        let old = self.liveness(keys, Which::Old);
-        let new = self.liveness(keys, Which::New);
-        after_close(run, old, new, adoption).map(|fact| (keys.open.id.clone(), fact))
+    /// After the grace: the old key must be dead, and the new one alive. Both are needed for that.
+    pub(super) fn close(
+        &mut self,
+        run: &mut Run,
+        keys: &Keys,
+        adoption: Adoption,
+    ) -> Result<Option<(RotationId, Fact)>, Failure> {
+        let (old, new) = (self.key_of(keys, Which::Old)?, self.key_of(keys, Which::New)?);
+        let fact = after_close(run, self.liveness(&old), self.liveness(&new), adoption);
+        Ok(fact.map(|fact| (keys.open.id.clone(), fact)))
     }
 }
 

@@ -5,22 +5,17 @@ use license_core::{
     rotation::{Phase, Refusal},
 };
 
-use super::{refusal_words, wish};
+use super::refusal_words;
 use crate::{
     cli::RotateArgs,
-    config::{Config, Environment, KEY_PLACE},
+    config::{Environment, KEY_PLACE},
     context,
     journal::Journal,
     store::Source,
 };
 
 /// The lines, and the head that they are true of.
-pub(super) fn of(
-    journal: &Journal,
-    config: &Config,
-    environment: &Environment,
-    args: &RotateArgs,
-) -> (Vec<String>, Head) {
+pub(super) fn of(journal: &Journal, environment: &Environment, args: &RotateArgs) -> (Vec<String>, Head) {
     let lines = match &journal.state().phase {
         Phase::Idle(_) => fresh(environment, args),
         Phase::Committed { keys, .. } if !args.accept_no_overlap && context::now() < keys.grace_ends_at => {
@@ -57,7 +52,6 @@ pub(super) fn of(
             )]
         }
     };
-    let _ = (config, wish(args));
     (lines, journal.head())
 }
 

@@ -1,7 +1,5 @@
 //! Everything that can be proved before anything changes, then the intent.
 
-use std::io;
-
 use jiff::SignedDuration;
 use license_core::{
     chain::LineHash,
@@ -16,8 +14,7 @@ use crate::{
     escrow::{BlobKind, Reached},
     failpoint,
     failure::Failure,
-    journal::Journal,
-    keyring,
+    keyring, random,
     seal::Identity,
     store::held::Held,
 };
@@ -27,12 +24,7 @@ const SKEW_SECS_MAX: i64 = 5 * 60;
 
 impl Scene<'_> {
     /// Proves that every step ahead can be done, seals the old key, and gives the intent.
-    pub(super) fn prepare(
-        &mut self,
-        journal: &Journal,
-        epoch: u64,
-        bounds: &Bounds,
-    ) -> Result<(RotationId, Fact), Failure> {
+    pub(super) fn prepare(&mut self, epoch: u64, bounds: &Bounds) -> Result<(RotationId, Fact), Failure> {
         let environment = self.environment.name.to_string();
         if self.grace_days == 0 && self.wish != Wish::Rotate(Overlap::Waived) {
             return Err(RotateError::NoGrace.into());
@@ -57,7 +49,7 @@ impl Scene<'_> {
             listed,
         };
 
-        let id = RotationId(new_id()?);
+        let id = RotationId(random::word::<16>("rot")?);
         let sealed = self.recipients.seal(key.reveal().as_bytes())?;
         // Nothing has changed yet: what is not kept in every place that there is stops the rotation.
         let kept = self.escrow.put(&id.0, BlobKind::Old, &sealed);
@@ -72,7 +64,6 @@ impl Scene<'_> {
         })?;
         failpoint::reached(self.ctx, "after-old-sealed");
         let stores = self.places.iter().map(|(name, _)| name.clone()).collect();
-        let _ = journal;
         let fact = rotation::intent(
             epoch,
             (key.fingerprint(), sealed.hash()),
@@ -168,12 +159,4 @@ fn clocks_agree(ahead: Option<SignedDuration>) -> Result<(), Failure> {
         Some(secs) if secs.abs() >= SKEW_SECS_MAX => Err(RotateError::ClockSkew { secs: secs.abs() }.into()),
         Some(_) | None => Ok(()),
     }
-}
-
-/// An id that no other rotation has.
-fn new_id() -> Result<String, Failure> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| Failure::System { what: "there is no randomness", source: io::Error::other(error) })?;
-    Ok(format!("rot_{:032x}", u128::from_be_bytes(bytes)))
 }

@@ -41,7 +41,7 @@ pub(super) fn fact_name(fact: &Fact) -> &'static str {
 /// Whether nothing of a rotation's escrow is needed any more.
 pub(super) fn ends_escrow(fact: &Fact) -> bool {
     match fact {
-        Fact::Aborted { .. } | Fact::Closed { .. } => true,
+        Fact::Aborted { .. } | Fact::Closed { .. } | Fact::OverlapWaived => true,
         Fact::Intent(_)
         | Fact::OutcomeUnknown { .. }
         | Fact::Repeating { .. }
@@ -56,7 +56,6 @@ pub(super) fn ends_escrow(fact: &Fact) -> bool {
         | Fact::RolledBack
         | Fact::RolledForward
         | Fact::Adopted { .. }
-        | Fact::OverlapWaived
         | Fact::NotKnown => false,
     }
 }
