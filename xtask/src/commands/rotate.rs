@@ -254,7 +254,7 @@ impl<'a> Scene<'a> {
             authority,
             places,
             recipients: Recipients::parse(recipients)?,
-            escrow: connect::escrow(ctx, config, environment),
+            escrow: connect::escrow(ctx, config, &environment.name),
             wish: wish(args),
             idempotency: idempotency(config, environment),
             grace_days: args.grace_days.unwrap_or(environment.rotation.grace_days),
