@@ -47,6 +47,7 @@ impl Scene<'_> {
             expires_at: reply.license.expires_at,
             features: reply.license.features.clone(),
             listed,
+            deprecated: reply.license.deprecated,
         };
 
         let id = RotationId(random::word::<16>("rot")?);

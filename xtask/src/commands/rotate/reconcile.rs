@@ -77,7 +77,8 @@ impl Scene<'_> {
         let is_refused = matches!(license.answer, Answer::Refused { .. });
         let is_as_before = license.status.as_ref().map(status_word) == before.status
             && license.expires_at == before.expires_at
-            && license.grace_ends_at.is_none();
+            && license.grace_ends_at.is_none()
+            && license.deprecated == before.deprecated;
         if is_as_before && !is_refused { OldKey::Unchanged } else { OldKey::Differs }
     }
 
