@@ -103,6 +103,46 @@ fn after_the_grace_the_old_key_is_proved_dead_and_the_escrow_is_emptied() {
     assert_eq!(project.escrowed(), [""; 0]);
 }
 
+/// A schedule finds a rotation whose grace is over, and a key that is not due yet.
+#[test]
+fn a_scheduled_run_closes_what_is_over_and_rotates_what_is_due() {
+    let file = format!(
+        "version = 1\n{ESCROW}[authority.local]\nkind = \"embedded\"\nstate = \"state\"\n[environments.production]\nauthority = \"local\"\n\
+         domain = \"app.com\"\nkey = {{ dotenv = \".env\", name = \"LICENSE_KEY\" }}\ndeploy = \"true\"\n"
+    );
+    let project = Project::new(failpoints::binary(BINARY)).license_toml(file.as_bytes());
+    let project = project.var(IDENTITY_VARIABLE, IDENTITY).may_hold(&[".env", "state/events.jsonl"]);
+    project.deploy().exits(0);
+    project.rotate(&[]).exits(0);
+    project.rotate(&["--if-older-than", "30d"]).exits(0).says("nothing is due");
+    assert_eq!(project.facts().last().unwrap(), "committed", "its grace is open");
+
+    let at_day = |project: Project, day: u64| {
+        project.var("LICENSE_FAILPOINT_CLOCK_AHEAD_SECS", &(day * 24 * 60 * 60).to_string())
+    };
+    // What cannot be closed is said with its exit, and not passed over.
+    let project = at_day(project, 8).unset(IDENTITY_VARIABLE);
+    project.rotate(&["--if-older-than", "30d"]).exits(24).says("`[escrow] identity` is not set here");
+    let project = project.var(IDENTITY_VARIABLE, IDENTITY);
+    let ran = project.rotate(&["--if-older-than", "30d"]);
+    ran.exits(0).says("its old key is dead").says("nothing is due: the key is 8 days old");
+    assert_eq!(project.facts().last().unwrap(), "closed");
+    assert_eq!(project.trail("production").claims().last(), Some(&"released"));
+    assert_eq!(project.escrowed(), [""; 0]);
+    let before = project.content();
+    project.rotate(&["--if-older-than", "30d"]).exits(0).says("nothing is due");
+    assert!(project.content() == before, "nothing is left to do");
+
+    // A month of 28 days: the run on the first of March is not to be the one that leaves the key alone.
+    let project = at_day(project, 28);
+    project.rotate(&["--if-older-than", "30d"]).exits(0);
+    assert_eq!(project.facts_named("committed"), 2);
+    // And both at once: closed, and due again.
+    let project = at_day(project, 56);
+    project.rotate(&["--if-older-than", "30d"]).exits(0).says("its old key is dead");
+    assert_eq!((project.facts_named("closed"), project.facts_named("committed")), (2, 3));
+}
+
 #[test]
 fn a_rollback_that_cannot_open_the_old_key_does_not_begin() {
     let rotating = rotating();
