@@ -10,7 +10,11 @@ use license_core::{
 };
 
 use super::{Scene, call::as_answer, prepare::status_word};
-use crate::{authority::ListedLicense, config::AuthoritySettings, failure::Failure};
+use crate::{
+    authority::{Extent, ListedLicense},
+    config::AuthoritySettings,
+    failure::Failure,
+};
 
 impl Scene<'_> {
     /// Gathers the evidence, and lets the rules say what it comes to.
@@ -36,9 +40,23 @@ impl Scene<'_> {
         Some((open.id.clone(), self.keep(open, as_answer(&key), BodySource::Listed)))
     }
 
+    /// The authority's list, where it gives it as a whole: in a part of it nothing can be missing, and nothing new.
+    fn whole_list(&self) -> Option<Vec<ListedLicense>> {
+        let listing = self.authority.list().ok()?;
+        match listing.extent {
+            Extent::Whole => Some(listing.licenses),
+            Extent::MayHaveMore { why } => {
+                self.narrator.note(&format!(
+                    "the authority's list of licenses may have more pages than were read ({why}): nothing is concluded from it"
+                ));
+                None
+            }
+        }
+    }
+
     fn list(&self, open: &Open) -> Option<Vec<ListedLicense>> {
         let license_id = open.terms.snapshot.license_id.as_deref()?;
-        let list = self.authority.list().ok()?;
+        let list = self.whole_list()?;
         Some(list.into_iter().filter(|one| self.is_relevant(one, license_id)).collect())
     }
 

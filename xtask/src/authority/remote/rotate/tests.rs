@@ -261,7 +261,7 @@ fn a_signal_before_the_call_stops_it_and_one_during_it_does_not() {
 #[test]
 fn a_list_is_asked_for_with_the_token_and_read_up_to_its_limit() {
     let server = Server::answers(http(200, "", r#"{"licenses":[{"license_id":"lic_1","license_key":"TO-****"}]}"#));
-    let listed = server.remote().list().unwrap();
+    let listed = server.remote().list().unwrap().licenses;
     assert_eq!(listed.iter().map(|license| license.license_id.as_str()).collect::<Vec<_>>(), ["lic_1"]);
     let head = &server.requests()[0].head;
     assert!(head.starts_with("GET /api/v1/portal/licenses HTTP/1.1\r\n"), "{head}");
