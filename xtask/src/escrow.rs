@@ -34,16 +34,19 @@ pub(crate) enum BlobKind {
     Old,
     /// What the authority answered: the new key is in it.
     Answer,
+    /// What came of an answer that was cut off: nobody knows whether the whole new key is in it.
+    Cut,
 }
 
 impl BlobKind {
-    const ALL: [Self; 2] = [Self::Old, Self::Answer];
+    const ALL: [Self; 3] = [Self::Old, Self::Answer, Self::Cut];
 
     /// As it stands in the names of files.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Old => "old",
             Self::Answer => "answer",
+            Self::Cut => "cut",
         }
     }
 }

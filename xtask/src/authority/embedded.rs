@@ -396,6 +396,7 @@ mod tests {
         };
         let rotated = || match authority.rotate_by(&order) {
             Answered::Body(body) => super::super::read_rotated(&body).unwrap(),
+            Answered::Cut(_) => panic!("nothing cuts it off"),
             Answered::No(outcome) => panic!("{outcome:?}"),
         };
         let new = rotated();

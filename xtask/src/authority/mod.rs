@@ -82,6 +82,8 @@ pub(crate) struct RotateOrder<'a> {
 pub(crate) enum Answered {
     /// A 2xx and at least one byte of its body, as it came: seal it before anything else.
     Body(Zeroizing<Vec<u8>>),
+    /// The beginning of such a body, at least one byte of it: seal it too.
+    Cut(Zeroizing<Vec<u8>>),
     /// Anything else; never [`CallOutcome::Body`].
     No(CallOutcome),
 }

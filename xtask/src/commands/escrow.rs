@@ -72,7 +72,7 @@ pub(crate) struct OpenArgs {
     /// The rotation, as `escrow show` lists it
     #[arg(long, value_name = "ID")]
     rotation: String,
-    /// What to open: the authority's answer, with the new key in it, or the old key
+    /// What to open: the authority's answer, with the new key in it, the old key, or what came of an answer that was cut off
     #[arg(long, value_enum, default_value_t = Kind::Answer)]
     kind: Kind,
     /// The beginning of the hash, as `escrow show` lists it, where a rotation has several
@@ -96,6 +96,8 @@ enum Kind {
     Answer,
     /// The key that was replaced
     Old,
+    /// What came of an answer that was cut off
+    Cut,
 }
 
 impl From<Kind> for BlobKind {
@@ -103,6 +105,7 @@ impl From<Kind> for BlobKind {
         match kind {
             Kind::Answer => Self::Answer,
             Kind::Old => Self::Old,
+            Kind::Cut => Self::Cut,
         }
     }
 }
@@ -407,7 +410,9 @@ pub(crate) enum EscrowCommandError {
     #[diagnostic(transparent)]
     Escrow(#[from] EscrowError),
     /// There is no such blob.
-    #[error("there is no sealed `{kind}` of rotation `{rotation}` of environment `{environment}` where it was looked for")]
+    #[error(
+        "there is no sealed `{kind}` of rotation `{rotation}` of environment `{environment}` where it was looked for"
+    )]
     #[diagnostic(help(
         "`cargo xtask escrow show {environment}` lists what there is; it is removed when a rotation is closed"
     ))]

@@ -177,7 +177,13 @@ fn story(
     let ended = scene.perform_what_is_due(&mut journal, args);
     let released = journal.release();
     report.trail = journal.written();
-    let (end, did) = ended?;
+    let (end, did) = match ended? {
+        Due::NotYet { age_days } => {
+            report.outcome = Some(Outcome::NotDue { age_days });
+            return released;
+        }
+        Due::Performed { end, did } => (*end, did),
+    };
     let overlap = match (&end, did) {
         (End::Committed { keys, .. }, Did::Something) => Some(scene.both_keys(keys)),
         _ => None,
@@ -323,6 +329,9 @@ impl<'a> Scene<'a> {
                 Step::Repeat(open) => self.repeat(journal, &mut run, &open, &bounds)?,
                 Step::LookInEscrow(open) => {
                     let found = self.sealed_as_known(&open, &journal.state().phase)?;
+                    if found.is_none() {
+                        self.tell_of_a_part(&open)?;
+                    }
                     rotation::after_look(journal.state(), &mut run, found, &bounds).map(|fact| (open.id, fact))
                 }
                 Step::Settle { open, until } => {

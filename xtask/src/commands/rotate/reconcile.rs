@@ -19,7 +19,12 @@ use crate::{
 impl Scene<'_> {
     /// Gathers the evidence, and lets the rules say what it comes to.
     pub(super) fn reconcile(&mut self, run: &mut Run, open: &Open) -> Result<Option<(RotationId, Fact)>, Failure> {
-        let evidence = Evidence { sealed: self.sealed(open)?, list: self.listed(open), old: self.old_shows(open) };
+        let evidence = Evidence {
+            sealed: self.sealed(open)?,
+            part: self.part(open)?,
+            list: self.listed(open),
+            old: self.old_shows(open),
+        };
         let conclusion = conclude(&evidence, self.rotation_visible());
         match after_reconcile(open, conclusion, self.wish, self.idempotency) {
             Reconciled::Write(fact) => Ok(Some((open.id.clone(), *fact))),
