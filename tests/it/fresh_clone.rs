@@ -84,7 +84,8 @@ fn with_the_lines_at_its_end_production_can_be_rotated_as_the_workflow_does() {
     let (project, _app) = fresh_clone();
     let text = project.text();
     let (above, below) = text.split_once("# [trail]\n").unwrap();
-    let taken: String = format!("# [trail]\n{below}").lines().map(|line| format!("{}\n", &line[2..])).collect();
+    let below = format!("# [trail]\n{below}");
+    let taken = below.lines().map(|line| line.strip_prefix("# ").unwrap()).collect::<Vec<_>>().join("\n");
     let recipient = ESCROW.lines().find(|line| line.starts_with("recipients")).unwrap();
     assert!(taken.contains("recipients = [\"age1...\"]"), "{taken}");
     let taken = taken.replace("recipients = [\"age1...\"]", recipient);

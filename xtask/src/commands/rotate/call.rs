@@ -111,7 +111,7 @@ impl Scene<'_> {
 
     /// Whether a part of an answer of this rotation lies in escrow.
     pub(super) fn part(&self, open: &Open) -> Result<Part, Failure> {
-        let found = self.escrow.find(&open.id.0, BlobKind::Cut).map_err(not_looked)?;
+        let found = self.escrow.find(&open.id.0, BlobKind::Cut).map_err(|error| not_looked(&error))?;
         Ok(if found.is_some() { Part::InEscrow } else { Part::Nowhere })
     }
 
@@ -186,7 +186,11 @@ impl Scene<'_> {
 
     /// The hash of an answer that was sealed under this rotation, if there is one.
     pub(super) fn sealed(&self, open: &Open) -> Result<Option<BlobHash>, Failure> {
-        Ok(self.escrow.find(&open.id.0, BlobKind::Answer).map_err(not_looked)?.map(|armor| BlobHash::of(&armor)))
+        Ok(self
+            .escrow
+            .find(&open.id.0, BlobKind::Answer)
+            .map_err(|error| not_looked(&error))?
+            .map(|armor| BlobHash::of(&armor)))
     }
 
     /// A key that a person brought on stdin, or a sealed answer that was printed.
@@ -211,7 +215,7 @@ impl Scene<'_> {
     }
 }
 
-fn not_looked(error: EscrowError) -> Failure {
+fn not_looked(error: &EscrowError) -> Failure {
     RotateError::NotOpened {
         what: "answer",
         why: error.to_string(),
