@@ -27,6 +27,7 @@ mod rotate_faults;
 mod rotate_kills;
 mod rotate_races;
 mod rotate_secrets;
+mod rotate_syscalls;
 mod sample_app;
 mod sdk;
 mod secrets;

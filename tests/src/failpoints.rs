@@ -24,6 +24,9 @@ const ACCEPT_SECS: u64 = 4;
 /// A late execution is waited for this many seconds, unless a test says otherwise.
 const SETTLE_SECS: u64 = 1;
 
+/// Every step but the call and the settling takes at most this many seconds: the claim lasts as long as all of them.
+const STEP_SECS: u64 = 20;
+
 /// Where to die: `NAME`, or `NAME:N` for the N-th time that it comes by.
 pub const DIES_AT: &str = "LICENSE_FAILPOINT";
 
@@ -67,6 +70,11 @@ impl Project {
     pub fn impatient(self) -> Self {
         let project = self.call_secs(CALL_SECS).var("LICENSE_FAILPOINT_ACCEPT_SECS", &ACCEPT_SECS.to_string());
         project.var("LICENSE_FAILPOINT_SETTLE_SECS", &SETTLE_SECS.to_string())
+    }
+
+    /// The claim runs out after minutes, where that of other builds lasts longer than clocks may differ.
+    pub fn claiming_briefly(self) -> Self {
+        self.var("LICENSE_FAILPOINT_STEP_SECS", &STEP_SECS.to_string())
     }
 
     /// The failpoints build gives the one call up after this many seconds.

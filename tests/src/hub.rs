@@ -1,6 +1,11 @@
 //! A bare git repository on disk, as the remote that several machines share.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use tempfile::TempDir;
 
@@ -26,37 +31,50 @@ impl Hub {
         hub
     }
 
+    fn repository(&self) -> PathBuf {
+        self.root.path().join("hub.git")
+    }
+
     /// Makes a project a repository that has this one as `origin`, and keeps its trails there.
     pub fn shared_by(&self, project: Project) -> Project {
         let directory = project.path("");
         git(&directory, &["init", "--quiet", "--initial-branch=main"]);
-        git(&directory, &["remote", "add", "origin", self.root.path().join("hub.git").to_str().unwrap()]);
-        project.top("[trail]\nkind = \"git\"\nremote = \"origin\"\n")
+        git(&directory, &["remote", "add", "origin", self.repository().to_str().unwrap()]);
+        project.trails_in(&self.repository()).top("[trail]\nkind = \"git\"\nremote = \"origin\"\n")
     }
 
     /// Takes no push to refs whose names begin so, from now on.
     pub fn refuses(&self, refs: &str) {
-        let hook = self.root.path().join("hub.git/hooks/update");
+        let hook = self.repository().join("hooks/update");
         fs::write(&hook, format!("#!/bin/sh\ncase $1 in {refs}*) echo 'not here' >&2; exit 1 ;; esac\n")).unwrap();
         fs::set_permissions(hook, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
     /// Takes every push again.
     pub fn refuses_nothing(&self) {
-        fs::remove_file(self.root.path().join("hub.git/hooks/update")).unwrap();
+        fs::remove_file(self.repository().join("hooks/update")).unwrap();
     }
 
     /// The trail of an environment; its chain holds.
     pub fn trail(&self, environment: &str) -> Trail {
-        let reference = format!("refs/license/trail/{environment}");
-        let log = ["log", "--reverse", "--format=%B", &reference];
-        Trail::of(git(&self.root.path().join("hub.git"), &log).as_bytes())
+        trail(&self.repository(), environment)
     }
 
     /// Everything that was ever pushed, as git shows it.
     pub fn content(&self) -> String {
-        git(&self.root.path().join("hub.git"), &["log", "--all", "--format=%H%n%B", "--patch", "--text"])
+        git(&self.repository(), &["log", "--all", "--format=%H%n%B", "--patch", "--text"])
     }
+}
+
+/// The trail of an environment in a repository; an empty one where nothing was pushed yet. Its chain holds.
+pub(crate) fn trail(repository: &Path, environment: &str) -> Trail {
+    let reference = format!("refs/license/trail/{environment}");
+    let tip = git(repository, &["for-each-ref", "--format=%(objectname)", &reference]);
+    let lines = match tip.trim() {
+        "" => String::new(),
+        tip => git(repository, &["log", "--reverse", "--format=%B", tip]),
+    };
+    Trail::of(lines.as_bytes())
 }
 
 /// Runs git without the settings of whoever runs the tests, and gives what it prints.
