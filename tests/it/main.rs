@@ -25,6 +25,7 @@ mod refusals;
 mod rotate;
 mod rotate_faults;
 mod rotate_kills;
+mod rotate_paused;
 mod rotate_races;
 mod rotate_secrets;
 mod rotate_syscalls;

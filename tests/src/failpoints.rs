@@ -24,9 +24,6 @@ const ACCEPT_SECS: u64 = 4;
 /// A late execution is waited for this many seconds, unless a test says otherwise.
 const SETTLE_SECS: u64 = 1;
 
-/// Every step but the call and the settling takes at most this many seconds: the claim lasts as long as all of them.
-const STEP_SECS: u64 = 20;
-
 /// Where to die: `NAME`, or `NAME:N` for the N-th time that it comes by.
 pub const DIES_AT: &str = "LICENSE_FAILPOINT";
 
@@ -72,9 +69,9 @@ impl Project {
         project.var("LICENSE_FAILPOINT_SETTLE_SECS", &SETTLE_SECS.to_string())
     }
 
-    /// The claim runs out after minutes, where that of other builds lasts longer than clocks may differ.
-    pub fn claiming_briefly(self) -> Self {
-        self.var("LICENSE_FAILPOINT_STEP_SECS", &STEP_SECS.to_string())
+    /// Every step but the call and the settling takes at most this many seconds: a claim lasts as long as all of them.
+    pub fn claiming_for(self, secs: u64) -> Self {
+        self.var("LICENSE_FAILPOINT_STEP_SECS", &secs.to_string())
     }
 
     /// The failpoints build gives the one call up after this many seconds.

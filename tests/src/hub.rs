@@ -50,6 +50,27 @@ impl Hub {
         fs::set_permissions(hook, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
+    /// Takes the next push of this fact to a trail, and does not let go of whoever pushed it.
+    pub fn holds_at(&self, fact: &str) {
+        let hook = self.repository().join("hooks/post-receive");
+        let script = format!(
+            "#!/bin/sh\nread -r old new name\ngit log -1 --format=%B \"$new\" | grep -q '\"fact\":\"{fact}\"' || exit 0\n\
+             mkdir held || exit 0\nwhile [ ! -e released ]; do sleep 0.05; done\n"
+        );
+        fs::write(&hook, script).unwrap();
+        fs::set_permissions(hook, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// Whether somebody who pushed is held now, or was.
+    pub fn holds(&self) -> bool {
+        self.repository().join("held").exists()
+    }
+
+    /// Lets go of whoever is held.
+    pub fn releases(&self) {
+        fs::write(self.repository().join("released"), "").unwrap();
+    }
+
     /// Takes every push again.
     pub fn refuses_nothing(&self) {
         fs::remove_file(self.repository().join("hooks/update")).unwrap();
