@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-use crate::{http, process::until};
+use crate::{http, process::until, raw::Request};
 
 /// A proxy in front of one server.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ struct Counts {
     holds: AtomicBool,
 }
 
-/// What happens before a request is passed on.
+/// What happens before the end of a request is passed on.
 #[derive(Debug, Clone, Copy)]
 enum Trap {
     /// Nobody listens any more; connections that stand are not touched.
@@ -77,12 +77,12 @@ impl Proxy {
         self.counts.most.load(Ordering::SeqCst)
     }
 
-    /// Before the next request that begins so is passed on, the port is closed: later connections are refused.
+    /// Before the end of the next request that begins so is passed on, the port is closed: later connections are refused.
     pub fn closes_at(&self, start: &str) {
         *self.counts.trap.lock().unwrap() = Some((start.to_owned(), Trap::Close));
     }
 
-    /// The next request that begins so is held back.
+    /// The end of the next request that begins so is held back.
     pub fn holds_back(&self, start: &str) {
         *self.counts.trap.lock().unwrap() = Some((start.to_owned(), Trap::Hold));
     }
@@ -120,8 +120,11 @@ impl Counts {
 
     fn spring(&self, connection: usize, address: SocketAddr) {
         let trap = {
-            let text = String::from_utf8_lossy(&self.sent.lock().unwrap()[connection]).into_owned();
-            self.trap.lock().unwrap().take_if(|(start, _)| text.contains(start.as_str()))
+            let sent = &self.sent.lock().unwrap()[connection];
+            self.trap.lock().unwrap().take_if(|(start, _)| {
+                let at = sent.windows(start.len()).position(|window| window == start.as_bytes());
+                at.is_some_and(|at| Request::read(&mut &sent[at..]).is_some())
+            })
         };
         match trap {
             None => {}
