@@ -92,7 +92,7 @@ fn tried(call: &Call) {
 #[test]
 fn a_rotation_that_is_killed_before_any_write_settles_and_leaves_whole_files() {
     if let Some(why) = strace::missing() {
-        eprintln!("skipped: {why}");
+        std::io::Write::write_all(&mut std::io::stderr(), format!("skipped: {why}\n").as_bytes()).unwrap();
         return;
     }
     let rotating = with_sealed_store();

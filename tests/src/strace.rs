@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn a_program_dies_before_the_call_and_not_after_it() {
         if let Some(why) = missing() {
-            eprintln!("skipped: {why}");
+            std::io::Write::write_all(&mut std::io::stderr(), format!("skipped: {why}\n").as_bytes()).unwrap();
             return;
         }
         let directory = TempDir::new().unwrap();

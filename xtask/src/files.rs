@@ -201,7 +201,9 @@ mod tests {
             for writer in 0..8 {
                 let path = &path;
                 scope.spawn(move || {
-                    (0..25).for_each(|turn| replace(path, format!("{writer}:{turn}").as_bytes()).unwrap())
+                    for turn in 0..25 {
+                        replace(path, format!("{writer}:{turn}").as_bytes()).unwrap();
+                    }
                 });
             }
         });
