@@ -226,6 +226,29 @@ fn a_call_that_was_not_carried_out_is_found_out_to_be_so() {
     });
 }
 
+/// The preflight works, and then nobody listens any more: the port is closed before the call.
+#[test]
+fn a_call_that_nobody_takes_was_not_sent_and_changes_nothing() {
+    let rotating = rotating(&[], &[]);
+    rotating.proxy.closes_at("GET /api/v1/portal/licenses");
+    let ran = rotating.project.rotate(&[]);
+    ran.exits(20).says("the call could not be sent").says("cargo xtask rotate production");
+    rotating.hidden(&ran);
+    let trail = rotating.project.trail("production");
+    assert_eq!(trail.facts(), ["intent", "aborted"]);
+    assert_eq!(trail.last("rotation")["why"], json!({ "proof": "not_sent" }));
+    assert_eq!(trail.claims(), ["claimed", "released"]);
+    assert_eq!((rotating.calls(), rotating.rotations()), (0, 0));
+    rotating.nothing_stored();
+
+    let rotating = rotating.reached_anew();
+    rotating.stores_work("the authority is back");
+    rotating.project.rotate(&[]).exits(0);
+    assert_eq!((rotating.calls(), rotating.rotations()), (1, 1));
+    assert_eq!(rotating.project.facts_named("intent"), 2);
+    rotating.stores_hold(&rotating.newest_key());
+}
+
 #[test]
 fn where_a_rotation_does_not_show_a_person_has_to_look() {
     let rotating = rotating(&["--fault", "html-502@rotate:1"], &[]);

@@ -3,12 +3,12 @@
 
 use std::{collections::BTreeSet, fs, path::Path, sync::Mutex, thread};
 
-use license_tests::{Project, Ran, Rotating, failpoints};
+use license_tests::{Hub, Project, Ran, Rotating, failpoints};
 
 use crate::{BINARY, Lines, authority};
 
 /// How a shell sees the end by SIGKILL.
-const KILLED: i32 = 137;
+pub(crate) const KILLED: i32 = 137;
 
 /// A rotation is settled after this many more runs, at most.
 const RUNS_MAX: usize = 4;
@@ -22,16 +22,30 @@ const WORKERS: usize = 4;
 /// So long that a busy machine does not time the call out: what is seen here are kills.
 const CALL_SECS: u64 = 20;
 
-/// The runs after a kill see the time at which a late execution is out of the question, so that nobody waits for it.
-const LATER_SECS: u64 = 120;
+/// The runs after a kill see the time at which a late execution is out of the question and the claim of the killed run has
+/// run out, so that nobody waits for it. Clocks may not differ by more than five minutes.
+const LATER_SECS: u64 = 200;
 
-const VISIBLE: Lines<'_> = &[("rotation_visible", r#""yes""#)];
+/// The claim of a machine that died runs out after so many seconds for each step, and before [`LATER_SECS`].
+const STEP_SECS: u64 = 20;
+
+pub(crate) const VISIBLE: Lines<'_> = &[("rotation_visible", r#""yes""#)];
 const HONORED: Lines<'_> = &[("rotation_visible", r#""yes""#), ("idempotency", r#""honored""#)];
 
-fn rotating(flags: &[&str], lines: Lines<'_>) -> Rotating {
-    let rotating = Rotating::start(failpoints::binary(BINARY), authority(flags));
-    let rotating = rotating.with(|project| project.impatient().call_secs(CALL_SECS));
-    lines.iter().fold(rotating, |rotating, (name, value)| rotating.with(|project| project.authority_line(name, value)))
+pub(crate) fn rotating(flags: &[&str], lines: Lines<'_>) -> Rotating {
+    Rotating::start(failpoints::binary(BINARY), authority(flags)).with(|project| patient(project, lines))
+}
+
+/// Waits for the call as long as it takes, and for nothing else.
+fn patient(project: Project, lines: Lines<'_>) -> Project {
+    let project = project.impatient().call_secs(CALL_SECS);
+    lines.iter().fold(project, |project, (name, value)| project.authority_line(name, value))
+}
+
+/// A project with the stores of another one, as they are now.
+fn with_stores_of(project: Project, other: &Project) -> Project {
+    let copied = |project: Project, file| project.write(file, &fs::read(other.path(file)).unwrap());
+    copied(copied(project, ".env"), ".env.second")
 }
 
 /// The names of all failpoints, as they stand in the code.
@@ -71,15 +85,21 @@ fn dying(project: Project, point: &str) -> Project {
     project.var(failpoints::DIES_AT, point)
 }
 
-fn later(project: Project) -> Project {
+pub(crate) fn later(project: Project) -> Project {
     project.unset(failpoints::DIES_AT).var("LICENSE_FAILPOINT_CLOCK_AHEAD_SECS", &LATER_SECS.to_string())
 }
 
 /// What must be true after every run, however it ended.
 #[track_caller]
-fn holds(rotating: &Rotating, when: &str, ran: &Ran) {
-    rotating.stores_work(when);
+pub(crate) fn holds(rotating: &Rotating, when: &str, ran: &Ran) {
     rotating.hidden(ran);
+    counts(rotating, when);
+}
+
+/// What must be true at any moment.
+#[track_caller]
+pub(crate) fn counts(rotating: &Rotating, when: &str) {
+    rotating.stores_work(when);
     let facts = rotating.project.facts();
     let intents = rotating.project.facts_named("intent");
     let (calls, rotations) = (rotating.calls(), rotating.rotations());
@@ -87,7 +107,7 @@ fn holds(rotating: &Rotating, when: &str, ran: &Ran) {
 }
 
 /// Runs it again until it has settled, and says whether the key was lost, and told to be, on the way.
-fn settles(rotating: &Rotating, point: &str) -> bool {
+pub(crate) fn settles(rotating: &Rotating, point: &str) -> bool {
     for run in 1..=RUNS_MAX {
         let when = format!("killed at {point}, run {run}");
         let ran = rotating.project.rotate(&[]).named(&when);
@@ -110,7 +130,7 @@ fn settles(rotating: &Rotating, point: &str) -> bool {
 }
 
 /// What must be true in the end.
-fn is_over(rotating: &Rotating, point: &str) {
+pub(crate) fn is_over(rotating: &Rotating, point: &str) {
     is_over_after(rotating, point, 1);
 }
 
@@ -122,15 +142,22 @@ fn is_over_after(rotating: &Rotating, point: &str, committed: usize) {
     assert_eq!(rotating.project.facts_named("committed"), committed, "{point}");
     assert_eq!(rotating.rotations(), 1, "{point}: {:?}", rotating.project.facts());
     rotating.project.run(&["audit", "verify", "production"]).named(point).exits(0);
+    let shown = rotating.project.run(&["lock", "show", "production", "--format", "json"]).exits(0).json();
+    let claim = &shown["claim"];
+    assert!(claim.is_null() || claim["state"] == "run_out", "{point}: nobody has it any more: {shown}");
     let trail = rotating.project.trail("production");
-    assert_eq!(trail.claims().last(), Some(&"released"), "{point}");
     rotating.project.rotate(&["--resume"]).named(point).exits(0).says("every store holds the new key");
     assert_eq!(rotating.project.trail("production").facts(), trail.facts(), "{point}");
 }
 
 /// A rotation that is killed at a point; nothing if it does not come by.
 fn killed(flags: &[&str], lines: Lines<'_>, point: &str) -> Option<Rotating> {
-    let rotating = rotating(flags, lines).with(|project| dying(project, point));
+    killed_of(rotating(flags, lines), point)
+}
+
+/// The same, of this project.
+fn killed_of(rotating: Rotating, point: &str) -> Option<Rotating> {
+    let rotating = rotating.with(|project| dying(project, point));
     let ran = rotating.project.rotate(&[]).named(point);
     if ran.code() != KILLED {
         ran.exits(0);
@@ -186,6 +213,42 @@ fn a_rotation_that_is_killed_anywhere_settles_and_loses_no_key_in_silence() {
         }
         is_over(&rotating, point);
         assert_eq!(rotating.calls(), 1, "{point}");
+        true
+    });
+    passes_all(&passed);
+}
+
+/// The machine is thrown away with its escrow, as one of CI is: the next one has the stores, and the remote.
+#[test]
+fn a_rotation_whose_machine_dies_anywhere_is_settled_by_the_next_one() {
+    let passed = at_every_point(|point| {
+        let hub = Hub::new();
+        let here =
+            rotating(&[], VISIBLE).with(|project| hub.shared_by(project.claiming_for(STEP_SECS).var("USER", "alice")));
+        let Some(mut rotating) = killed_of(here, point) else { return false };
+        let there = hub.shared_by(patient(
+            rotating.elsewhere(failpoints::binary(BINARY)).claiming_for(STEP_SECS).var("USER", "bob"),
+            VISIBLE,
+        ));
+        let here = std::mem::replace(&mut rotating.project, there);
+        rotating = rotating.with(|there| with_stores_of(there, &here));
+        if *rotating.project.trail("production").claims() == ["claimed"] {
+            let ran = rotating.project.rotate(&[]).named(point);
+            ran.exits(25).says("alice");
+        }
+        let rotating = rotating.with(later);
+        let lost = settles(&rotating, point);
+        assert_eq!(lost, point == "after-answer:1", "{point}: {:?}", rotating.project.facts());
+        if lost {
+            rotating.project.adopt(&rotating.newest_key()).named(point).exits(0);
+        }
+        is_over(&rotating, point);
+        assert_eq!(rotating.calls(), 1, "{point}");
+        // The first machine comes back, long after.
+        let rotating = rotating.with(|_| later(here));
+        rotating.stores_work(point);
+        rotating.project.rotate(&["--resume"]).named(point).exits(0);
+        assert_eq!((rotating.calls(), rotating.rotations()), (1, 1), "{point}");
         true
     });
     passes_all(&passed);

@@ -2,7 +2,10 @@
 
 use std::{
     process::Command,
-    sync::{Arc, Barrier},
+    sync::{
+        Arc, Barrier,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
 };
 
@@ -14,10 +17,29 @@ use license_tests::{
 use crate::{BINARY, authority};
 
 /// How often two meet.
-const ROUNDS: usize = 25;
+const ROUNDS: usize = 50;
 
-/// How often two machines meet: every entry is a push.
-const ROUNDS_IN_GIT: usize = 10;
+/// How often many meet.
+const ROUNDS_OF_MANY: usize = 5;
+
+/// How many rounds are under way at once: most of the time they wait, for the disk and for each other.
+const WORKERS: usize = 3;
+
+/// Plays every round.
+fn rounds(play: impl Fn(usize) + Sync) {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let round @ ..ROUNDS = next.fetch_add(1, Ordering::SeqCst) {
+            play(round);
+        }
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(work)).collect();
+        for worker in workers {
+            worker.join().unwrap();
+        }
+    });
+}
 
 /// Starts a rotation of one project by each of these users at once, and waits for all.
 fn race(rotating: &Rotating, users: &[&str], rest: &[&str]) -> Vec<Ran> {
@@ -82,7 +104,7 @@ fn claims_are_given_back(round: usize, trail: &Trail) {
 #[test]
 fn of_two_rotations_at_once_one_rotates() {
     let users = ["alice", "bob"];
-    for round in 0..ROUNDS {
+    rounds(|round| {
         let rotating = Rotating::start(BINARY, authority(&[]));
         let runs = race(&rotating, &users, &[]);
         one_rotated(round, &runs, &users);
@@ -94,14 +116,14 @@ fn of_two_rotations_at_once_one_rotates() {
         assert_eq!(*trail.facts().last().unwrap(), "committed", "round {round}");
         claims_are_given_back(round, &trail);
         rotating.project.run(&["audit", "verify", "production"]).exits(0);
-    }
+    });
 }
 
 /// Two machines that share nothing but a remote: of two claims one is pushed first.
 #[test]
 fn of_two_machines_at_once_one_rotates() {
     let users = ["alice", "bob"];
-    for round in 0..ROUNDS_IN_GIT {
+    rounds(|round| {
         let hub = Hub::new();
         let here = Rotating::start(BINARY, authority(&[])).with(|project| hub.shared_by(project));
         let there = hub.shared_by(here.elsewhere(BINARY));
@@ -127,7 +149,7 @@ fn of_two_machines_at_once_one_rotates() {
         for (name, form) in [&old, &new].into_iter().flat_map(|key| forms::of(key)) {
             assert!(!content.contains(&form), "round {round}: a key stands {name} on the remote");
         }
-    }
+    });
 }
 
 /// Whoever is let in waives the grace before it, so that a round has as many rotations as runs that were let in.
@@ -136,7 +158,7 @@ fn of_many_that_accept_no_overlap_each_rotates_once_or_not_at_all() {
     let users = ["ann", "ben", "cid", "dan", "eve", "fay"];
     let rotating = Rotating::start(BINARY, authority(&[]));
     let mut rotated = 0;
-    for round in 0..ROUNDS / 5 {
+    for round in 0..ROUNDS_OF_MANY {
         let runs = race(&rotating, &users, &["--accept-no-overlap"]);
         let winners = runs.iter().filter(|run| run.code() == 0).count();
         assert!(winners >= 1, "round {round}: {}", shown(&runs));

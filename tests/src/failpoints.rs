@@ -69,6 +69,11 @@ impl Project {
         project.var("LICENSE_FAILPOINT_SETTLE_SECS", &SETTLE_SECS.to_string())
     }
 
+    /// Every step but the call and the settling takes at most this many seconds: a claim lasts as long as all of them.
+    pub fn claiming_for(self, secs: u64) -> Self {
+        self.var("LICENSE_FAILPOINT_STEP_SECS", &secs.to_string())
+    }
+
     /// The failpoints build gives the one call up after this many seconds.
     pub fn call_secs(self, secs: u64) -> Self {
         self.var("LICENSE_FAILPOINT_CALL_SECS", &secs.to_string())

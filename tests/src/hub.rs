@@ -31,49 +31,73 @@ impl Hub {
         hub
     }
 
+    fn repository(&self) -> PathBuf {
+        self.root.path().join("hub.git")
+    }
+
     /// Makes a project a repository that has this one as `origin`, and keeps its trails there.
     pub fn shared_by(&self, project: Project) -> Project {
-        self.makes_a_repository_of(project).top("[trail]\nkind = \"git\"\nremote = \"origin\"\n")
+        let project = self.makes_a_repository_of(project);
+        project.trails_in(&self.repository()).top("[trail]\nkind = \"git\"\nremote = \"origin\"\n")
     }
 
     /// Makes a project a repository that has this one as `origin`.
     pub fn makes_a_repository_of(&self, project: Project) -> Project {
         let directory = project.path("");
         git(&directory, &["init", "--quiet", "--initial-branch=main"]);
-        git(&directory, &["remote", "add", "origin", self.directory().to_str().unwrap()]);
+        git(&directory, &["remote", "add", "origin", self.repository().to_str().unwrap()]);
         project
     }
 
     /// Takes no push to refs whose names begin so, from now on.
     pub fn refuses(&self, refs: &str) {
-        let hook = self.root.path().join("hub.git/hooks/update");
+        let hook = self.repository().join("hooks/update");
         fs::write(&hook, format!("#!/bin/sh\ncase $1 in {refs}*) echo 'not here' >&2; exit 1 ;; esac\n")).unwrap();
         fs::set_permissions(hook, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
+    /// Takes the next push of this fact to a trail, and does not let go of whoever pushed it.
+    pub fn holds_at(&self, fact: &str) {
+        let hook = self.repository().join("hooks/post-receive");
+        let script = format!(
+            "#!/bin/sh\nread -r old new name\ngit log -1 --format=%B \"$new\" | grep -q '\"fact\":\"{fact}\"' || exit 0\n\
+             mkdir held || exit 0\nwhile [ ! -e released ]; do sleep 0.05; done\n"
+        );
+        fs::write(&hook, script).unwrap();
+        fs::set_permissions(hook, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// Whether somebody who pushed is held now, or was.
+    pub fn holds(&self) -> bool {
+        self.repository().join("held").exists()
+    }
+
+    /// Lets go of whoever is held.
+    pub fn releases(&self) {
+        fs::write(self.repository().join("released"), "").unwrap();
+    }
+
     /// Takes every push again.
     pub fn refuses_nothing(&self) {
-        fs::remove_file(self.root.path().join("hub.git/hooks/update")).unwrap();
+        fs::remove_file(self.repository().join("hooks/update")).unwrap();
     }
 
     /// The trail of an environment; its chain holds.
     pub fn trail(&self, environment: &str) -> Trail {
-        let reference = format!("refs/license/trail/{environment}");
-        let log = ["log", "--reverse", "--format=%B", &reference];
-        Trail::of(git(&self.root.path().join("hub.git"), &log).as_bytes())
+        trail(&self.repository(), environment)
     }
 
     /// The lines of an environment's trail, oldest first.
     pub fn lines(&self, environment: &str) -> Vec<String> {
         let reference = format!("refs/license/trail/{environment}");
-        let text = git(&self.directory(), &["log", "--reverse", "--format=%B", &reference]);
+        let text = git(&self.repository(), &["log", "--reverse", "--format=%B", &reference]);
         text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
     }
 
     /// Puts a history with these messages in the place of an environment's trail, as whoever pushes by hand could.
     pub fn rewrite(&self, environment: &str, messages: &[impl AsRef<[u8]>]) {
         let reference = format!("refs/license/trail/{environment}");
-        git(&self.directory(), &["update-ref", "-d", &reference]);
+        git(&self.repository(), &["update-ref", "-d", &reference]);
         let mut history = Vec::new();
         for message in messages {
             let (message, length) = (message.as_ref(), message.as_ref().len() + 1);
@@ -83,17 +107,24 @@ impl Hub {
         let file = self.root.path().join("history");
         fs::write(&file, history).unwrap();
         let import = ["-c", "git fast-import --quiet --force --date-format=raw < \"$0\"", file.to_str().unwrap()];
-        run("sh", &self.directory(), &import);
-    }
-
-    fn directory(&self) -> PathBuf {
-        self.root.path().join("hub.git")
+        run("sh", &self.repository(), &import);
     }
 
     /// Everything that was ever pushed, as git shows it.
     pub fn content(&self) -> String {
-        git(&self.root.path().join("hub.git"), &["log", "--all", "--format=%H%n%B", "--patch", "--text"])
+        git(&self.repository(), &["log", "--all", "--format=%H%n%B", "--patch", "--text"])
     }
+}
+
+/// The trail of an environment in a repository; an empty one where nothing was pushed yet. Its chain holds.
+pub(crate) fn trail(repository: &Path, environment: &str) -> Trail {
+    let reference = format!("refs/license/trail/{environment}");
+    let tip = git(repository, &["for-each-ref", "--format=%(objectname)", &reference]);
+    let lines = match tip.trim() {
+        "" => String::new(),
+        tip => git(repository, &["log", "--reverse", "--format=%B", tip]),
+    };
+    Trail::of(lines.as_bytes())
 }
 
 /// Runs git without the settings of whoever runs the tests, and gives what it prints.

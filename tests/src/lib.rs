@@ -36,6 +36,8 @@ pub mod raw;
 #[cfg(test)]
 mod raw_tests;
 pub mod rotating;
+pub mod sealed;
+pub mod strace;
 pub mod trail;
 pub mod vault_api;
 

@@ -87,6 +87,19 @@ impl Running {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// Stops it for a while: it alone, and it stands still when this returns.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+        let stat = format!("/proc/{}/stat", self.pid());
+        let stands = |stat: String| stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'));
+        until("it stands still", || std::fs::read_to_string(&stat).is_ok_and(stands));
+    }
+
+    /// Lets it go on.
+    pub fn go_on(&self) {
+        self.signal(Signal::CONT);
+    }
+
     /// What it has written to stdout by now.
     pub fn stdout(&self) -> String {
         self.stdout.text()

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use crate::{
     app::{self, App},
     authority::{Authority, TOKEN},
+    hub,
     process::{Finished, Running, Signal},
     ran::{Place, Ran},
     trail::Trail,
@@ -31,6 +32,8 @@ pub struct Project {
     script: String,
     /// Files and directories that may hold secrets.
     may_hold: Vec<PathBuf>,
+    /// The repository that has the trails, where they are not files of the project.
+    trails_in: Option<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -91,6 +94,7 @@ impl Project {
             file: LicenseToml::Built(Built { production, ..Built::default() }),
             script: String::new(),
             may_hold: Vec::new(),
+            trails_in: None,
         }
         .may_hold(&[".env", ".env.development", ".license/authority"])
     }
@@ -270,6 +274,14 @@ impl Project {
         self.finish(self.start_in(directory, arguments).wait(), before)
     }
 
+    /// Runs the binary in the project under another program, which takes these options, `--`, and a command.
+    pub fn run_under(&self, program: &str, options: &[String], arguments: &[&str]) -> Ran {
+        let before = self.deploys();
+        let mut command = self.command_of(Path::new(program), &self.path(""));
+        command.args(options).arg("--").arg(&self.binary).args(arguments);
+        self.finish(Running::start(&mut command).wait(), before)
+    }
+
     /// Starts the binary in the project.
     pub fn start(&self, arguments: &[&str]) -> Running {
         self.start_in(&self.path(""), arguments)
@@ -290,19 +302,34 @@ impl Project {
 
     /// The command that runs the binary here, for tests that need more than [`Project::run`].
     pub fn command(&self, directory: &Path, arguments: &[&str]) -> Command {
+        let mut command = self.command_of(&self.binary, directory);
+        command.args(arguments);
+        command
+    }
+
+    fn command_of(&self, program: &Path, directory: &Path) -> Command {
         self.write_down();
-        let mut command = Command::new(&self.binary);
+        let mut command = Command::new(program);
         command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap())
             .env("HOME", self.directory.path().join("home"));
-        command.envs(&self.variables).current_dir(directory).args(arguments);
+        command.envs(&self.variables).current_dir(directory);
         command
+    }
+
+    /// Its trails are in this bare repository.
+    pub(crate) fn trails_in(mut self, repository: &Path) -> Self {
+        self.trails_in = Some(repository.to_owned());
+        self
     }
 
     /// The trail of an environment; its chain holds.
     pub fn trail(&self, environment: &str) -> Trail {
-        Trail::read(&self.trail_file(environment))
+        match &self.trails_in {
+            Some(repository) => hub::trail(repository, environment),
+            None => Trail::read(&self.trail_file(environment)),
+        }
     }
 
     /// The text of a trail.

@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-use crate::http;
+use crate::{http, process::until, raw::Request};
 
 /// A proxy in front of one server.
 #[derive(Debug)]
@@ -28,6 +28,19 @@ struct Counts {
     /// What was sent over each connection that was made.
     sent: Mutex<Vec<Vec<u8>>>,
     stopped: AtomicBool,
+    /// What happens at a request that begins so, once.
+    trap: Mutex<Option<(String, Trap)>>,
+    /// A request is held back.
+    holds: AtomicBool,
+}
+
+/// What happens before the end of a request is passed on.
+#[derive(Debug, Clone, Copy)]
+enum Trap {
+    /// Nobody listens any more; connections that stand are not touched.
+    Close,
+    /// It is held back until [`Proxy::releases`].
+    Hold,
 }
 
 impl Proxy {
@@ -43,7 +56,7 @@ impl Proxy {
                     return;
                 }
                 let (target, shared) = (target.clone(), Arc::clone(&shared));
-                thread::spawn(move || shared.pass(client.unwrap(), &target));
+                thread::spawn(move || shared.pass(client.unwrap(), &target, address));
             }
         });
         Self { address, path: http::path(url).to_owned(), counts }
@@ -64,6 +77,26 @@ impl Proxy {
         self.counts.most.load(Ordering::SeqCst)
     }
 
+    /// Before the end of the next request that begins so is passed on, the port is closed: later connections are refused.
+    pub fn closes_at(&self, start: &str) {
+        *self.counts.trap.lock().unwrap() = Some((start.to_owned(), Trap::Close));
+    }
+
+    /// The end of the next request that begins so is held back.
+    pub fn holds_back(&self, start: &str) {
+        *self.counts.trap.lock().unwrap() = Some((start.to_owned(), Trap::Hold));
+    }
+
+    /// Whether a request is held back now.
+    pub fn holds(&self) -> bool {
+        self.counts.holds.load(Ordering::SeqCst)
+    }
+
+    /// Passes on what is held back.
+    pub fn releases(&self) {
+        self.counts.holds.store(false, Ordering::SeqCst);
+    }
+
     /// How many requests began so, as in `POST /api/v1/validate`.
     pub fn requests(&self, start: &str) -> usize {
         let sent = self.counts.sent.lock().unwrap();
@@ -73,13 +106,40 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        self.counts.stopped.store(true, Ordering::SeqCst);
-        let _ = TcpStream::connect(self.address);
+        self.counts.stop(self.address);
     }
 }
 
 impl Counts {
-    fn pass(self: &Arc<Self>, client: TcpStream, target: &str) {
+    /// Ends the listening: the thread that does it has to be woken.
+    fn stop(&self, address: SocketAddr) {
+        self.stopped.store(true, Ordering::SeqCst);
+        self.holds.store(false, Ordering::SeqCst);
+        let _ = TcpStream::connect(address);
+    }
+
+    fn spring(&self, connection: usize, address: SocketAddr) {
+        let trap = {
+            let sent = &self.sent.lock().unwrap()[connection];
+            self.trap.lock().unwrap().take_if(|(start, _)| {
+                let at = sent.windows(start.len()).position(|window| window == start.as_bytes());
+                at.is_some_and(|at| Request::read(&mut &sent[at..]).is_some())
+            })
+        };
+        match trap {
+            None => {}
+            Some((_, Trap::Close)) => {
+                self.stop(address);
+                until("the port is closed", || TcpStream::connect(address).is_err());
+            }
+            Some((_, Trap::Hold)) => {
+                self.holds.store(true, Ordering::SeqCst);
+                until("what is held back is released", || !self.holds.load(Ordering::SeqCst));
+            }
+        }
+    }
+
+    fn pass(self: &Arc<Self>, client: TcpStream, target: &str, address: SocketAddr) {
         self.all.fetch_add(1, Ordering::SeqCst);
         let open = self.open.fetch_add(1, Ordering::SeqCst) + 1;
         self.most.fetch_max(open, Ordering::SeqCst);
@@ -87,7 +147,7 @@ impl Counts {
             let (mut up_from, mut up_to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
             let noting = Arc::clone(self);
             let up = thread::spawn(move || {
-                noting.pass_up(&mut up_from, &mut up_to);
+                noting.pass_up(&mut up_from, &mut up_to, address);
                 let _ = up_to.shutdown(Shutdown::Write);
             });
             let (mut down_from, mut down_to) = (server, client);
@@ -99,7 +159,7 @@ impl Counts {
     }
 
     /// What was sent is noted before it is passed on, so that no answer to it can come first.
-    fn pass_up(&self, from: &mut impl Read, to: &mut impl Write) {
+    fn pass_up(&self, from: &mut impl Read, to: &mut impl Write, address: SocketAddr) {
         let connection = {
             let mut sent = self.sent.lock().unwrap();
             sent.push(Vec::new());
@@ -108,6 +168,7 @@ impl Counts {
         let mut chunk = [0; 8192];
         while let Ok(read @ 1..) = from.read(&mut chunk) {
             self.sent.lock().unwrap()[connection].extend_from_slice(&chunk[..read]);
+            self.spring(connection, address);
             if to.write_all(&chunk[..read]).is_err() {
                 return;
             }

@@ -42,7 +42,8 @@ pub struct Rotating {
     pub license: Issued,
     /// The project.
     pub project: Project,
-    proxy: Proxy,
+    /// What stands between them.
+    pub proxy: Proxy,
 }
 
 impl Project {
@@ -137,6 +138,14 @@ impl Rotating {
     /// The same project on another machine, with stores of its own that hold the first key.
     pub fn elsewhere(&self, binary: impl AsRef<Path>) -> Project {
         Self::project_of(binary.as_ref(), &self.authority, &self.license, &self.proxy)
+    }
+
+    /// The authority can be reached again, through another proxy, whose counts are its own.
+    #[must_use]
+    pub fn reached_anew(mut self) -> Self {
+        self.proxy = Proxy::to(self.authority.url());
+        let url = self.proxy.url();
+        self.with(|project| project.authority_at(&url))
     }
 
     /// Changes the project.

@@ -19,6 +19,10 @@ const CALL_SECS: &str = "LICENSE_FAILPOINT_CALL_SECS";
 #[cfg(feature = "failpoints")]
 const ACCEPT_SECS: &str = "LICENSE_FAILPOINT_ACCEPT_SECS";
 
+/// How long every other step may take, in the `failpoints` build: the claim lasts as long as all of them.
+#[cfg(feature = "failpoints")]
+const STEP_SECS: &str = "LICENSE_FAILPOINT_STEP_SECS";
+
 /// The process comes by.
 #[cfg(feature = "failpoints")]
 pub(crate) fn reached(ctx: &Context, name: &str) {
@@ -54,6 +58,18 @@ pub(crate) fn call_secs(ctx: &Context) -> Option<u64> {
 #[cfg(feature = "failpoints")]
 pub(crate) fn accept_secs(ctx: &Context) -> Option<u64> {
     ctx.vars.text(ACCEPT_SECS)?.parse().ok()
+}
+
+/// The bound of every other step that a test wants, in seconds.
+#[cfg(feature = "failpoints")]
+pub(crate) fn step_secs(ctx: &Context) -> Option<u64> {
+    ctx.vars.text(STEP_SECS)?.parse().ok()
+}
+
+/// No test wants anything.
+#[cfg(not(feature = "failpoints"))]
+pub(crate) fn step_secs(_: &Context) -> Option<u64> {
+    None
 }
 
 /// No test wants anything.

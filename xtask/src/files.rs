@@ -6,13 +6,15 @@
 )]
 
 use std::{
-    fs::File,
+    ffi::{OsStr, OsString},
+    fs::{self, File, TryLockError},
     io::{self, Read, Write},
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::Path,
 };
 
 use rustix::fs::OFlags;
+use tempfile::NamedTempFile;
 
 /// Reads a file of at most `bytes_max` bytes. A longer one, a directory, and what may keep us waiting is an error.
 pub(crate) fn read_limited(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
@@ -39,31 +41,99 @@ pub(crate) fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Write::write_all(&mut File::options().append(true).create(true).open(path)?, bytes)
 }
 
+/// How the name of a new file ends until it takes its place: the file's name, a random word and this.
+const NEW: &str = ".license-new";
+/// How long the random word is, in characters.
+const WORD_CHARS: usize = 8;
+/// How many entries of a directory are looked at for new files that were left behind.
+const ENTRIES_MAX: usize = 10_000;
+/// How often a new file is begun that somebody else took for one that was left behind.
+const BEGINNINGS_MAX: u32 = 10;
+
 /// Writes a file beside its place and renames it: a reader sees the old file or the new one, and only its owner may read it.
 /// It is on disk when this returns. Do not name a symbolic link: it would be replaced by the file.
+///
+/// What a killed process left of the same file is removed: it may hold a key.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let directory = directory(path);
-    // A temporary file is created with mode 0600, and keeps it.
-    let mut file = tempfile::NamedTempFile::new_in(directory)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
+    let file = written(path, bytes)?;
     file.persist(path)?;
-    File::open(directory)?.sync_all()
+    File::open(directory(path))?.sync_all()
 }
 
 /// Like [`replace`], for a file that is not there yet: one that is there stays as it is, whoever made it and when, and
 /// is an error of the kind `AlreadyExists`.
 pub(crate) fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = tempfile::NamedTempFile::new_in(directory(path))?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
+    let file = written(path, bytes)?;
     file.persist_noclobber(path)?;
     File::open(directory(path))?.sync_all()
 }
 
-/// Proves that files can be written beside a path, and leaves nothing behind.
+/// Proves that files can be written beside a path, and leaves nothing behind, also nothing of a killed process.
 pub(crate) fn try_directory(path: &Path) -> io::Result<()> {
-    tempfile::NamedTempFile::new_in(directory(path))?.close()
+    sweep(path);
+    begun(path)?.close()
+}
+
+/// A new file for a place, whole and on disk.
+fn written(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
+    sweep(path);
+    let mut file = begun(path)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    Ok(file)
+}
+
+/// A new, empty file beside a place. It is locked, by which others see that it was not left behind.
+fn begun(path: &Path) -> io::Result<NamedTempFile> {
+    let prefix = prefix(path);
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(&prefix).suffix(NEW).rand_bytes(WORD_CHARS);
+    for _ in 1..BEGINNINGS_MAX {
+        // It is created with mode 0600, and keeps it.
+        let file = builder.tempfile_in(directory(path))?;
+        match file.as_file().try_lock() {
+            // Nobody removes it from now on; somebody may have done so right before.
+            Ok(()) if file.as_file().metadata()?.nlink() > 0 => return Ok(file),
+            Ok(()) | Err(TryLockError::WouldBlock) => {}
+            // There are no locks here: then nothing is taken for left behind either.
+            Err(TryLockError::Error(_)) => return Ok(file),
+        }
+    }
+    builder.tempfile_in(directory(path))
+}
+
+/// Removes the new files of a place that nobody is writing any more. What cannot be removed is left.
+fn sweep(path: &Path) {
+    let prefix = prefix(path);
+    let Ok(entries) = fs::read_dir(directory(path)) else { return };
+    for entry in entries.take(ENTRIES_MAX).flatten() {
+        if is_new_file(&entry.file_name(), &prefix)
+            && let Some(_locked) = left_behind(&entry.path())
+        {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+fn is_new_file(name: &OsStr, prefix: &OsStr) -> bool {
+    let word = name.as_encoded_bytes().strip_prefix(prefix.as_encoded_bytes());
+    let word = word.and_then(|rest| rest.strip_suffix(NEW.as_bytes()));
+    word.is_some_and(|word| word.len() == WORD_CHARS && word.iter().all(u8::is_ascii_alphanumeric))
+}
+
+/// A new file, locked, if the process that wrote it is gone, and its lock with it.
+fn left_behind(path: &Path) -> Option<File> {
+    let plainly = (OFlags::NONBLOCK | OFlags::NOFOLLOW).bits().cast_signed();
+    let file = File::options().read(true).custom_flags(plainly).open(path).ok()?;
+    (file.metadata().ok()?.is_file() && file.try_lock().is_ok()).then_some(file)
+}
+
+/// How the names of a file's new files begin: as the file's own, so that what is kept out of version control and out of
+/// sight by its name stays so.
+fn prefix(path: &Path) -> OsString {
+    let mut prefix = path.file_name().unwrap_or_default().to_owned();
+    prefix.push(".");
+    prefix
 }
 
 fn directory(path: &Path) -> &Path {
@@ -79,4 +149,64 @@ pub(crate) fn why(error: &io::Error) -> String {
     ];
     let known = KNOWN.iter().find(|(kind, _)| *kind == error.kind());
     known.map_or_else(|| error.to_string(), |(_, words)| (*words).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(directory: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn what_a_killed_process_left_of_a_file_is_removed_and_nothing_else() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join(".env");
+        let others = [".env.Ab1Cd2Ef.new", ".env.local", ".env.second.Ab1Cd2Ef.license-new", ".env.short.license-new"];
+        for name in others.iter().chain(&[".env.Ab1Cd2Ef.license-new", ".env.00000000.license-new"]) {
+            fs::write(root.path().join(name), "KEY=TO-PRD-left").unwrap();
+        }
+        fs::create_dir(root.path().join(".env.Direct0r.license-new")).unwrap();
+        let mut left = [&others[..], &[".env", ".env.Direct0r.license-new"]].concat();
+        left.sort_unstable();
+        replace(&path, b"KEY=TO-PRD-new").unwrap();
+        assert_eq!(names(root.path()), left);
+        assert_eq!(fs::read(&path).unwrap(), b"KEY=TO-PRD-new");
+
+        fs::write(root.path().join(".env.Ab1Cd2Ef.license-new"), "").unwrap();
+        try_directory(&path).unwrap();
+        assert_eq!(names(root.path()), left);
+    }
+
+    #[test]
+    fn a_file_that_is_being_written_is_not_taken_for_left_behind() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join(".env");
+        let under_way = begun(&path).unwrap();
+        replace(&path, b"other").unwrap();
+        assert_eq!(names(root.path()).len(), 2);
+        under_way.persist(&path).unwrap();
+        assert_eq!(names(root.path()), [".env"]);
+    }
+
+    #[test]
+    fn many_that_write_one_file_at_once_all_succeed() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join(".env");
+        std::thread::scope(|scope| {
+            for writer in 0..8 {
+                let path = &path;
+                scope.spawn(move || {
+                    for turn in 0..25 {
+                        replace(path, format!("{writer}:{turn}").as_bytes()).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(names(root.path()), [".env"]);
+    }
 }

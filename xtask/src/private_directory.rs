@@ -3,14 +3,18 @@
 #![expect(clippy::disallowed_methods, reason = "this is the door to directories")]
 
 use std::{
-    fs::{DirBuilder, File, OpenOptions},
+    fs::{self, DirBuilder, File, Permissions},
     io::{self, Write as _},
-    os::unix::fs::DirBuilderExt as _,
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
     path::Path,
 };
 
 /// The directory's name under which everything is kept out of version control.
 const LICENSE_DIRECTORY: &str = ".license";
+/// How its name begins until it is whole.
+const NEW_PREFIX: &str = ".license.new-";
+/// Nobody but this user looks into it.
+const MODE: u32 = 0o700;
 
 /// Creates a directory and those above it, for this user only and durably. One that exists is left as it is; a new
 /// `.license` gets a `.gitignore`, so that nothing in it is committed by accident.
@@ -26,18 +30,28 @@ pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
 }
 
 fn create_one(directory: &Path) -> io::Result<()> {
-    match DirBuilder::new().mode(0o700).create(directory) {
-        Ok(()) => {}
+    let created = if directory.file_name().is_some_and(|name| name == LICENSE_DIRECTORY) {
+        create_ignored(directory)
+    } else {
+        DirBuilder::new().mode(MODE).create(directory)
+    };
+    match created {
+        Ok(()) => sync_parent(directory),
         // Another process was faster.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => return Ok(()),
-        Err(error) => return Err(error),
+        Err(_) if directory.is_dir() => Ok(()),
+        Err(error) => Err(error),
     }
-    if directory.file_name().is_some_and(|name| name == LICENSE_DIRECTORY) {
-        let mut gitignore =
-            OpenOptions::new().write(true).create(true).truncate(true).open(directory.join(".gitignore"))?;
-        gitignore.write_all(b"*\n")?;
-    }
-    sync_parent(directory)
+}
+
+/// Creates the directory with its `.gitignore` in it: whoever is killed here leaves none that is not ignored.
+fn create_ignored(directory: &Path) -> io::Result<()> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(NEW_PREFIX).permissions(Permissions::from_mode(MODE));
+    let new = builder.tempdir_in(parent(directory))?;
+    let mut gitignore = File::create_new(new.path().join(".gitignore"))?;
+    gitignore.write_all(b"*\n")?;
+    gitignore.sync_all()?;
+    fs::rename(new.path(), directory)
 }
 
 fn parent(path: &Path) -> &Path {
@@ -49,8 +63,6 @@ fn parent(path: &Path) -> &Path {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt as _};
-
     use super::*;
 
     #[test]
@@ -64,6 +76,24 @@ mod tests {
         let ignored = crate::files::read_limited(&root.path().join(".license/.gitignore"), 100).unwrap();
         assert_eq!(ignored, b"*\n");
         assert!(!trail.join(".gitignore").exists());
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn of_many_that_create_it_at_once_all_find_it_whole() {
+        for _ in 0..50 {
+            let root = tempfile::tempdir().unwrap();
+            let license = &root.path().join(".license");
+            std::thread::scope(|scope| {
+                for name in ["trail", "escrow", "state", "more"] {
+                    scope.spawn(move || {
+                        create(&license.join(name)).unwrap();
+                        assert!(license.join(".gitignore").exists());
+                    });
+                }
+            });
+            assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
+        }
     }
 
     #[test]

@@ -12,13 +12,14 @@ const ACCEPT_SECS: u64 = 60;
 /// The bounds of this run.
 pub(super) fn of(ctx: &Context) -> Bounds {
     let call_secs = failpoint::call_secs(ctx).unwrap_or(CALL_SECS);
+    let or_wanted = |secs| failpoint::step_secs(ctx).unwrap_or(secs);
     Bounds {
-        preflight_secs: 300,
+        preflight_secs: or_wanted(300),
         call_secs,
         settle_secs: failpoint::settle_secs(ctx).unwrap_or_else(|| Bounds::settle_secs_min(call_secs)),
-        look_secs: 120,
-        validate_secs: 2 * ACCEPT_SECS,
-        store_secs: 120,
+        look_secs: or_wanted(120),
+        validate_secs: or_wanted(2 * ACCEPT_SECS),
+        store_secs: or_wanted(120),
     }
 }
 
