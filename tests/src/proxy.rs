@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-use crate::http;
+use crate::{http, raw::Request};
 
 /// A proxy in front of one server.
 #[derive(Debug)]
@@ -69,6 +69,24 @@ impl Proxy {
         let sent = self.counts.sent.lock().unwrap();
         sent.iter().map(|bytes| String::from_utf8_lossy(bytes).matches(start).count()).sum()
     }
+
+    /// The whole requests, one connection after another.
+    pub fn sent(&self) -> Vec<Request> {
+        self.counts.sent.lock().unwrap().iter().flat_map(|bytes| requests_of(bytes)).collect()
+    }
+}
+
+/// The whole requests that were sent one after another over a connection.
+fn requests_of(mut bytes: &[u8]) -> Vec<Request> {
+    const HEAD_ENDS: &[u8] = b"\r\n\r\n";
+    let mut requests = Vec::new();
+    while let (Some(head), Some(request)) =
+        (bytes.windows(HEAD_ENDS.len()).position(|four| four == HEAD_ENDS), Request::read(&mut &*bytes))
+    {
+        bytes = &bytes[head + HEAD_ENDS.len() + request.body.len()..];
+        requests.push(request);
+    }
+    requests
 }
 
 impl Drop for Proxy {
