@@ -132,3 +132,23 @@ impl Counts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_requests_of_one_connection_are_told_apart() {
+        let post = "POST /a HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}";
+        let get = "GET /b HTTP/1.1\r\nhost: h\r\n\r\n";
+        let seen = |text: &str| {
+            let requests = requests_of(text.as_bytes());
+            requests.into_iter().map(|request| (request.path, request.body)).collect::<Vec<_>>()
+        };
+        let [a, b] = [("/a", "{}"), ("/b", "")].map(|(path, body)| (path.to_owned(), body.to_owned()));
+        assert_eq!(seen(&[post, get, post].concat()), [a.clone(), b.clone(), a.clone()]);
+        // What was not sent to its end is no request.
+        assert_eq!(seen(&[get, &post[..post.len() - 1]].concat()), [b]);
+        assert_eq!(seen(""), []);
+    }
+}

@@ -16,8 +16,11 @@ use crate::{
     table::{Row, median},
 };
 
-/// The entries of the trails that an appending run meets; the others are compared with the first.
-const LENGTHS: [u64; 4] = [100, 1_000, 10_000, 100_000];
+/// The entries of the trails that an appending run meets; the others are compared with the first. A run reads what
+/// follows the newest checkpoint: of the last trail as much as of the first, of the others up to ten times as much.
+const LENGTHS: [u64; 5] = [100, 1_000, 10_000, 100_000, 100 * CHECKPOINT_PERIOD + 100];
+/// The entries from one checkpoint to the next, with one of the two.
+const CHECKPOINT_PERIOD: u64 = CHECKPOINT_ENTRIES + 1;
 /// The entries of the trail that is verified.
 const VERIFIED: u64 = 100_000;
 /// So much slower may a run be far on, before it counts as slower: what two series of the same run differ by.
@@ -65,12 +68,13 @@ fn append(authority: &Authority, license: &Issued, deploy: &[Record], effort: Ef
             times.push(appending(project));
         }
     }
-    let [first, longer @ ..] = times.map(|times| median(&times));
-    let row = |(length, time)| {
-        let name = format!("a refused `deploy`, trail of {} entries / of 100", thousands(length));
-        Row::slower_at_most(&name, time, first, SAME)
-    };
-    LENGTHS.into_iter().skip(1).zip(longer).map(row).collect()
+    let [first, longer @ .., far, alike] = times.map(|times| median(&times));
+    let name = |at: usize| format!("a refused `deploy`, trail of {} entries / of 100", thousands(LENGTHS[at]));
+    let mut rows: Vec<Row> = (1..).zip(longer).map(|(at, time)| Row::told(&name(at), time, first)).collect();
+    let alike_name = format!("{}, with 100 after the newest checkpoint", name(4));
+    rows.push(Row::slower_at_most(&name(3), far, first, SAME));
+    rows.push(Row::slower_at_most(&alike_name, alike, first, SAME));
+    rows
 }
 
 /// How long one run takes. Its entries are taken out again, so that every run meets the same trail.
@@ -89,7 +93,7 @@ fn memory(license: &Issued, deploy: &[Record]) -> [Row; 2] {
     const ARGUMENTS: [&[&str]; 2] = [&["deploy"], &["audit", "verify", "production"]];
     const NAMES: [&str; 2] = ["that `deploy`", "`audit verify`"];
     let late = Authority::start(BINARY, &["--latency", "50ms"]);
-    let peaks = [LENGTHS[0], LENGTHS[LENGTHS.len() - 1]].map(|length| {
+    let peaks = [LENGTHS[0], LENGTHS[3]].map(|length| {
         let project = refused(with_trail(&late, license, deploy, length));
         ARGUMENTS.map(|arguments| program::peak_kib(&mut project.command(&project.path(""), arguments)))
     });
