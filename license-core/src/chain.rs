@@ -113,10 +113,19 @@ pub fn next_line<T: Serialize>(head: &Head, body: &T) -> Result<(String, Head), 
 /// Reads the line that follows `head`, checks its place in the chain, and gives the head that it makes.
 /// Fields that the body does not know are ignored; a field that stands there twice makes the line unreadable.
 pub fn read_line<T: DeserializeOwned>(head: &Head, line: &[u8]) -> Result<(Entry<T>, Head), ChainError> {
-    let next = follow(head, line)?;
-    let entry =
-        serde_json::from_slice(line).map_err(|error| ChainError::Unreadable { seq: next.seq, why: why(&error) })?;
-    Ok((entry, next))
+    match serde_json::from_slice::<Entry<T>>(line) {
+        // Nearly every line is in its place, and is parsed this once.
+        Ok(entry) if entry.v == VERSION && head.seq.checked_add(1) == Some(entry.seq) && entry.prev == head.hash => {
+            let next = Head { seq: entry.seq, hash: LineHash::of(line) };
+            Ok((entry, next))
+        }
+        // What is wrong with the place is told before what is wrong with the body.
+        read => {
+            let next = follow(head, line)?;
+            let entry = read.map_err(|error| ChainError::Unreadable { seq: next.seq, why: why(&error) })?;
+            Ok((entry, next))
+        }
+    }
 }
 
 /// Checks the place of one line in the chain, whatever its body says, and gives the head that it makes.
@@ -365,6 +374,34 @@ mod tests {
         }
         assert!(matches!(next_line(&Head::EMPTY, &json!(["a", "list"])), Err(ChainError::Unwritable { seq: 1, .. })));
         assert!(next_line(&Head::EMPTY, &json!({"anything": "else"})).is_ok());
+    }
+
+    /// A line that is in its place is judged by its body at once: that must give what judging it in two steps gives.
+    #[test]
+    fn a_line_is_read_where_it_follows_and_only_there() {
+        let (lines, _) = written(&[said(1, "a"), said(2, "b")]);
+        let head = follow(&Head::EMPTY, lines[0].as_bytes()).unwrap();
+        let (one, two) = (format!(r#""prev":"{}""#, head.hash), format!(r#""prev":"{}""#, "0".repeat(64)));
+        let changed = [
+            lines[1].clone(),
+            lines[1].replace(r#""v":1"#, r#""v":2"#),
+            lines[1].replace(r#""v":1"#, r#""v":0"#),
+            lines[1].replace(r#""seq":2"#, r#""seq":3"#),
+            lines[1].replace(&one, &two),
+            lines[1].replace(r#""seq":2"#, r#""seq":2,"seq":2"#),
+            lines[1].replace(r#""seq":2"#, r#""seq":2,"v":1"#),
+            lines[1].replace(r#""at":2"#, r#""at":2,"at":2"#),
+            lines[1].replace(r#""v":1"#, r#""v":2"#).replace(r#""at":2"#, r#""at":"x""#),
+            lines[1].replace(r#""at":2"#, r#""at":"x""#),
+        ];
+        for line in changed {
+            let read = read_line::<Note>(&head, line.as_bytes()).map(|(_, next)| next);
+            let body = |next| match serde_json::from_str::<Entry<Note>>(&line) {
+                Ok(_) => Ok(next),
+                Err(error) => Err(ChainError::Unreadable { seq: 2, why: why(&error) }),
+            };
+            assert_eq!(read, follow(&head, line.as_bytes()).and_then(body), "{line}");
+        }
     }
 
     #[test]

@@ -102,6 +102,24 @@ impl Proxy {
         let sent = self.counts.sent.lock().unwrap();
         sent.iter().map(|bytes| String::from_utf8_lossy(bytes).matches(start).count()).sum()
     }
+
+    /// The whole requests, one connection after another.
+    pub fn sent(&self) -> Vec<Request> {
+        self.counts.sent.lock().unwrap().iter().flat_map(|bytes| requests_of(bytes)).collect()
+    }
+}
+
+/// The whole requests that were sent one after another over a connection.
+fn requests_of(mut bytes: &[u8]) -> Vec<Request> {
+    const HEAD_ENDS: &[u8] = b"\r\n\r\n";
+    let mut requests = Vec::new();
+    while let (Some(head), Some(request)) =
+        (bytes.windows(HEAD_ENDS.len()).position(|four| four == HEAD_ENDS), Request::read(&mut &*bytes))
+    {
+        bytes = &bytes[head + HEAD_ENDS.len() + request.body.len()..];
+        requests.push(request);
+    }
+    requests
 }
 
 impl Drop for Proxy {
@@ -173,5 +191,25 @@ impl Counts {
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_requests_of_one_connection_are_told_apart() {
+        let post = "POST /a HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}";
+        let get = "GET /b HTTP/1.1\r\nhost: h\r\n\r\n";
+        let seen = |text: &str| {
+            let requests = requests_of(text.as_bytes());
+            requests.into_iter().map(|request| (request.path, request.body)).collect::<Vec<_>>()
+        };
+        let [a, b] = [("/a", "{}"), ("/b", "")].map(|(path, body)| (path.to_owned(), body.to_owned()));
+        assert_eq!(seen(&[post, get, post].concat()), [a.clone(), b.clone(), a.clone()]);
+        // What was not sent to its end is no request.
+        assert_eq!(seen(&[get, &post[..post.len() - 1]].concat()), [b]);
+        assert_eq!(seen(""), []);
     }
 }

@@ -112,7 +112,7 @@ impl Request {
         while bytes.len() < end + 4 + length {
             read_some(stream, &mut bytes)?;
         }
-        request.body = String::from_utf8_lossy(&bytes[end + 4..]).into_owned();
+        request.body = String::from_utf8_lossy(&bytes[end + 4..end + 4 + length]).into_owned();
         Some(request)
     }
 }

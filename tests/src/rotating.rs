@@ -14,6 +14,7 @@ use crate::{
     project::Project,
     proxy::Proxy,
     ran::Ran,
+    raw::Request,
 };
 
 /// An age identity of the tests. It is in the variable that [`ESCROW`] names.
@@ -159,6 +160,11 @@ impl Rotating {
     pub fn calls(&self) -> usize {
         let sdk = format!("POST /api/v1/portal/licenses/{}/rotate ", self.license.id);
         self.proxy.requests("POST /api/v1/licenses/rotate ") + self.proxy.requests(&sdk)
+    }
+
+    /// What was asked of the authority by the project, one connection after another.
+    pub fn sent(&self) -> Vec<Request> {
+        self.proxy.sent()
     }
 
     /// How many rotations the authority made, by its own account.

@@ -19,7 +19,7 @@ use crate::{
     environment_lock::{self, Guard, Holder, LockError, Other},
     exit::Exit,
     failure::Failure,
-    log::{Position, Tail},
+    log::{LogError, Position, Tail},
     narrator::Narrator,
     random,
     trail::{Trail, file::Replay},
@@ -105,14 +105,38 @@ impl Journal {
 
     /// Reads what others appended. Fails if what was read before is not there any more.
     pub(crate) fn refresh(&mut self) -> Result<(), Failure> {
+        match &self.trail {
+            Trail::File(trail) => {
+                let replay = trail.read_after(self.position);
+                self.follow(replay)
+            }
+            Trail::Git(_) => self.read_again(),
+        }
+    }
+
+    /// Goes on from what was read before: a run that looks often does not pay for the length of the trail each time.
+    fn follow(&mut self, replay: Result<Replay, LogError>) -> Result<(), Failure> {
+        let replay = match replay {
+            Err(LogError::Replaced { .. }) => return Err(self.rewritten()),
+            read => read?,
+        };
+        let records = replay.entries.iter().map(|entry| &entry.body);
+        let folded = records.clone().try_fold(self.folded.clone(), Folded::apply);
+        self.folded = folded.map_err(|source| self.misfit(source))?;
+        self.uncovered = records.fold(self.uncovered, uncovered_after);
+        self.position = replay.position;
+        Ok(())
+    }
+
+    /// Reads the state again, and looks for what was read before in it.
+    fn read_again(&mut self) -> Result<(), Failure> {
         let mut reading = Reading::of(&self.trail, &self.environment)?;
         if reading.first_seq > self.position.head.seq + 1 {
             // The newest checkpoint is later than what was read last: only the whole trail shows whether that is in it.
             reading = Reading::of_whole(&self.trail, &self.environment)?;
         }
         if !reading.continues(&self.position.head) {
-            let (environment, seq) = (self.environment.clone(), self.position.head.seq);
-            return Err(JournalError::Rewritten { environment, seq }.into());
+            return Err(self.rewritten());
         }
         self.folded = reading.folded;
         self.uncovered = reading.uncovered;
@@ -200,6 +224,10 @@ impl Journal {
     fn record_of(&self, event: Event) -> Record {
         let (actor, environment) = (self.actor.clone(), self.environment.to_string());
         Record { at: context::now(), actor, environment, event }
+    }
+
+    fn rewritten(&self) -> Failure {
+        JournalError::Rewritten { environment: self.environment.clone(), seq: self.position.head.seq }.into()
     }
 
     fn misfit(&self, source: Misfit) -> Failure {
@@ -344,21 +372,24 @@ impl Reading {
         let resumed = Folded::resume(replay.entries.iter().map(|entry| &entry.body));
         match resumed.map_err(|source| JournalError::Misfit { environment: environment.clone(), source })? {
             Some(folded) => Ok(Self::from(folded, &replay)),
+            None if first_seq(&replay) == 1 => Self::from_whole(&replay, environment),
             None => Self::of_whole(trail, environment),
         }
     }
 
     fn of_whole(trail: &Trail, environment: &EnvName) -> Result<Self, Failure> {
-        let replay = trail.read()?;
+        Self::from_whole(&trail.read()?, environment)
+    }
+
+    fn from_whole(replay: &Replay, environment: &EnvName) -> Result<Self, Failure> {
         let folded = Folded::replay(replay.entries.iter().map(|entry| &entry.body))
             .map_err(|source| JournalError::Misfit { environment: environment.clone(), source })?;
-        Ok(Self::from(folded, &replay))
+        Ok(Self::from(folded, replay))
     }
 
     fn from(folded: Folded, replay: &Replay) -> Self {
-        let is_covered = |record: &Record| matches!(record.event, Event::Checkpoint(_));
-        let uncovered = replay.entries.iter().rev().take_while(|entry| !is_covered(&entry.body)).count() as u64;
-        let first_seq = replay.entries.first().map_or(1, |entry| entry.seq);
+        let uncovered = replay.entries.iter().map(|entry| &entry.body).fold(0, uncovered_after);
+        let first_seq = first_seq(replay);
         let before = replay.entries.iter().map(|entry| Head { seq: entry.seq - 1, hash: entry.prev });
         let heads = before.chain([replay.position.head]).collect();
         Self { folded, uncovered, first_seq, heads, position: replay.position, tail: replay.tail }
@@ -368,6 +399,16 @@ impl Reading {
     fn continues(&self, head: &Head) -> bool {
         self.heads.contains(head)
     }
+}
+
+/// The number of the first entry that was read; 1 where there is none.
+fn first_seq(replay: &Replay) -> u64 {
+    replay.entries.first().map_or(1, |entry| entry.seq)
+}
+
+/// How many entries follow the newest checkpoint, after one more.
+fn uncovered_after(uncovered: u64, record: &Record) -> u64 {
+    if matches!(record.event, Event::Checkpoint(_)) { 0 } else { uncovered + 1 }
 }
 
 /// Who has a claim, in words: `of alice on build-3, https://…, since …, until …`.

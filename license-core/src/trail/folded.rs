@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// After how many entries a checkpoint follows.
-pub const CHECKPOINT_ENTRIES: u64 = 1_000;
+pub const CHECKPOINT_ENTRIES: u64 = 200;
 
 /// How many keys are remembered. The one that was named longest ago is dropped: should it come back, it is first seen
 /// then, and its answers and its refusal are forgotten, as if the trail began there.

@@ -32,7 +32,7 @@ pub(crate) fn measure(effort: Effort) -> Vec<Row> {
     let authority = Authority::start(BINARY, &["--latency", "50ms"]);
     let licenses = issue(&authority);
     let project = project(&authority, &licenses);
-    let missing = program::missing();
+    let missing = program::missing(&["curl", "jq"]);
     let turns = if missing.is_some() { 0 } else { effort.pick(ENVIRONMENTS, ENVIRONMENTS / 10) };
     let mut theirs = Duration::ZERO;
     let mut ours = Vec::new();

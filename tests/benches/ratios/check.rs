@@ -12,7 +12,7 @@ use crate::{
 const LATENCIES: [(&str, &[&str]); 2] = [("", &[]), (", 50 ms latency", &["--latency", "50ms"])];
 
 pub(crate) fn measure(effort: Effort) -> Vec<Row> {
-    if let Some(why) = program::missing() {
+    if let Some(why) = program::missing(&["curl", "jq"]) {
         return vec![Row::skipped("`check production` / `curl \\| jq`", &why)];
     }
     LATENCIES.iter().flat_map(|(latency, flags)| beside_curl(latency, flags, effort.pick(101, 21))).collect()

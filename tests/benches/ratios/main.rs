@@ -1,6 +1,6 @@
 //! How fast the product is, beside what it replaces: ratios, never bare times.
 //!
-//! `cargo bench -p license-tests [-- [--quick] [check] [all] [serve] [startup]]`; see docs/performance.md.
+//! `cargo bench -p license-tests [-- [--quick] [check] [all] [serve] [startup] [rotate] [trail]]`; see docs/performance.md.
 //! Both sides of a ratio are measured in turns, in the same run, on loopback.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark stands outside the product: it starts it and looks")]
@@ -16,9 +16,11 @@ mod check;
 mod fixed;
 mod load;
 mod program;
+mod rotate;
 mod serve;
 mod startup;
 mod table;
+mod trail;
 
 use table::Row;
 
@@ -44,8 +46,14 @@ impl Effort {
 
 type Part = fn(Effort) -> Vec<Row>;
 
-const PARTS: [(&str, Part); 4] =
-    [("check", check::measure), ("all", all::measure), ("serve", serve::measure), ("startup", startup::measure)];
+const PARTS: [(&str, Part); 6] = [
+    ("check", check::measure),
+    ("all", all::measure),
+    ("serve", serve::measure),
+    ("startup", startup::measure),
+    ("rotate", rotate::measure),
+    ("trail", trail::measure),
+];
 
 fn main() -> ExitCode {
     // Cargo adds `--bench`.

@@ -67,6 +67,14 @@ impl Row {
         Self::new(name, sides, "-".to_owned(), format!("≤ {most} {unit}"), amount <= most)
     }
 
+    /// Two amounts without a target.
+    #[expect(clippy::cast_precision_loss, reason = "far less than 2^52 of anything")]
+    pub(crate) fn amounts(name: &str, ours: u64, theirs: u64, unit: &str) -> Self {
+        let value = format!("{:.2}", ours as f64 / theirs as f64);
+        let (ours, theirs, target) = (format!("{ours} {unit}"), format!("{theirs} {unit}"), "-".to_owned());
+        Self { name: name.to_owned(), found: Found::Measured { ours, theirs, value, target, met: Met::NoTarget } }
+    }
+
     /// An amount that must be the other one.
     pub(crate) fn same(name: &str, ours: u64, theirs: u64) -> Self {
         let sides = (ours.to_string(), theirs.to_string());

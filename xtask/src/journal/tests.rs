@@ -236,6 +236,43 @@ fn what_was_read_before_must_still_be_there_also_behind_a_checkpoint() {
     assert!(failure.to_string().contains("entry 6 is not the one that was read before"), "{failure}");
 }
 
+/// What is read from where one stopped gives what reading it all gives, also where checkpoints lie between.
+#[test]
+fn a_second_look_gives_what_a_first_one_would() {
+    let root = root_of(CHECKPOINT_ENTRIES - 4);
+    let mut reader = journal(root.path(), "alice");
+    let mut writer = journal(root.path(), "bob");
+    let mut covered = false;
+    for code in 0..8 {
+        writer.append(happened(code)).unwrap();
+        reader.refresh().unwrap();
+        let fresh = journal(root.path(), "carol");
+        assert_eq!((reader.folded(), reader.position), (fresh.folded(), fresh.position), "after {code}");
+        assert_eq!(reader.uncovered, fresh.uncovered, "after {code}");
+        covered |= reader.uncovered == 0;
+    }
+    assert!(covered, "no checkpoint lay between");
+    // Nothing new is nothing new.
+    let (position, uncovered) = (reader.position, reader.uncovered);
+    reader.refresh().unwrap();
+    assert_eq!((reader.position, reader.uncovered), (position, uncovered));
+}
+
+#[test]
+fn a_trail_that_was_cut_or_taken_away_is_not_followed() {
+    let root = root_of(3);
+    let file = trail(root.path()).place();
+    let mut reader = journal(root.path(), "alice");
+    let bytes = std::fs::metadata(&file).unwrap().len();
+    std::fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(bytes - 1).unwrap();
+    let failure = reader.refresh().unwrap_err();
+    assert!(failure.to_string().contains("entry 3 is not the one that was read before"), "{failure}");
+    std::fs::remove_file(&file).unwrap();
+    let failure = reader.refresh().unwrap_err();
+    assert!(failure.to_string().contains("entry 3 is not the one that was read before"), "{failure}");
+    assert_eq!(failure.exit(), Exit::Trail);
+}
+
 #[test]
 fn an_entry_that_does_not_fit_is_not_written() {
     use license_core::rotation::{Fact, RotationEvent, RotationId};

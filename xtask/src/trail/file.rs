@@ -46,14 +46,20 @@ impl FileTrail {
 
     /// Reads and checks every entry. A trail without a file has none.
     pub(crate) fn read(&self) -> Result<Replay, LogError> {
-        let reading = self.log.read_after(Position::START)?;
-        Ok(Replay { entries: reading.entries, position: reading.position, tail: reading.tail })
+        self.read_after(Position::START)
     }
 
     /// Reads and checks the entries from the newest checkpoint on; every entry where there is none. What is before the
     /// checkpoint is neither read nor checked.
     pub(crate) fn read_recent(&self) -> Result<Replay, LogError> {
         let reading = self.log.read_from_newest(is_checkpoint)?;
+        Ok(Replay { entries: reading.entries, position: reading.position, tail: reading.tail })
+    }
+
+    /// Reads and checks the entries after a position at which the trail was seen to end. What is before it was checked
+    /// then, and is not read again, but for the entry that ends there: it must be the same.
+    pub(crate) fn read_after(&self, position: Position) -> Result<Replay, LogError> {
+        let reading = self.log.read_after(position)?;
         Ok(Replay { entries: reading.entries, position: reading.position, tail: reading.tail })
     }
 
