@@ -42,6 +42,7 @@ mod private_directory;
 mod process;
 mod random;
 mod report;
+mod scan;
 mod seal;
 mod signals;
 mod store;
