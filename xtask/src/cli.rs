@@ -43,6 +43,9 @@ pub(crate) enum Command {
     /// The places that keep keys: what they hold, and whether they keep their promises
     #[command(subcommand)]
     Store(crate::commands::store::StoreCommand),
+    /// The pre-push hook: put it into this repository, take it out, look at it
+    #[command(subcommand)]
+    Hook(crate::commands::hook::HookCommand),
     /// Print the JSON Schema of license.toml, for editors
     Schema,
 }

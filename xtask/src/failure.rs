@@ -15,6 +15,7 @@ use crate::{
     config::{ConfigError, EnvName, Problem},
     environment_lock::LockError,
     exit::Exit,
+    hook::HookError,
     journal::JournalError,
     log::LogError,
     seal::SealError,
@@ -173,6 +174,10 @@ pub(crate) enum Failure {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Rotate(#[from] RotateError),
+    /// The hook.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Hook(#[from] HookError),
     /// The operating system does not give randomness, signals, the current directory, or takes no output.
     #[error("{what}: {source}")]
     System {
@@ -210,6 +215,7 @@ impl Failure {
             Self::Store { source, .. } => store_exit(source),
             Self::Rotate(error) => error.exit(),
             Self::Escrow(error) => error.exit(),
+            Self::Hook(error) => error.exit(),
             Self::System { .. } | Self::Issue(ChangeError::NoRandomness(_)) => Exit::Bug,
         }
     }
@@ -243,6 +249,7 @@ impl Failure {
             Self::Rotate(error) => error.stable_code(),
             Self::StoreTest(_) => "store_not_tested",
             Self::Escrow(_) => "escrow",
+            Self::Hook(_) => "hook",
             Self::System { .. } => "system",
         }
     }

@@ -33,6 +33,7 @@ mod files;
 mod gate;
 mod git;
 mod health;
+mod hook;
 mod journal;
 mod keyring;
 mod log;
@@ -42,6 +43,7 @@ mod private_directory;
 mod process;
 mod random;
 mod report;
+mod scan;
 mod seal;
 mod signals;
 mod store;
@@ -53,6 +55,7 @@ use commands::{
     audit::{self, AuditCommand, AuditFormat},
     authority as authority_command, check, deploy,
     escrow::{self as escrow_command, EscrowCommand},
+    hook::{self as hook_command, HookCommand},
     lock::{self, LockCommand},
     rotate, schema,
     store::{self as store_command, StoreCommand},
@@ -87,6 +90,7 @@ fn run(cli: Cli) -> Exit {
         Command::Authority(args) => run_authority(&ctx, config.as_deref(), args),
         Command::Escrow(command) => run_escrow(&ctx, config.as_deref(), &command),
         Command::Store(command) => run_store(&ctx, config.as_deref(), &command),
+        Command::Hook(command) => run_hook(&ctx, config.as_deref(), &command),
         Command::Schema => finish(&Narrator::new(&ctx, None), schema::TEXT, Exit::Done),
     }
 }
@@ -254,6 +258,19 @@ fn run_store(ctx: &Context, config: Option<&Path>, command: &StoreCommand) -> Ex
         load_hiding(ctx, config, &narrator).and_then(|config| store_command::run(ctx, &config, command, &narrator));
     match told {
         Ok((text, exit)) => finish(&narrator, &github::defused_for(narrator.platform(), &text), exit),
+        Err(failure) => cannot_begin(&narrator, json::Document::Other, &failure),
+    }
+}
+
+/// The hook is about the repository; license.toml says what it may do, where there is one.
+fn run_hook(ctx: &Context, config: Option<&Path>, command: &HookCommand) -> Exit {
+    let narrator = Narrator::new(ctx, Some(command.format()));
+    let loaded = match config {
+        Some(config) => load(ctx, Some(config)).map(Some),
+        None => config::find(&ctx.directory).map(|_| load(ctx, None)).transpose(),
+    };
+    match hook_command::run(ctx, loaded, command, &narrator) {
+        Ok((text, exit)) => finish(&narrator, &text, exit),
         Err(failure) => cannot_begin(&narrator, json::Document::Other, &failure),
     }
 }

@@ -1,0 +1,3 @@
+//! What a scan for leaks looks at.
+
+pub(crate) mod archive;
