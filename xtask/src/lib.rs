@@ -40,6 +40,7 @@ mod mask;
 mod narrator;
 mod private_directory;
 mod process;
+mod push;
 mod random;
 mod report;
 mod seal;

@@ -47,11 +47,18 @@ pub(crate) fn find(directory: &Path) -> Option<PathBuf> {
 /// Reads and checks a file; all problems come together.
 pub(crate) fn load(path: &Path, vars: &Vars) -> Result<Config, ConfigError> {
     let shown_path = path.display().to_string();
-    let error = |problems| into_error(&shown_path, problems);
-    let text = read(path).map_err(|problem| error(vec![problem]))?;
-    let absolute = std::path::absolute(path).map_err(|cause| error(vec![unreadable(&cause)]))?;
+    let error = |problem| into_error(&shown_path, vec![problem]);
+    let bytes = read(path).map_err(error)?;
+    let absolute = std::path::absolute(path).map_err(|cause| error(unreadable(&cause)))?;
+    of_bytes(&shown_path, bytes, absolute.parent().unwrap_or(&absolute), vars)
+}
+
+/// Checks a file that was read elsewhere. Paths in it are relative to `root`, which is absolute.
+pub(crate) fn of_bytes(shown_path: &str, bytes: Vec<u8>, root: &Path, vars: &Vars) -> Result<Config, ConfigError> {
+    let error = |problems| into_error(shown_path, problems);
+    let text = utf8(bytes).map_err(|problem| error(vec![problem]))?;
     let (table, syntax_errors) = DeTable::parse_recoverable(&text);
-    let source = Arc::new(NamedSource::new(&shown_path, displayable(&text, table.get_ref())));
+    let source = Arc::new(NamedSource::new(shown_path, displayable(&text, table.get_ref())));
     let within = |problems: Vec<Problem>| problems.into_iter().map(|problem| problem.within(&source)).collect();
     if !syntax_errors.is_empty() {
         return Err(error(within(syntax_problems(&syntax_errors, &text))));
@@ -59,7 +66,7 @@ pub(crate) fn load(path: &Path, vars: &Vars) -> Result<Config, ConfigError> {
     if table.get_ref().is_empty() {
         return Err(error(vec![empty()]));
     }
-    let root = absolute.parent().unwrap_or(&absolute).to_owned();
+    let root = root.to_owned();
     match check(table.get_ref(), &root, vars) {
         Ok(checked) => {
             let mut config = Config {
@@ -89,8 +96,11 @@ fn into_error(path: &str, mut problems: Vec<Problem>) -> ConfigError {
     ConfigError { path: path.to_owned(), problems, left_out }
 }
 
-fn read(path: &Path) -> Result<String, Problem> {
-    let bytes = files::read_limited(path, FILE_BYTES_MAX).map_err(|cause| unreadable(&cause))?;
+fn read(path: &Path) -> Result<Vec<u8>, Problem> {
+    files::read_limited(path, FILE_BYTES_MAX).map_err(|cause| unreadable(&cause))
+}
+
+fn utf8(bytes: Vec<u8>) -> Result<String, Problem> {
     String::from_utf8(bytes).map_err(|cause| {
         let offset = cause.utf8_error().valid_up_to();
         let line = String::from_utf8_lossy(&cause.as_bytes()[..offset]).matches('\n').count() + 1;
@@ -384,7 +394,7 @@ mod tests {
     use license_core::{Check, UnknownPolicy, rotation::RotationVisible};
 
     use super::*;
-    use crate::config::{Dialect, Ephemeral, Idempotency, Memory, RotationSettings, TrailSettings, UnreachablePolicy};
+    use crate::config::{Dialect, Ephemeral, Idempotency, Memory, OnPush, RotationSettings, TrailSettings, UnreachablePolicy};
 
     fn loaded(text: &str) -> Config {
         let directory = tempfile::tempdir().unwrap();
@@ -460,6 +470,7 @@ health.within = "5s"
         assert_eq!(config.ephemeral, Ephemeral::Refused);
         assert_eq!((&config.trail, &config.escrow, config.stores.len()), (&TrailSettings::File, &None, 0));
         assert_eq!(environment.stores, [""; 0]);
+        assert_eq!((environment.branches.as_slice(), environment.on_push), (&[][..], OnPush::Warn));
         assert_eq!(environment.rotation, RotationSettings { grace_days: 7, age_max: None });
         assert_eq!(environment.demand.key_age_max_days, None);
         let AuthoritySettings::Embedded { state } = &config.authorities["local"] else { panic!("embedded") };
@@ -485,6 +496,7 @@ health.within = "5s"
         let age_max = Duration::from_secs(86_400);
         assert_eq!(environment.unreachable, UnreachablePolicy::Cached { age_max, offline_token });
         assert_eq!(environment.deploy.as_deref().unwrap(), ["npm", "run", "deploy it"]);
+        assert_eq!((environment.branches.len(), environment.on_push), (2, OnPush::Block));
         assert_eq!(environment.rollback.as_deref().unwrap(), ["sh", "-c", "a | b"]);
         assert_eq!(environment.health.as_ref().unwrap().within, Duration::from_secs(60));
         let staging = config.environment("staging").unwrap();

@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 use license_core::{Check, Demand, UnknownPolicy, rotation::RotationVisible, token::PublicKey};
 use miette::{NamedSource, SourceSpan};
 
-use crate::{health::Probe, store::Source};
+use crate::{health::Probe, push::branches::BranchGlob, store::Source};
 
 mod address;
 mod authority;
@@ -35,7 +35,7 @@ mod cases;
 #[cfg(test)]
 mod schema;
 
-pub(crate) use check::{find, load, problems_of_keys};
+pub(crate) use check::{FILE_BYTES_MAX, FILE_NAME, find, load, of_bytes, problems_of_keys};
 pub(crate) use duration::Shown as ShownDuration;
 use problem::line_column;
 pub(crate) use problem::{ConfigError, Problem};
@@ -292,6 +292,19 @@ pub(crate) struct Environment {
     pub(crate) stores_place: Option<SourceSpan>,
     /// When and how the key is rotated.
     pub(crate) rotation: RotationSettings,
+    /// The refs of the remote whose pushes deploy here.
+    pub(crate) branches: Vec<BranchGlob>,
+    /// What becomes of such a push when the license cannot be checked.
+    pub(crate) on_push: OnPush,
+}
+
+/// What becomes of a push to a mapped branch when the license cannot be checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnPush {
+    /// It goes out, and a line says what was not checked.
+    Warn,
+    /// It is stopped.
+    Block,
 }
 
 /// When and how a key is rotated.

@@ -242,6 +242,8 @@ codes! {
     RECIPIENT = "recipient";
     /// Not the name of a git remote.
     GIT_REMOTE = "git_remote";
+    /// Not a glob for branches.
+    BRANCH = "branch";
     /// Not the name of a store.
     STORE_NAME = "store_name";
     /// A text in braces that stands for nothing.
