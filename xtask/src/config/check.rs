@@ -12,12 +12,12 @@ use miette::{NamedSource, SourceSpan};
 use toml::de::DeTable;
 
 use super::{
-    AuthoritySettings, Config, ConfigError, EnvName, Environment, Problem, StoreSettings, authority,
+    AuthoritySettings, Config, ConfigError, EnvName, Environment, LeaksSettings, Problem, StoreSettings, authority,
     checking::{Checking, Owner},
     environment,
     escrow::{self, Escrow},
     fields::{self, Field, did_you_mean},
-    later,
+    later, leaks,
     problem::{PROBLEMS_MAX, code},
     raw::RawConfig,
     secrets::{displayable, shown},
@@ -69,6 +69,7 @@ pub(crate) fn load(path: &Path, vars: &Vars) -> Result<Config, ConfigError> {
                 ephemeral: checked.trail.ephemeral,
                 memory: checked.trail.memory,
                 escrow: checked.escrow.settings,
+                leaks: checked.leaks,
                 stores: checked.stores,
                 authorities: checked.authorities,
                 environments: checked.environments,
@@ -204,6 +205,7 @@ const SYNTAX_ERRORS: [(&str, &str, &str); 7] = [
 struct Checked {
     trail: Trail,
     escrow: Escrow,
+    leaks: LeaksSettings,
     stores: BTreeMap<String, StoreSettings>,
     authorities: BTreeMap<String, AuthoritySettings>,
     environments: BTreeMap<EnvName, Environment>,
@@ -219,6 +221,7 @@ fn check(table: &DeTable<'_>, root: &Path, vars: &Vars) -> Result<Checked, Vec<P
     let trail = trail::check(&mut checking, &raw);
     let escrow = escrow::check(&mut checking, &raw);
     checking.escrow_identity.clone_from(&escrow.identity);
+    let leaks = leaks::check(&mut checking, &raw);
     let stores = stores(&mut checking, &raw, &escrow.recipients);
     let authorities = authorities(&mut checking, &raw);
     let environments = environments(&mut checking, &raw, &stores);
@@ -228,7 +231,7 @@ fn check(table: &DeTable<'_>, root: &Path, vars: &Vars) -> Result<Checked, Vec<P
         return Err(checking.problems);
     }
     let environments = environments.into_iter().map(|environment| (environment.name.clone(), environment)).collect();
-    Ok(Checked { trail, escrow, stores, authorities, environments, default })
+    Ok(Checked { trail, escrow, leaks, stores, authorities, environments, default })
 }
 
 /// Whether the machine is thrown away after the run: `CI` is set, to anything that does not say no.
