@@ -836,5 +836,7 @@ pub(crate) enum GitError {
     },
 }
 
+pub(crate) mod stream;
+
 #[cfg(test)]
 pub(crate) mod tests;

@@ -12,12 +12,12 @@ use miette::{NamedSource, SourceSpan};
 use toml::de::DeTable;
 
 use super::{
-    AuthoritySettings, Config, ConfigError, EnvName, Environment, Problem, StoreSettings, authority,
+    AuthoritySettings, Config, ConfigError, EnvName, Environment, LeaksSettings, Problem, StoreSettings, authority,
     checking::{Checking, Owner},
     environment,
     escrow::{self, Escrow},
     fields::{self, Field, did_you_mean},
-    later,
+    later, leaks,
     problem::{PROBLEMS_MAX, code},
     raw::RawConfig,
     secrets::{displayable, shown},
@@ -76,6 +76,7 @@ pub(crate) fn of_bytes(shown_path: &str, bytes: Vec<u8>, root: &Path, vars: &Var
                 ephemeral: checked.trail.ephemeral,
                 memory: checked.trail.memory,
                 escrow: checked.escrow.settings,
+                leaks: checked.leaks,
                 stores: checked.stores,
                 authorities: checked.authorities,
                 environments: checked.environments,
@@ -214,6 +215,7 @@ const SYNTAX_ERRORS: [(&str, &str, &str); 7] = [
 struct Checked {
     trail: Trail,
     escrow: Escrow,
+    leaks: LeaksSettings,
     stores: BTreeMap<String, StoreSettings>,
     authorities: BTreeMap<String, AuthoritySettings>,
     environments: BTreeMap<EnvName, Environment>,
@@ -229,6 +231,7 @@ fn check(table: &DeTable<'_>, root: &Path, vars: &Vars) -> Result<Checked, Vec<P
     let trail = trail::check(&mut checking, &raw);
     let escrow = escrow::check(&mut checking, &raw);
     checking.escrow_identity.clone_from(&escrow.identity);
+    let leaks = leaks::check(&mut checking, &raw);
     let stores = stores(&mut checking, &raw, &escrow.recipients);
     let authorities = authorities(&mut checking, &raw);
     let environments = environments(&mut checking, &raw, &stores);
@@ -238,7 +241,7 @@ fn check(table: &DeTable<'_>, root: &Path, vars: &Vars) -> Result<Checked, Vec<P
         return Err(checking.problems);
     }
     let environments = environments.into_iter().map(|environment| (environment.name.clone(), environment)).collect();
-    Ok(Checked { trail, escrow, stores, authorities, environments, default })
+    Ok(Checked { trail, escrow, leaks, stores, authorities, environments, default })
 }
 
 /// Whether the machine is thrown away after the run: `CI` is set, to anything that does not say no.

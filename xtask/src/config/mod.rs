@@ -7,7 +7,9 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
-use license_core::{Check, Demand, UnknownPolicy, rotation::RotationVisible, token::PublicKey};
+use license_core::{
+    Check, Demand, Fingerprint, UnknownPolicy, leaks::Pattern, rotation::RotationVisible, token::PublicKey,
+};
 use miette::{NamedSource, SourceSpan};
 
 use crate::{health::Probe, push::branches::BranchGlob, store::Source};
@@ -22,6 +24,7 @@ mod environment;
 mod escrow;
 mod fields;
 mod later;
+mod leaks;
 mod problem;
 mod raw;
 mod rotation;
@@ -60,6 +63,8 @@ pub(crate) struct Config {
     pub(crate) memory: Memory,
     /// Who can open sealed keys, where the file says.
     pub(crate) escrow: Option<EscrowSettings>,
+    /// What the scan for leaked keys looks for, and leaves alone.
+    pub(crate) leaks: LeaksSettings,
     /// Every store by name.
     pub(crate) stores: BTreeMap<String, StoreSettings>,
     /// Every authority by name.
@@ -200,6 +205,15 @@ pub(crate) struct EscrowSettings {
     pub(crate) identity: Option<Source>,
     /// Where the table stands in the file.
     pub(crate) place: SourceSpan,
+}
+
+/// What the scan for leaked keys looks for besides the keys that are configured, and what it leaves alone.
+#[derive(Debug, Default)]
+pub(crate) struct LeaksSettings {
+    /// Forms of keys of one's own.
+    pub(crate) patterns: Vec<Pattern>,
+    /// Keys that may be in the repository, each with the reason; none is there twice.
+    pub(crate) allow: Vec<(Fingerprint, String)>,
 }
 
 /// An authority as it is configured.

@@ -250,6 +250,8 @@ codes! {
     PLACEHOLDER = "placeholder";
     /// Not a repository.
     REPOSITORY = "repository";
+    /// Not a pattern that can be looked for.
+    PATTERN = "pattern";
     /// Not a path of a secret.
     SECRET_PATH = "secret_path";
 

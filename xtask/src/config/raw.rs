@@ -25,7 +25,7 @@ pub(super) struct RawConfig {
     pub(super) trail: Field<RawTrail>,
     /// Who can open the sealed copies of keys that a rotation keeps.
     pub(super) escrow: Field<RawEscrow>,
-    /// Not supported yet: what the scan for leaked keys looks for.
+    /// What the scan for leaked keys looks for besides the keys that are configured, and what it leaves alone.
     #[cfg_attr(test, schemars(extend("deprecated" = true)))]
     pub(super) leaks: Field<RawLeaks>,
     /// Not supported yet: who hears about licenses that expire.
@@ -83,7 +83,7 @@ pub(super) struct RawLeaks {
     /// Regular expressions of further key forms.
     #[cfg_attr(test, schemars(with = "Vec<String>"))]
     pub(super) patterns: Field<Vec<At<String>>>,
-    /// Keys that may be in the repository.
+    /// Keys that may be in the repository, each with a reason. Never a key that is configured or in the trail.
     #[cfg_attr(test, schemars(with = "Vec<RawAllowedLeak>"))]
     pub(super) allow: Field<Vec<RawAllowedLeak>>,
 }
