@@ -43,6 +43,8 @@ pub(crate) enum Command {
     /// The places that keep keys: what they hold, and whether they keep their promises
     #[command(subcommand)]
     Store(crate::commands::store::StoreCommand),
+    /// What git's pre-push hook runs: nothing leaks, and the licenses that a push deploys with are good
+    PrePush(PrePushArgs),
     /// Print the JSON Schema of license.toml, for editors
     Schema,
 }
@@ -131,6 +133,18 @@ pub(crate) struct CheckArgs {
 
     #[command(flatten)]
     pub(crate) output: OutputArgs,
+}
+
+/// Arguments of `pre-push`, as git gives them to its hook.
+#[derive(Debug, Args)]
+pub(crate) struct PrePushArgs {
+    /// The name of the remote, or its address where it has no name
+    #[arg(value_name = "REMOTE")]
+    pub(crate) remote: Option<String>,
+
+    /// The address that is pushed to
+    #[arg(value_name = "URL")]
+    pub(crate) url: Option<String>,
 }
 
 /// How to print.

@@ -8,6 +8,7 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
 };
 
 use clap::{
@@ -55,7 +56,7 @@ use commands::{
     authority as authority_command, check, deploy,
     escrow::{self as escrow_command, EscrowCommand},
     lock::{self, LockCommand},
-    rotate, schema,
+    pre_push, rotate, schema,
     store::{self as store_command, StoreCommand},
 };
 use config::{AuthoritySettings, Config};
@@ -88,6 +89,7 @@ fn run(cli: Cli) -> Exit {
         Command::Authority(args) => run_authority(&ctx, config.as_deref(), args),
         Command::Escrow(command) => run_escrow(&ctx, config.as_deref(), &command),
         Command::Store(command) => run_store(&ctx, config.as_deref(), &command),
+        Command::PrePush(args) => pre_push::run(&Arc::new(ctx), config.as_deref(), &args),
         Command::Schema => finish(&Narrator::new(&ctx, None), schema::TEXT, Exit::Done),
     }
 }

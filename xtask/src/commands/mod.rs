@@ -6,6 +6,7 @@ pub(crate) mod check;
 pub(crate) mod deploy;
 pub(crate) mod escrow;
 pub(crate) mod lock;
+pub(crate) mod pre_push;
 pub(crate) mod rotate;
 pub(crate) mod schema;
 pub(crate) mod store;
