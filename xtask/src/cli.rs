@@ -29,6 +29,8 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Replace the license key, with a grace for the old one, in every place that deploys read
     Rotate(RotateArgs),
+    /// Look for leaked keys: in the working tree, in a range of commits, or in all of history
+    Leaks(crate::commands::leaks::LeaksArgs),
     /// Read and verify the trail of what was decided and done
     #[command(subcommand)]
     Audit(crate::commands::audit::AuditCommand),

@@ -30,7 +30,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use crate::{child_env, vars::Vars};
 
 /// The oldest git that understands what it is asked here.
-const OLDEST: &str = "2.29";
+pub(crate) const OLDEST: &str = "2.29";
 /// How long git may work without the network.
 const LOCAL_WAIT: Duration = Duration::from_secs(30);
 /// How long git may ask a remote for a ref, or push one commit.

@@ -13,7 +13,7 @@ use std::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{
-    BTreeSet, EXIT_USAGE, Git, GitError, LOCAL_WAIT, Listener, OsStr, OsString, Path, Ran, Said, Vars, Waits, clean, end,
+    BTreeSet, EXIT_USAGE, Git, GitError, LOCAL_WAIT, Listener, OsStr, Path, Said, Vars, Waits, clean, end,
     variables, wait_until,
 };
 
@@ -88,6 +88,12 @@ impl Git {
         }
         let waits = Waits { local: LOCAL_WAIT, remote: LOCAL_WAIT, fetch: LOCAL_WAIT };
         Self { directory: directory.to_owned(), variables, waits }
+    }
+
+    /// The same git in another directory.
+    pub(crate) fn within(mut self, directory: &Path) -> Self {
+        directory.clone_into(&mut self.directory);
+        self
     }
 
     /// Asks git something whose answer is short.
@@ -338,6 +344,14 @@ pub(crate) struct Passed {
 }
 
 impl Through {
+    /// Stops both: what they still have to say is not wanted.
+    pub(crate) fn abandon(self) {
+        self.output.stop();
+        end(self.first.child);
+        // Its pipes are closed.
+        self.tee.join().ok();
+    }
+
     /// Waits for both. `read` says whether the output was read to its end; where it was not, they are stopped.
     pub(crate) fn finish(self, first_does: &'static str, second_does: &'static str, read: io::Result<()>) -> Passed {
         let mut wrong = Vec::new();
