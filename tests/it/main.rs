@@ -21,6 +21,8 @@ mod github;
 mod health;
 mod lock;
 mod messages;
+mod pre_push;
+mod pre_push_licenses;
 mod refusals;
 mod rotate;
 mod rotate_faults;

@@ -12,7 +12,7 @@ use crate::{
     console,
     context::Context,
     exit::Exit,
-    git::{Contains, Oid, stream::Surroundings},
+    git::{Contains, GitError, Oid, stream::Surroundings},
     hook::trust::{Agreed, TrustRecord},
     push::{
         error::PushError,
@@ -113,10 +113,10 @@ fn look(
 }
 
 /// Asks git two things at once.
-fn both<A: Send, B, E: From<crate::git::GitError>>(
-    one: impl FnOnce() -> Result<A, crate::git::GitError> + Send,
-    other: impl FnOnce() -> Result<B, crate::git::GitError>,
-) -> Result<(A, B), E> {
+fn both<A: Send, B>(
+    one: impl FnOnce() -> Result<A, GitError> + Send,
+    other: impl FnOnce() -> Result<B, GitError>,
+) -> Result<(A, B), GitError> {
     thread::scope(|scope| {
         let one = scope.spawn(one);
         let other = other();
@@ -125,7 +125,7 @@ fn both<A: Send, B, E: From<crate::git::GitError>>(
     })
 }
 
-fn known(repository: &Repository, push: &Push) -> Result<Known, crate::git::GitError> {
+fn known(repository: &Repository, push: &Push) -> Result<Known, GitError> {
     match &push.remote {
         Some((name, url)) => repository.known(name, url),
         None => Ok(Known::No),

@@ -5,7 +5,6 @@
 use std::{
     collections::BTreeMap,
     path::{Component, Path, PathBuf},
-    sync::Arc,
 };
 
 use super::{
