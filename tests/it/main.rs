@@ -19,6 +19,7 @@ mod faults;
 mod fresh_clone;
 mod github;
 mod health;
+mod leaks;
 mod lock;
 mod messages;
 mod pre_push;

@@ -150,21 +150,20 @@ impl<'s> Work<'s> {
             stream.push(piece, leaks);
             match part {
                 archive::Part::More => {}
-                archive::Part::Last => {
-                    let inside = place::shown_path(scanner, inside.as_bytes());
+                archive::Part::Name | archive::Part::Last => {
                     let tally = stream.finish(leaks);
-                    scanned.take(leaks, tally, || place(inside.clone()));
-                    // A name inside of an archive is as readable as its content.
+                    if tally != Tally::default() {
+                        let inside = place::shown_path(scanner, inside.as_bytes());
+                        scanned.take(leaks, tally, || place(inside.clone()));
+                    }
                 }
             }
         };
         match archive::unpack(name, whole, &limits, &mut each) {
             archive::Unpacked::NotAnArchive | archive::Unpacked::Done => {}
             archive::Unpacked::Refused { why } => {
-                // What came of a broken member must not run into the next object.
-                let inside = || "an archive that was not read to its end".to_owned();
-                let tally = self.stream.finish(&mut self.leaks);
-                self.scanned.take(&mut self.leaks, tally, || place(inside()));
+                // It has names from inside.
+                let why = place::shown_path(scanner, why.as_bytes());
                 self.scanned.miss(what(), why);
             }
         }

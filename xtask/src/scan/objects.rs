@@ -30,6 +30,7 @@ const REF_NAME_BYTES_MAX: usize = 16 * 1024;
 #[derive(Debug, Clone)]
 pub(crate) enum Range {
     /// What a push would send.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the pre-push hook will use it"))]
     Push {
         /// What is pushed: commits, tags or anything else.
         want: Vec<Oid>,
@@ -274,7 +275,7 @@ pub(super) fn too_large() -> String {
 
 /// Whether a file begins like a zip, a gzip or a tar.
 pub(super) fn looks_packed(begin: &[u8]) -> bool {
-    begin.starts_with(b"PK\x03\x04") || begin.starts_with(b"\x1f\x8b") || begin.get(257..262) == Some(b"ustar")
+    begin.starts_with(b"PK\x03\x04") || begin.starts_with(b"PK\x07\x08") || begin.starts_with(b"\x1f\x8b") || begin.get(257..262) == Some(b"ustar")
 }
 
 fn end_of_object(output: &mut Streaming) -> io::Result<()> {
@@ -374,6 +375,7 @@ fn ref_name(work: &mut Work<'_>, name: &[u8]) {
 }
 
 /// Scans one text that a push sends besides its objects, such as the name of a ref.
+#[cfg_attr(not(test), expect(dead_code, reason = "the pre-push hook will use it"))]
 pub(crate) fn pushed_name(name: &[u8], scanner: &Scanner) -> Scanned {
     let mut work = Work::new(scanner);
     ref_name(&mut work, name);
