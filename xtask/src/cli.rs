@@ -47,6 +47,9 @@ pub(crate) enum Command {
     Store(crate::commands::store::StoreCommand),
     /// What git's pre-push hook runs: nothing leaks, and the licenses that a push deploys with are good
     PrePush(PrePushArgs),
+    /// The pre-push hook: put it into this repository, take it out, look at it
+    #[command(subcommand)]
+    Hook(crate::commands::hook::HookCommand),
     /// Print the JSON Schema of license.toml, for editors
     Schema,
 }

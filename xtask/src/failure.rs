@@ -15,6 +15,7 @@ use crate::{
     config::{ConfigError, EnvName, Problem},
     environment_lock::LockError,
     exit::Exit,
+    hook::HookError,
     journal::JournalError,
     log::LogError,
     scan::ScanFault,
@@ -178,6 +179,10 @@ pub(crate) enum Failure {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Scan(#[from] ScanFault),
+    /// The hook.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Hook(#[from] HookError),
     /// The operating system does not give randomness, signals, the current directory, or takes no output.
     #[error("{what}: {source}")]
     System {
@@ -216,6 +221,7 @@ impl Failure {
             Self::Rotate(error) => error.exit(),
             Self::Escrow(error) => error.exit(),
             Self::Scan(fault) => fault.exit(),
+            Self::Hook(error) => error.exit(),
             Self::System { .. } | Self::Issue(ChangeError::NoRandomness(_)) => Exit::Bug,
         }
     }
@@ -250,6 +256,7 @@ impl Failure {
             Self::StoreTest(_) => "store_not_tested",
             Self::Escrow(_) => "escrow",
             Self::Scan(fault) => fault.stable_code(),
+            Self::Hook(_) => "hook",
             Self::System { .. } => "system",
         }
     }

@@ -29,6 +29,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::{child_env, vars::Vars};
 
+pub(crate) mod hooks;
+
 /// The oldest git that understands what it is asked here.
 pub(crate) const OLDEST: &str = "2.29";
 /// How long git may work without the network.

@@ -34,6 +34,7 @@ mod files;
 mod gate;
 mod git;
 mod health;
+mod hook;
 mod journal;
 mod keyring;
 mod log;
@@ -56,6 +57,7 @@ use commands::{
     audit::{self, AuditCommand, AuditFormat},
     authority as authority_command, check, deploy,
     escrow::{self as escrow_command, EscrowCommand},
+    hook::{self as hook_command, HookCommand},
     leaks::{self, Document, LeaksArgs},
     lock::{self, LockCommand},
     pre_push, rotate, schema,
@@ -94,6 +96,7 @@ fn run(cli: Cli) -> Exit {
         Command::Escrow(command) => run_escrow(&ctx, config.as_deref(), &command),
         Command::Store(command) => run_store(&ctx, config.as_deref(), &command),
         Command::PrePush(args) => pre_push::run(&Arc::new(ctx), config.as_deref(), &args),
+        Command::Hook(command) => run_hook(&ctx, config.as_deref(), &command),
         Command::Schema => finish(&Narrator::new(&ctx, None), schema::TEXT, Exit::Done),
     }
 }
@@ -288,6 +291,19 @@ fn run_store(ctx: &Context, config: Option<&Path>, command: &StoreCommand) -> Ex
         load_hiding(ctx, config, &narrator).and_then(|config| store_command::run(ctx, &config, command, &narrator));
     match told {
         Ok((text, exit)) => finish(&narrator, &github::defused_for(narrator.platform(), &text), exit),
+        Err(failure) => cannot_begin(&narrator, json::Document::Other, &failure),
+    }
+}
+
+/// The hook is about the repository; license.toml says what it may do, where there is one.
+fn run_hook(ctx: &Context, config: Option<&Path>, command: &HookCommand) -> Exit {
+    let narrator = Narrator::new(ctx, Some(command.format()));
+    let loaded = match config {
+        Some(config) => load(ctx, Some(config)).map(Some),
+        None => config::find(&ctx.directory).map(|_| load(ctx, None)).transpose(),
+    };
+    match hook_command::run(ctx, loaded, command, &narrator) {
+        Ok((text, exit)) => finish(&narrator, &text, exit),
         Err(failure) => cannot_begin(&narrator, json::Document::Other, &failure),
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod authority;
 pub(crate) mod check;
 pub(crate) mod deploy;
 pub(crate) mod escrow;
+pub(crate) mod hook;
 pub(crate) mod leaks;
 pub(crate) mod lock;
 pub(crate) mod pre_push;

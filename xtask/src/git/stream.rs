@@ -32,7 +32,6 @@ pub(crate) enum Surroundings {
     /// That of the directory, whatever a hook of another repository set.
     Directory,
     /// That of the push that started us: what git set for its hook counts.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the pre-push hook will use it"))]
     Push,
 }
 

@@ -89,14 +89,13 @@ pub(crate) struct Asking {
     /// How many results are to come.
     open: usize,
     until: Instant,
-    deadline: Duration,
 }
 
 /// Begins to ask for the license of every environment that one of the refs deploys to.
 pub(crate) fn ask(ctx: &Arc<Context>, files: Vec<PushedFile>, agreed: &Agreed) -> Asking {
     let deadline = deadline(&ctx.vars);
     let (send, results) = mpsc::channel();
-    let mut asking = Asking { answers: Vec::new(), results, open: 0, until: Instant::now() + deadline, deadline };
+    let mut asking = Asking { answers: Vec::new(), results, open: 0, until: Instant::now() + deadline };
     for file in files {
         let Says::Good(mut config) = file.says else { continue };
         let mapped: Vec<EnvName> =

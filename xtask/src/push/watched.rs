@@ -1,7 +1,6 @@
 //! What the scan of a push looks for: what a scan of the work tree looks for, and what the pushed files add.
 
 use license_core::leaks::Secret;
-use zeroize::Zeroizing;
 
 use super::{
     file::{FilePlace, PushedFile, Says},
@@ -11,7 +10,7 @@ use crate::{
     config::{self, Config},
     context::Context,
     hook::trust::{Agreed, TrustRecord, Wanted},
-    keyring,
+    keyring::{self, Named},
     scan::watch::{self, Watched},
     store::{self, Source},
 };
@@ -44,15 +43,21 @@ pub(crate) fn watched(
     }
     // A file that cannot be read names no secrets; the record does.
     for name in record.into_iter().flat_map(|record| &record.variables) {
-        secret(ctx, &Source::Env { name: name.clone() }, &mut watched);
+        let source = Source::Env { name: name.clone() };
+        secret(ctx, &source, &format!("what {source} holds"), &mut watched);
     }
     watched
 }
 
 fn add(ctx: &Context, config: &Config, agreed: &Agreed, watched: &mut Watched) {
-    for source in keyring::sources(config) {
-        if agreed.refuses(Wanted::Source(source), &config.root).is_none() {
-            secret(ctx, source, watched);
+    for (named, source) in keyring::named_sources(config) {
+        if agreed.refuses(Wanted::Source(source), &config.root).is_some() {
+            continue;
+        }
+        let name = named.to_string();
+        secret(ctx, source, &name, watched);
+        if let Named::Key(environment) = named {
+            watched.environments.entry(name).or_insert_with(|| environment.to_string());
         }
     }
     for pattern in &config.leaks.patterns {
@@ -65,9 +70,9 @@ fn add(ctx: &Context, config: &Config, agreed: &Agreed, watched: &mut Watched) {
 }
 
 /// Adds a secret, unless it is there under another name.
-fn secret(ctx: &Context, source: &Source, watched: &mut Watched) {
+fn secret(ctx: &Context, source: &Source, name: &str, watched: &mut Watched) {
     let Ok(text) = store::read(source, &ctx.vars) else { return };
-    let Ok(secret) = Secret::new(&format!("what {source} holds"), Zeroizing::clone(&text)) else { return };
+    let Ok(secret) = Secret::new(name, text) else { return };
     if watched.watch.secrets.iter().all(|known| known.fingerprint() != secret.fingerprint()) {
         watched.watch.secrets.push(secret);
     }

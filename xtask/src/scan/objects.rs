@@ -30,7 +30,6 @@ const REF_NAME_BYTES_MAX: usize = 16 * 1024;
 #[derive(Debug, Clone)]
 pub(crate) enum Range {
     /// What a push would send.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the pre-push hook will use it"))]
     Push {
         /// What is pushed: commits, tags or anything else.
         want: Vec<Oid>,
@@ -375,7 +374,6 @@ fn ref_name(work: &mut Work<'_>, name: &[u8]) {
 }
 
 /// Scans one text that a push sends besides its objects, such as the name of a ref.
-#[cfg_attr(not(test), expect(dead_code, reason = "the pre-push hook will use it"))]
 pub(crate) fn pushed_name(name: &[u8], scanner: &Scanner) -> Scanned {
     let mut work = Work::new(scanner);
     ref_name(&mut work, name);
