@@ -276,10 +276,8 @@ fn a_push_with_the_directories_named_is_about_those() {
     let pushing = pushing();
     leak(&pushing);
     let (git, tree) = (pushing.path("work/.git"), pushing.path("work"));
-    let before = remote_refs(&pushing);
     let variables = pushing.var("GIT_DIR", git.to_str().unwrap()).var("GIT_WORK_TREE", tree.to_str().unwrap());
     variables.push_in("home", &["origin", "main"]).stops(30);
-    assert_eq!(remote_refs(&variables), before);
 }
 
 #[test]
@@ -385,11 +383,27 @@ fn records_of_the_fleet_are_only_ever_added_to() {
 }
 
 #[test]
+fn the_installed_hook_guards_every_push() {
+    let pushing = pushing();
+    fs::remove_file(pushing.path("work/.git/hooks/pre-push")).unwrap();
+    fs::remove_dir_all(pushing.path("work/.git/license")).unwrap();
+    pushing.xtask(&["hook", "install"]).exits(0);
+    pushing.commit("a", "1");
+    let pushed = pushing.push(&["origin", "main"]);
+    assert_eq!((pushed.ran.exits(0).stdout(), pushed.ran.stderr().contains("license:")), ("", false), "{}", pushed.ran);
+    leak(&pushing);
+    pushing.push(&["origin", "main"]).ran.exits(1).says("it holds secrets").says("git push --no-verify");
+    pushing.push(&["--no-verify", "origin", "main"]).ran.exits(0).says_nothing_of("license:");
+}
+
+#[test]
 fn the_guard_can_be_turned_off_and_says_so() {
     let pushing = pushing();
     leak(&pushing);
     let pushing = pushing.var("LICENSE_HOOK", "0");
-    pushing.push(&["origin", "main"]).goes_with("this push is not looked at");
+    pushing.push(&["--dry-run", "origin", "main"]).goes_with("this push is not looked at");
+    let pushing = pushing.var("LICENSE_HOOK", "1");
+    pushing.push(&["origin", "main"]).stops(30);
 }
 
 #[test]

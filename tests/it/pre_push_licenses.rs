@@ -167,7 +167,7 @@ fn a_pushed_file_gets_no_key_no_token_and_no_execution_that_was_not_agreed_to() 
         ("another token", base.replace("TO_API_KEY", "OTHER_SECRET"), "OTHER_SECRET".to_owned()),
         ("a file", base.replace("{ env = \"LICENSE_KEY\" }", "{ dotenv = \"secrets\", name = \"KEY\" }"), "secrets".to_owned()),
         ("a helper", base.replace("{ env = \"LICENSE_KEY\" }", "{ store = \"x\" }") + &helper, "the store `x`".to_owned()),
-        ("certificates", base.replace("token =", "ca_file = \"ca.pem\"\ntoken ="), "ca.pem".to_owned()),
+        ("certificates that are not here", base.replace("token =", "ca_file = \"ca.pem\"\ntoken ="), "ca.pem".to_owned()),
     ] {
         let pushing = machine(&server).var("OTHER_SECRET", &secret());
         pushing.commit("license.toml", &base);
@@ -176,7 +176,6 @@ fn a_pushed_file_gets_no_key_no_token_and_no_execution_that_was_not_agreed_to() 
         // The work tree is another branch's: only the pushed file is in question.
         pushing.git(&["switch", "--quiet", "--detach", "main~1"]);
         pushing.write("secrets", "KEY=a-key-of-somebody\n");
-        pushing.write("ca.pem", include_str!("pre_push_licenses.rs"));
         let (asked, stolen) = (server.connections(), thief.connections());
         let pushed = pushing.push(&["origin", "main"]);
         let ran = pushed.goes_with("the license of `production` was not checked").says(&says);
@@ -210,6 +209,17 @@ fn what_was_not_agreed_to_names_the_way_to_agree_and_blocks_where_the_file_says_
 }
 
 #[test]
+fn a_file_whose_certificates_are_in_another_commit_only_is_not_broken() {
+    let server = saying(&good());
+    let pushing = machine(&server);
+    pushing.agree(&[&origin(&server)], &["LICENSE_KEY", "TO_API_KEY"], &["ca.pem"]);
+    pushing.write("ca.pem", "of that commit\n");
+    pushing.commit("license.toml", toml(&server.url(), "").replace("token =", "ca_file = \"ca.pem\"\ntoken ="));
+    pushing.git(&["switch", "--quiet", "--detach", "main~1"]);
+    pushing.push(&["origin", "main"]).goes_with("`ca_file` of authority `to` cannot be read");
+}
+
+#[test]
 fn a_broken_file_stops_the_push_and_names_commit_and_file() {
     let server = saying(&good());
     let pushing = machine(&server);
@@ -231,7 +241,7 @@ fn a_file_of_a_newer_program_is_no_reason_not_to_scan() {
     let newer = toml(&server.url(), "reminder = \"soon\"\n");
     pushing.commit("license.toml", &newer);
     let pushed = pushing.push(&["origin", "main"]);
-    pushed.goes_with("no license was checked").says("reminder").says("cargo xtask hook install");
+    pushed.goes_with("says more than this hook understands").says("reminder").says("cargo xtask hook install");
     pushing.commit("leak", key());
     pushing.push(&["origin", "main"]).stops(30);
     assert_eq!(server.connections(), 0);

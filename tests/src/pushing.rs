@@ -132,6 +132,11 @@ impl Pushing {
         Ran::of(Running::start_with_input(&mut command, input).wait(), None)
     }
 
+    /// Runs the binary in the work tree.
+    pub fn xtask(&self, arguments: &[&str]) -> Ran {
+        Ran::of(Running::start(self.command(&self.binary, "work").args(arguments)).wait(), None)
+    }
+
     fn run_git(&self, directory: &str, arguments: &[&str]) -> Finished {
         Running::start(self.command(Path::new("git"), directory).args(arguments)).wait()
     }

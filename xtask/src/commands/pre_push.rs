@@ -4,19 +4,22 @@
 
 use std::{collections::BTreeSet, io, path::Path, sync::Arc, thread};
 
-use license_core::leaks::Scanner;
+use license_core::{
+    finding::clean,
+    leaks::{Scanner, Watch},
+};
 use miette::Diagnostic;
 
 use crate::{
     cli::PrePushArgs,
-    console,
+    config, console,
     context::Context,
     exit::Exit,
     git::{Contains, GitError, Oid, stream::Surroundings},
     hook::trust::{Agreed, TrustRecord},
     push::{
         error::PushError,
-        file::{self, FilePlace, PushedFile, Says},
+        file::{self, FilePlace, PushedFile, Says, Stored},
         framework,
         licenses::{self, Answer, Checked, Consequence, consequence},
         lines::{self, LINES_BYTES_MAX, Update},
@@ -77,7 +80,7 @@ fn told(ctx: &Context, args: &PrePushArgs) -> Result<Push, PushError> {
     let Some(framework) = framework.filter(|_| updates.is_empty()) else { return Ok(Push { updates, remote }) };
     let repository = Repository::of_hook(&ctx.directory, &ctx.vars);
     let pushed = repository.resolve(&framework.pushed)?;
-    let not_here = || PushError::NotHere { name: license_core::finding::clean(&framework.pushed) };
+    let not_here = || PushError::NotHere { name: clean(&framework.pushed) };
     let had = framework.had.as_deref().map(|name| repository.resolve(name)).transpose()?.flatten();
     let update = Update {
         local_name: framework.pushed.clone().into_bytes(),
@@ -96,12 +99,12 @@ fn look(
     verdict: &mut Verdict<'_>,
 ) -> Result<(), PushError> {
     let repository = Repository::of_hook(&ctx.directory, &ctx.vars);
-    let (whereabouts, known) = both(|| repository.whereabouts(), || known(&repository, push))?;
-    let Whereabouts { common, top } = whereabouts;
+    let Asked { whereabouts: Whereabouts { common, top }, known, stored } = ask(&repository, config, push)?;
     keep_trails(&repository, push, verdict)?;
     let (record, agreed) = (TrustRecord::read(&common)?, Agreed::here(&common, &ctx.vars)?);
     let place = FilePlace::of(config, &ctx.directory, top.as_deref())?;
-    let files = file::read(&repository, &place, &push.updates, &ctx.vars)?;
+    let stored = stored.map_or_else(|| file::read(&repository, &place.in_commit, &push.updates), Ok)?;
+    let files = file::understand(stored, &place, &push.updates, &ctx.vars);
     tell_files(&place, &files, verdict);
     let watched = watched(ctx, &place, &files, &agreed, record.as_ref());
     let asking = licenses::ask(ctx, files, &agreed);
@@ -112,17 +115,30 @@ fn look(
     Ok(())
 }
 
-/// Asks git two things at once.
-fn both<A: Send, B>(
-    one: impl FnOnce() -> Result<A, GitError> + Send,
-    other: impl FnOnce() -> Result<B, GitError>,
-) -> Result<(A, B), GitError> {
+/// What git was asked at once.
+struct Asked {
+    whereabouts: Whereabouts,
+    known: Known,
+    /// The pushed files, where their path does not depend on where we are.
+    stored: Option<Stored>,
+}
+
+/// Asks git everything at once that no other answer is needed for: each git takes longer to start than to answer.
+fn ask(repository: &Repository, config: Option<&Path>, push: &Push) -> Result<Asked, GitError> {
     thread::scope(|scope| {
-        let one = scope.spawn(one);
-        let other = other();
-        let one = one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        Ok((one?, other?))
+        let whereabouts = scope.spawn(|| repository.whereabouts());
+        let known = scope.spawn(|| known(repository, push));
+        let stored = match config {
+            None => Some(file::read(repository, config::FILE_NAME, &push.updates)),
+            Some(_) => None,
+        };
+        // What is said about the place explains the other errors.
+        Ok(Asked { whereabouts: joined(whereabouts)?, known: joined(known)?, stored: stored.transpose()? })
     })
+}
+
+fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 fn known(repository: &Repository, push: &Push) -> Result<Known, GitError> {
@@ -154,9 +170,13 @@ fn tell_files(place: &FilePlace, files: &[PushedFile], verdict: &mut Verdict<'_>
     for file in files {
         match &file.says {
             Says::Good(_) => {}
-            Says::NotRead(why) => verdict.line(&format!(
-                "`{}` was not understood: {why}; no license was checked. If a newer version wrote it: `cargo xtask hook install`",
-                file.shown
+            Says::LeftOut(why) => {
+                verdict.line(&format!("`{}` was not read, and no license was checked: {why}", file.shown));
+            }
+            Says::Newer(what) => verdict.line(&format!(
+                "`{}` says more than this hook understands, and no license was checked: {}; `cargo xtask hook install` renews the hook",
+                file.shown,
+                clean(what)
             )),
             Says::Broken(error) => {
                 verdict.picture(&**error);
@@ -181,7 +201,7 @@ fn tell_license(answer: &Answer, verdict: &mut Verdict<'_>) {
     match &answer.outcome {
         Checked::Good(warnings) => {
             for warning in warnings {
-                verdict.line(&format!("`{name}`: {warning}"));
+                verdict.line(&format!("`{name}`: {}", clean(warning)));
             }
         }
         Checked::Refused(judged) => {
@@ -192,7 +212,7 @@ fn tell_license(answer: &Answer, verdict: &mut Verdict<'_>) {
             }
         }
         Checked::NotKnown(why) | Checked::NotHere(why) => {
-            verdict.line(&format!("the license of `{name}` was not checked: {why}"));
+            verdict.line(&format!("the license of `{name}` was not checked: {}", clean(why)));
         }
         Checked::NotAgreed(why) => verdict.line(&format!(
             "the license of `{name}` was not checked: {why}; look at `{}`, then run `cargo xtask hook install`",
@@ -239,7 +259,7 @@ fn scan(
     ctx: &Context,
     push: &Push,
     known: Known,
-    watch: license_core::leaks::Watch,
+    watch: Watch,
 ) -> Result<(Scanned, Located), ScanFault> {
     let scanner = Scanner::new(watch)?;
     let want: Vec<Oid> = push.updates.iter().filter_map(|update| update.new.clone()).collect();

@@ -13,7 +13,7 @@ use toml::de::DeTable;
 
 use super::{
     AuthoritySettings, Config, ConfigError, EnvName, Environment, LeaksSettings, Problem, StoreSettings, authority,
-    checking::{Checking, Owner},
+    checking::{Checking, NamedFiles, Owner},
     environment,
     escrow::{self, Escrow},
     fields::{self, Field, did_you_mean},
@@ -50,11 +50,22 @@ pub(crate) fn load(path: &Path, vars: &Vars) -> Result<Config, ConfigError> {
     let error = |problem| into_error(&shown_path, vec![problem]);
     let bytes = read(path).map_err(error)?;
     let absolute = std::path::absolute(path).map_err(|cause| error(unreadable(&cause)))?;
-    of_bytes(&shown_path, bytes, absolute.parent().unwrap_or(&absolute), vars)
+    of_bytes(&shown_path, bytes, absolute.parent().unwrap_or(&absolute), NamedFiles::Looked, vars)
 }
 
-/// Checks a file that was read elsewhere. Paths in it are relative to `root`, which is absolute.
-pub(crate) fn of_bytes(shown_path: &str, bytes: Vec<u8>, root: &Path, vars: &Vars) -> Result<Config, ConfigError> {
+/// Checks the file of a commit. Paths in it are relative to `root`, which is absolute; no file that it names is looked
+/// at.
+pub(crate) fn of_commit(shown_path: &str, bytes: Vec<u8>, root: &Path, vars: &Vars) -> Result<Config, ConfigError> {
+    of_bytes(shown_path, bytes, root, NamedFiles::Taken, vars)
+}
+
+fn of_bytes(
+    shown_path: &str,
+    bytes: Vec<u8>,
+    root: &Path,
+    named_files: NamedFiles,
+    vars: &Vars,
+) -> Result<Config, ConfigError> {
     let error = |problems| into_error(shown_path, problems);
     let text = utf8(bytes).map_err(|problem| error(vec![problem]))?;
     let (table, syntax_errors) = DeTable::parse_recoverable(&text);
@@ -67,7 +78,7 @@ pub(crate) fn of_bytes(shown_path: &str, bytes: Vec<u8>, root: &Path, vars: &Var
         return Err(error(vec![empty()]));
     }
     let root = root.to_owned();
-    match check(table.get_ref(), &root, vars) {
+    match check(table.get_ref(), &root, named_files, vars) {
         Ok(checked) => {
             let mut config = Config {
                 root,
@@ -222,10 +233,15 @@ struct Checked {
     default: Option<EnvName>,
 }
 
-fn check(table: &DeTable<'_>, root: &Path, vars: &Vars) -> Result<Checked, Vec<Problem>> {
+fn check(
+    table: &DeTable<'_>,
+    root: &Path,
+    named_files: NamedFiles,
+    vars: &Vars,
+) -> Result<Checked, Vec<Problem>> {
     let mut problems = Vec::new();
     let raw = fields::read(table, fields::THE_FILE, &mut problems, RawConfig::read);
-    let mut checking = Checking { root, on_ci: on_ci(vars), escrow_identity: Field::Absent, problems };
+    let mut checking = Checking { root, on_ci: on_ci(vars), named_files, escrow_identity: Field::Absent, problems };
     version(&mut checking, &raw);
     later::refuse(&mut checking, &raw);
     let trail = trail::check(&mut checking, &raw);

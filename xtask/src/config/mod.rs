@@ -38,7 +38,7 @@ mod cases;
 #[cfg(test)]
 mod schema;
 
-pub(crate) use check::{FILE_BYTES_MAX, FILE_NAME, find, load, of_bytes, problems_of_keys};
+pub(crate) use check::{FILE_BYTES_MAX, FILE_NAME, find, load, of_commit, problems_of_keys};
 pub(crate) use duration::Shown as ShownDuration;
 use problem::line_column;
 pub(crate) use problem::{ConfigError, Problem};

@@ -76,6 +76,8 @@ impl Git {
         for name in ["GIT_NO_REPLACE_OBJECTS", "GIT_NO_LAZY_FETCH"] {
             set(name, OsStr::new("1"));
         }
+        // A git before 2.45 does not know the second one, and fetches from nobody where no protocol is allowed.
+        set("GIT_ALLOW_PROTOCOL", OsStr::new("none"));
         match of {
             Surroundings::Directory => {}
             Surroundings::Push => {

@@ -10,11 +10,11 @@ use std::{
 use super::{
     error::PushError,
     lines::Update,
-    repository::{Found, Repository},
+    repository::{Contents, Found, Repository},
 };
 use crate::{
     config::{self, Config, ConfigError},
-    git::Oid,
+    git::{GitError, Oid},
     vars::Vars,
 };
 
@@ -88,43 +88,49 @@ pub(crate) struct PushedFile {
 pub(crate) enum Says {
     /// It is good.
     Good(Box<Config>),
-    /// It is there, and was not read, for this reason: a newer program wrote it, or it is not here.
-    NotRead(String),
+    /// It is there, and was not read, for this reason.
+    LeftOut(String),
+    /// It has something that this program does not know, and nothing else is wrong with it.
+    Newer(String),
     /// It is broken.
     Broken(Box<ConfigError>),
     /// There is none.
     Nothing,
 }
 
-/// The files of all refs that are not deleted, each content once, and one for all the refs that bring none.
-pub(crate) fn read(
-    repository: &Repository,
-    place: &FilePlace,
-    updates: &[Update],
-    vars: &Vars,
-) -> Result<Vec<PushedFile>, PushError> {
-    let pushed: Vec<(&Update, &Oid)> = updates.iter().filter_map(|update| Some((update, update.new.as_ref()?))).collect();
-    let mut objects: Vec<&Oid> = Vec::new();
-    let mut at: BTreeMap<&str, usize> = BTreeMap::new();
-    for (_, oid) in &pushed {
-        at.entry(oid.as_str()).or_insert_with(|| {
-            objects.push(oid);
-            objects.len() - 1
-        });
-    }
-    let (found, mut contents) = repository.files(&objects, &place.in_commit, config::FILE_BYTES_MAX)?;
+/// What is at the file's path in every pushed object, as it is stored.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    /// By the name of the pushed object.
+    found: BTreeMap<String, Found>,
+    contents: Contents,
+}
+
+/// Reads the file of all refs that are not deleted, each object once.
+pub(crate) fn read(repository: &Repository, in_commit: &str, updates: &[Update]) -> Result<Stored, GitError> {
+    let objects: BTreeMap<&str, &Oid> =
+        updates.iter().filter_map(|update| update.new.as_ref()).map(|oid| (oid.as_str(), oid)).collect();
+    let objects: Vec<&Oid> = objects.into_values().collect();
+    let (found, contents) = repository.files(&objects, in_commit, config::FILE_BYTES_MAX)?;
+    let names = objects.iter().map(|oid| oid.to_string());
+    Ok(Stored { found: names.zip(found).collect(), contents })
+}
+
+/// Understands what was read: each content once, and one for all the refs that bring none.
+pub(crate) fn understand(stored: Stored, place: &FilePlace, updates: &[Update], vars: &Vars) -> Vec<PushedFile> {
+    let Stored { found, mut contents } = stored;
     let mut files: BTreeMap<String, PushedFile> = BTreeMap::new();
-    for (update, oid) in pushed {
-        let found = &found[at[oid.as_str()]];
-        let (name, shown) = (key(found), format!("{}:{}", crate::scan::short(oid), place.in_commit));
-        let file = files.entry(name).or_insert_with(|| PushedFile {
+    for (update, oid) in updates.iter().filter_map(|update| Some((update, update.new.as_ref()?))) {
+        let Some(found) = found.get(oid.as_str()) else { continue };
+        let shown = format!("{}:{}", crate::scan::short(oid), place.in_commit);
+        let file = files.entry(key(found)).or_insert_with(|| PushedFile {
             says: says(found, &shown, &place.root, &mut contents, vars),
             shown,
             refs: Vec::new(),
         });
         file.refs.push(update.remote_ref.clone());
     }
-    Ok(files.into_values().collect())
+    files.into_values().collect()
 }
 
 /// What makes two of them one.
@@ -136,16 +142,16 @@ fn key(found: &Found) -> String {
     }
 }
 
-fn says(found: &Found, shown: &str, root: &Path, contents: &mut BTreeMap<String, Vec<u8>>, vars: &Vars) -> Says {
+fn says(found: &Found, shown: &str, root: &Path, contents: &mut Contents, vars: &Vars) -> Says {
     match found {
         Found::Nothing => Says::Nothing,
-        Found::LeftOut(why) => Says::NotRead(why.clone()),
+        Found::LeftOut(why) => Says::LeftOut(why.clone()),
         Found::Unreadable(why) => Says::Broken(Box::new(ConfigError::unreadable(shown, why))),
         Found::File(blob) => {
             let bytes = contents.remove(blob.as_str()).unwrap_or_default();
-            match config::of_bytes(shown, bytes, root, vars) {
+            match config::of_commit(shown, bytes, root, vars) {
                 Ok(config) => Says::Good(Box::new(config)),
-                Err(error) => error.of_a_newer_program().map_or_else(|| Says::Broken(Box::new(error)), Says::NotRead),
+                Err(error) => error.of_a_newer_program().map_or_else(|| Says::Broken(Box::new(error)), Says::Newer),
             }
         }
     }

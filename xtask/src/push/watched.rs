@@ -38,7 +38,7 @@ pub(crate) fn watched(
     for file in files {
         match &file.says {
             Says::Good(config) => add(ctx, config, agreed, &mut watched),
-            Says::NotRead(_) | Says::Broken(_) | Says::Nothing => {}
+            Says::LeftOut(_) | Says::Newer(_) | Says::Broken(_) | Says::Nothing => {}
         }
     }
     // A file that cannot be read names no secrets; the record does.
