@@ -27,6 +27,14 @@ fn key() -> String {
     ["TO-", "PRD-"].concat() + &hex[..8] + "-" + &hex[8..16] + "-" + &hex[16..24] + "-" + &hex[24..32]
 }
 
+/// A repository whose history has a key in it.
+pub(crate) fn repository_with_a_leak() -> (Project, String) {
+    let (project, key) = repository();
+    write(&project, "a.txt", key.as_bytes());
+    commit(&project, "in");
+    (project, key)
+}
+
 /// A project that is a repository, whose production key is configured, and the key.
 fn repository() -> (Project, String) {
     repository_hashing_with("sha1")

@@ -274,3 +274,6 @@ pub(crate) fn short(oid: &Oid) -> &str {
 
 /// How many digits of an object's name people need.
 const SHORT_DIGITS: usize = 12;
+
+#[cfg(test)]
+mod tests;
