@@ -3,9 +3,17 @@
 //! It knows keys by value, keys by fingerprint, the forms of keys and tokens, and the patterns of a project. It knows no
 //! file, no commit and no object: whoever feeds it says where the bytes come from. No bytes make it fail.
 
+mod allow;
 mod form;
+mod known;
 mod leak;
+mod needle;
+mod random;
 mod scanner;
+mod settle;
+mod sieve;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 pub use form::Form;

@@ -9,7 +9,6 @@ use alloc::{
 use core::fmt;
 
 use regex_automata::{
-    Input,
     meta::{Config, Regex},
     util::syntax,
 };
@@ -108,7 +107,7 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// Compiles a pattern. It may not match the empty text, and its automata stay small.
+    /// Compiles a pattern. It may not match the empty text, and its automata stay small. `^` and `$` are the ends of a line.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
         const NFA_BYTES_MAX: usize = 256 * 1024;
         const CACHE_BYTES_MAX: usize = 256 * 1024;
@@ -120,24 +119,18 @@ impl Pattern {
         if text.len() > PATTERN_BYTES_MAX {
             return Err(PatternError::TooLong { bytes: text.len() });
         }
-        let regex = Regex::builder()
-            .configure(
-                Config::new()
-                    .nfa_size_limit(Some(NFA_BYTES_MAX))
-                    .hybrid_cache_capacity(CACHE_BYTES_MAX)
-                    .utf8_empty(false),
-            )
-            .syntax(syntax::Config::new().unicode(false).utf8(false).nest_limit(NEST_MAX))
-            .build(text);
-        let regex = regex.map_err(|error| match error.size_limit() {
-            Some(_) => PatternError::TooLarge,
-            None => PatternError::Malformed {
-                why: error.syntax_error().map_or_else(|| error.to_string(), ToString::to_string),
-            },
-        })?;
-        if regex.is_match(Input::new(b"")) {
-            return Err(PatternError::MatchesEmpty);
+        let syntax = syntax::Config::new().unicode(false).utf8(false).multi_line(true).crlf(true).nest_limit(NEST_MAX);
+        let parsed =
+            syntax::parse_with(text, &syntax).map_err(|error| PatternError::Malformed { why: error.to_string() })?;
+        match parsed.properties().minimum_len() {
+            Some(0) => return Err(PatternError::MatchesEmpty),
+            None => return Err(PatternError::MatchesNothing),
+            Some(_) => {}
         }
+        let config =
+            Config::new().nfa_size_limit(Some(NFA_BYTES_MAX)).hybrid_cache_capacity(CACHE_BYTES_MAX).utf8_empty(false);
+        let built = Regex::builder().configure(config).build_from_hir(&parsed);
+        let regex = built.map_err(|_| PatternError::TooLarge)?;
         Ok(Self { text: text.to_owned(), regex })
     }
 
@@ -182,6 +175,9 @@ pub enum PatternError {
     /// Its automaton would be too large.
     #[error("its automaton would be too large: repeat less, or say less")]
     TooLarge,
+    /// Nothing can match it.
+    #[error("nothing can match it")]
+    MatchesNothing,
     /// It matches where there is nothing.
     #[error("it matches the empty text, and so everything")]
     MatchesEmpty,
@@ -202,4 +198,7 @@ pub enum ScannerError {
         /// How many there are.
         patterns: usize,
     },
+    /// The automaton of the forms could not be built.
+    #[error("the automaton of the built-in forms could not be built")]
+    Automaton,
 }
