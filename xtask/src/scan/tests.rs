@@ -98,7 +98,8 @@ fn what_a_remote_was_seen_to_have_is_left_out_only_when_asked() {
     let first = commit(&hub, &clone, "leak.txt", SECRET);
     hub.raw(&clone, &["update-ref", "refs/remotes/origin/main", first.as_str()], "");
     let second = commit(&hub, &clone, "b.txt", "b");
-    let leaving_out = Range::Push { want: vec![second.clone()], have: Vec::new(), not_remote: Some("origin".to_owned()) };
+    let leaving_out =
+        Range::Push { want: vec![second.clone()], have: Vec::new(), not_remote: Some("origin".to_owned()) };
     assert_eq!(scan(&at(&hub, &clone), &leaving_out).leaks(), 0);
     assert_eq!(scan(&at(&hub, &clone), &push(&[&second], &[])).leaks(), 1);
 }
