@@ -27,6 +27,14 @@ fn key() -> String {
     ["TO-", "PRD-"].concat() + &hex[..8] + "-" + &hex[8..16] + "-" + &hex[16..24] + "-" + &hex[24..32]
 }
 
+/// A repository whose history has a key in it.
+pub(crate) fn repository_with_a_leak() -> (Project, String) {
+    let (project, key) = repository();
+    write(&project, "a.txt", key.as_bytes());
+    commit(&project, "in");
+    (project, key)
+}
+
 /// A project that is a repository, whose production key is configured, and the key.
 fn repository() -> (Project, String) {
     repository_hashing_with("sha1")
@@ -112,7 +120,12 @@ fn one_is(name: &str, findings: &[Value], expected: Expected<'_>) {
 type Row = (&'static str, fn(&Project, &str), fn() -> Vec<(&'static str, Value)>);
 
 fn at(place: &'static str, path: &'static str, line: u64) -> Vec<(&'static str, Value)> {
-    vec![("place", place.into()), ("path", path.into()), ("line", line.into()), ("name", "the key of `production`".into())]
+    vec![
+        ("place", place.into()),
+        ("path", path.into()),
+        ("line", line.into()),
+        ("name", "the key of `production`".into()),
+    ]
 }
 
 /// Everything that a difference does not show, or shows only to those who look in the right place.
@@ -210,7 +223,19 @@ const HIDDEN: [Row; 17] = [
         |project, key| {
             write(project, "a.txt", b"a\n");
             git(project, &["add", "--all"]);
-            git(project, &["-c", &format!("user.name={key}"), "commit", "--quiet", "--message", "x", "--author", &format!("{key} <a@b>")]);
+            git(
+                project,
+                &[
+                    "-c",
+                    &format!("user.name={key}"),
+                    "commit",
+                    "--quiet",
+                    "--message",
+                    "x",
+                    "--author",
+                    &format!("{key} <a@b>"),
+                ],
+            );
         },
         || vec![("place", "commit".into()), ("part", "author".into())],
     ),
@@ -219,7 +244,14 @@ const HIDDEN: [Row; 17] = [
         |project, key| {
             git(project, &["tag", "--annotate", "--message", &format!("release\n{key}"), "v1"]);
         },
-        || vec![("place", "tag".into()), ("part", "message".into()), ("line", 2.into()), ("ref", "refs/tags/v1".into())],
+        || {
+            vec![
+                ("place", "tag".into()),
+                ("part", "message".into()),
+                ("line", 2.into()),
+                ("ref", "refs/tags/v1".into()),
+            ]
+        },
     ),
     (
         "in a blob that only a tag leads to",
@@ -446,29 +478,51 @@ fn an_archive_that_cannot_be_read_makes_the_scan_incomplete() {
 #[test]
 fn the_working_tree_has_what_the_next_commit_could_take() {
     let rows: [Row; 7] = [
-        ("tracked", |project, key| {
-            write(project, "a.txt", format!("x\n{key}").as_bytes());
-            commit(project, "a");
-        }, || at("file", "a.txt", 2)),
-        ("not tracked, not ignored", |project, key| write(project, "new/b.txt", key.as_bytes()), || at("file", "new/b.txt", 1)),
-        ("tracked though ignored", |project, key| {
-            write(project, ".gitignore", b".env\n");
-            write(project, ".env", format!("LICENSE_KEY={key}\n").as_bytes());
-            git(project, &["add", "--force", ".env"]);
-        }, || at("file", ".env", 1)),
-        ("staged, and gone from the file", |project, key| {
-            write(project, "a.txt", format!("x\n{key}").as_bytes());
-            git(project, &["add", "a.txt"]);
-            write(project, "a.txt", b"harmless\n");
-        }, || at("staged_file", "a.txt", 2)),
-        ("staged, and the file is gone", |project, key| {
-            write(project, "a.txt", key.as_bytes());
-            git(project, &["add", "a.txt"]);
-            fs::remove_file(project.path("a.txt")).unwrap();
-        }, || at("staged_file", "a.txt", 1)),
-        ("a link's target", |project, key| symlink(format!("to/{key}"), project.path("link")).unwrap(), || {
-            vec![("place", "symlink_target".into()), ("path", "link".into())]
-        }),
+        (
+            "tracked",
+            |project, key| {
+                write(project, "a.txt", format!("x\n{key}").as_bytes());
+                commit(project, "a");
+            },
+            || at("file", "a.txt", 2),
+        ),
+        (
+            "not tracked, not ignored",
+            |project, key| write(project, "new/b.txt", key.as_bytes()),
+            || at("file", "new/b.txt", 1),
+        ),
+        (
+            "tracked though ignored",
+            |project, key| {
+                write(project, ".gitignore", b".env\n");
+                write(project, ".env", format!("LICENSE_KEY={key}\n").as_bytes());
+                git(project, &["add", "--force", ".env"]);
+            },
+            || at("file", ".env", 1),
+        ),
+        (
+            "staged, and gone from the file",
+            |project, key| {
+                write(project, "a.txt", format!("x\n{key}").as_bytes());
+                git(project, &["add", "a.txt"]);
+                write(project, "a.txt", b"harmless\n");
+            },
+            || at("staged_file", "a.txt", 2),
+        ),
+        (
+            "staged, and the file is gone",
+            |project, key| {
+                write(project, "a.txt", key.as_bytes());
+                git(project, &["add", "a.txt"]);
+                fs::remove_file(project.path("a.txt")).unwrap();
+            },
+            || at("staged_file", "a.txt", 1),
+        ),
+        (
+            "a link's target",
+            |project, key| symlink(format!("to/{key}"), project.path("link")).unwrap(),
+            || vec![("place", "symlink_target".into()), ("path", "link".into())],
+        ),
         ("a name", |project, key| write(project, key, b"\n"), || vec![("place", "file_name".into())]),
     ];
     for (name, hide, expected) in rows {
@@ -539,7 +593,11 @@ fn people_are_told_where_what_and_what_to_do() {
     write(&project, "src/a.rs", format!("\nconst KEY: &str = \"{key}\";\n").as_bytes());
     let brought = commit(&project, "in");
     let ran = leaks(&project, &[]);
-    ran.exits(30).says("src/a.rs:2").says("the key of `production`").says("1 leak").says("cargo xtask rotate production");
+    ran.exits(30)
+        .says("src/a.rs:2")
+        .says("the key of `production`")
+        .says("1 leak")
+        .says("cargo xtask rotate production");
     ran.says("fingerprint");
     shows_nothing_of(&ran, &key);
     let ran = leaks(&project, &["--range", "HEAD~1..HEAD"]);
@@ -573,14 +631,14 @@ fn sarif_has_a_place_and_a_fingerprint_that_stays() {
     let moved = &after["runs"][0]["results"][0];
     assert_eq!(moved["locations"][0]["physicalLocation"]["region"]["startLine"], 3);
     assert_eq!(moved["partialFingerprints"], result["partialFingerprints"]);
-    assert!(result["partialFingerprints"].as_object().unwrap().values().all(|print| print.as_str().unwrap().len() == 32));
+    assert!(
+        result["partialFingerprints"].as_object().unwrap().values().all(|print| print.as_str().unwrap().len() == 32)
+    );
 }
 
 #[test]
 fn without_a_license_toml_the_forms_are_looked_for() {
     let (project, key) = repository();
-    git(&project, &["rm", "--quiet", "--cached", "license.toml"]);
-    fs::remove_file(project.path("license.toml")).unwrap();
     let project = project.without_license_toml();
     leaks(&project, &[]).exits(0).says("there is no license.toml").says("only the forms");
     write(&project, "a.txt", format!("{key}\n").as_bytes());
@@ -608,7 +666,10 @@ fn outside_of_a_repository_nothing_is_clean() {
     let project = project().authority_at("http://127.0.0.1:9/api/v1").var("GIT_CEILING_DIRECTORIES", "/");
     for arguments in [&[][..], &["--history"], &["--range", "HEAD"]] {
         let ran = leaks(&project, arguments);
-        ran.exits(31).says("is in no git repository").says("run the command in the repository").says_nothing_of("no leak");
+        ran.exits(31)
+            .says("is in no git repository")
+            .says("run the command in the repository")
+            .says_nothing_of("no leak");
     }
 }
 
@@ -738,7 +799,12 @@ fn with_git(project: Project, script: &str) -> Project {
     let real = format!("#!/bin/sh\nreal() {{ PATH='{path}' git \"$@\"; }}\n{script}\n");
     // Written by another process: one of ours that starts just now must not hold it open for writing.
     let file = directory.join("git");
-    let mut child = Command::new("sh").args(["-c", "cat > \"$1\" && chmod 755 \"$1\"", "sh"]).arg(&file).stdin(Stdio::piped()).spawn().unwrap();
+    let mut child = Command::new("sh")
+        .args(["-c", "cat > \"$1\" && chmod 755 \"$1\"", "sh"])
+        .arg(&file)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
     std::io::Write::write_all(&mut child.stdin.take().unwrap(), real.as_bytes()).unwrap();
     assert!(child.wait().unwrap().success());
     project.var("PATH", &format!("{}:{path}", directory.display()))
@@ -755,7 +821,11 @@ fn a_git_that_dies_says_too_little_or_is_none_is_never_clean() {
         ("the reader stops early and is content", "read) head -n 1 | real \"$@\"; cat > /dev/null ;;", "were scanned"),
         ("the reader cuts an object", "read) real \"$@\" | head -c 100 ;;", "reading objects"),
         ("the reader says something else", "read) cat > /dev/null; echo hello world ;;", "reading objects"),
-        ("an object is missing", "read) cat > /dev/null; for n in 1 2 3 4 5 6 7 8; do printf '%040d missing\\n' $n; done ;;", "it is missing"),
+        (
+            "an object is missing",
+            "read) cat > /dev/null; for n in 1 2 3 4 5 6 7 8; do printf '%040d missing\\n' $n; done ;;",
+            "it is missing",
+        ),
     ];
     for (name, case, says) in rows {
         let (project, _) = repository();
@@ -786,7 +856,7 @@ fn a_git_that_is_missing_or_too_old_is_told() {
 fn a_partial_clone_is_scanned_without_a_fetch() {
     let (project, _) = repository();
     git(&project, &["config", "uploadpack.allowFilter", "true"]);
-    write(&project, "a.txt", b"first\n");
+    write(&project, "a.txt", b"in no working tree\n");
     commit(&project, "a");
     write(&project, "a.txt", b"second\n");
     commit(&project, "b");
@@ -824,9 +894,7 @@ fn worktrees_are_repositories_too() {
     git(&project, &["worktree", "add", "--quiet", "-b", "linked", tree.to_str().unwrap()]);
     fs::write(tree.join("a.txt"), &key).unwrap();
     let config = project.path("license.toml");
-    let run = |more: &[&str]| {
-        project.run_in(&tree, &[&["leaks", "--config", config.to_str().unwrap()], more].concat())
-    };
+    let run = |more: &[&str]| project.run_in(&tree, &[&["leaks", "--config", config.to_str().unwrap()], more].concat());
     run(&[]).exits(30).says("a.txt:1");
     git_in(&tree, &["add", "--all"], b"");
     git_in(&tree, &["commit", "--quiet", "--message", "in"], b"");

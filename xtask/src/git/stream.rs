@@ -13,8 +13,8 @@ use std::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{
-    BTreeSet, EXIT_USAGE, Git, GitError, LOCAL_WAIT, Listener, OsStr, Path, Said, Vars, Waits, clean, end,
-    variables, wait_until,
+    BTreeSet, EXIT_USAGE, Git, GitError, LOCAL_WAIT, Listener, OsStr, Path, Said, Vars, Waits, clean, end, variables,
+    wait_until,
 };
 
 /// How long a git that is read from may say nothing.
@@ -210,7 +210,10 @@ impl Ended {
 
 /// What a git said that is an error although it ended well: refs that it cannot read are left out with no more than a word.
 fn left_out(said: &Said) -> Option<String> {
-    said.lines.iter().find(|line| line.starts_with("warning: ignoring broken ref") || line.starts_with("error:")).cloned()
+    said.lines
+        .iter()
+        .find(|line| line.starts_with("warning: ignoring broken ref") || line.starts_with("error:"))
+        .cloned()
 }
 
 /// A git whose output is read as it comes.
@@ -387,7 +390,10 @@ impl Through {
                 0
             }
             Err(_) => {
-                wrong.push(GitError::Failed { doing: first_does, said: "the list of objects was not passed on".to_owned() });
+                wrong.push(GitError::Failed {
+                    doing: first_does,
+                    said: "the list of objects was not passed on".to_owned(),
+                });
                 0
             }
         };

@@ -144,8 +144,7 @@ impl<'s> Work<'s> {
     /// Looks into an archive whose bytes were scanned already.
     fn unpack(&mut self, name: Option<&str>, whole: &[u8], place: impl Fn(String) -> Place, what: impl Fn() -> String) {
         let limits = archive::Limits::default();
-        let (stream, leaks, scanned, scanner) =
-            (&mut self.stream, &mut self.leaks, &mut self.scanned, self.scanner);
+        let (stream, leaks, scanned, scanner) = (&mut self.stream, &mut self.leaks, &mut self.scanned, self.scanner);
         let mut each = |inside: &str, piece: &[u8], part: archive::Part| {
             stream.push(piece, leaks);
             match part {
@@ -274,3 +273,6 @@ pub(crate) fn short(oid: &Oid) -> &str {
 
 /// How many digits of an object's name people need.
 const SHORT_DIGITS: usize = 12;
+
+#[cfg(test)]
+mod tests;

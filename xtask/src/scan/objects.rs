@@ -13,7 +13,10 @@ use super::{
     place::{Kind, Place, Thing},
     repository::Repository,
 };
-use crate::git::{GitError, Oid, stream::{Streaming, Through}};
+use crate::git::{
+    GitError, Oid,
+    stream::{Streaming, Through},
+};
 
 /// The longest line that git answers with before an object, in bytes.
 const HEADER_BYTES_MAX: usize = 512;
@@ -66,7 +69,9 @@ impl Walk {
             Range::All => {
                 let stashes = repository.stashes()?;
                 let input = stashes.iter().flat_map(|oid| [oid.as_str(), "\n"]).collect::<String>().into_bytes();
-                Self { arguments: vec!["--all".to_owned(), "--stdin".to_owned()], input, wanted: Vec::new() }
+                // git passes over a ref that leads nowhere without a word, so each is asked for.
+                let wanted = repository.tips()?;
+                Self { arguments: vec!["--all".to_owned(), "--stdin".to_owned()], input, wanted }
             }
         })
     }
@@ -166,12 +171,7 @@ struct Reading {
 }
 
 impl Reading {
-    fn everything(
-        &mut self,
-        output: &mut Streaming,
-        work: &mut Work<'_>,
-        progress: Progress<'_>,
-    ) -> io::Result<()> {
+    fn everything(&mut self, output: &mut Streaming, work: &mut Work<'_>, progress: Progress<'_>) -> io::Result<()> {
         for _ in 0..self.wanted {
             if !prove(output, work)? {
                 return Err(ended_early());
@@ -198,7 +198,9 @@ fn prove(output: &mut Streaming, work: &mut Work<'_>) -> io::Result<bool> {
             output.pieces(bytes, |_| ())?;
             end_of_object(output)?;
         }
-        Some(Header::Missing { name }) => work.scanned.miss(format!("object {name}"), "it is to be pushed, and is not here"),
+        Some(Header::Missing { name }) => work
+            .scanned
+            .miss(format!("object {name}"), "a ref, or what is to be pushed, leads to it, and it is missing"),
         None => return Err(unreadable()),
     }
     Ok(true)
@@ -274,7 +276,10 @@ pub(super) fn too_large() -> String {
 
 /// Whether a file begins like a zip, a gzip or a tar.
 pub(super) fn looks_packed(begin: &[u8]) -> bool {
-    begin.starts_with(b"PK\x03\x04") || begin.starts_with(b"PK\x07\x08") || begin.starts_with(b"\x1f\x8b") || begin.get(257..262) == Some(b"ustar")
+    begin.starts_with(b"PK\x03\x04")
+        || begin.starts_with(b"PK\x07\x08")
+        || begin.starts_with(b"\x1f\x8b")
+        || begin.get(257..262) == Some(b"ustar")
 }
 
 fn end_of_object(output: &mut Streaming) -> io::Result<()> {
@@ -321,7 +326,9 @@ fn finish(
             && let GitError::Failed { doing, said } = error
         {
             match repository.git.explain(doing, said) {
-                GitError::Failed { doing, said } => scanned.miss("objects", format!("git failed while it was {doing}: {said}")),
+                GitError::Failed { doing, said } => {
+                    scanned.miss("objects", format!("git failed while it was {doing}: {said}"))
+                }
                 other => return Err(other.into()),
             }
             continue;

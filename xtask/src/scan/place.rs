@@ -123,16 +123,7 @@ pub(crate) struct Place {
 
 impl Place {
     pub(super) fn of(thing: Thing) -> Self {
-        Self {
-            thing,
-            object: None,
-            path: None,
-            inside: None,
-            commit: None,
-            part: None,
-            line: None,
-            reference: None,
-        }
+        Self { thing, object: None, path: None, inside: None, commit: None, part: None, line: None, reference: None }
     }
 
     /// An object that was found in history.
@@ -356,12 +347,7 @@ fn references(repository: &Repository, scanner: &Scanner, findings: &mut [Findin
     let without = |place: &Place| match place.thing {
         Thing::Tag => true,
         Thing::Blob | Thing::Tree => place.commit.is_none(),
-        Thing::File
-        | Thing::FileName
-        | Thing::LinkTarget
-        | Thing::Staged
-        | Thing::Commit
-        | Thing::RefName => false,
+        Thing::File | Thing::FileName | Thing::LinkTarget | Thing::Staged | Thing::Commit | Thing::RefName => false,
     };
     for finding in findings.iter_mut().filter(|finding| without(&finding.place)).take(ASKED_MAX) {
         let Some(object) = &finding.place.object else { continue };

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::ScanFault;
 use crate::{
     git::{
-        Git, Oid,
+        Git, GitError, Oid,
         stream::{Answer, Surroundings},
     },
     vars::Vars,
@@ -63,7 +63,7 @@ impl Repository {
         let asked = self.git.ask("reading the range", &["rev-parse", range, "--"], Vec::new())?;
         if !asked.is_ok() {
             return Err(match self.git.explain("reading the range", asked.said.clone()) {
-                crate::git::GitError::Failed { said, .. } => wrong(said),
+                GitError::Failed { said, .. } => wrong(said),
                 other => other.into(),
             });
         }
@@ -87,6 +87,18 @@ impl Repository {
         let asked = self.git.ask("looking at the repository", &["rev-parse", "--is-shallow-repository"], Vec::new())?;
         let shallow = asked.is_ok() && asked.text() == "true";
         Ok(shallow.then(|| "this is a shallow clone: what is older than its history was not scanned".to_owned()))
+    }
+
+    /// What the refs lead to, each once.
+    pub(super) fn tips(&self) -> Result<Vec<Oid>, ScanFault> {
+        let asked = self.git.ask("listing refs", &["for-each-ref", "--format=%(objectname)"], Vec::new())?;
+        if !asked.is_ok() {
+            return Err(self.failed("listing refs", &asked));
+        }
+        let text = asked.text();
+        let names: std::collections::BTreeSet<&str> = text.lines().collect();
+        let unreadable = || GitError::Failed { doing: "listing refs", said: "its output cannot be read".to_owned() };
+        names.into_iter().map(|name| Oid::parse(name).ok_or_else(|| unreadable().into())).collect()
     }
 
     /// The commits of all stashes: only the newest one has a ref.

@@ -127,9 +127,11 @@ impl Report {
         environments.sort_unstable();
         environments.dedup();
         match environments.as_slice() {
-            [] => advice.push("if anybody else may have seen it, replace it: a key with `cargo xtask rotate ENV`".to_owned()),
+            [] => advice
+                .push("if anybody else may have seen it, replace it: a key with `cargo xtask rotate ENV`".to_owned()),
             some => advice.extend(
-                some.iter().map(|name| format!("if anybody else may have seen it, replace it: `cargo xtask rotate {name}`")),
+                some.iter()
+                    .map(|name| format!("if anybody else may have seen it, replace it: `cargo xtask rotate {name}`")),
             ),
         }
         let may_be_allowed = |finding: &Finding| match finding.leak.what {

@@ -41,8 +41,7 @@ pub(crate) struct Watched {
 
 /// Without a `license.toml`: forms of keys only.
 pub(crate) fn forms() -> Watched {
-    let watch =
-        Watch { secrets: Vec::new(), known: BTreeSet::new(), patterns: Vec::new(), allowed: BTreeSet::new() };
+    let watch = Watch { secrets: Vec::new(), known: BTreeSet::new(), patterns: Vec::new(), allowed: BTreeSet::new() };
     Watched {
         watch,
         environments: BTreeMap::new(),

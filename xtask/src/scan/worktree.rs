@@ -3,7 +3,10 @@
 //!
 //! A file that git ignores is where a key may be: it is not listed, and not looked at.
 
-#![expect(clippy::disallowed_methods, reason = "this is the door to the files of the working tree, which are read in pieces")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this is the door to the files of the working tree, which are read in pieces"
+)]
 
 use std::{
     collections::BTreeMap,
@@ -35,11 +38,7 @@ const FILES_BETWEEN_NEWS: u64 = 256;
 const STAGED_MAX: usize = 4_000_000;
 
 /// Scans the working tree that a directory is in, all of it.
-pub(crate) fn tree(
-    repository: &Repository,
-    scanner: &Scanner,
-    progress: Progress<'_>,
-) -> Result<Scanned, ScanFault> {
+pub(crate) fn tree(repository: &Repository, scanner: &Scanner, progress: Progress<'_>) -> Result<Scanned, ScanFault> {
     let (top, repository) = repository.tree()?;
     let mut scanned = files_of(&repository, &top, scanner, progress)?;
     let staged = staged(&repository, scanner, progress)?;
