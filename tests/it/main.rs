@@ -19,6 +19,7 @@ mod faults;
 mod fresh_clone;
 mod github;
 mod health;
+mod hook;
 mod leaks;
 mod lock;
 mod messages;

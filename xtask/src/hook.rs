@@ -111,9 +111,13 @@ enum Plan {
 pub(crate) fn look(git: &Git, directory: &Path) -> Result<Facts, HookError> {
     let place = git.hook_place(HOOK)?;
     let place = place.map_err(|said| HookError::NoRepository { directory: directory.to_owned(), said })?;
-    let hook = hook_at(&place.file).map_err(|source| unusable(&place.file, source))?;
+    let mut hook = hook_at(&place.file).map_err(|source| unusable(&place.file, source))?;
     let legacy = legacy_at(&place.file)?;
     let hooks_path = place.named.as_ref().map(|named| named.text.as_str());
+    // The hooks that husky writes do not name it; their directory does.
+    if let (Hook::Foreign(None, runs), true) = (hook, hooks_path.is_some_and(manager::is_huskys)) {
+        hook = Hook::Foreign(Some(Manager::Husky), runs);
+    }
     let manager = place.top.as_deref().and_then(|top| Manager::of_repository(top, hooks_path));
     let configured = git.configured_hooks(HOOK)?;
     let configured_run = match git.version()? {

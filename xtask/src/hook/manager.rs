@@ -86,8 +86,7 @@ impl Manager {
 
     /// Who manages the hooks of a repository, by its files and by where git looks for hooks.
     pub(crate) fn of_repository(top: &Path, hooks_path: Option<&str>) -> Option<Self> {
-        let is_huskys = hooks_path.is_some_and(|path| [".husky", ".husky/_"].iter().any(|end| path.ends_with(end)));
-        if is_huskys {
+        if hooks_path.is_some_and(is_huskys) {
             return Some(Self::Husky);
         }
         Self::ALL.into_iter().find(|manager| manager.files().iter().any(|file| top.join(file).exists()))
@@ -146,6 +145,11 @@ impl Manager {
             }
         }
     }
+}
+
+/// Whether a directory of hooks is one that husky writes.
+pub(crate) fn is_huskys(hooks_path: &str) -> bool {
+    [".husky", ".husky/_"].iter().any(|end| hooks_path.ends_with(end))
 }
 
 /// The program, in the words of a shell that runs in the repository.
