@@ -9,19 +9,19 @@ use license_tests::Pushing;
 use crate::BINARY;
 
 /// A key of no form that anybody knows: it is found because it is configured.
-pub fn secret() -> String {
+pub(crate) fn secret() -> String {
     ["Zq7", "marker", "K3y4", "T5sts"].join("/")
 }
 
 /// A file that names the key's variable, and maps nothing.
-pub fn license_toml() -> String {
+fn license_toml() -> String {
     "version = 1\n[authority.local]\nkind = \"embedded\"\n[environments.production]\nauthority = \"local\"\n\
      domain = \"app.com\"\nkey = { env = \"LICENSE_KEY\" }\n"
         .to_owned()
 }
 
 /// A repository on a machine that has a key, with a `license.toml` that is on the remote.
-pub fn pushing() -> Pushing {
+fn pushing() -> Pushing {
     configured(Pushing::new(BINARY))
 }
 
@@ -188,7 +188,11 @@ fn a_finding_says_where_it_is_and_what_to_do() {
     let commit = pushing.git(&["rev-parse", "--short=12", "HEAD"]);
     let pushed = pushing.push(&["origin", "main"]);
     let ran = pushed.stops(30);
-    ran.says("src/config.txt:2").says(&commit).says("the key of `production`").says("git rebase -i").says("rotate production");
+    ran.says("src/config.txt:2")
+        .says(&commit)
+        .says("the key of `production`")
+        .says("git rebase -i")
+        .says("rotate production");
 }
 
 #[test]
@@ -410,9 +414,7 @@ fn the_guard_can_be_turned_off_and_says_so() {
 fn a_framework_that_passes_on_one_ref_is_understood() {
     let pushing = pushing();
     let hub = pushing.path("hub.git").to_str().unwrap().to_owned();
-    let remote = |pushing: Pushing| {
-        pushing.var("PRE_COMMIT_REMOTE_NAME", "origin").var("PRE_COMMIT_REMOTE_URL", &hub)
-    };
+    let remote = |pushing: Pushing| pushing.var("PRE_COMMIT_REMOTE_NAME", "origin").var("PRE_COMMIT_REMOTE_URL", &hub);
     let old = pushing.git(&["rev-parse", "HEAD"]);
     leak(&pushing);
     let new = pushing.git(&["rev-parse", "HEAD"]);
@@ -437,7 +439,8 @@ fn what_git_does_not_write_is_refused() {
     let pushing = pushing();
     let head = pushing.git(&["rev-parse", "HEAD"]);
     let zeros = "0".repeat(40);
-    for input in ["hello\n".to_owned(), format!("HEAD {head} refs/heads/main\n"), format!("{zeros}\n"), "\0".to_owned()] {
+    for input in ["hello\n".to_owned(), format!("HEAD {head} refs/heads/main\n"), format!("{zeros}\n"), "\0".to_owned()]
+    {
         let ran = pushing.pre_push("work", &["origin", "url"], &input);
         ran.exits(2).says("line 1 of the hook's input").says("--no-verify");
         assert_eq!(ran.stdout(), "");
@@ -507,7 +510,10 @@ fn a_git_that_is_missing_or_too_old_is_named() {
     pushing.commit("a", "1");
     let head = pushing.git(&["rev-parse", "HEAD"]);
     let line = format!("HEAD {head} refs/heads/new {}\n", "0".repeat(40));
-    let pushing = instead_of_git(pushing, "case \"$*\" in *rev-list*) echo 'error: unknown option `missing`' >&2; exit 129 ;; esac");
+    let pushing = instead_of_git(
+        pushing,
+        "case \"$*\" in *rev-list*) echo 'error: unknown option `missing`' >&2; exit 129 ;; esac",
+    );
     let ran = pushing.pre_push("work", &["origin", "url"], &line);
     ran.exits(31).says("too old").says("2.").says("git push --no-verify");
     let pushing = pushing.var("PATH", "/nowhere");

@@ -149,7 +149,9 @@ fn a_key_that_is_not_here_stops_nobody() {
     let server = saying(&json!({ "valid": false }));
     let pushing = without_keys(&server);
     pushing.commit("license.toml", toml(&server.url(), "on_push = \"block\"\n"));
-    pushing.push(&["origin", "main"]).goes_with("the license of `production` was not checked: the environment variable");
+    pushing
+        .push(&["origin", "main"])
+        .goes_with("the license of `production` was not checked: the environment variable");
     assert_eq!(server.connections(), 0);
 }
 
@@ -165,9 +167,21 @@ fn a_pushed_file_gets_no_key_no_token_and_no_execution_that_was_not_agreed_to() 
         ("another address", toml(&thief.url(), ""), origin(&thief)),
         ("another variable", base.replace("LICENSE_KEY", "OTHER_SECRET"), "OTHER_SECRET".to_owned()),
         ("another token", base.replace("TO_API_KEY", "OTHER_SECRET"), "OTHER_SECRET".to_owned()),
-        ("a file", base.replace("{ env = \"LICENSE_KEY\" }", "{ dotenv = \"secrets\", name = \"KEY\" }"), "secrets".to_owned()),
-        ("a helper", base.replace("{ env = \"LICENSE_KEY\" }", "{ store = \"x\" }") + &helper, "the store `x`".to_owned()),
-        ("certificates that are not here", base.replace("token =", "ca_file = \"ca.pem\"\ntoken ="), "ca.pem".to_owned()),
+        (
+            "a file",
+            base.replace("{ env = \"LICENSE_KEY\" }", "{ dotenv = \"secrets\", name = \"KEY\" }"),
+            "secrets".to_owned(),
+        ),
+        (
+            "a helper",
+            base.replace("{ env = \"LICENSE_KEY\" }", "{ store = \"x\" }") + &helper,
+            "the store `x`".to_owned(),
+        ),
+        (
+            "certificates that are not here",
+            base.replace("token =", "ca_file = \"ca.pem\"\ntoken ="),
+            "ca.pem".to_owned(),
+        ),
     ] {
         let pushing = machine(&server).var("OTHER_SECRET", &secret());
         pushing.commit("license.toml", &base);

@@ -69,10 +69,7 @@ fn told(ctx: &Context, args: &PrePushArgs) -> Result<Push, PushError> {
     let input = match (&framework, console::input_is_terminal()) {
         (None, true) => return Err(PushError::Terminal),
         (Some(_), true) => Vec::new(),
-        (_, false) => console::read_input(LINES_BYTES_MAX).map_err(|source| match source.kind() {
-            io::ErrorKind::FileTooLarge => PushError::TooMuch,
-            _ => PushError::Input { source },
-        })?,
+        (_, false) => console::read_input(LINES_BYTES_MAX).map_err(not_read)?,
     };
     let updates = lines::parse(&input)?;
     let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
@@ -91,13 +88,12 @@ fn told(ctx: &Context, args: &PrePushArgs) -> Result<Push, PushError> {
     Ok(Push { updates: vec![update], remote: remote.or(framework.remote) })
 }
 
+fn not_read(source: io::Error) -> PushError {
+    if source.kind() == io::ErrorKind::FileTooLarge { PushError::TooMuch } else { PushError::Input { source } }
+}
+
 /// The story: where we are, what is pushed, whose license it needs, what leaks.
-fn look(
-    ctx: &Arc<Context>,
-    config: Option<&Path>,
-    push: &Push,
-    verdict: &mut Verdict<'_>,
-) -> Result<(), PushError> {
+fn look(ctx: &Arc<Context>, config: Option<&Path>, push: &Push, verdict: &mut Verdict<'_>) -> Result<(), PushError> {
     let repository = Repository::of_hook(&ctx.directory, &ctx.vars);
     let Asked { whereabouts: Whereabouts { common, top }, known, stored } = ask(&repository, config, push)?;
     keep_trails(&repository, push, verdict)?;
@@ -184,7 +180,7 @@ fn tell_files(place: &FilePlace, files: &[PushedFile], verdict: &mut Verdict<'_>
             }
             Says::Nothing => {
                 let is_branch = |name: &Vec<u8>| name.starts_with(b"refs/heads/");
-                if licenses::is_there(place.in_tree.as_deref()) && file.refs.iter().any(is_branch) {
+                if place.is_in_tree() && file.refs.iter().any(is_branch) {
                     verdict.line(&format!(
                         "`{}` is in the work tree and not in what is pushed, so that no license was checked",
                         place.in_commit
@@ -222,8 +218,9 @@ fn tell_license(answer: &Answer, verdict: &mut Verdict<'_>) {
     match consequence(&answer.outcome, environment.on_push) {
         Consequence::Goes => {}
         Consequence::Refused => verdict.stop(Exit::Refused, &format!("the license of `{name}` is refused")),
-        Consequence::Unknown => verdict
-            .stop(Exit::Unknown, &format!("the license of `{name}` must be known: it has `on_push = \"block\"`")),
+        Consequence::Unknown => {
+            verdict.stop(Exit::Unknown, &format!("the license of `{name}` must be known: it has `on_push = \"block\"`"))
+        }
     }
 }
 
@@ -243,11 +240,17 @@ fn leaks(ctx: &Context, push: &Push, known: Known, watched: Watched, verdict: &m
             return verdict.stop(fault.exit(), "it could not be scanned");
         }
     };
-    incomplete.into_iter().for_each(|one| told.scanned.miss(one.what, one.why));
-    match told.exit() {
-        Exit::Done => return,
-        exit @ Exit::Leaked => verdict.stop(exit, "it holds secrets"),
-        exit => verdict.stop(exit, "it could not be scanned to the end"),
+    for one in incomplete {
+        told.scanned.miss(one.what, one.why);
+    }
+    if told.scanned.leaks() > 0 {
+        verdict.stop(Exit::Leaked, "it holds secrets");
+    }
+    if !told.scanned.incomplete.is_empty() {
+        verdict.stop(Exit::Incomplete, "it could not be scanned to the end");
+    }
+    if told.exit() == Exit::Done {
+        return;
     }
     for note in &notes {
         verdict.line(note);
@@ -255,17 +258,12 @@ fn leaks(ctx: &Context, push: &Push, known: Known, watched: Watched, verdict: &m
     verdict.tell(&told::human(&told, &ctx.console.err_look));
 }
 
-fn scan(
-    ctx: &Context,
-    push: &Push,
-    known: Known,
-    watch: Watch,
-) -> Result<(Scanned, Located), ScanFault> {
+fn scan(ctx: &Context, push: &Push, known: Known, watch: Watch) -> Result<(Scanned, Located), ScanFault> {
     let scanner = Scanner::new(watch)?;
     let want: Vec<Oid> = push.updates.iter().filter_map(|update| update.new.clone()).collect();
-    let mut scanned = Scanned::default();
+    let mut whole = Scanned::default();
     if want.is_empty() {
-        return Ok((scanned, Located::Everything));
+        return Ok((whole, Located::Everything));
     }
     let not_remote = match (known, &push.remote) {
         (Known::Yes, Some((name, _))) => Some(name.clone()),
@@ -276,14 +274,14 @@ fn scan(
     let repository = Scanning::at(&ctx.directory, &ctx.vars, &BTreeSet::new(), Surroundings::Push);
     // A ref that is deleted takes its name with it.
     for update in push.updates.iter().filter(|update| update.new.is_some()) {
-        scanned.add(objects::pushed_name(&update.remote_ref, &scanner));
+        whole.add(objects::pushed_name(&update.remote_ref, &scanner));
     }
-    scanned.add(objects::objects(&repository, &range, &scanner, &mut |_| ())?);
-    if scanned.findings.is_empty() {
-        return Ok((scanned, Located::Everything));
+    whole.add(objects::objects(&repository, &range, &scanner, &mut |_| ())?);
+    if whole.findings.is_empty() {
+        return Ok((whole, Located::Everything));
     }
-    let located = place::locate(&repository, &range, &scanner, &mut scanned.findings).unwrap_or(Located::NotEverything);
-    Ok((scanned, located))
+    let located = place::locate(&repository, &range, &scanner, &mut whole.findings).unwrap_or(Located::NotEverything);
+    Ok((whole, located))
 }
 
 /// What is told, and what stops the push.

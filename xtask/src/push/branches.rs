@@ -91,7 +91,8 @@ impl BranchGlob {
 fn could_be_a_ref(text: &str) -> bool {
     let forbidden = |sign: char| sign.is_ascii_control() || " ~^:".contains(sign);
     let good_part = |part: &str| {
-        let ends_in_lock = part.len() > 5 && part.ends_with(".lock");
+        // As git compares it: with these letters.
+        let ends_in_lock = part.strip_suffix(".lock").is_some();
         !part.is_empty() && !part.starts_with('.') && !part.ends_with('.') && !ends_in_lock
     };
     !text.chars().any(forbidden)

@@ -40,12 +40,18 @@ impl FilePlace {
         let absolute = plain(&directory.join(named)).ok_or_else(outside)?;
         let below = absolute.strip_prefix(base).map(Path::to_owned);
         // The same directory may have several names.
-        let below = below.or_else(|_| absolute.strip_prefix(base.canonicalize().unwrap_or_default()).map(Path::to_owned));
+        let below =
+            below.or_else(|_| absolute.strip_prefix(base.canonicalize().unwrap_or_default()).map(Path::to_owned));
         let text = below.ok().and_then(|path| path.to_str().map(str::to_owned)).ok_or_else(outside)?;
         if text.is_empty() || text.contains('\n') {
             return Err(outside());
         }
         Ok(Self::at(text, base, top))
+    }
+
+    /// Whether the work tree has one, of whatever content.
+    pub(crate) fn is_in_tree(&self) -> bool {
+        self.in_tree.as_deref().is_some_and(Path::exists)
     }
 
     fn at(in_commit: String, base: &Path, top: Option<&Path>) -> Self {
@@ -112,7 +118,7 @@ pub(crate) fn read(repository: &Repository, in_commit: &str, updates: &[Update])
         updates.iter().filter_map(|update| update.new.as_ref()).map(|oid| (oid.as_str(), oid)).collect();
     let objects: Vec<&Oid> = objects.into_values().collect();
     let (found, contents) = repository.files(&objects, in_commit, config::FILE_BYTES_MAX)?;
-    let names = objects.iter().map(|oid| oid.to_string());
+    let names = objects.iter().map(ToString::to_string);
     Ok(Stored { found: names.zip(found).collect(), contents })
 }
 

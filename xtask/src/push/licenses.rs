@@ -6,7 +6,6 @@
 
 use std::{
     borrow::Cow,
-    path::Path,
     sync::{
         Arc,
         mpsc::{self, Receiver},
@@ -103,24 +102,30 @@ pub(crate) fn ask(ctx: &Arc<Context>, files: Vec<PushedFile>, agreed: &Agreed) -
         restrain(&mut config, agreed, deadline);
         let config: Arc<Config> = Arc::from(config);
         for environment in mapped {
-            let outcome = match config.environments.get(&environment).and_then(|it| not_to_ask(ctx, &config, it, agreed)) {
-                Some(outcome) => outcome,
-                None if asking.open >= ASKED_MAX => {
-                    Checked::NotKnown(format!("the push deploys to more than {ASKED_MAX} environments"))
-                }
-                None => {
-                    let job = (Arc::clone(ctx), Arc::clone(&config), environment.clone());
-                    let (send, at) = (send.clone(), asking.answers.len());
-                    // Not a scoped thread: a call that does not end must not keep the push.
-                    thread::spawn(move || {
-                        let (ctx, config, environment) = job;
-                        send.send((at, judge(&ctx, &config, &environment))).ok();
-                    });
-                    asking.open += 1;
-                    Checked::NotKnown(format!("there was no answer within {} s", deadline.as_secs()))
-                }
-            };
-            asking.answers.push(Answer { config: Arc::clone(&config), shown: file.shown.clone(), environment, outcome });
+            let outcome =
+                match config.environments.get(&environment).and_then(|it| not_to_ask(ctx, &config, it, agreed)) {
+                    Some(outcome) => outcome,
+                    None if asking.open >= ASKED_MAX => {
+                        Checked::NotKnown(format!("the push deploys to more than {ASKED_MAX} environments"))
+                    }
+                    None => {
+                        let job = (Arc::clone(ctx), Arc::clone(&config), environment.clone());
+                        let (send, at) = (send.clone(), asking.answers.len());
+                        // Not a scoped thread: a call that does not end must not keep the push.
+                        thread::spawn(move || {
+                            let (ctx, config, environment) = job;
+                            send.send((at, judge(&ctx, &config, &environment))).ok();
+                        });
+                        asking.open += 1;
+                        Checked::NotKnown(format!("there was no answer within {} s", deadline.as_secs()))
+                    }
+                };
+            asking.answers.push(Answer {
+                config: Arc::clone(&config),
+                shown: file.shown.clone(),
+                environment,
+                outcome,
+            });
         }
     }
     asking
@@ -180,8 +185,8 @@ fn not_to_ask(ctx: &Context, config: &Config, environment: &Environment, agreed:
         AuthoritySettings::Remote(settings) => settings.token.as_ref(),
     };
     let wanted = [Wanted::Authority(authority), Wanted::Source(&environment.key)];
-    let wanted = wanted.into_iter().chain(token.map(Wanted::Source));
-    let refused = wanted.filter_map(|wanted| agreed.refuses(wanted, &config.root)).next();
+    let mut wanted = wanted.into_iter().chain(token.map(Wanted::Source));
+    let refused = wanted.find_map(|wanted| agreed.refuses(wanted, &config.root));
     if let Some(why) = refused {
         return Some(Checked::NotAgreed(why));
     }
@@ -217,7 +222,8 @@ fn judged(ctx: &Context, config: &Config, environment: &Environment) -> Result<J
 
 fn warnings(judgement: &Judgement) -> Vec<String> {
     let worries = judgement.checks.iter().filter(|finding| finding.outcome == Outcome::Warn);
-    let mut lines: Vec<String> = worries.map(|finding| format!("{}: {}", finding.check.code(), finding.message)).collect();
+    let mut lines: Vec<String> =
+        worries.map(|finding| format!("{}: {}", finding.check.code(), finding.message)).collect();
     if let Some(trouble) = judgement.basis.trouble() {
         lines.push(format!("{trouble}; an earlier answer counts"));
     }
@@ -255,11 +261,6 @@ pub(crate) fn consequence(outcome: &Checked, on_push: OnPush) -> Consequence {
         (Checked::NotKnown(_) | Checked::NotAgreed(_), OnPush::Warn)
         | (Checked::Good(_) | Checked::NotHere(_), OnPush::Warn | OnPush::Block) => Consequence::Goes,
     }
-}
-
-/// Whether the file of the work tree is the one that is looked for.
-pub(crate) fn is_there(path: Option<&Path>) -> bool {
-    path.is_some_and(Path::exists)
 }
 
 #[cfg(test)]

@@ -50,7 +50,10 @@ pub(crate) fn parse(input: &[u8]) -> Result<Vec<Update>, LinesError> {
         return Ok(Vec::new());
     }
     let lines = input.split(|&byte| byte == b'\n');
-    lines.enumerate().map(|(at, line)| update(line).map_err(|why| LinesError::NotALine { number: at + 1, why })).collect()
+    lines
+        .enumerate()
+        .map(|(at, line)| update(line).map_err(|why| LinesError::NotALine { number: at + 1, why }))
+        .collect()
 }
 
 /// Splits from the right: the first column is free text, and may have spaces.
@@ -96,8 +99,8 @@ mod tests {
         "0".repeat(digits)
     }
 
-    fn oid(text: &str) -> Option<Oid> {
-        Some(Oid::parse(text).unwrap())
+    fn oid(text: &str) -> Oid {
+        Oid::parse(text).unwrap()
     }
 
     #[test]
@@ -105,22 +108,24 @@ mod tests {
         let (zeros, a64) = (zeros(40), A.repeat(2)[..64].to_owned());
         let zeros64 = "0".repeat(64);
         for (line, local, new, remote, old) in [
-            (format!("refs/heads/main {A} refs/heads/main {B}"), "refs/heads/main", oid(A), "refs/heads/main", oid(B)),
-            (format!("HEAD~1 {A} refs/heads/new {zeros}"), "HEAD~1", oid(A), "refs/heads/new", None),
-            (format!("(delete) {zeros} refs/tags/v1 {B}"), "(delete)", None, "refs/tags/v1", oid(B)),
-            (format!("HEAD@{{2 days ago}} {A} refs/x {B}"), "HEAD@{2 days ago}", oid(A), "refs/x", oid(B)),
-            (format!(":/fix the  bug {A} refs/heads/x {zeros}"), ":/fix the  bug", oid(A), "refs/heads/x", None),
-            (format!("m {a64} refs/heads/m {zeros64}"), "m", oid(&a64), "refs/heads/m", None),
-            (format!("(delete) {zeros64} refs/heads/m {a64}"), "(delete)", None, "refs/heads/m", oid(&a64)),
+            (
+                format!("refs/heads/main {A} refs/heads/main {B}"),
+                "refs/heads/main",
+                Some(oid(A)),
+                "refs/heads/main",
+                Some(oid(B)),
+            ),
+            (format!("HEAD~1 {A} refs/heads/new {zeros}"), "HEAD~1", Some(oid(A)), "refs/heads/new", None),
+            (format!("(delete) {zeros} refs/tags/v1 {B}"), "(delete)", None, "refs/tags/v1", Some(oid(B))),
+            (format!("HEAD@{{2 days ago}} {A} refs/x {B}"), "HEAD@{2 days ago}", Some(oid(A)), "refs/x", Some(oid(B))),
+            (format!(":/fix the  bug {A} refs/heads/x {zeros}"), ":/fix the  bug", Some(oid(A)), "refs/heads/x", None),
+            (format!("m {a64} refs/heads/m {zeros64}"), "m", Some(oid(&a64)), "refs/heads/m", None),
+            (format!("(delete) {zeros64} refs/heads/m {a64}"), "(delete)", None, "refs/heads/m", Some(oid(&a64))),
         ] {
             for end in ["", "\n"] {
                 let read = parse(format!("{line}{end}").as_bytes()).unwrap_or_else(|error| panic!("{line}: {error}"));
-                let expected = Update {
-                    local_name: local.into(),
-                    new: new.clone(),
-                    remote_ref: remote.into(),
-                    old: old.clone(),
-                };
+                let expected =
+                    Update { local_name: local.into(), new: new.clone(), remote_ref: remote.into(), old: old.clone() };
                 assert_eq!(read, [expected], "{line}");
             }
         }

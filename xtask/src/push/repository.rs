@@ -82,10 +82,8 @@ impl Repository {
         let output = answer.output.strip_suffix(b"\n").unwrap_or(&answer.output);
         // From the end: a path may have a line break in it.
         let mut lines = output.rsplitn(4, |&byte| byte == b'\n');
-        let (prefix, inside, bare, common) = match (lines.next(), lines.next(), lines.next(), lines.next()) {
-            (Some(prefix), Some(inside), Some(bare), Some(common)) => (prefix, inside, bare, common),
-            _ => return Err(unreadable()),
-        };
+        let last = (lines.next(), lines.next(), lines.next(), lines.next());
+        let (Some(prefix), Some(inside), Some(bare), Some(common)) = last else { return Err(unreadable()) };
         let common = self.directory.join(OsString::from_vec(common.to_vec()));
         let common = common.canonicalize().unwrap_or(common);
         let top = match (bare, inside) {
@@ -131,12 +129,7 @@ impl Repository {
 
     /// What is at a path in each of these objects: in their order, with the contents beside it. A path begins at the
     /// top of the tree and has no line break.
-    pub(crate) fn files(
-        &self,
-        of: &[&Oid],
-        path: &str,
-        bytes_max: u64,
-    ) -> Result<(Vec<Found>, Contents), GitError> {
+    pub(crate) fn files(&self, of: &[&Oid], path: &str, bytes_max: u64) -> Result<(Vec<Found>, Contents), GitError> {
         let doing = "reading the pushed license.toml";
         if of.is_empty() {
             return Ok((Vec::new(), Contents::new()));

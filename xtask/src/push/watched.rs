@@ -2,10 +2,7 @@
 
 use license_core::leaks::Secret;
 
-use super::{
-    file::{FilePlace, PushedFile, Says},
-    licenses,
-};
+use super::file::{FilePlace, PushedFile, Says};
 use crate::{
     config::{self, Config},
     context::Context,
@@ -24,13 +21,15 @@ pub(crate) fn watched(
     agreed: &Agreed,
     record: Option<&TrustRecord>,
 ) -> Watched {
-    let mut watched = match place.in_tree.as_deref().filter(|path| licenses::is_there(Some(path))) {
+    let mut watched = match place.in_tree.as_deref().filter(|_| place.is_in_tree()) {
         None => watch::forms(),
         Some(path) => match config::load(path, &ctx.vars) {
             Ok(config) => watch::of(ctx, &config),
             Err(error) => {
                 let mut watched = watch::forms();
-                watched.notes.push(format!("{error}: keys that it names are looked for only where the push names them, too"));
+                watched
+                    .notes
+                    .push(format!("{error}: keys that it names are looked for only where the push names them, too"));
                 watched
             }
         },
