@@ -1,3 +1,5 @@
+//! Archives that are made here, whole and broken.
+
 use std::{collections::BTreeMap, io::Write as _};
 
 use flate2::{Compression, GzBuilder, write::GzEncoder};
