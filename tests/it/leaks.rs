@@ -655,7 +655,7 @@ fn a_wrong_license_toml_is_a_mistake_and_not_a_clean_scan() {
 #[test]
 fn a_range_that_is_none_is_a_mistake_of_the_command_line() {
     let (project, _) = repository();
-    for range in ["nope..HEAD", "--all", "-1", "README", "", "HEAD\n--all"] {
+    for range in ["nope..HEAD", "--all", "-1", "README", "", "^HEAD", "HEAD\n--all"] {
         leaks(&project, &[&format!("--range={range}")]).named(range).exits(2).says_nothing_of("no leak");
     }
     leaks(&project, &["--history", "--range", "HEAD"]).exits(2);

@@ -108,17 +108,19 @@ pub(crate) fn run(
     let scanner = Scanner::new(watch).map_err(ScanFault::from)?;
     let secrets = config.map_or_else(BTreeSet::new, child_env::secret_names);
     let repository = Repository::at(&ctx.directory, &ctx.vars, &secrets, Surroundings::Directory);
-    let (mut scanned, located) = scan(&repository, &asked, &scanner, narrator)?;
-    scanned.notes.extend(notes);
-    incomplete.into_iter().for_each(|one| scanned.miss(one.what, one.why));
+    let (mut outcome, located) = scan(&repository, &asked, &scanner, narrator)?;
+    outcome.notes.extend(notes);
+    for one in incomplete {
+        outcome.miss(one.what, one.why);
+    }
     // What git and the operating system said may hold what must not be shown.
-    for one in &mut scanned.incomplete {
+    for one in &mut outcome.incomplete {
         (one.what, one.why) = (masks.text(&one.what), masks.text(&one.why));
     }
-    for note in &mut scanned.notes {
+    for note in &mut outcome.notes {
         *note = masks.text(note);
     }
-    Ok(Report { asked, scanned, located, environments, patterns })
+    Ok(Report { asked, scanned: outcome, located, environments, patterns })
 }
 
 fn scan(
@@ -158,8 +160,8 @@ fn in_commits(
     scanner: &Scanner,
     tell: &mut dyn FnMut(&Scanned),
 ) -> Result<(Scanned, Located), ScanFault> {
-    let mut scanned = objects::objects(repository, range, scanner, tell)?;
-    scanned.promised += objects::promised(repository, range)?;
-    let located = locate(repository, range, scanner, &mut scanned.findings)?;
-    Ok((scanned, located))
+    let mut outcome = objects::objects(repository, range, scanner, tell)?;
+    outcome.promised += objects::promised(repository, range)?;
+    let located = locate(repository, range, scanner, &mut outcome.findings)?;
+    Ok((outcome, located))
 }

@@ -1,6 +1,10 @@
 //! The rules of `[leaks]`: what else the scan for leaked keys looks for, and what it leaves alone.
 
-use license_core::{Fingerprint, leaks::Pattern};
+use license_core::{
+    Fingerprint,
+    finding::clean,
+    leaks::{Pattern, PatternError},
+};
 
 use super::{
     LeaksSettings,
@@ -25,7 +29,7 @@ fn patterns(checking: &mut Checking<'_>, texts: &[At<String>]) -> Vec<Pattern> {
         match Pattern::parse(&text.value) {
             Ok(pattern) => patterns.push(pattern),
             Err(why) => {
-                let problem = Problem::new(code::PATTERN, format!("this pattern cannot be used: {why}"))
+                let problem = Problem::new(code::PATTERN, format!("this pattern cannot be used: {}", words(&why)))
                     .help("write a regular expression that matches a whole key, as in `ACME-[A-Z0-9]{16}`")
                     .at(text.place, "not used");
                 checking.report(problem);
@@ -33,6 +37,21 @@ fn patterns(checking: &mut Checking<'_>, texts: &[At<String>]) -> Vec<Pattern> {
         }
     }
     patterns
+}
+
+/// Why it is none, in one line and without the pattern, in which somebody may have pasted a key.
+fn words(why: &PatternError) -> String {
+    match why {
+        PatternError::Malformed { why } => {
+            let last = why.lines().last().unwrap_or_default();
+            clean(last.strip_prefix("error: ").unwrap_or(last))
+        }
+        PatternError::Empty
+        | PatternError::TooLong { .. }
+        | PatternError::TooLarge
+        | PatternError::MatchesEmpty
+        | PatternError::MatchesNothing => why.to_string(),
+    }
 }
 
 fn allow(checking: &mut Checking<'_>, list: &At<Vec<RawAllowedLeak>>) -> Vec<(Fingerprint, String)> {

@@ -182,13 +182,11 @@ struct Ending {
 impl Ending {
     /// Waits for its end; one that does not end is stopped.
     fn wait(mut self) -> Ended {
-        match wait_until(&mut self.child, Instant::now() + END_WAIT) {
-            Some(status) => Ended { code: status.code(), said: self.said.said() },
-            None => {
-                end(self.child);
-                Ended { code: None, said: Said { lines: vec!["it did not end".to_owned()] } }
-            }
+        if let Some(status) = wait_until(&mut self.child, Instant::now() + END_WAIT) {
+            return Ended { code: status.code(), said: self.said.said() };
         }
+        end(self.child);
+        Ended { code: None, said: Said { lines: vec!["it did not end".to_owned()] } }
     }
 }
 
@@ -414,12 +412,10 @@ impl Streaming {
 impl Ending {
     /// Gives it a moment to end by itself, since its pipe is closed; then stops it.
     fn stopped(mut self) -> Ended {
-        match wait_until(&mut self.child, Instant::now() + super::TERM_WAIT) {
-            Some(status) => Ended { code: status.code(), said: self.said.said() },
-            None => {
-                end(self.child);
-                Ended { code: None, said: self.said.said() }
-            }
+        if let Some(status) = wait_until(&mut self.child, Instant::now() + super::TERM_WAIT) {
+            return Ended { code: status.code(), said: self.said.said() };
         }
+        end(self.child);
+        Ended { code: None, said: self.said.said() }
     }
 }

@@ -144,7 +144,7 @@ impl<'s> Work<'s> {
     /// Looks into an archive whose bytes were scanned already.
     fn unpack(&mut self, name: Option<&str>, whole: &[u8], place: impl Fn(String) -> Place, what: impl Fn() -> String) {
         let limits = archive::Limits::default();
-        let (stream, leaks, scanned, scanner) = (&mut self.stream, &mut self.leaks, &mut self.scanned, self.scanner);
+        let (stream, leaks, outcome, scanner) = (&mut self.stream, &mut self.leaks, &mut self.scanned, self.scanner);
         let mut each = |inside: &str, piece: &[u8], part: archive::Part| {
             stream.push(piece, leaks);
             match part {
@@ -153,7 +153,7 @@ impl<'s> Work<'s> {
                     let tally = stream.finish(leaks);
                     if tally != Tally::default() {
                         let inside = place::shown_path(scanner, inside.as_bytes());
-                        scanned.take(leaks, tally, || place(inside.clone()));
+                        outcome.take(leaks, tally, || place(inside.clone()));
                     }
                 }
             }

@@ -56,6 +56,8 @@ pub(super) struct Walk {
     input: Vec<u8>,
     /// What must be there, so that nothing that was asked for is passed over.
     wanted: Vec<Oid>,
+    /// What git says about refs that it cannot read.
+    broken: Option<String>,
 }
 
 impl Walk {
@@ -70,8 +72,8 @@ impl Walk {
                 let stashes = repository.stashes()?;
                 let input = stashes.iter().flat_map(|oid| [oid.as_str(), "\n"]).collect::<String>().into_bytes();
                 // git passes over a ref that leads nowhere without a word, so each is asked for.
-                let wanted = repository.tips()?;
-                Self { arguments: vec!["--all".to_owned(), "--stdin".to_owned()], input, wanted }
+                let (wanted, broken) = repository.tips()?;
+                Self { arguments: vec!["--all".to_owned(), "--stdin".to_owned()], input, wanted, broken }
             }
         })
     }
@@ -86,7 +88,7 @@ impl Walk {
         if let Some(remote) = not_remote {
             arguments.extend(["--not".to_owned(), format!("--remotes={remote}")]);
         }
-        Self { arguments, input, wanted: want.to_vec() }
+        Self { arguments, input, wanted: want.to_vec(), broken: None }
     }
 
     /// The arguments of `git rev-list`.
@@ -116,8 +118,11 @@ pub(crate) fn objects(
     let mut work = Work::new(scanner);
     let mut reading = Reading { wanted: walk.wanted.len() as u64, answered: 0 };
     let read = reading.everything(&mut through.output, &mut work, progress);
-    let scanned = finish(repository, through, read, &reading, work)?;
-    Ok(scanned)
+    let mut outcome = finish(repository, through, read, &reading, work)?;
+    if let Some(said) = walk.broken {
+        outcome.miss("refs", said);
+    }
+    Ok(outcome)
 }
 
 /// Scans the objects of a list. Those that a partial clone left with its remote are counted.
@@ -248,7 +253,7 @@ fn body(
     let what = || format!("{} {name}", kind.word());
     let packed = kind == Kind::Blob && {
         let seen = usize::try_from(bytes).unwrap_or(usize::MAX).min(ARCHIVE_MARK_BYTES);
-        looks_packed(&output.ahead(seen)?[..])
+        looks_packed(output.ahead(seen)?)
     };
     if packed && bytes <= ARCHIVE_BYTES_MAX {
         let mut whole = Vec::with_capacity(usize::try_from(bytes).unwrap_or(0));
@@ -322,26 +327,18 @@ fn finish(
     let mut scanned = work.scanned;
     let went_well = passed.wrong.is_empty();
     for error in passed.wrong {
-        if scanned.objects == 0
-            && let GitError::Failed { doing, said } = error
-        {
-            match repository.git.explain(doing, said) {
-                GitError::Failed { doing, said } => {
-                    scanned.miss("objects", format!("git failed while it was {doing}: {said}"))
-                }
-                other => return Err(other.into()),
-            }
-            continue;
-        }
-        match error {
-            GitError::TooOld { said } => return Err(ScanFault::TooOld { said }),
-            other @ (GitError::NotStarted { .. }
+        let error = match error {
+            GitError::TooOld { .. } => return Err(error.into()),
+            // A git that did nothing at all may have had nothing to work in.
+            GitError::Failed { doing, said } if scanned.objects == 0 => repository.explained(doing, said)?,
+            GitError::NotStarted { .. }
             | GitError::NoRepository { .. }
             | GitError::NoRemote { .. }
             | GitError::Unreachable { .. }
             | GitError::TimedOut { .. }
-            | GitError::Failed { .. }) => scanned.miss("objects", other.to_string()),
-        }
+            | GitError::Failed { .. } => error,
+        };
+        scanned.miss("objects", error.to_string());
     }
     if went_well && passed.lines != reading.answered {
         let (listed, answered) = (passed.lines, reading.answered);

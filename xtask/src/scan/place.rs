@@ -15,7 +15,7 @@ use super::{
     objects::{Range, Walk},
     repository::Repository,
 };
-use crate::git::{self, Oid};
+use crate::git::{self, Oid, stream::Answer};
 
 /// How long it is looked for where leaks are.
 const LOOK_WAIT: Duration = Duration::from_secs(20);
@@ -254,7 +254,7 @@ fn entry_at(mut tree: &[u8], oid_bytes: usize, offset: u64) -> Option<Target> {
 /// The text of a commit or a tag; empty when it cannot be had again.
 fn text(repository: &Repository, kind: &str, object: &Oid) -> Vec<u8> {
     let asked = repository.git.ask("reading an object", &["cat-file", kind, object.as_str()], Vec::new());
-    asked.ok().filter(|answer| answer.is_ok()).map_or_else(Vec::new, |answer| answer.output)
+    asked.ok().filter(Answer::is_ok).map_or_else(Vec::new, |answer| answer.output)
 }
 
 /// Which part of a commit or a tag a place is in, and the line there, from 1.

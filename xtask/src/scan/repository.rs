@@ -62,15 +62,16 @@ impl Repository {
         }
         let asked = self.git.ask("reading the range", &["rev-parse", range, "--"], Vec::new())?;
         if !asked.is_ok() {
-            return Err(match self.git.explain("reading the range", asked.said.clone()) {
-                GitError::Failed { said, .. } => wrong(said),
-                other => other.into(),
-            });
+            self.explained("reading the range", asked.said.clone())?;
+            return Err(wrong(asked.said));
         }
         let (mut want, mut have) = (Vec::new(), Vec::new());
         for line in asked.text().lines().filter(|line| *line != "--") {
             let (list, name) = line.strip_prefix('^').map_or((&mut want, line), |name| (&mut have, name));
             list.push(Oid::parse(name).ok_or_else(|| wrong("it names no commit".to_owned()))?);
+        }
+        if want.is_empty() {
+            return Err(wrong("it leaves out commits and names none".to_owned()));
         }
         Ok((want, have))
     }
@@ -89,8 +90,8 @@ impl Repository {
         Ok(shallow.then(|| "this is a shallow clone: what is older than its history was not scanned".to_owned()))
     }
 
-    /// What the refs lead to, each once.
-    pub(super) fn tips(&self) -> Result<Vec<Oid>, ScanFault> {
+    /// What the refs lead to, each once, and what git says about those that it cannot read: it passes over them.
+    pub(super) fn tips(&self) -> Result<(Vec<Oid>, Option<String>), ScanFault> {
         let asked = self.git.ask("listing refs", &["for-each-ref", "--format=%(objectname)"], Vec::new())?;
         if !asked.is_ok() {
             return Err(self.failed("listing refs", &asked));
@@ -98,15 +99,28 @@ impl Repository {
         let text = asked.text();
         let names: std::collections::BTreeSet<&str> = text.lines().collect();
         let unreadable = || GitError::Failed { doing: "listing refs", said: "its output cannot be read".to_owned() };
-        names.into_iter().map(|name| Oid::parse(name).ok_or_else(|| unreadable().into())).collect()
+        let parse = |name| Oid::parse(name).ok_or_else(|| ScanFault::from(unreadable()));
+        let tips = names.into_iter().map(parse).collect::<Result<_, _>>()?;
+        Ok((tips, asked.said.contains("broken ref").then_some(asked.said)))
     }
 
     /// The commits of all stashes: only the newest one has a ref.
     pub(super) fn stashes(&self) -> Result<Vec<Oid>, ScanFault> {
+        if self.git.local("refs/stash")?.is_none() {
+            return Ok(Vec::new());
+        }
         let asked = ["rev-list", "--walk-reflogs", "refs/stash", "--"];
         let asked = self.git.ask("listing stashes", &asked, Vec::new())?;
-        // Most repositories have none.
-        Ok(if asked.is_ok() { asked.text().lines().filter_map(Oid::parse).collect() } else { Vec::new() })
+        if !asked.is_ok() {
+            return Err(self.failed("listing stashes", &asked));
+        }
+        Ok(asked.text().lines().filter_map(Oid::parse).collect())
+    }
+
+    /// Why a call of git's failed, where the repository as such is in order.
+    pub(super) fn explained(&self, doing: &'static str, said: String) -> Result<GitError, ScanFault> {
+        let error = self.git.explain(doing, said);
+        if matches!(error, GitError::Failed { .. }) { Ok(error) } else { Err(error.into()) }
     }
 
     pub(super) fn failed(&self, doing: &'static str, asked: &Answer) -> ScanFault {

@@ -288,7 +288,7 @@ fn uri(path: &str) -> String {
     path.bytes().fold(String::new(), |mut uri, byte| {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => uri.push(char::from(byte)),
-            other => uri += &format!("%{other:02X}"),
+            other => uri.extend(["%", &format!("{other:02X}")]),
         }
         uri
     })

@@ -88,10 +88,7 @@ impl Report {
 
     /// One sentence about a finding.
     pub(crate) fn sentence(&self, finding: &Finding) -> String {
-        let encoding = match finding.leak.encoding {
-            Encoding::Plain => String::new(),
-            other => format!(", {}", written(other)),
-        };
+        let encoding = written(finding.leak.encoding);
         format!("{}{encoding}: {}", self.what(finding), finding.leak.shown)
     }
 
@@ -151,13 +148,13 @@ impl Report {
 
 fn written(encoding: Encoding) -> &'static str {
     match encoding {
-        Encoding::Plain => "as it is",
-        Encoding::Base64 => "in base64",
-        Encoding::Base64Url => "in base64 for addresses",
-        Encoding::Hex => "in hex digits",
-        Encoding::Percent => "percent-encoded",
-        Encoding::JsonEscape => "with JSON escapes",
-        Encoding::Utf16Le | Encoding::Utf16Be => "in UTF-16",
+        Encoding::Plain => "",
+        Encoding::Base64 => ", in base64",
+        Encoding::Base64Url => ", in base64 for addresses",
+        Encoding::Hex => ", in hex digits",
+        Encoding::Percent => ", percent-encoded",
+        Encoding::JsonEscape => ", with JSON escapes",
+        Encoding::Utf16Le | Encoding::Utf16Be => ", in UTF-16",
     }
 }
 
@@ -189,16 +186,17 @@ impl Finding {
             }
         };
         if let Some(line) = self.line() {
-            text += &match thing {
-                Thing::Commit | Thing::Tag => format!(", line {line}"),
+            let before = match thing {
+                Thing::Commit | Thing::Tag => ", line ",
                 Thing::File
                 | Thing::FileName
                 | Thing::LinkTarget
                 | Thing::Staged
                 | Thing::Blob
                 | Thing::Tree
-                | Thing::RefName => format!(":{line}"),
+                | Thing::RefName => ":",
             };
+            let _ = write!(text, "{before}{line}");
         }
         if let Some(inside) = inside {
             let _ = write!(text, ", in it {inside}:{}", self.leak.line);

@@ -60,12 +60,9 @@ pub(crate) fn of(ctx: &Context, config: &Config) -> Watched {
     let mut unread: Vec<String> = Vec::new();
     for (named, source, read) in read {
         let name = named.to_string();
-        let text = match read {
-            Ok(text) => text,
-            Err(_) => {
-                unread.push(format!("{name} ({source})"));
-                continue;
-            }
+        let Ok(text) = read else {
+            unread.push(format!("{name} ({source})"));
+            continue;
         };
         // An identity's file holds the identity between other lines.
         for (text, name) in lines(text, named).into_iter().map(|text| (text, name.clone())) {

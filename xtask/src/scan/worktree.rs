@@ -40,11 +40,11 @@ const STAGED_MAX: usize = 4_000_000;
 /// Scans the working tree that a directory is in, all of it.
 pub(crate) fn tree(repository: &Repository, scanner: &Scanner, progress: Progress<'_>) -> Result<Scanned, ScanFault> {
     let (top, repository) = repository.tree()?;
-    let mut scanned = files_of(&repository, &top, scanner, progress)?;
+    let mut outcome = files_of(&repository, &top, scanner, progress)?;
     let staged = staged(&repository, scanner, progress)?;
-    scanned.promised += staged.promised;
-    add_staged(&mut scanned, staged);
-    Ok(scanned)
+    outcome.promised += staged.promised;
+    add_staged(&mut outcome, staged);
+    Ok(outcome)
 }
 
 fn files_of(
@@ -188,7 +188,7 @@ fn fill(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
 /// Scans what is staged, all stages of a conflict included.
 fn staged(repository: &Repository, scanner: &Scanner, progress: Progress<'_>) -> Result<Scanned, ScanFault> {
     let mut output = repository.git.stream(&["ls-files", "-z", "--stage"], Vec::new())?;
-    let mut scanned = Scanned::default();
+    let mut outcome = Scanned::default();
     let (mut line, mut paths) = (Vec::new(), BTreeMap::new());
     let mut names: Vec<Oid> = Vec::new();
     let read = loop {
@@ -197,7 +197,7 @@ fn staged(repository: &Repository, scanner: &Scanner, progress: Progress<'_>) ->
                 // A submodule's commit is in another repository.
                 Some(Entry { mode, .. }) if mode == "160000" => {}
                 Some(_) if names.len() >= STAGED_MAX => {
-                    scanned.miss("staged files", format!("there are more than {STAGED_MAX}"));
+                    outcome.miss("staged files", format!("there are more than {STAGED_MAX}"));
                     break Ok(());
                 }
                 Some(entry) => {
@@ -211,15 +211,15 @@ fn staged(repository: &Repository, scanner: &Scanner, progress: Progress<'_>) ->
             Err(error) => break Err(error),
         }
     };
-    end_list(output, read, &mut scanned, "staged files")?;
-    progress(&scanned);
+    end_list(output, read, &mut outcome, "staged files")?;
+    progress(&outcome);
     let missing = if repository.is_partial()? { Missing::Promised } else { Missing::Broken };
     let place = |object: &Oid| {
         let path = paths.get(object.as_str()).map_or(&b""[..], Vec::as_slice);
         Place { object: Some(object.clone()), ..Place::of(Thing::Staged).path(scanner, path) }
     };
-    scanned.add(listed(repository, &names, scanner, missing, place)?);
-    Ok(scanned)
+    outcome.add(listed(repository, &names, scanner, missing, place)?);
+    Ok(outcome)
 }
 
 /// One entry of the index.
