@@ -380,7 +380,13 @@ impl Status {
             let _ = writeln!(lines, "{who} {does}");
         }
         let program = shown(&program::place(&self.facts.place.common));
-        let _ = writeln!(lines, "{}", program_line(&program, &self.program));
+        let _ = match self.program {
+            // Nothing needs it.
+            Standing::Missing if mechanisms.is_empty() => Ok(()),
+            Standing::Missing | Standing::Same | Standing::Other { .. } => {
+                writeln!(lines, "{}", program_line(&program, &self.program))
+            }
+        };
         self.trust_lines(&mut lines);
         lines
     }
@@ -436,7 +442,7 @@ impl Status {
 fn program_line(program: &str, standing: &Standing) -> String {
     let version = |version: &Option<String>| version.as_deref().map_or(String::new(), |version| format!(", {version}"));
     match standing {
-        Standing::Missing => format!("`{program}` is missing: a push that needs it is refused"),
+        Standing::Missing => format!("`{program}` is missing, so that every push is refused"),
         Standing::Same => format!("`{program}` is this program"),
         Standing::Other { version: says, age } => {
             let compared = match age {

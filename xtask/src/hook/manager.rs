@@ -119,8 +119,10 @@ impl Manager {
             ),
             Self::Prek if self.file(top) == "prek.toml" => format!(
                 "[[repos]]\nrepo = \"local\"\n\n[[repos.hooks]]\nid = \"{PRE_COMMIT_ID}\"\nname = \"{PRE_COMMIT_NAME}\"\n\
-                 entry = '''{PRE_COMMIT_ENTRY}'''\nlanguage = \"system\"\nstages = [\"pre-push\"]\nalways_run = true\n\
-                 pass_filenames = false\n"
+                 entry = \"{}\"\nlanguage = \"system\"\nstages = [\"pre-push\"]\nalways_run = true\n\
+                 pass_filenames = false\n",
+                // As a string of TOML has it.
+                PRE_COMMIT_ENTRY.replace('"', "\\\"")
             ),
             Self::PreCommit | Self::Prek => format!(
                 "- repo: local\n  hooks:\n    - id: {PRE_COMMIT_ID}\n      name: {PRE_COMMIT_NAME}\n      \
@@ -192,10 +194,20 @@ mod tests {
             files::replace(&file, snippet.as_bytes()).unwrap();
             assert_eq!(manager.mention(top.path()), Mention::There, "{snippet}");
             assert_eq!(Manager::of_repository(top.path(), None), Some(manager));
-            let off: String = snippet.lines().map(|line| format!("# {line}\n")).collect();
+            let off: String = snippet.lines().flat_map(|line| ["# ", line, "\n"]).collect();
             files::replace(&file, off.as_bytes()).unwrap();
             assert_eq!(manager.mention(top.path()), Mention::Missing, "{off}");
         }
+    }
+
+    #[test]
+    fn the_lines_for_prek_say_what_those_for_pre_commit_say() {
+        let top = tempfile::tempdir().unwrap();
+        let read: toml::Table = Manager::Prek.snippet(top.path()).parse().unwrap();
+        let hook = &read["repos"][0]["hooks"][0];
+        assert_eq!((hook["id"].as_str(), hook["entry"].as_str()), (Some(PRE_COMMIT_ID), Some(PRE_COMMIT_ENTRY)));
+        files::replace(&top.path().join(".pre-commit-config.yaml"), b"repos: []\n").unwrap();
+        assert_eq!(Manager::Prek.snippet(top.path()), Manager::PreCommit.snippet(top.path()));
     }
 
     #[test]

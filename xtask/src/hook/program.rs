@@ -172,7 +172,6 @@ mod tests {
     fn another_program_is_asked_for_its_version() {
         let common = tempfile::tempdir().unwrap();
         std::fs::create_dir(common.path().join("license")).unwrap();
-        let copy = place(common.path());
         let says = |text: &str| {
             // Not written by us: a child that another test starts at this moment would keep it open, and busy.
             let write = "cat > license/xtask && chmod 755 license/xtask";

@@ -100,7 +100,7 @@ pub(crate) fn unpack(name_hint: Option<&str>, whole: &[u8], limits: &Limits, eac
         Form::Gzip => walk.gzip(&mut &*whole, &place),
         Form::Tar => walk.tar(&mut &*whole, &place),
     };
-    walk.refused.into_unpacked(walked, &meter)
+    walk.refused.into_unpacked(&walked, &meter)
 }
 
 /// The archives that are known.
@@ -192,7 +192,7 @@ impl Refused {
         }
     }
 
-    fn into_unpacked(self, walked: Result<(), Halt>, meter: &Meter) -> Unpacked {
+    fn into_unpacked(self, walked: &Result<(), Halt>, meter: &Meter) -> Unpacked {
         if let Err(Halt) = walked {
             let why = meter.halted.get().map_or("a limit is reached", String::as_str);
             return Unpacked::Refused { why: format!("the archive {why}") };

@@ -58,7 +58,7 @@ fn looked(whole: &[u8]) -> (Unpacked, Seen) {
 fn refused(unpacked: &Unpacked) -> &str {
     match unpacked {
         Unpacked::Refused { why } => why,
-        other => panic!("{other:?}"),
+        Unpacked::NotAnArchive | Unpacked::Done => panic!("{unpacked:?}"),
     }
 }
 
@@ -109,7 +109,7 @@ fn what_is_in_an_archive_is_handed_out() {
 
 #[test]
 fn what_a_gzip_holds_is_named_after_it() {
-    let content = [KEY, &[b'z'; 70_000]].concat();
+    let content = [KEY, &vec![b'z'; 70_000]].concat();
     let rows = [(None, "content"), (Some("logs/app.log.gz"), "app.log"), (Some("blob"), "content")];
     for (name, path) in rows {
         let (unpacked, seen) = within(&Limits::default(), name, &gzip(&content));
