@@ -405,7 +405,7 @@ fn the_guard_can_be_turned_off_and_says_so() {
     let pushing = pushing();
     leak(&pushing);
     let pushing = pushing.var("LICENSE_HOOK", "0");
-    pushing.push(&["--dry-run", "origin", "main"]).goes_with("this push is not looked at");
+    pushing.push(&["--dry-run", "origin", "main"]).goes_with("this push is not checked");
     let pushing = pushing.var("LICENSE_HOOK", "1");
     pushing.push(&["origin", "main"]).stops(30);
 }

@@ -256,8 +256,9 @@ fn a_file_of_a_newer_program_is_no_reason_not_to_scan() {
     pushing.commit("license.toml", &newer);
     let pushed = pushing.push(&["origin", "main"]);
     pushed.goes_with("says more than this hook understands").says("reminder").says("cargo xtask hook install");
-    pushing.commit("leak", key());
-    pushing.push(&["origin", "main"]).stops(30);
+    // Its form is nobody's: it is found because the record names its variable.
+    pushing.commit("leak", token());
+    pushing.push(&["origin", "main"]).stops(30).says("TO_API_KEY");
     assert_eq!(server.connections(), 0);
 }
 

@@ -16,7 +16,10 @@ use crate::{
     context::Context,
     exit::Exit,
     git::{Contains, GitError, Oid, stream::Surroundings},
-    hook::trust::{Agreed, TrustRecord},
+    hook::{
+        self,
+        trust::{Agreed, TrustRecord},
+    },
     push::{
         error::PushError,
         file::{self, FilePlace, PushedFile, Says, Stored},
@@ -46,8 +49,8 @@ pub(crate) fn run(ctx: &Arc<Context>, config: Option<&Path>, args: &PrePushArgs)
         Ok(push) => push,
         Err(error) => return verdict.broken(&error),
     };
-    if ctx.vars.text("LICENSE_HOOK") == Some("0") {
-        verdict.line("`LICENSE_HOOK` is 0, so that this push is not looked at");
+    if let Some(skipped) = hook::skipped(ctx) {
+        verdict.tell(&format!("{skipped}\n"));
         return Exit::Done;
     }
     match look(ctx, config, &push, &mut verdict) {

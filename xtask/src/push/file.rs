@@ -38,11 +38,10 @@ impl FilePlace {
         };
         let outside = || PushError::ConfigOutside { path: named.to_owned() };
         let absolute = plain(&directory.join(named)).ok_or_else(outside)?;
-        let below = absolute.strip_prefix(base).map(Path::to_owned);
         // The same directory may have several names.
-        let below =
-            below.or_else(|_| absolute.strip_prefix(base.canonicalize().unwrap_or_default()).map(Path::to_owned));
-        let text = below.ok().and_then(|path| path.to_str().map(str::to_owned)).ok_or_else(outside)?;
+        let bases = [Some(base.to_owned()), base.canonicalize().ok()];
+        let below = bases.into_iter().flatten().find_map(|base| Some(absolute.strip_prefix(base).ok()?.to_owned()));
+        let text = below.and_then(|path| path.to_str().map(str::to_owned)).ok_or_else(outside)?;
         if text.is_empty() || text.contains('\n') {
             return Err(outside());
         }
