@@ -910,6 +910,7 @@ fn this_repository_has_no_leak() {
         return;
     }
     let project = project().without_license_toml();
-    let ran = project.run_in(root, &["leaks"]);
-    ran.exits(0).says("no leak");
+    for arguments in [&["leaks"][..], &["leaks", "--range", "HEAD"]] {
+        project.run_in(root, arguments).exits(0).says("no leak");
+    }
 }

@@ -57,8 +57,12 @@ impl Scanned {
         self.allowed += allowed;
         self.promised += promised;
         self.notes.extend(notes);
-        findings.into_iter().for_each(|finding| self.found(finding));
-        incomplete.into_iter().for_each(|one| self.miss(one.what, one.why));
+        for finding in findings {
+            self.found(finding);
+        }
+        for one in incomplete {
+            self.miss(one.what, one.why);
+        }
     }
 
     /// One more finding.

@@ -3,11 +3,6 @@
 //!
 //! A file that git ignores is where a key may be: it is not listed, and not looked at.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "this is the door to the files of the working tree, which are read in pieces"
-)]
-
 use std::{
     collections::BTreeMap,
     ffi::OsStr,
@@ -195,7 +190,7 @@ fn staged(repository: &Repository, scanner: &Scanner, progress: Progress<'_>) ->
         match output.until(0, LISTED_BYTES_MAX, &mut line) {
             Ok(Some(())) => match Entry::read(&line) {
                 // A submodule's commit is in another repository.
-                Some(Entry { mode, .. }) if mode == "160000" => {}
+                Some(Entry { mode: "160000", .. }) => {}
                 Some(_) if names.len() >= STAGED_MAX => {
                     outcome.miss("staged files", format!("there are more than {STAGED_MAX}"));
                     break Ok(());
@@ -243,7 +238,9 @@ fn add_staged(scanned: &mut Scanned, staged: Scanned) {
     let Scanned { findings, more, incomplete, notes, .. } = staged;
     scanned.more += more;
     scanned.notes.extend(notes);
-    incomplete.into_iter().for_each(|one| scanned.miss(one.what, one.why));
+    for one in incomplete {
+        scanned.miss(one.what, one.why);
+    }
     for finding in findings {
         let same = scanned.findings.iter().any(|known| {
             known.place.path == finding.place.path
