@@ -19,7 +19,7 @@ use crate::{
     domain::{Domain, DomainPattern},
     finding::{Check, Finding, Outcome, Reason, clean},
     key::LicenseKey,
-    license::{ActivationLimit, Answer, License, Status},
+    license::{ActivationLimit, Answer, Deprecated, License, Status},
 };
 
 /// The time of the decision.
@@ -184,7 +184,17 @@ fn accepted(license: &License, code: Option<&str>, now: Now) -> Finding {
 }
 
 fn grace_worry(license: &License, now: Now) -> Option<(Reason, String)> {
-    let end = license.grace_ends_at?;
+    let Some(end) = license.grace_ends_at else {
+        let since = match license.deprecated? {
+            Deprecated::Since(at) => format!(" as of {at}"),
+            Deprecated::Undated => String::new(),
+        };
+        let words = format!(
+            "it marks the answer as deprecated{since}, as for a key that was rotated away, and does not say until when it works: \
+             see whether there is a new one"
+        );
+        return Some((Reason::InGrace, words));
+    };
     let words = if now.at < end {
         format!("it was rotated away and works only until {end}: use the new one")
     } else {

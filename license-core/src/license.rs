@@ -35,6 +35,19 @@ pub struct License {
     pub activation_limit: Option<ActivationLimit>,
     /// The end of the grace period, when the key has been rotated away.
     pub grace_ends_at: Option<Timestamp>,
+    /// Whether the authority marks its answer as deprecated, as it does for a key that was rotated away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deprecated: Option<Deprecated>,
+}
+
+/// A mark of deprecation, which names no end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Deprecated {
+    /// Since then, or from then on.
+    Since(Timestamp),
+    /// Without a time.
+    Undated,
 }
 
 impl License {
@@ -53,6 +66,7 @@ impl License {
             activations_used: None,
             activation_limit: None,
             grace_ends_at: None,
+            deprecated: None,
         }
     }
 }

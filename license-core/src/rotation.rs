@@ -20,7 +20,9 @@ pub use event::{
     RunId, Snapshot, Which,
 };
 pub use grace::{GRACE_SHIP_SECS_MIN, GRACE_WARN_HOURS, GraceLeft, Shipping, adopted, shipping};
-pub use outcome::{CallClass, CallOutcome, Conclusion, Evidence, Listed, OldKey, RotationVisible, classify, conclude};
+pub use outcome::{
+    CallClass, CallOutcome, Conclusion, Evidence, Listed, OldKey, Part, RotationVisible, classify, conclude,
+};
 pub use state::{Keys, Last, Misfit, Open, Phase, State};
 pub use step::{
     BeforeWrite, CALL_TRIES_MAX, CallEnd, End, Idempotency, Liveness, NewKey, Overlap, ROLLBACK_MARGIN_SECS,

@@ -159,3 +159,19 @@ fn a_check_does_not_use_up_activations() {
         project.check_json().exits(0).check("activations", "pass");
     }
 }
+
+/// Who has it in their hands should know, also where the authority does not say until when.
+#[test]
+fn a_key_whose_answer_is_marked_as_deprecated_is_warned_about() {
+    for (header, says) in [
+        (("deprecation", "@1767225600"), "deprecated as of 2026-01-01T00:00:00Z"),
+        (("deprecation", "true"), "does not say until when it works"),
+        (("sunset", "Tue, 01 Jan 2999 00:00:00 GMT"), "works only until 2999-01-01T00:00:00Z"),
+    ] {
+        let server = RawServer::script([Answer::with_headers(200, &[header], &good().to_string())]);
+        let ran = asking(&server).check_json();
+        ran.exits(0).says(says);
+        assert_eq!(ran.json()["environments"][0]["checks"][0]["reason"], "in_grace", "{ran}");
+        assert_eq!(ran.json()["environments"][0]["checks"][0]["outcome"], "warn", "{ran}");
+    }
+}

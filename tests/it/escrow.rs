@@ -2,9 +2,9 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
 
-use license_tests::{Project, process::Running};
+use license_tests::{Hub, Project, Ran, Rotating, process::Running, rotating::IDENTITY_VARIABLE};
 
-use crate::project;
+use crate::{BINARY, authority, project};
 
 /// Made by `age-keygen` 1.1.1 for these tests.
 const IDENTITY: &str = "AGE-SECRET-KEY-1J90R5UJ33Y57ZF5E6ZH36YLSRKE3X6DMYFZYZ4U0NQMW4M3YFETQL7SX2P";
@@ -30,6 +30,7 @@ const OPEN_OLD: [&str; 7] = ["escrow", "open", "production", "--rotation", "rot-
 /// A project with an old key in escrow, and its identity in a file and in a variable.
 fn escrowed() -> Project {
     project()
+        .authority_at("http://127.0.0.1:9/api/v1")
         .write(".license/escrow/production/rot-1.old.age", SEALED.as_bytes())
         .write("identity.txt", format!("# public key: age1…\n{IDENTITY}\n").as_bytes())
         .var("ESCROW_IDENTITY", IDENTITY)
@@ -166,4 +167,80 @@ fn a_terminal_shows_a_key_only_if_it_is_told_to() {
     assert!(shown.contains("--to-terminal") && !shown.contains(SEALED_KEY), "{shown}");
     let told = Running::start(&mut on_a_terminal(&["--identity-env", "ESCROW_IDENTITY", "--to-terminal"])).wait();
     assert!(format!("{told:?}").contains(SEALED_KEY), "{told:?}");
+}
+
+/// A rotation whose trail and escrow are on a remote, made by one machine; and another machine.
+fn rotated_on_a_remote() -> (Rotating, Hub, Project) {
+    let hub = Hub::new();
+    let rotating = Rotating::start(BINARY, authority(&[])).with(|project| hub.shared_by(project));
+    rotating.project.rotate(&[]).exits(0);
+    let elsewhere = hub.shared_by(rotating.elsewhere(BINARY));
+    (rotating, hub, elsewhere)
+}
+
+/// The lines of `escrow show`, as words.
+fn listed(ran: &Ran) -> Vec<Vec<String>> {
+    ran.stdout().lines().map(|line| line.split_whitespace().map(str::to_owned).collect()).collect()
+}
+
+#[test]
+fn what_another_machine_sealed_is_found_on_the_remote() {
+    let (rotating, hub, elsewhere) = rotated_on_a_remote();
+    let trail = hub.trail("production");
+    let id = trail.last("rotation")["rotation_id"].as_str().unwrap();
+    for arguments in [&["escrow", "show"][..], &["escrow", "show", "production"]] {
+        let ran = elsewhere.run(arguments);
+        ran.exits(0).says("only on `origin`");
+        let lines = listed(&ran);
+        let first: Vec<_> = lines.iter().map(|line| (line[1].as_str(), line[2].as_str())).collect();
+        assert_eq!(first, [(id, "old"), (id, "answer")], "{ran}");
+    }
+    // Where both places have the same, it is listed once.
+    let here = rotating.project.run(&["escrow", "show"]);
+    here.exits(0).says_nothing_of("only on");
+    assert_eq!(listed(&here).len(), 2, "{here}");
+
+    let open = ["escrow", "open", "production", "--rotation", id, "--kind"];
+    let old = elsewhere.run(&[&open[..], &["old"]].concat());
+    assert_eq!(old.exits(0).stdout().trim_end(), rotating.license.key);
+    let answer = elsewhere.run(&[&open[..], &["answer"]].concat());
+    assert!(answer.exits(0).stdout().contains(&rotating.newest_key()));
+    assert_eq!(elsewhere.escrowed(), [""; 0], "looking keeps nothing here");
+    elsewhere.run(&["escrow", "open", "production", "--rotation", "rot-7"]).exits(27).says("escrow show production");
+}
+
+#[test]
+fn without_a_license_toml_only_this_machine_is_looked_at_and_that_is_said() {
+    let (rotating, hub, elsewhere) = rotated_on_a_remote();
+    let trail = hub.trail("production");
+    let id = trail.last("rotation")["rotation_id"].as_str().unwrap();
+    let open = ["escrow", "open", "production", "--rotation", id, "--kind", "old", "--identity-env", IDENTITY_VARIABLE];
+    let says = "only this machine is looked at";
+    let broken = elsewhere.license_toml(b"version = 1\nversion = 2\n");
+    broken.run(&open).exits(27).says(says);
+    broken.run(&["escrow", "show"]).exits(0).says(says).says("nothing lies in escrow here");
+
+    let rotating = rotating.with(Project::without_license_toml);
+    fs::remove_file(rotating.project.path("license.toml")).unwrap();
+    let ran = rotating.project.run(&open);
+    ran.exits(0).says(says);
+    assert_eq!(ran.stdout().trim_end(), rotating.license.key);
+}
+
+#[test]
+fn a_remote_that_is_out_of_reach_hides_nothing_of_this_machine_and_is_named() {
+    let (rotating, hub, elsewhere) = rotated_on_a_remote();
+    let trail = hub.trail("production");
+    let id = trail.last("rotation")["rotation_id"].as_str().unwrap();
+    let open = ["escrow", "open", "production", "--rotation", id, "--kind", "old"];
+    drop(hub);
+    let ran = rotating.project.run(&open);
+    ran.exits(0).says("the shared escrow cannot be used").says("this is what this machine has");
+    assert_eq!(ran.stdout().trim_end(), rotating.license.key);
+    let shown = rotating.project.run(&["escrow", "show"]);
+    shown.exits(27).says("the shared escrow cannot be used");
+    assert_eq!(listed(&shown).len(), 2, "{shown}");
+
+    elsewhere.run(&open).exits(27).says("the shared escrow cannot be used");
+    elsewhere.run(&["escrow", "show"]).exits(27).says_nothing_of("nothing lies in escrow");
 }

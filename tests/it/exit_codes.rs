@@ -1,9 +1,13 @@
 //! The table of exit codes, one test per row: an API for scripts.
 
-use license_tests::{Answer, App, RawServer, process::Signal};
+use license_tests::{
+    Answer, App, Project, RawServer, Rotating, VaultApi, failpoints,
+    process::Signal,
+    vault_api::{Engine, VAULT_TOKEN, VaultOn, VaultTrouble, errors},
+};
 use serde_json::json;
 
-use crate::{KEY, asking, good, project, saying};
+use crate::{BINARY, KEY, asking, authority, good, project, saying};
 
 #[test]
 fn done_is_0() {
@@ -52,6 +56,56 @@ fn deployed_but_unhealthy_is_14() {
     let app = App::reporting(json!({ "valid": false }));
     let document = asking(&saying(&good())).health(&app, "1s").deploy_json().exits(14).json();
     assert_eq!(document["exit"], json!({ "code": 14, "name": "unhealthy" }));
+}
+
+/// The end of a rotation, as JSON tells it.
+#[track_caller]
+fn rotation_ends(project: &Project, rest: &[&str], code: i32, name: &str) {
+    let document = project.rotate(&[rest, &["--format", "json"]].concat()).exits(code).json();
+    assert_eq!(document["exit"], json!({ "code": code, "name": name }));
+}
+
+/// A rotation by an authority with this fault. Where the real waits are long, they are short.
+fn rotating(fault: &[&str]) -> Rotating {
+    Rotating::start(failpoints::binary(BINARY), authority(fault)).with(Project::impatient)
+}
+
+#[test]
+fn a_rotation_that_is_refused_is_20() {
+    let rotating = Rotating::start(BINARY, authority(&[]));
+    rotation_ends(&rotating.project, &["--grace-days", "0"], 20, "rotation_refused");
+}
+
+#[test]
+fn a_rotation_that_nobody_knows_about_is_21() {
+    let rotating = rotating(&["--fault", "html-502@rotate:1"]);
+    rotation_ends(&rotating.project, &[], 21, "rotation_unknown");
+}
+
+#[test]
+fn a_rotation_whose_key_is_lost_is_22() {
+    let rotating = rotating(&["--fault", "status=500@rotate:1"]);
+    rotation_ends(&rotating.project, &[], 22, "key_lost");
+}
+
+#[test]
+fn a_new_key_that_is_not_usable_is_23() {
+    let rotating = rotating(&["--fault", "huge-body=1MB@rotate:1"]);
+    rotation_ends(&rotating.project, &[], 23, "new_key_rejected");
+}
+
+#[test]
+fn a_store_that_did_not_take_the_new_key_is_24() {
+    let vault = VaultApi::start(Engine::V2, "secret");
+    vault.fail(VaultOn::Write, VaultTrouble::Answer(errors(500, &["internal error"])));
+    let table = format!(
+        "[stores.vault]\nkind = \"vault\"\nurl = \"{}\"\npath = \"app\"\ntoken = {{ env = \"VAULT_TOKEN\" }}\n",
+        vault.url()
+    );
+    let rotating = Rotating::start(BINARY, authority(&[])).with(|project| {
+        project.tables(&table).var("VAULT_TOKEN", VAULT_TOKEN).line("stores", r#"["second", "vault"]"#)
+    });
+    rotation_ends(&rotating.project, &[], 24, "partial");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use license_tests::{App, Project};
+use license_tests::{App, Hub, Project, rotating::ESCROW};
 
 use crate::project;
 
@@ -76,4 +76,34 @@ fn a_key_file_is_readable_by_its_owner_alone() {
     project.run(&["deploy"]).exits(0);
     let mode = fs::metadata(project.path(".env.development")).unwrap().permissions().mode();
     assert_eq!(mode & 0o077, 0, "{mode:o}");
+}
+
+/// The file at its end says what the monthly workflow needs, and the workflow waits until somebody did it.
+#[test]
+fn with_the_lines_at_its_end_production_can_be_rotated_as_the_workflow_does() {
+    let (project, _app) = fresh_clone();
+    let text = project.text();
+    let (above, below) = text.split_once("# [trail]\n").unwrap();
+    let below = format!("# [trail]\n{below}");
+    let taken = below.lines().map(|line| line.strip_prefix("# ").unwrap()).collect::<Vec<_>>().join("\n");
+    let recipient = ESCROW.lines().find(|line| line.starts_with("recipients")).unwrap();
+    assert!(taken.contains("recipients = [\"age1...\"]"), "{taken}");
+    let taken = taken.replace("recipients = [\"age1...\"]", recipient);
+    let above = above.replace("license = \"lic_abc123\"", "license = \"lic_abc123\"\nstores = [\"github\"]");
+    let hub = Hub::new();
+    let project = hub.makes_a_repository_of(project.license_toml(format!("{above}{taken}").as_bytes()));
+    let workflow = fs::read_to_string(
+        Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(".github/workflows/rotate.yml"),
+    )
+    .unwrap();
+    assert!(workflow.contains("    if: vars.LICENSE_ROTATION == 'on'\n"), "{workflow}");
+    let mut project = project.var("CI", "true").var("GITHUB_ACTIONS", "true");
+    project.run(&["rotate", "production", "--plan"]).exits(0).says("write it and read it back: github");
+    // Nothing is wrong with the file; what is missing is what the workflow sets.
+    for name in ["GH_SECRETS_TOKEN", "TO_API_KEY", "LICENSE_KEY"] {
+        let ran = project.run(&["rotate", "production", "--if-older-than", "30d"]);
+        ran.exits(3).says(name);
+        assert!(workflow.contains(&format!("{name}: ${{{{ secrets.{name} }}}}")), "{workflow}");
+        project = project.var(name, "something-0123456789");
+    }
 }

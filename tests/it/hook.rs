@@ -147,12 +147,12 @@ impl Repository {
     /// Puts a program there that leaves what it got in `seen`, and ends as it is told.
     fn with_program(&self, code: i32) {
         let seen = self.seen("");
-        self.script(&self.program(), &recorder(&seen, "ours", code), 0o755);
+        script(&self.program(), &recorder(&seen, "ours", code), 0o755);
     }
 
     /// Puts a hook there that does the same.
     pub(crate) fn with_hook(&self, code: i32) {
-        self.script(&self.hook(), &recorder(&self.seen(""), "theirs", code), 0o755);
+        script(&self.hook(), &recorder(&self.seen(""), "theirs", code), 0o755);
     }
 
     /// A trace, and nothing where there is none.
@@ -162,15 +162,6 @@ impl Repository {
 
     fn trace(&self, name: &str) -> String {
         fs::read_to_string(self.seen(name)).unwrap_or_default()
-    }
-
-    /// Writes a script by a child: a child that another test starts at this moment would keep it open, and busy.
-    pub(crate) fn script(&self, path: &Path, text: &str, mode: u32) {
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let write = format!("rm -f \"$1\" && cat > \"$1\" && chmod {mode:o} \"$1\"");
-        let mut command = Command::new("sh");
-        command.args(["-c", &write, "sh"]).arg(path);
-        assert_eq!(Running::start_with_input(&mut command, text).wait().code(), 0);
     }
 
     /// Everything in the directory of hooks but git's samples.
@@ -184,6 +175,15 @@ impl Repository {
         }
         state
     }
+}
+
+/// Writes a script by a child: a child that another test starts at this moment would keep it open, and busy.
+pub(crate) fn script(path: &Path, text: &str, mode: u32) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let write = format!("rm -f \"$1\" && cat > \"$1\" && chmod {mode:o} \"$1\"");
+    let mut command = Command::new("sh");
+    command.args(["-c", &write, "sh"]).arg(path);
+    assert_eq!(Running::start_with_input(&mut command, text).wait().code(), 0);
 }
 
 /// A file as it is: its mode, and its bytes or where it leads.
@@ -216,8 +216,11 @@ fn recorder(seen: &Path, name: &str, code: i32) -> String {
     )
 }
 
+type Make = fn() -> Repository;
+type Prepare = fn(&Repository);
+
 /// The places in which a hook may be.
-const PLACES: [(&str, fn() -> Repository); 8] = [
+const PLACES: [(&str, Make); 8] = [
     ("a repository", Repository::new),
     ("a worktree", Repository::in_a_worktree),
     ("a submodule", Repository::in_a_submodule),
@@ -229,12 +232,12 @@ const PLACES: [(&str, fn() -> Repository); 8] = [
 ];
 
 /// What may be there before.
-const BEFORE: [(&str, fn(&Repository)); 9] = [
+const BEFORE: [(&str, Prepare); 9] = [
     ("nothing", |_| {}),
-    ("a hook", |repository| repository.script(&repository.hook(), "#!/bin/sh\nexit 0\n", 0o755)),
-    ("a hook with another mode", |repository| repository.script(&repository.hook(), "#!/bin/sh\nexit 0\n", 0o2510)),
+    ("a hook", |repository| script(&repository.hook(), "#!/bin/sh\nexit 0\n", 0o755)),
+    ("a hook with another mode", |repository| script(&repository.hook(), "#!/bin/sh\nexit 0\n", 0o2510)),
     ("a hook that is not executable", |repository| {
-        repository.script(&repository.hook(), "#!/bin/sh\nexit 1\n", 0o644);
+        script(&repository.hook(), "#!/bin/sh\nexit 1\n", 0o644);
     }),
     ("a program", |repository| {
         fs::create_dir_all(&repository.hooks).unwrap();
@@ -242,7 +245,7 @@ const BEFORE: [(&str, fn(&Repository)); 9] = [
         fs::set_permissions(repository.hook(), fs::Permissions::from_mode(0o755)).unwrap();
     }),
     ("a link", |repository| {
-        repository.script(&repository.hooks.join("shared.sh"), "#!/bin/sh\nexit 0\n", 0o755);
+        script(&repository.hooks.join("shared.sh"), "#!/bin/sh\nexit 0\n", 0o755);
         symlink("shared.sh", repository.hook()).unwrap();
     }),
     ("a link to nothing", |repository| {
@@ -250,14 +253,14 @@ const BEFORE: [(&str, fn(&Repository)); 9] = [
         symlink("gone.sh", repository.hook()).unwrap();
     }),
     ("a kept hook of somebody else", |repository| {
-        repository.script(&repository.hooks.join("pre-push.legacy"), "#!/bin/sh\nexit 1\n", 0o755);
+        script(&repository.hooks.join("pre-push.legacy"), "#!/bin/sh\nexit 1\n", 0o755);
     }),
     ("other hooks", |repository| {
-        repository.script(&repository.hooks.join("pre-commit"), "#!/bin/sh\nexit 0\n", 0o755);
+        script(&repository.hooks.join("pre-commit"), "#!/bin/sh\nexit 0\n", 0o755);
     }),
 ];
 
-fn comes_and_goes(place: &str, make: fn() -> Repository, before: &str, prepare: fn(&Repository)) {
+fn comes_and_goes(place: &str, make: Make, before: &str, prepare: Prepare) {
     let name = format!("{before} in {place}");
     let repository = make();
     prepare(&repository);
@@ -374,7 +377,7 @@ fn the_hook_from_before_has_its_say_and_only_once_the_check_has_passed() {
 #[test]
 fn a_hook_that_git_did_not_run_is_not_run_now() {
     let repository = Repository::new();
-    repository.script(&repository.hook(), &recorder(&repository.seen(""), "theirs", 1), 0o644);
+    script(&repository.hook(), &recorder(&repository.seen(""), "theirs", 1), 0o644);
     repository.install().exits(0).says("git did not run it, since it is not executable");
     repository.with_program(0);
     repository.try_git(&["push", "hub", "main"], &[]).exits(0);
@@ -384,11 +387,12 @@ fn a_hook_that_git_did_not_run_is_not_run_now() {
 #[test]
 fn hooks_that_do_not_read_are_no_trouble() {
     let repository = Repository::new();
-    repository.script(&repository.hook(), "#!/bin/sh\nexit 0\n", 0o755);
+    script(&repository.hook(), "#!/bin/sh\nexit 0\n", 0o755);
     repository.install().exits(0);
-    repository.script(&repository.program(), "#!/bin/sh\nexit 0\n", 0o755);
+    script(&repository.program(), "#!/bin/sh\nexit 0\n", 0o755);
     // More than a pipe holds.
-    let refs: String = (0..2_000).map(|n| format!("create refs/tags/a-rather-long-name-of-a-tag-{n} HEAD\n")).collect();
+    let create = |n| format!("create refs/tags/a-rather-long-name-of-a-tag-{n} HEAD\n");
+    let refs = (0..2_000).map(create).collect::<Vec<_>>().concat();
     let mut command = Command::new("git");
     command.args(["update-ref", "--stdin"]).current_dir(&repository.directory);
     assert_eq!(Running::start_with_input(&mut command, &refs).wait().code(), 0);
@@ -451,7 +455,7 @@ fn a_file_of_the_work_tree_is_never_taken_for_the_program() {
         let repository = make();
         repository.install().exits(0);
         let trap = repository.directory.join("license/xtask");
-        repository.script(&trap, &recorder(&repository.seen(""), "trap", 0), 0o755);
+        script(&trap, &recorder(&repository.seen(""), "trap", 0), 0o755);
         repository.with_program(30);
         repository.try_git(&["push", "hub", "main"], &[]).exits(1).says("ours err").says_nothing_of("trap");
     }
@@ -469,7 +473,7 @@ fn a_hook_of_another_version_is_replaced_and_keeps_what_it_kept() {
         let present = fs::read_to_string(repository.hook()).unwrap();
         let older = present.replace("pre-push 1:", "pre-push 0:");
         assert_ne!(older, present);
-        repository.script(&repository.hook(), &older, 0o644);
+        script(&repository.hook(), &older, 0o644);
         let status = repository.run(&["hook", "status"]);
         status.exits(3).says("is not executable").says("written by another version");
         repository.install().exits(0);
@@ -483,7 +487,7 @@ fn a_hook_of_another_version_is_replaced_and_keeps_what_it_kept() {
 fn two_foreign_hooks_are_left_alone() {
     let repository = Repository::new();
     repository.with_hook(0);
-    repository.script(&repository.hooks.join("pre-push.legacy"), "#!/bin/sh\nexit 0\n", 0o755);
+    script(&repository.hooks.join("pre-push.legacy"), "#!/bin/sh\nexit 0\n", 0o755);
     let was = repository.state();
     repository.install().exits(3).says("nothing was changed");
     assert_eq!(repository.state(), was);
@@ -522,10 +526,10 @@ fn a_manager_keeps_its_hooks_and_a_person_gets_the_lines() {
             let repository = Repository::new();
             let file = repository.directory.join(file);
             if with_file {
-                repository.script(&file, "# nothing yet\n", 0o644);
+                script(&file, "# nothing yet\n", 0o644);
             }
             if with_hook {
-                repository.script(&repository.hook(), hook, 0o755);
+                script(&repository.hook(), hook, 0o755);
             }
             let was = repository.state();
             let ran = repository.install().named(&name);
@@ -540,8 +544,8 @@ fn a_manager_keeps_its_hooks_and_a_person_gets_the_lines() {
                 (&json!("manager"), &json!(manager), &json!(false))
             );
             let place = repository.directory.join(guard["file"].as_str().unwrap());
-            repository.script(&place, guard["lines"].as_str().unwrap(), 0o644);
-            repository.script(&repository.hook(), hook, 0o755);
+            script(&place, guard["lines"].as_str().unwrap(), 0o644);
+            script(&repository.hook(), hook, 0o755);
             repository.install().named(&name).exits(0).says("runs the check already");
             let status = repository.status();
             assert_eq!(
@@ -564,7 +568,7 @@ fn a_manager_keeps_its_hooks_and_a_person_gets_the_lines() {
 fn a_manager_that_came_later_does_not_take_our_hook_away() {
     let repository = Repository::new();
     repository.install().exits(0);
-    repository.script(&repository.directory.join("lefthook.yml"), "pre-commit:\n", 0o644);
+    script(&repository.directory.join("lefthook.yml"), "pre-commit:\n", 0o644);
     repository.install().exits(0).says("lefthook has a configuration here, and will replace this hook");
     assert_eq!(repository.status()["guarded"], true);
 }
@@ -577,10 +581,10 @@ fn the_lines_for_husky_run_the_program() {
     let ours = "#!/usr/bin/env sh\n. \"$(dirname \"$0\")/h\"\n";
     let all =
         "#!/usr/bin/env sh\ns=$(dirname \"$(dirname \"$0\")\")/$(basename \"$0\")\nsh -e \"$s\" \"$@\"\nexit $?\n";
-    repository.script(&repository.directory.join(".husky/_/pre-push"), ours, 0o755);
-    repository.script(&repository.directory.join(".husky/_/h"), all, 0o755);
+    script(&repository.directory.join(".husky/_/pre-push"), ours, 0o755);
+    script(&repository.directory.join(".husky/_/h"), all, 0o755);
     let guard = repository.run(&["hook", "install", "--format", "json"]).json()["guard"].clone();
-    repository.script(&repository.directory.join(".husky/pre-push"), guard["lines"].as_str().unwrap(), 0o644);
+    script(&repository.directory.join(".husky/pre-push"), guard["lines"].as_str().unwrap(), 0o644);
     repository.install().exits(0);
     assert_eq!(repository.status()["guarded"], true);
     repository.with_program(30);
@@ -602,7 +606,7 @@ fn a_directory_of_hooks_for_all_repositories_is_not_ours() {
 
     // The line for the hook there does what it says, and nothing in other repositories.
     let line = ran.stdout().lines().find(|line| line.trim_start().starts_with("x=")).unwrap().trim().to_owned();
-    repository.script(&shared.join("pre-push"), &format!("#!/bin/sh\n{line}\n"), 0o755);
+    script(&shared.join("pre-push"), &format!("#!/bin/sh\n{line}\n"), 0o755);
     repository.with_program(30);
     repository.try_git(&["push", "hub", "main"], &[]).exits(1).says("ours err");
     repository.uninstall().exits(0).says("nothing was taken out");
@@ -726,7 +730,7 @@ fn an_older_program_is_told_and_replaced() {
     let repository = Repository::new();
     repository.install().exits(0);
     assert_eq!(repository.status()["program"]["state"], "same");
-    repository.script(&repository.program(), "#!/bin/sh\necho xtask 0.0.1\n", 0o755);
+    script(&repository.program(), "#!/bin/sh\necho xtask 0.0.1\n", 0o755);
     let program = repository.status()["program"].clone();
     assert_eq!((&program["state"], &program["version"]), (&json!("older"), &json!("0.0.1")));
     repository.run(&["hook", "status"]).exits(0).says("is older than this program, 0.0.1");

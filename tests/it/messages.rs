@@ -7,7 +7,11 @@ use std::{fs, path::PathBuf};
 use license_tests::{Answer, App, Project, Ran, RawServer};
 use serde_json::json;
 
-use crate::{KEY, asking, embedded, good, good_but, hook::Repository, project, saying};
+use crate::{
+    KEY, asking, embedded, good, good_but,
+    hook::{Repository, script},
+    project, saying,
+};
 
 /// Compares a run with its file. What differs from run to run is replaced by words.
 fn reads(name: &str, ran: &Ran) {
@@ -192,7 +196,7 @@ fn a_hook_beside_another_one() {
     reads("hook-install-chained", &repository.install());
     reads("hook-status-chained", &repository.run(&["hook", "status"]));
     reads("hook-uninstall-chained", &repository.uninstall());
-    repository.script(&repository.hooks.join("pre-push.legacy"), "#!/bin/sh\n", 0o755);
+    script(&repository.hooks.join("pre-push.legacy"), "#!/bin/sh\n", 0o755);
     reads("hook-install-taken", &repository.install());
 }
 
@@ -205,7 +209,7 @@ fn hooks_that_a_manager_writes() {
         ("prek", "prek.toml"),
     ] {
         let repository = Repository::new();
-        repository.script(&repository.directory.join(file), "", 0o644);
+        script(&repository.directory.join(file), "", 0o644);
         reads(&format!("hook-install-{name}"), &repository.install());
     }
 }

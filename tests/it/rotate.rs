@@ -3,7 +3,7 @@
 use std::fs;
 
 use license_tests::{
-    Authority, Project, Rotating, VaultApi, failpoints,
+    Answer, Authority, Hub, Project, Rotating, VaultApi, failpoints,
     process::until,
     rotating::{ESCROW, IDENTITY, IDENTITY_VARIABLE},
     vault_api::{Engine, VAULT_TOKEN, VaultOn, VaultTrouble, errors},
@@ -101,6 +101,46 @@ fn after_the_grace_the_old_key_is_proved_dead_and_the_escrow_is_emptied() {
     project.rotate(&["--resume"]).exits(0).says("its old key is dead").says("adoption unproven");
     assert_eq!(project.facts().last().unwrap(), "closed");
     assert_eq!(project.escrowed(), [""; 0]);
+}
+
+/// A schedule finds a rotation whose grace is over, and a key that is not due yet.
+#[test]
+fn a_scheduled_run_closes_what_is_over_and_rotates_what_is_due() {
+    let file = format!(
+        "version = 1\n{ESCROW}[authority.local]\nkind = \"embedded\"\nstate = \"state\"\n[environments.production]\nauthority = \"local\"\n\
+         domain = \"app.com\"\nkey = {{ dotenv = \".env\", name = \"LICENSE_KEY\" }}\ndeploy = \"true\"\n"
+    );
+    let project = Project::new(failpoints::binary(BINARY)).license_toml(file.as_bytes());
+    let project = project.var(IDENTITY_VARIABLE, IDENTITY).may_hold(&[".env", "state/events.jsonl"]);
+    project.deploy().exits(0);
+    project.rotate(&[]).exits(0);
+    project.rotate(&["--if-older-than", "30d"]).exits(0).says("nothing is due");
+    assert_eq!(project.facts().last().unwrap(), "committed", "its grace is open");
+
+    let at_day = |project: Project, day: u64| {
+        project.var("LICENSE_FAILPOINT_CLOCK_AHEAD_SECS", &(day * 24 * 60 * 60).to_string())
+    };
+    // What cannot be closed is said with its exit, and not passed over.
+    let project = at_day(project, 8).unset(IDENTITY_VARIABLE);
+    project.rotate(&["--if-older-than", "30d"]).exits(24).says("`[escrow] identity` is not set here");
+    let project = project.var(IDENTITY_VARIABLE, IDENTITY);
+    let ran = project.rotate(&["--if-older-than", "30d"]);
+    ran.exits(0).says("its old key is dead").says("nothing is due: the key is 8 days old");
+    assert_eq!(project.facts().last().unwrap(), "closed");
+    assert_eq!(project.trail("production").claims().last(), Some(&"released"));
+    assert_eq!(project.escrowed(), [""; 0]);
+    let before = project.content();
+    project.rotate(&["--if-older-than", "30d"]).exits(0).says("nothing is due");
+    assert!(project.content() == before, "nothing is left to do");
+
+    // A month of 28 days: the run on the first of March is not to be the one that leaves the key alone.
+    let project = at_day(project, 28);
+    project.rotate(&["--if-older-than", "30d"]).exits(0);
+    assert_eq!(project.facts_named("committed"), 2);
+    // And both at once: closed, and due again.
+    let project = at_day(project, 56);
+    project.rotate(&["--if-older-than", "30d"]).exits(0).says("its old key is dead");
+    assert_eq!((project.facts_named("closed"), project.facts_named("committed")), (2, 3));
 }
 
 #[test]
@@ -254,7 +294,24 @@ fn a_key_that_is_young_enough_is_left_alone() {
 #[test]
 fn what_is_wrong_before_anything_changed_is_said_and_nothing_changes() {
     let broken = |change: fn(Project) -> Project| rotating().with(change);
-    let rows: [(&str, Rotating, &[&str], i32, &str); 7] = [
+    let vault = VaultApi::start(Engine::V2, "secret");
+    let answer = VaultTrouble::Answer(Answer::json(200, &json!({ "capabilities": ["read"] })));
+    vault.fail(VaultOn::Capabilities, answer);
+    let rows: [(&str, Rotating, &[&str], i32, &str); 9] = [
+        (
+            "a token without the right to write",
+            with_vault(&vault),
+            &[],
+            20,
+            "store `vault` is not ready, and nothing was changed",
+        ),
+        (
+            "a store that cannot be reached",
+            with_vault_at("http://127.0.0.1:9"),
+            &[],
+            20,
+            "store `vault` is not ready, and nothing was changed",
+        ),
         (
             "a drifted store",
             broken(|project| project.write(".env.second", b"SECOND_KEY=TO-PRD-somebody-elses-key\n")),
@@ -318,6 +375,46 @@ fn what_is_wrong_before_anything_changed_is_said_and_nothing_changes() {
 }
 
 #[test]
+fn on_a_trail_of_a_newer_version_nothing_is_done() {
+    let line: &[u8] = b"{\"v\":2,\"seq\":1,\"prev\":\"whatever\"}\n";
+    let rotating = rotating().with(|project| project.write(".license/trail/production.jsonl", line));
+    for rest in [&[][..], &["--resume"], &["--plan"]] {
+        let ran = rotating.project.rotate(rest);
+        ran.exits(26).says("line 1 has format 2, and this program reads up to 1").says("help");
+        rotating.hidden(&ran);
+    }
+    assert_eq!(fs::read(rotating.project.trail_file("production")).unwrap(), line);
+    assert_eq!((rotating.calls(), rotating.rotations()), (0, 0));
+    rotating.nothing_stored();
+}
+
+/// With a trail in git nobody can see that the runner is gone: its claim counts until it has run out.
+#[test]
+fn the_claim_of_a_dead_runner_holds_until_it_runs_out_and_is_taken_then() {
+    let hub = Hub::new();
+    let binary = failpoints::binary(BINARY);
+    let rotating = Rotating::start(binary, authority(&[])).with(|project| hub.shared_by(project));
+    let dead = rotating.with(|project| project.var(failpoints::DIES_AT, "after-claim"));
+    dead.project.rotate(&[]).exits(128 + 9);
+    assert_eq!((hub.trail("production").claims(), dead.calls()), (vec!["claimed"], 0));
+
+    let other = hub.shared_by(dead.elsewhere(binary));
+    let held = other.rotate(&[]);
+    held.exits(25).says("production").says("until").says("cargo xtask lock show production");
+    dead.hidden(&held);
+    assert_eq!(hub.trail("production").facts(), [""; 0]);
+    // Two hours later it has run out, and a person may end it; or the next run takes it.
+    let seq = hub.trail("production").entries.len().to_string();
+    let end = ["lock", "break", "production", "--expect", &seq, "--reason", "the runner is gone"];
+    other.run(&end).exits(25);
+    let later = other.var("LICENSE_FAILPOINT_CLOCK_AHEAD_SECS", "7200");
+    later.run(&end).exits(0);
+    let other = later.unset("LICENSE_FAILPOINT_CLOCK_AHEAD_SECS");
+    other.rotate(&[]).exits(0);
+    assert_eq!((dead.calls(), dead.rotations()), (1, 1));
+}
+
+#[test]
 fn a_key_that_the_authority_refuses_is_not_rotated() {
     let rotating = rotating();
     rotating.authority.revoke(&rotating.license);
@@ -369,9 +466,12 @@ fn a_grace_of_no_days_is_taken_if_a_person_accepts_that() {
 
 /// A third store that reads, and does not take anything until it is healed.
 fn with_vault(vault: &VaultApi) -> Rotating {
+    with_vault_at(&vault.url())
+}
+
+fn with_vault_at(url: &str) -> Rotating {
     let table = format!(
-        "[stores.vault]\nkind = \"vault\"\nurl = \"{}\"\npath = \"app\"\ntoken = {{ env = \"VAULT_TOKEN\" }}\n",
-        vault.url()
+        "[stores.vault]\nkind = \"vault\"\nurl = \"{url}\"\npath = \"app\"\ntoken = {{ env = \"VAULT_TOKEN\" }}\n"
     );
     rotating()
         .with(|project| project.tables(&table).var("VAULT_TOKEN", VAULT_TOKEN).line("stores", r#"["second", "vault"]"#))

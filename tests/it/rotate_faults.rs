@@ -108,13 +108,14 @@ fn the_old_key_is_not_adopted_for_the_new_one() {
 
 #[test]
 fn an_answer_that_breaks_off_is_sealed_as_it_came() {
-    let faults = ["close-mid-body@rotate:1", "huge-body=1MB@rotate:1"];
-    for_each(faults, |fault| {
+    let cut: (&str, i32, &[&str]) = ("close-mid-body@rotate:1", 21, &["intent", "outcome_unknown"]);
+    let long: (&str, i32, &[&str]) = ("huge-body=1MB@rotate:1", 23, &["intent", "received", "new_rejected"]);
+    for_each([cut, long], |(fault, exit, facts)| {
         let rotating = rotating(&["--fault", fault], &[VISIBLE]);
         let ran = rotating.project.rotate(&[]).named(fault);
-        ran.exits(23).says("escrow open production").says("--adopt");
-        assert_eq!(rotating.project.facts(), ["intent", "received", "new_rejected"], "{fault}");
-        rotating.project.rotate(&[]).named(fault).exits(23);
+        ran.exits(exit).says("escrow open production").says("--adopt");
+        assert_eq!(rotating.project.facts(), facts, "{fault}");
+        rotating.project.rotate(&[]).named(fault).exits(exit).says("escrow open production");
         assert_eq!((rotating.calls(), rotating.rotations()), (1, 1), "{fault}");
         rotating.nothing_stored();
         rotating.stores_work(fault);
@@ -122,6 +123,87 @@ fn an_answer_that_breaks_off_is_sealed_as_it_came() {
         rotating.project.adopt(&rotating.newest_key()).named(fault).exits(0);
         rotating.stores_hold(&rotating.newest_key());
         assert_eq!((rotating.calls(), rotating.rotations()), (1, 1), "{fault}");
+    });
+}
+
+/// Whether the authority shows a rotation or not: what came is kept, and only a person ends it.
+#[test]
+fn an_answer_that_was_cut_off_is_neither_an_answer_nor_none() {
+    let part = r#"{"newKey":"TO-PRD-7Xw/9+Rota"#;
+    let server = answering(Answer::Half { body: part.to_owned(), of: 1_000 });
+    let project = asking(&server).authority_line(VISIBLE.0, VISIBLE.1);
+    let ran = project.rotate(&[]);
+    ran.exits(21).says("cut off after 28 bytes").says("--kind cut").says("--adopt").never_shows("TO-PRD-7Xw/9+Rota");
+    let id = project.trail("production").last("rotation")["rotation_id"].as_str().unwrap().to_owned();
+    for _ in 0..2 {
+        project.rotate(&["--resume"]).exits(21).says("--kind cut");
+    }
+    let open = ["escrow", "open", "production", "--rotation", &id, "--kind", "cut"];
+    assert_eq!(project.run(&open).exits(0).stdout(), format!("{part}\n"));
+    project.run(&["escrow", "show", "production"]).exits(0).says(&format!("{id}  cut "));
+    assert_eq!((calls(&server), project.facts().join(" ")), (1, "intent outcome_unknown".to_owned()));
+    assert_eq!(project.stored(), [KEY, KEY]);
+
+    let adopted = project.adopt(NEW_KEY);
+    adopted.exits(0);
+    hidden(&adopted);
+    assert_eq!((project.stored(), calls(&server)), ([NEW_KEY.to_owned(), NEW_KEY.to_owned()], 1));
+}
+
+#[test]
+fn a_person_may_say_that_a_cut_answer_was_no_rotation_unless_the_authority_shows_one() {
+    let server = answering(Answer::Half { body: "{".to_owned(), of: 1_000 });
+    let project = asking(&server).authority_line(VISIBLE.0, VISIBLE.1);
+    project.rotate(&[]).exits(21);
+    project.rotate(&["--confirm-not-rotated"]).exits(0).says("did not rotate");
+    assert_eq!(project.escrowed(), [""; 0]);
+
+    let rotating = rotating(&["--fault", "close-mid-body@rotate:1"], &[]);
+    rotating.project.rotate(&[]).exits(21);
+    rotating.project.rotate(&["--confirm-not-rotated"]).exits(21).says("--kind cut");
+    assert_eq!((rotating.calls(), rotating.rotations()), (1, 1));
+    rotating.nothing_stored();
+}
+
+/// The connection ends before the length that was promised, as it does where TLS is closed without a word.
+#[test]
+fn a_cut_answer_whose_document_is_whole_is_an_answer() {
+    let server = answering(Answer::Half { body: json!({ "newKey": NEW_KEY }).to_string(), of: 1_000 });
+    let project = asking(&server);
+    let ran = project.rotate(&[]);
+    ran.exits(0);
+    hidden(&ran);
+    assert_eq!((project.stored(), calls(&server)), ([NEW_KEY.to_owned(), NEW_KEY.to_owned()], 1));
+}
+
+/// A server with a list: a page of it, whose only license of ours is gone after the call, as when others were made
+/// meanwhile.
+#[test]
+fn nothing_is_concluded_from_a_first_page() {
+    let rows = [("a whole list", 3, 22), ("a first page", 50, 21)];
+    for_each(rows, |(name, shown, exit)| {
+        let called: Arc<AtomicBool> = Arc::default();
+        let server = RawServer::answering(move |request: &Request| match request.path.as_str() {
+            ROTATE => {
+                called.store(true, Ordering::SeqCst);
+                Answer::Reset
+            }
+            path if path.ends_with("/validate") => Answer::json(200, &good()),
+            path if path.ends_with("/portal/licenses") => {
+                let ours = if called.load(Ordering::SeqCst) { "lic_other" } else { "lic_1" };
+                let others = (1..shown).map(|one| json!({ "license_id": format!("lic_x{one}") }));
+                let licenses: Vec<_> = [json!({ "license_id": ours })].into_iter().chain(others).collect();
+                Answer::json(200, &json!({ "licenses": licenses }))
+            }
+            _ => Answer::json(404, &json!({})),
+        });
+        let project = asking(&server);
+        let ran = project.rotate(&[]).named(name);
+        ran.exits(exit);
+        if exit == 21 {
+            ran.says("may have more pages than were read").says("shows 50 licenses");
+        }
+        assert_eq!(calls(&server), 1, "{name}");
     });
 }
 
@@ -191,6 +273,7 @@ fn where_the_idempotency_key_is_honored_the_call_is_repeated_for_its_answer() {
     let rows = [
         ("status=500@rotate:1", "before"),
         ("late-commit=20s@rotate:1", "before"),
+        ("close-mid-body@rotate:1", "before"),
         ("html-502@rotate:1", "by the repeated call"),
         ("rate-limit=1s@rotate:1", "by the repeated call"),
     ];
@@ -476,7 +559,7 @@ fn an_answer_that_no_place_takes_is_printed_sealed_and_brought_back() {
 /// On a CI machine only the shared place counts: the machine is thrown away.
 #[test]
 fn what_was_brought_and_cannot_be_kept_changes_nothing() {
-    let rows = [("lost", "status=500@rotate:1", 22), ("rejected", "close-mid-body@rotate:1", 23)];
+    let rows = [("lost", "status=500@rotate:1", 22), ("rejected", "huge-body=1MB@rotate:1", 23)];
     for_each(rows, |(name, fault, exit)| {
         let hub = Hub::new();
         let rotating = rotating(&["--fault", fault], &[VISIBLE]);

@@ -50,6 +50,16 @@ fn a_broken_promise_is_32() {
     project.run(&["store", "test", "mine"]).exits(32).says("FAIL");
 }
 
+/// The helper hangs, and is given up after the time that the file says.
+#[test]
+fn the_test_of_a_store_takes_its_timeout_and_says_what_stays() {
+    let server = saying(&good());
+    let store = "[stores.mine]\nkind = \"command\"\ncommand = [\"license-store-mine\"]\ntimeout = \"1s\"\n";
+    let project = with_helper(asking(&server).tables(store), &[("capabilities", "exec sleep 600")]);
+    let ran = project.run(&["store", "test", "mine"]);
+    ran.exits(32).says("gave no answer within 1 s").says("a helper has no verb that deletes");
+}
+
 #[test]
 fn a_store_that_cannot_be_used_is_27() {
     let server = saying(&good());

@@ -9,7 +9,7 @@ use std::{
 };
 
 use license_core::LicenseKey;
-use license_tests::{Answer, Grant, Project, RawServer, process::Running};
+use license_tests::{Answer, Grant, Hub, Project, RawServer, process::Running};
 use serde_json::json;
 
 use crate::{KEY, asking, good, licensed, saying};
@@ -171,6 +171,127 @@ fn a_changed_trail_is_not_trusted_and_nothing_is_deployed_on_it() {
         project.deploy().exits(26).deploy_did_not_run();
         assert_eq!(fs::read(&file).unwrap(), before, "{name}: something was written");
     }
+}
+
+/// Three entries or more, of a deploy.
+fn deployed() -> (RawServer, Project, Vec<u8>) {
+    let server = saying(&good());
+    let project = asking(&server);
+    project.deploy().exits(0);
+    let whole = fs::read(project.trail_file("production")).unwrap();
+    (server, project, whole)
+}
+
+/// The last line, cut at every byte: what is before it is in order, and that it is torn is said.
+#[test]
+fn a_last_line_that_is_cut_at_any_byte_is_named_and_nothing_before_it_is_lost() {
+    let (_server, project, whole) = deployed();
+    let file = project.trail_file("production");
+    let lines = project.trail("production").entries.len();
+    let last = 1 + whole[..whole.len() - 1].iter().rposition(|&byte| byte == b'\n').unwrap();
+    for end in last + 1..whole.len() {
+        fs::write(&file, &whole[..end]).unwrap();
+        let ran = project.run(&["audit", "verify", "production"]);
+        let bytes = end - last;
+        ran.exits(0).says(&format!("{bytes} bytes")).says(&format!("{} entries in order", lines - 1));
+    }
+    // A line that ends where the line before it does is no sign of anything: only a head that was kept elsewhere tells.
+    fs::write(&file, &whole[..last]).unwrap();
+    project.run(&["audit", "verify", "production"]).exits(0).says_nothing_of("torn");
+}
+
+#[test]
+fn a_flipped_bit_is_found_by_its_line() {
+    let (_server, project, whole) = deployed();
+    let file = project.trail_file("production");
+    let starts: Vec<usize> = [0]
+        .into_iter()
+        .chain(whole.iter().enumerate().filter_map(|(at, &byte)| (byte == b'\n').then_some(at + 1)))
+        .collect();
+    // Every bit of some bytes, and one bit of others, over all lines but the last.
+    let before_last = starts[starts.len() - 2];
+    for (turn, at) in (0..before_last).step_by(11).enumerate() {
+        let mut changed = whole.clone();
+        changed[at] ^= 1 << (turn % 8);
+        fs::write(&file, &changed).unwrap();
+        let line = starts.iter().filter(|&&start| start <= at).count();
+        let ran = project.run(&["audit", "verify", "production"]).named(&format!("byte {at}"));
+        // What no longer follows is told of the line itself, or of the one after it, whose `prev` it does not have.
+        ran.exits(26).says("production.jsonl").says_one_of(&[&format!("line {line} "), &format!("line {} ", line + 1)]);
+    }
+    // The last line is followed by none: the head that was printed when it was written tells.
+    fs::write(&file, &whole).unwrap();
+    let head = project.trail("production").head.hash.to_string();
+    let mut changed = whole.clone();
+    let at = before_last + whole[before_last..].windows(6).position(|text| text == b"\"at\":\"").unwrap() + 6;
+    changed[at + 3] ^= 1;
+    fs::write(&file, &changed).unwrap();
+    project.run(&["audit", "verify", "production", "--expect-head", &head]).exits(32);
+}
+
+/// The same for a trail in git, whose entries are commits: whoever pushes by hand can write any.
+#[test]
+fn what_was_done_to_a_trail_in_git_is_found_by_its_line() {
+    let hub = Hub::new();
+    let server = saying(&good());
+    hub.shared_by(asking(&server)).deploy().exits(0);
+    let whole: Vec<Vec<u8>> = hub.lines("production").into_iter().map(String::into_bytes).collect();
+    assert!(whole.len() > 3);
+    let last = whole.len();
+    let mut rows: Vec<(String, Vec<Vec<u8>>, String)> = Vec::new();
+    let row = |name: &str, lines: Vec<Vec<u8>>, says: &str| (name.to_owned(), lines, says.to_owned());
+    for end in (0..whole[last - 1].len()).step_by(40).chain([whole[last - 1].len() - 1]) {
+        let mut lines = whole.clone();
+        lines[last - 1].truncate(end);
+        rows.push(row(&format!("cut at byte {end}"), lines, &format!("line {last} ")));
+    }
+    for at in (0..whole[1].len()).step_by(40) {
+        let mut lines = whole.clone();
+        lines[1][at] ^= 1;
+        rows.push((format!("byte {at} flipped"), lines, String::new()));
+    }
+    let mut removed = whole.clone();
+    removed.remove(1);
+    rows.push(row("an entry removed", removed, "line 2 says that it is line 3"));
+    let mut swapped = whole.clone();
+    swapped.swap(1, 2);
+    rows.push(row("two entries in another order", swapped, "line 2 says that it is line 3"));
+    for (name, lines, says) in rows {
+        hub.rewrite("production", &lines);
+        // A machine that never saw the trail before.
+        let ran = hub.shared_by(asking(&server)).run(&["audit", "verify", "production"]).named(&name);
+        ran.exits(26).says("refs/license/trail/production").says_one_of(&["line 2 ", "line 3 ", &says, "commit "]);
+        assert!(says.is_empty() || ran.stdout().contains(&says) || ran.stderr().contains(&says), "{name}\n{ran}");
+    }
+    hub.rewrite("production", &whole);
+    hub.shared_by(asking(&server)).run(&["audit", "verify", "production"]).exits(0);
+}
+
+/// Two machines: the one whose head is stale writes nothing over the other's entries, and the chain holds.
+#[test]
+fn a_writer_whose_head_is_stale_adds_to_what_is_there() {
+    let hub = Hub::new();
+    let server = saying(&good());
+    let (one, other) = (hub.shared_by(asking(&server)), hub.shared_by(asking(&server)));
+    one.deploy().exits(0);
+    other.deploy().exits(0);
+    let seen = hub.lines("production");
+    // The first machine's clone still ends where it wrote last.
+    one.deploy().exits(0);
+    let now = hub.lines("production");
+    assert!(now.len() > seen.len() && now[..seen.len()] == seen[..], "something was written over");
+    hub.trail("production");
+    one.run(&["audit", "verify", "production"]).exits(0);
+
+    // The same of a file: a copy that was taken before is put in the place of what was written since.
+    let project = asking(&server);
+    project.deploy().exits(0);
+    let stale = fs::read(project.trail_file("production")).unwrap();
+    project.deploy().exits(0);
+    let head = project.trail("production").head.hash.to_string();
+    fs::write(project.trail_file("production"), stale).unwrap();
+    project.deploy().exits(0);
+    project.run(&["audit", "verify", "production", "--expect-head", &head]).exits(32).says(&head);
 }
 
 #[test]

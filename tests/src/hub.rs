@@ -1,6 +1,11 @@
 //! A bare git repository on disk, as the remote that several machines share.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use tempfile::TempDir;
 
@@ -28,10 +33,15 @@ impl Hub {
 
     /// Makes a project a repository that has this one as `origin`, and keeps its trails there.
     pub fn shared_by(&self, project: Project) -> Project {
+        self.makes_a_repository_of(project).top("[trail]\nkind = \"git\"\nremote = \"origin\"\n")
+    }
+
+    /// Makes a project a repository that has this one as `origin`.
+    pub fn makes_a_repository_of(&self, project: Project) -> Project {
         let directory = project.path("");
         git(&directory, &["init", "--quiet", "--initial-branch=main"]);
-        git(&directory, &["remote", "add", "origin", self.root.path().join("hub.git").to_str().unwrap()]);
-        project.top("[trail]\nkind = \"git\"\nremote = \"origin\"\n")
+        git(&directory, &["remote", "add", "origin", self.directory().to_str().unwrap()]);
+        project
     }
 
     /// Takes no push to refs whose names begin so, from now on.
@@ -53,6 +63,33 @@ impl Hub {
         Trail::of(git(&self.root.path().join("hub.git"), &log).as_bytes())
     }
 
+    /// The lines of an environment's trail, oldest first.
+    pub fn lines(&self, environment: &str) -> Vec<String> {
+        let reference = format!("refs/license/trail/{environment}");
+        let text = git(&self.directory(), &["log", "--reverse", "--format=%B", &reference]);
+        text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+    }
+
+    /// Puts a history with these messages in the place of an environment's trail, as whoever pushes by hand could.
+    pub fn rewrite(&self, environment: &str, messages: &[impl AsRef<[u8]>]) {
+        let reference = format!("refs/license/trail/{environment}");
+        git(&self.directory(), &["update-ref", "-d", &reference]);
+        let mut history = Vec::new();
+        for message in messages {
+            let (message, length) = (message.as_ref(), message.as_ref().len() + 1);
+            let head = format!("commit {reference}\ncommitter m <m@example.com> 0 +0000\ndata {length}\n");
+            history.extend([head.as_bytes(), message, b"\n\n"].concat());
+        }
+        let file = self.root.path().join("history");
+        fs::write(&file, history).unwrap();
+        let import = ["-c", "git fast-import --quiet --force --date-format=raw < \"$0\"", file.to_str().unwrap()];
+        run("sh", &self.directory(), &import);
+    }
+
+    fn directory(&self) -> PathBuf {
+        self.root.path().join("hub.git")
+    }
+
     /// Everything that was ever pushed, as git shows it.
     pub fn content(&self) -> String {
         git(&self.root.path().join("hub.git"), &["log", "--all", "--format=%H%n%B", "--patch", "--text"])
@@ -61,7 +98,11 @@ impl Hub {
 
 /// Runs git without the settings of whoever runs the tests, and gives what it prints.
 fn git(directory: &Path, arguments: &[&str]) -> String {
-    let mut command = Command::new("git");
+    run("git", directory, arguments)
+}
+
+fn run(program: &str, directory: &Path, arguments: &[&str]) -> String {
+    let mut command = Command::new(program);
     command.current_dir(directory).env_clear().env("PATH", std::env::var_os("PATH").unwrap());
     command.envs([
         ("HOME", directory.to_str().unwrap()),
@@ -69,6 +110,6 @@ fn git(directory: &Path, arguments: &[&str]) -> String {
         ("GIT_CONFIG_NOSYSTEM", "1"),
     ]);
     let finished = Running::start(command.args(arguments)).wait();
-    assert_eq!(finished.code(), 0, "git {arguments:?}: {}", finished.stderr);
+    assert_eq!(finished.code(), 0, "{program} {arguments:?}: {}", finished.stderr);
     finished.stdout
 }

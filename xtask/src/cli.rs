@@ -113,7 +113,7 @@ pub(crate) struct RotateArgs {
     #[arg(long, group = "wish")]
     pub(crate) accept_no_overlap: bool,
 
-    /// Do nothing while the key is younger, as `30d`: for a schedule
+    /// Rotate only a key that is older, as `30d`, less a tenth: for a schedule; what is open is gone on with and closed
     #[arg(long, value_name = "AGE", value_parser = crate::config::age)]
     pub(crate) if_older_than: Option<std::time::Duration>,
 

@@ -66,14 +66,19 @@ pub(crate) fn trails(ctx: &Context, config: &Config) -> Trails {
 }
 
 /// The escrow of an environment: with a trail in git, every machine of the fleet must find what one of them sealed.
-pub(crate) fn escrow(ctx: &Context, config: &Config, environment: &Environment) -> Escrow {
-    let (directory, name) = (config.root.join(".license/escrow"), environment.name.as_str());
+pub(crate) fn escrow(ctx: &Context, config: &Config, environment: &EnvName) -> Escrow {
+    let (directory, name) = (config.root.join(ESCROW_DIRECTORY), environment.as_str());
     match &config.trail {
         TrailSettings::File => Escrow::local(directory, name),
         TrailSettings::Git { remote } => {
             Escrow::shared(directory, name, Shared::Git(GitEscrow::new(git(ctx, config), remote.clone(), name)))
         }
     }
+}
+
+/// The escrow of an environment of which no `license.toml` says anything: what is on this machine, below a directory.
+pub(crate) fn escrow_here(root: &Path, environment: &EnvName) -> Escrow {
+    Escrow::local(root.join(ESCROW_DIRECTORY), environment.as_str())
 }
 
 fn git(ctx: &Context, config: &Config) -> Git {
@@ -265,5 +270,7 @@ fn unreadable(secret: &'static str, environment: &EnvName, source: store::StoreE
     Failure::Secret { secret, environment: environment.clone(), source }
 }
 
+/// The escrow on this machine, below the directory of `license.toml`.
+pub(crate) const ESCROW_DIRECTORY: &str = ".license/escrow";
 /// The longest file of certificates that is read, in bytes: the largest public bundles stay under 1 MiB.
 const CA_FILE_BYTES_MAX: u64 = 4 << 20;

@@ -34,16 +34,19 @@ pub(crate) enum BlobKind {
     Old,
     /// What the authority answered: the new key is in it.
     Answer,
+    /// What came of an answer that was cut off: nobody knows whether the whole new key is in it.
+    Cut,
 }
 
 impl BlobKind {
-    const ALL: [Self; 2] = [Self::Old, Self::Answer];
+    const ALL: [Self; 3] = [Self::Old, Self::Answer, Self::Cut];
 
     /// As it stands in the names of files.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Old => "old",
             Self::Answer => "answer",
+            Self::Cut => "cut",
         }
     }
 }
@@ -140,7 +143,7 @@ pub(crate) enum Reached {
     NotConfigured,
 }
 
-/// A blob as it lies in the directory.
+/// A blob as it lies in escrow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     /// The rotation.
@@ -151,8 +154,29 @@ pub(crate) struct Entry {
     pub(crate) hash: BlobHash,
     /// Its size in bytes.
     pub(crate) bytes: usize,
-    /// When it was kept, by this machine's clock.
-    pub(crate) modified: SystemTime,
+    /// Where it was found.
+    pub(crate) lies: Lies,
+}
+
+/// Where a blob lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Lies {
+    /// On this machine.
+    Here {
+        /// Since when, by this machine's clock.
+        since: SystemTime,
+    },
+    /// In the shared place, which does not tell since when.
+    There,
+}
+
+/// Where to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// On this machine.
+    Here,
+    /// In the shared place; there is nothing where there is no such place.
+    There,
 }
 
 impl Escrow {
@@ -221,7 +245,7 @@ impl Escrow {
     /// Every blob of a rotation and kind, each once: those on this machine, the newest last, then the others.
     pub(crate) fn find_all(&self, rotation: &str, kind: BlobKind) -> Result<Vec<Vec<u8>>, EscrowError> {
         self.check_names(rotation)?;
-        let mut found: Vec<_> = self.found_here(rotation, kind)?.into_iter().map(|(_, armor)| armor).collect();
+        let mut found = self.find_here(rotation, kind)?;
         for armor in self.found_there(rotation, kind)? {
             if !found.contains(&armor) {
                 found.push(armor);
@@ -230,30 +254,45 @@ impl Escrow {
         Ok(found)
     }
 
-    /// Every rotation and kind of which there is a blob, each once and in order.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the command line lists what lies on this machine"))]
-    pub(crate) fn list(&self) -> Result<Vec<(String, BlobKind)>, EscrowError> {
-        let mut names = self.names_here()?;
-        match &self.place {
-            Place::Local => {}
-            Place::Shared(shared) => names.extend(shared.list().map_err(|why| EscrowError::Shared { why })?),
-        }
-        let blobs: BTreeSet<_> = names.iter().filter_map(|name| parsed(name)).collect();
-        Ok(blobs.into_iter().map(|(rotation, kind)| (rotation.to_owned(), kind)).collect())
+    /// Every blob of a rotation and kind on this machine, the newest last.
+    pub(crate) fn find_here(&self, rotation: &str, kind: BlobKind) -> Result<Vec<Vec<u8>>, EscrowError> {
+        self.check_names(rotation)?;
+        Ok(self.found_here(rotation, kind)?.into_iter().map(|(_, armor)| armor).collect())
     }
 
-    /// What lies in the directory, by rotation and kind, the newest of each last.
-    pub(crate) fn entries(&self) -> Result<Vec<Entry>, EscrowError> {
-        let names = self.names_here()?;
+    /// Every rotation and kind of which there is a blob, each once and in order.
+    #[cfg(test)]
+    pub(crate) fn list(&self) -> Result<Vec<(String, BlobKind)>, EscrowError> {
+        let entries = [self.entries_in(Look::Here)?, self.entries_in(Look::There)?].concat();
+        let blobs: BTreeSet<_> = entries.into_iter().map(|entry| (entry.rotation, entry.kind)).collect();
+        Ok(blobs.into_iter().collect())
+    }
+
+    /// What lies in one of the places, by rotation and kind, the newest on this machine last.
+    pub(crate) fn entries_in(&self, place: Look) -> Result<Vec<Entry>, EscrowError> {
+        let names = match (place, &self.place) {
+            (Look::Here, _) => self.names_here()?,
+            (Look::There, Place::Local) => Vec::new(),
+            (Look::There, Place::Shared(shared)) => shared.list().map_err(|why| EscrowError::Shared { why })?,
+        };
         let blobs: BTreeSet<_> = names.iter().filter_map(|name| parsed(name)).collect();
         let mut entries = Vec::new();
         for (rotation, kind) in blobs {
-            entries.extend(self.found_here(rotation, kind)?.into_iter().map(|(modified, armor)| Entry {
+            let found: Vec<(Lies, Vec<u8>)> = match place {
+                Look::Here => {
+                    let found = self.found_here(rotation, kind)?.into_iter();
+                    found.map(|(since, armor)| (Lies::Here { since }, armor)).collect()
+                }
+                Look::There => {
+                    self.found_there(rotation, kind)?.into_iter().map(|armor| (Lies::There, armor)).collect()
+                }
+            };
+            entries.extend(found.into_iter().map(|(lies, armor)| Entry {
                 rotation: rotation.to_owned(),
                 kind,
                 hash: BlobHash::of(&armor),
                 bytes: armor.len(),
-                modified,
+                lies,
             }));
         }
         Ok(entries)

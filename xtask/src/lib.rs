@@ -276,10 +276,10 @@ fn run_escrow(ctx: &Context, config: Option<&Path>, command: &EscrowCommand) -> 
     let file = config_path(ctx, config);
     let parent = |path: &PathBuf| Some(ctx.directory.join(path).parent()?.to_owned());
     let root = file.as_ref().ok().and_then(parent).unwrap_or_else(|| ctx.directory.clone());
-    // Whoever recovers a key may have a broken file: it names the identity only where it can be read.
+    // Whoever recovers a key may have a broken file: it names the identity and the shared place only where it can be read.
     let loaded = file.ok().and_then(|path| config::load(&path, &ctx.vars).ok());
-    let configured = loaded.and_then(|config| config.escrow?.identity);
-    match escrow_command::run(ctx, &root, configured.as_ref(), command, &narrator) {
+    let project = escrow_command::Project { root: &root, config: loaded.as_ref() };
+    match escrow_command::run(ctx, project, command, &narrator) {
         Ok(()) => Exit::Done,
         Err(error) => cannot_begin(&narrator, json::Document::Other, &error.into()),
     }

@@ -206,6 +206,8 @@ fn an_accepted_key_is_judged_by_its_status_and_times() {
         (with_status(accepted(), "paused"), Warn, Reason::StatusNotKnown),
         (rotated(DAY), Warn, Reason::InGrace),
         (rotated(-DAY), Warn, Reason::InGrace),
+        (License { deprecated: Some(Deprecated::Undated), ..accepted() }, Warn, Reason::InGrace),
+        (License { deprecated: Some(Deprecated::Since(at(NOW - DAY))), ..accepted() }, Warn, Reason::InGrace),
         (with_status(rotated(DAY), "paused"), Warn, Reason::InGrace),
     ];
     for (license, outcome, reason) in table {

@@ -5,7 +5,7 @@ use alloc::{collections::BTreeSet, string::String, vec::Vec};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{chain::LineHash, key::Fingerprint};
+use crate::{chain::LineHash, key::Fingerprint, license::Deprecated};
 
 /// The id of one rotation, random; also the idempotency key of its one call.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -182,6 +182,9 @@ pub struct Snapshot {
     /// The licenses that the authority's list showed for this license or domain; absent where it could not be had.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listed: Option<Vec<ListedBefore>>,
+    /// Whether the answer was marked as deprecated already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deprecated: Option<Deprecated>,
 }
 
 /// An element of the authority's list before the call. What it showed of the key is kept as a hash: also a masked key
@@ -294,6 +297,7 @@ pub(crate) fn samples() -> Vec<crate::trail::Event> {
             expires_at: Some(at(9)),
             features: Some(BTreeSet::from(["sso".to_owned()])),
             listed: Some(vec![ListedBefore { license_id: "lic_1".to_owned(), shown: Some(blob) }]),
+            deprecated: Some(Deprecated::Since(at(5))),
         },
         grace_days: 7,
         call_deadline: at(30),

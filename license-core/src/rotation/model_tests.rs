@@ -82,6 +82,8 @@ struct World {
     flights: Vec<Flight>,
     trail: State,
     escrow: BTreeSet<(RotationId, usize)>,
+    /// The rotations of which a part of an answer lies in escrow.
+    parts: BTreeSet<RotationId>,
     stores: [usize; 2],
     runs: [Option<Runner>; 2],
     started: u8,
@@ -195,6 +197,7 @@ impl World {
             flights: Vec::new(),
             trail: State::default(),
             escrow: BTreeSet::new(),
+            parts: BTreeSet::new(),
             stores: [0, 0],
             runs: [None, None],
             started: 0,
@@ -333,6 +336,14 @@ impl World {
             world.flights.remove(at);
             world.doing(waiting, Doing::Holds(flight.rotation.clone(), key));
             next.push((format!("{waiting} is answered K{key}"), world));
+            // The answer breaks off: what came is sealed, and nobody knows what is in it.
+            let cut_off = |world: &mut World| {
+                world.flights.remove(at);
+                world.parts.insert(flight.rotation.clone());
+                let outcome = CallOutcome::Unknown { why: "cut off".to_owned() };
+                world.ended(waiting, &flight.rotation, &outcome, setting);
+            };
+            next.extend(self.trouble(setting, cut_off).map(|world| (format!("{waiting} gets half an answer"), world)));
         }
         // The answer is lost, or late: the run gives up.
         let gives_up = |world: &mut World| {
@@ -591,7 +602,8 @@ impl World {
         };
         let shows = setting.visible == RotationVisible::Yes && rotated;
         let old = if shows { OldKey::Differs } else { OldKey::Unchanged };
-        let evidence = Evidence { sealed: self.sealed(&open.id), list, old };
+        let part = if self.parts.contains(&open.id) { Part::InEscrow } else { Part::Nowhere };
+        let evidence = Evidence { sealed: self.sealed(&open.id), part, list, old };
         match after_reconcile(open, conclude(&evidence, setting.visible), setting.wish, setting.idempotency) {
             Reconciled::Write(fact) => self.will_write(at, &open.id, *fact),
             Reconciled::SealListed => {

@@ -58,10 +58,23 @@ pub fn classify(outcome: &CallOutcome) -> CallClass {
 pub struct Evidence {
     /// A body of this rotation lies in escrow.
     pub sealed: Option<BlobHash>,
+    /// Whether a part of one does.
+    pub part: Part,
     /// What the authority's list shows.
     pub list: Listed,
     /// What validating the old key shows.
     pub old: OldKey,
+}
+
+/// What came of an answer that was cut off.
+///
+/// It was a success, so that the authority rotated in all likelihood; and nobody knows whether the whole key is in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// It lies in escrow.
+    InEscrow,
+    /// There is none.
+    Nowhere,
 }
 
 /// What the list of licenses shows.
@@ -106,6 +119,8 @@ pub enum Conclusion {
     InEscrow(BlobHash),
     /// Rotated, and the list gives the new key.
     Recoverable,
+    /// Rotated, and a part of the answer lies in escrow: only a person can tell whether the new key is in it.
+    InPart,
     /// Rotated, and the new key is gone.
     KeyGone,
     /// Not rotated.
@@ -114,15 +129,22 @@ pub enum Conclusion {
     CannotTell,
 }
 
-/// Weighs the evidence, strongest first. Silence counts as "not rotated" only where the authority is declared to show rotations.
+/// Weighs the evidence, strongest first. Silence counts as "not rotated" only where the authority is declared to show
+/// rotations and did not begin to answer with a new key.
 pub fn conclude(evidence: &Evidence, visible: RotationVisible) -> Conclusion {
     if let Some(blob) = evidence.sealed {
         return Conclusion::InEscrow(blob);
     }
     match (evidence.list, evidence.old, visible) {
         (Listed::NewKey, _, _) => Conclusion::Recoverable,
-        (Listed::NewerWithoutKey, _, _) | (_, OldKey::Differs, _) => Conclusion::KeyGone,
-        (Listed::Nothing | Listed::NotAsked, OldKey::Unchanged, RotationVisible::Yes) => Conclusion::NotRotated,
+        (Listed::NewerWithoutKey, _, _) | (_, OldKey::Differs, _) => match evidence.part {
+            Part::InEscrow => Conclusion::InPart,
+            Part::Nowhere => Conclusion::KeyGone,
+        },
+        (Listed::Nothing | Listed::NotAsked, OldKey::Unchanged, RotationVisible::Yes) => match evidence.part {
+            Part::InEscrow => Conclusion::CannotTell,
+            Part::Nowhere => Conclusion::NotRotated,
+        },
         (
             Listed::Nothing | Listed::NotAsked,
             OldKey::Unchanged | OldKey::NotAsked,
@@ -171,7 +193,27 @@ mod tests {
             (None, Nothing, OldKey::NotAsked, yes, Conclusion::CannotTell),
         ];
         for (sealed, list, old, visible, expected) in table {
-            let evidence = Evidence { sealed, list, old };
+            let evidence = Evidence { sealed, part: Part::Nowhere, list, old };
+            assert_eq!(conclude(&evidence, visible), expected, "{evidence:?} {visible:?}");
+        }
+    }
+
+    #[test]
+    fn with_a_part_of_an_answer_no_key_is_called_lost_and_no_call_undone() {
+        use Listed::{NewKey, NewerWithoutKey, NotAsked, Nothing};
+        let blob = BlobHash::of(b"blob");
+        let yes = RotationVisible::Yes;
+        let table = [
+            (Some(blob), Nothing, OldKey::Unchanged, yes, Conclusion::InEscrow(blob)),
+            (None, NewKey, OldKey::Unchanged, yes, Conclusion::Recoverable),
+            (None, NewerWithoutKey, OldKey::Unchanged, yes, Conclusion::InPart),
+            (None, Nothing, OldKey::Differs, RotationVisible::Unknown, Conclusion::InPart),
+            (None, Nothing, OldKey::Unchanged, yes, Conclusion::CannotTell),
+            (None, NotAsked, OldKey::Unchanged, yes, Conclusion::CannotTell),
+            (None, NotAsked, OldKey::NotAsked, RotationVisible::No, Conclusion::CannotTell),
+        ];
+        for (sealed, list, old, visible, expected) in table {
+            let evidence = Evidence { sealed, part: Part::InEscrow, list, old };
             assert_eq!(conclude(&evidence, visible), expected, "{evidence:?} {visible:?}");
         }
     }

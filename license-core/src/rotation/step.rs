@@ -630,7 +630,9 @@ pub fn after_reconcile(open: &Open, conclusion: Conclusion, wish: Wish, idempote
         (Conclusion::Recoverable, _) => return Reconciled::SealListed,
         // The key is not gone: the next run repeats the call for it.
         (Conclusion::KeyGone, _) if idempotency == Idempotency::Honored => return Reconciled::CannotTell,
-        (Conclusion::CannotTell, Wish::Rotate(_) | Wish::Resume | Wish::RollBack | Wish::Adopt) => {
+        // Nor is it while a person has not looked at what came of it; and the authority did rotate, whatever is confirmed.
+        (Conclusion::InPart, _)
+        | (Conclusion::CannotTell, Wish::Rotate(_) | Wish::Resume | Wish::RollBack | Wish::Adopt) => {
             return Reconciled::CannotTell;
         }
         (Conclusion::InEscrow(blob), _) => received(blob, BodySource::Escrow),

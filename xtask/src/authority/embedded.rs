@@ -29,7 +29,7 @@ use license_core::{
 
 use zeroize::Zeroizing;
 
-use super::{Answered, AskError, ListedLicense, Reply, RotateOrder, wire::rotate::rotated_body};
+use super::{Answered, AskError, Extent, ListedLicense, Listing, Reply, RotateOrder, wire::rotate::rotated_body};
 use crate::{
     log::{Log, LogError, Position, Reading, Stamp, TransactError},
     private_directory,
@@ -191,14 +191,15 @@ impl Embedded {
     }
 
     /// Every license, with its whole key.
-    pub(crate) fn list(&self) -> Result<Vec<ListedLicense>, AskError> {
+    pub(crate) fn list(&self) -> Result<Listing, AskError> {
         let listed = |license: &Licensed| ListedLicense {
             license_id: license.id.as_str().to_owned(),
             shown_key: Some(Zeroizing::new(license.key.key().reveal().to_owned())),
             domains: license.terms.domains.clone(),
             created_at: Some(license.created_at),
         };
-        Ok(self.look(|registry, _| registry.licenses().map(listed).collect())?)
+        let licenses = self.look(|registry, _| registry.licenses().map(listed).collect())?;
+        Ok(Listing { licenses, extent: Extent::Whole })
     }
 
     /// The id of the license that the key belongs to, also when the key was replaced.
@@ -395,6 +396,7 @@ mod tests {
         };
         let rotated = || match authority.rotate_by(&order) {
             Answered::Body(body) => super::super::read_rotated(&body).unwrap(),
+            Answered::Cut(_) => panic!("nothing cuts it off"),
             Answered::No(outcome) => panic!("{outcome:?}"),
         };
         let new = rotated();
@@ -405,7 +407,7 @@ mod tests {
         for key in [&new.key, issued.key.key()] {
             assert_eq!(authority.license_id_of(key).as_deref(), Some(issued.license_id.as_str()));
         }
-        let listed = authority.list().unwrap();
+        let listed = authority.list().unwrap().licenses;
         assert_eq!(listed[0].shown_key.as_ref().map(|key| key.as_str()), Some(new.key.reveal()));
     }
 

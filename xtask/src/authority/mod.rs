@@ -47,8 +47,8 @@ impl Authority {
         }
     }
 
-    /// Lists the account's licenses.
-    pub(crate) fn list(&self) -> Result<Vec<ListedLicense>, AskError> {
+    /// Lists the account's licenses, as far as the authority gives them at once.
+    pub(crate) fn list(&self) -> Result<Listing, AskError> {
         match self {
             Self::Embedded(embedded) => embedded.list(),
             Self::Remote(remote) => remote.list(),
@@ -82,6 +82,8 @@ pub(crate) struct RotateOrder<'a> {
 pub(crate) enum Answered {
     /// A 2xx and at least one byte of its body, as it came: seal it before anything else.
     Body(Zeroizing<Vec<u8>>),
+    /// The beginning of such a body, at least one byte of it: seal it too.
+    Cut(Zeroizing<Vec<u8>>),
     /// Anything else; never [`CallOutcome::Body`].
     No(CallOutcome),
 }
@@ -101,6 +103,26 @@ pub(crate) struct NewKey {
     pub(crate) expires_at: Option<Timestamp>,
     /// The same as it was written, fit to be shown.
     pub(crate) expires_at_words: Option<String>,
+}
+
+/// The authority's list. What is not in it is not there only if it is whole.
+pub(crate) struct Listing {
+    /// The licenses that it shows.
+    pub(crate) licenses: Vec<ListedLicense>,
+    /// Whether there are more.
+    pub(crate) extent: Extent,
+}
+
+/// How much of the list was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// All of it.
+    Whole,
+    /// There are further pages, or may be: how they are asked for is not known.
+    MayHaveMore {
+        /// What says so.
+        why: String,
+    },
 }
 
 /// A license in the authority's list.

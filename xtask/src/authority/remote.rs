@@ -21,7 +21,7 @@ use ureq::{
 use zeroize::Zeroizing;
 
 use super::{
-    AskError, ListedLicense, Reply,
+    AskError, Listing, Reply,
     wire::{self, Answer, Headers, NoVerdict, Secrets, rotate::Dialect},
 };
 use crate::{
@@ -149,7 +149,7 @@ impl Remote {
     }
 
     /// Lists the licenses. Asking changes nothing, so it is retried like a validation.
-    pub(crate) fn list(&self) -> Result<Vec<ListedLicense>, AskError> {
+    pub(crate) fn list(&self) -> Result<Listing, AskError> {
         let client = &*self.client;
         client.until_answered(|deadline| client.attempt_list(deadline))
     }
@@ -184,7 +184,7 @@ impl Client {
     }
 
     /// One look at the list, and what came of it.
-    fn attempt_list(&self, deadline: Instant) -> Result<Vec<ListedLicense>, Missed> {
+    fn attempt_list(&self, deadline: Instant) -> Result<Listing, Missed> {
         let missed = |error| {
             if matches!(error, ureq::Error::BodyExceedsLimit(_)) {
                 return Missed::Final(trouble::too_large("body", LIST_BYTES_MAX));

@@ -204,6 +204,7 @@ fn license(said: Said, answer: &Answer<'_>, facts: &Facts<'_>) -> License {
         activations_used: facts.activations_used(),
         activation_limit: facts.activation_limit(),
         grace_ends_at: facts.grace_ends_at().or(answer.headers.sunset),
+        deprecated: answer.headers.deprecation,
     }
 }
 

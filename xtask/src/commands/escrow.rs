@@ -15,10 +15,11 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::{
-    config::EnvName,
+    config::{Config, EnvName, TrailSettings},
+    connect::{self, ESCROW_DIRECTORY},
     console::Destination,
     context::{self, Context},
-    escrow::{BlobKind, Entry, Escrow, EscrowError},
+    escrow::{BlobKind, Entry, Escrow, EscrowError, Lies, Look},
     exit::Exit,
     files,
     mask::SECRET_BYTES_MIN,
@@ -28,8 +29,6 @@ use crate::{
     store::{self, Source, StoreError},
 };
 
-/// The escrow below the directory of `license.toml`.
-const DIRECTORY: &str = ".license/escrow";
 /// A new identity, in the escrow's directory.
 const IDENTITY_FILE: &str = "identity.txt";
 /// How many hex digits of a hash are shown where it is only pointed at.
@@ -73,7 +72,7 @@ pub(crate) struct OpenArgs {
     /// The rotation, as `escrow show` lists it
     #[arg(long, value_name = "ID")]
     rotation: String,
-    /// What to open: the authority's answer, with the new key in it, or the old key
+    /// What to open: the authority's answer, with the new key in it, the old key, or what came of an answer that was cut off
     #[arg(long, value_enum, default_value_t = Kind::Answer)]
     kind: Kind,
     /// The beginning of the hash, as `escrow show` lists it, where a rotation has several
@@ -97,6 +96,8 @@ enum Kind {
     Answer,
     /// The key that was replaced
     Old,
+    /// What came of an answer that was cut off
+    Cut,
 }
 
 impl From<Kind> for BlobKind {
@@ -104,6 +105,7 @@ impl From<Kind> for BlobKind {
         match kind {
             Kind::Answer => Self::Answer,
             Kind::Old => Self::Old,
+            Kind::Cut => Self::Cut,
         }
     }
 }
@@ -112,28 +114,86 @@ fn environment(text: &str) -> Result<EnvName, &'static str> {
     EnvName::parse(text).ok_or("a name has lower-case letters, digits and `-`, and begins with a letter or a digit")
 }
 
-/// Does it, below the directory of `license.toml`. `configured` is where `license.toml` says that the identity is.
+/// The project, as far as it is known.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Project<'a> {
+    /// The directory of `license.toml`.
+    pub(crate) root: &'a Path,
+    /// What stands in it. Whoever recovers a key may have a broken one, or none.
+    pub(crate) config: Option<&'a Config>,
+}
+
+impl Project<'_> {
+    /// The escrow of an environment, with its shared place where `license.toml` names one.
+    fn escrow(self, ctx: &Context, environment: &EnvName) -> Escrow {
+        match self.config {
+            Some(config) => connect::escrow(ctx, config, environment),
+            None => connect::escrow_here(self.root, environment),
+        }
+    }
+
+    /// Where the identity is, as `license.toml` says.
+    fn identity(&self) -> Option<&Source> {
+        self.config?.escrow.as_ref()?.identity.as_ref()
+    }
+
+    /// The shared place as far as it is known: its remote.
+    fn remote(&self) -> Option<&str> {
+        match &self.config?.trail {
+            TrailSettings::File => None,
+            TrailSettings::Git { remote } => Some(remote),
+        }
+    }
+
+    /// The environments that may have something in escrow: those that have a directory, and, where there is a shared
+    /// place, those of `license.toml`.
+    fn environments(&self) -> Result<Vec<EnvName>, EscrowCommandError> {
+        let mut found = environments_here(self.root)?;
+        if let (Some(config), Some(_)) = (self.config, self.remote()) {
+            found.extend(config.environments.keys().cloned());
+        }
+        found.sort();
+        found.dedup();
+        Ok(found)
+    }
+
+    /// Says that the shared place is not looked at, where nobody knows whether there is one.
+    fn tell_what_is_not_looked_at(&self, narrator: &Narrator<'_>) {
+        if self.config.is_none() {
+            narrator.note(
+                "there is no license.toml that can be read: only this machine is looked at, and no shared place in git",
+            );
+        }
+    }
+}
+
+/// Does it.
 pub(crate) fn run(
     ctx: &Context,
-    root: &Path,
-    configured: Option<&Source>,
+    project: Project<'_>,
     command: &EscrowCommand,
     narrator: &Narrator<'_>,
 ) -> Result<(), EscrowCommandError> {
     match command {
         EscrowCommand::Keygen(args) => {
-            let told = keygen(ctx, root, args)?;
+            let told = keygen(ctx, project.root, args)?;
             Ok(ctx.console.data(&told)?)
         }
         EscrowCommand::Show(args) => {
-            let told = show(root, args)?;
-            if told.is_empty() {
+            project.tell_what_is_not_looked_at(narrator);
+            let Shown { lines, unseen } = show(ctx, project, args)?;
+            ctx.console.data(&lines)?;
+            if let Some(unseen) = unseen {
+                return Err(unseen.into());
+            }
+            if lines.is_empty() {
                 narrator.note("nothing lies in escrow here");
             }
-            Ok(ctx.console.data(&told)?)
+            Ok(())
         }
         EscrowCommand::Open(args) => {
-            let plain = open(ctx, root, configured, args)?;
+            project.tell_what_is_not_looked_at(narrator);
+            let plain = open(ctx, project, args, narrator)?;
             narrator.mask(|| to_mask(&plain));
             write_secret(ctx, &plain)
         }
@@ -144,7 +204,7 @@ pub(crate) fn run(
 fn keygen(ctx: &Context, root: &Path, args: &KeygenArgs) -> Result<String, EscrowCommandError> {
     let path = match &args.out {
         Some(out) => ctx.directory.join(out),
-        None => root.join(DIRECTORY).join(IDENTITY_FILE),
+        None => root.join(ESCROW_DIRECTORY).join(IDENTITY_FILE),
     };
     let shown = path.strip_prefix(root).unwrap_or(&path);
     let failed = |source: io::Error| EscrowCommandError::NotMade { path: shown.to_owned(), source };
@@ -171,30 +231,49 @@ fn keygen(ctx: &Context, root: &Path, args: &KeygenArgs) -> Result<String, Escro
     ))
 }
 
-/// A line for everything in escrow.
-fn show(root: &Path, args: &ShowArgs) -> Result<String, EscrowCommandError> {
-    let environments = match &args.environment {
-        Some(environment) => vec![environment.clone()],
-        None => environments(root)?,
-    };
-    let mut lines = Vec::new();
-    for environment in environments {
-        let entries = Escrow::local(root.join(DIRECTORY), environment.as_str()).entries()?;
-        lines.extend(entries.iter().map(|entry| line(&environment, entry)));
-    }
-    Ok(lines.concat())
+/// What there is to show.
+struct Shown {
+    /// A line for everything that was found.
+    lines: String,
+    /// Why a shared place could not be looked at.
+    unseen: Option<EscrowError>,
 }
 
-fn line(environment: &EnvName, entry: &Entry) -> String {
-    let Entry { rotation, kind, hash, bytes, modified } = entry;
-    let kept =
-        Timestamp::try_from(*modified).map_or_else(|_| "at an unknown time".to_owned(), |time| format!("{time:.0}"));
+/// A line for everything in escrow: on this machine, then what only the shared place has. What cannot be looked at does
+/// not hide the rest.
+fn show(ctx: &Context, project: Project<'_>, args: &ShowArgs) -> Result<Shown, EscrowCommandError> {
+    let environments = match &args.environment {
+        Some(environment) => vec![environment.clone()],
+        None => project.environments()?,
+    };
+    let mut shown = Shown { lines: String::new(), unseen: None };
+    for environment in environments {
+        let escrow = project.escrow(ctx, &environment);
+        let here = escrow.entries_in(Look::Here)?;
+        let there = escrow.entries_in(Look::There).unwrap_or_else(|error| {
+            shown.unseen = Some(error);
+            Vec::new()
+        });
+        let only_there = there.iter().filter(|entry| here.iter().all(|known| known.hash != entry.hash));
+        shown.lines.extend(here.iter().chain(only_there).map(|entry| line(&environment, entry, project.remote())));
+    }
+    Ok(shown)
+}
+
+fn line(environment: &EnvName, entry: &Entry, remote: Option<&str>) -> String {
+    let Entry { rotation, kind, hash, bytes, lies } = entry;
+    let kept = match lies {
+        Lies::Here { since } => {
+            Timestamp::try_from(*since).map_or_else(|_| "at an unknown time".to_owned(), |time| format!("{time:.0}"))
+        }
+        Lies::There => format!("only on `{}`", clean(remote.unwrap_or("the remote"))),
+    };
     format!("{environment}  {rotation}  {kind:6}  {}  {bytes} bytes  {kept}\n", short(*hash))
 }
 
 /// The environments that have a directory in escrow.
-fn environments(root: &Path) -> Result<Vec<EnvName>, EscrowCommandError> {
-    let directory = root.join(DIRECTORY);
+fn environments_here(root: &Path) -> Result<Vec<EnvName>, EscrowCommandError> {
+    let directory = root.join(ESCROW_DIRECTORY);
     let failed = |source: io::Error| EscrowCommandError::NotListed { path: directory.clone(), source };
     let read = match fs::read_dir(&directory) {
         Ok(read) => read,
@@ -207,23 +286,22 @@ fn environments(root: &Path) -> Result<Vec<EnvName>, EscrowCommandError> {
         let name = entry.file_name().to_str().and_then(EnvName::parse);
         found.extend(name.filter(|_| entry.path().is_dir()));
     }
-    found.sort();
     Ok(found)
 }
 
 /// What was sealed, as it was.
 fn open(
     ctx: &Context,
-    root: &Path,
-    configured: Option<&Source>,
+    project: Project<'_>,
     args: &OpenArgs,
+    narrator: &Narrator<'_>,
 ) -> Result<Zeroizing<Vec<u8>>, EscrowCommandError> {
     match (ctx.console.destination, args.to_terminal) {
         (Destination::Terminal, false) => return Err(EscrowCommandError::Terminal),
         (Destination::Terminal, true) | (Destination::Other, _) => {}
     }
-    let identity = identity(ctx, configured, args)?;
-    let armor = the_one(root, args)?;
+    let identity = identity(ctx, project.identity(), args)?;
+    let armor = the_one(&project.escrow(ctx, &args.environment), args, narrator)?;
     identity.open(&armor).map_err(|source| EscrowCommandError::NotOpened { source })
 }
 
@@ -236,18 +314,30 @@ fn identity(ctx: &Context, configured: Option<&Source>, args: &OpenArgs) -> Resu
 }
 
 /// The blob that is meant. Where there are several, one has to be named: taking one by guess may show a dead key.
-fn the_one(root: &Path, args: &OpenArgs) -> Result<Vec<u8>, EscrowCommandError> {
-    let escrow = Escrow::local(root.join(DIRECTORY), args.environment.as_str());
+///
+/// A shared place that is out of reach does not keep what this machine has from being opened.
+fn the_one(escrow: &Escrow, args: &OpenArgs, narrator: &Narrator<'_>) -> Result<Vec<u8>, EscrowCommandError> {
+    let (rotation, kind) = (&args.rotation, args.kind.into());
     let prefix = args.blob.as_deref().unwrap_or("").to_ascii_lowercase();
-    let mut found = escrow.find_all(&args.rotation, args.kind.into())?;
-    found.retain(|armor| BlobHash::of(armor).to_string().starts_with(&prefix));
-    match (found.pop(), found.is_empty()) {
-        (Some(armor), true) => Ok(armor),
-        (Some(_), false) => Err(EscrowCommandError::Several { count: found.len() + 1 }),
-        (None, _) => Err(EscrowCommandError::NothingThere {
+    let is_meant = |armor: &Vec<u8>| BlobHash::of(armor).to_string().starts_with(&prefix);
+    let (mut found, unseen) = match escrow.find_all(rotation, kind) {
+        Ok(found) => (found, None),
+        Err(error @ EscrowError::Shared { .. }) => (escrow.find_here(rotation, kind)?, Some(error)),
+        Err(error) => return Err(error.into()),
+    };
+    found.retain(is_meant);
+    match (found.pop(), found.len(), unseen) {
+        (Some(armor), 0, None) => Ok(armor),
+        (Some(armor), 0, Some(unseen)) => {
+            narrator.note(&format!("{unseen}; this is what this machine has, and there may be another one there"));
+            Ok(armor)
+        }
+        (Some(_), others, _) => Err(EscrowCommandError::Several { count: others + 1 }),
+        (None, _, Some(unseen)) => Err(unseen.into()),
+        (None, _, None) => Err(EscrowCommandError::NothingThere {
             environment: args.environment.clone(),
-            rotation: clean(&args.rotation),
-            kind: args.kind.into(),
+            rotation: clean(rotation),
+            kind,
         }),
     }
 }
@@ -320,7 +410,9 @@ pub(crate) enum EscrowCommandError {
     #[diagnostic(transparent)]
     Escrow(#[from] EscrowError),
     /// There is no such blob.
-    #[error("there is no sealed `{kind}` of rotation `{rotation}` of environment `{environment}` on this machine")]
+    #[error(
+        "there is no sealed `{kind}` of rotation `{rotation}` of environment `{environment}` where it was looked for"
+    )]
     #[diagnostic(help(
         "`cargo xtask escrow show {environment}` lists what there is; it is removed when a rotation is closed"
     ))]

@@ -174,14 +174,16 @@ fn story(
         return Ok(());
     }
     let mut scene = Scene::set(ctx, config, environment, args, narrator, &signals)?;
-    if let Some(age_days) = due::not_yet(&mut scene, &journal, args)? {
-        report.outcome = Some(Outcome::NotDue { age_days });
-        return Ok(());
-    }
-    let ended = scene.perform(&mut journal);
+    let ended = scene.perform_what_is_due(&mut journal, args);
     let released = journal.release();
     report.trail = journal.written();
-    let (end, did) = ended?;
+    let (end, did) = match ended? {
+        Due::NotYet { age_days } => {
+            report.outcome = Some(Outcome::NotDue { age_days });
+            return released;
+        }
+        Due::Performed { end, did } => (*end, did),
+    };
     let overlap = match (&end, did) {
         (End::Committed { keys, .. }, Did::Something) => Some(scene.both_keys(keys)),
         _ => None,
@@ -208,6 +210,22 @@ fn refuse_what_the_file_does_not_allow(
 enum Did {
     Nothing,
     Something,
+}
+
+/// What came of a run that may have been too early.
+enum Due {
+    /// The key is younger than was asked for.
+    NotYet {
+        /// Its age in whole days.
+        age_days: i64,
+    },
+    /// It was time.
+    Performed {
+        /// How it ended.
+        end: Box<End>,
+        /// Whether anything changed.
+        did: Did,
+    },
 }
 
 /// What every step works with.
@@ -254,7 +272,7 @@ impl<'a> Scene<'a> {
             authority,
             places,
             recipients: Recipients::parse(recipients)?,
-            escrow: connect::escrow(ctx, config, environment),
+            escrow: connect::escrow(ctx, config, &environment.name),
             wish: wish(args),
             idempotency: idempotency(config, environment),
             grace_days: args.grace_days.unwrap_or(environment.rotation.grace_days),
@@ -262,6 +280,28 @@ impl<'a> Scene<'a> {
             old_key: None,
             answer: None,
         })
+    }
+
+    /// What a schedule asks for: a rotation whose grace is over is closed however young the key is; then a new one is
+    /// begun if it is time. Without `--if-older-than` it is always time.
+    fn perform_what_is_due(&mut self, journal: &mut Journal, args: &RotateArgs) -> Result<Due, Failure> {
+        if args.if_older_than.is_some() && is_to_be_closed(journal) {
+            let wish = std::mem::replace(&mut self.wish, Wish::Resume);
+            let closed = self.perform(journal);
+            self.wish = wish;
+            closed?;
+            if is_to_be_closed(journal) {
+                self.narrator.note(
+                    "the grace of the rotation before is over, and it is not closed yet: its old key was not seen dead, or \
+                     its new one alive; the next run looks again",
+                );
+            }
+        }
+        if let Some(age_days) = due::not_yet(self, journal, args)? {
+            return Ok(Due::NotYet { age_days });
+        }
+        let (end, did) = self.perform(journal)?;
+        Ok(Due::Performed { end: Box::new(end), did })
     }
 
     /// One step after the other, until there is nothing more to do in this run.
@@ -289,6 +329,9 @@ impl<'a> Scene<'a> {
                 Step::Repeat(open) => self.repeat(journal, &mut run, &open, &bounds)?,
                 Step::LookInEscrow(open) => {
                     let found = self.sealed_as_known(&open, &journal.state().phase)?;
+                    if found.is_none() {
+                        self.tell_of_a_part(&open)?;
+                    }
                     rotation::after_look(journal.state(), &mut run, found, &bounds).map(|fact| (open.id, fact))
                 }
                 Step::Settle { open, until } => {
@@ -368,6 +411,11 @@ impl<'a> Scene<'a> {
             None => Ok(()),
         }
     }
+}
+
+/// Whether all that is left of a rotation is to prove its old key dead.
+fn is_to_be_closed(journal: &Journal) -> bool {
+    matches!(&journal.state().phase, Phase::Committed { keys, .. } if context::now() >= keys.grace_ends_at)
 }
 
 fn step_name(step: &Step) -> &'static str {

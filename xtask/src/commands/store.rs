@@ -107,28 +107,23 @@ fn test(ctx: &Context, config: &Config, args: &TestArgs, narrator: &Narrator<'_>
     let unusable = |source| Failure::Store { store: args.name.clone(), source: Box::new(source) };
     let Some(environment) = &args.environment else {
         let scratch = conformance::scratch_environment(random);
-        narrator.note(&format!("testing with invented keys of environments that begin with `{scratch}`"));
-        let (program, mut options) = match config.stores.get(&args.name) {
-            Some(StoreSettings::Command { program, options, .. }) => (program.clone(), options.clone()),
+        narrator.note(&format!(
+            "testing with invented keys of environments that begin with `{scratch}`; what is stored under them stays, for a \
+             helper has no verb that deletes: remove it by hand"
+        ));
+        let (program, mut options, deadline) = match config.stores.get(&args.name) {
+            Some(StoreSettings::Command { program, options, timeout }) => (program.clone(), options.clone(), *timeout),
             Some(
                 StoreSettings::Dotenv { .. }
                 | StoreSettings::Age { .. }
                 | StoreSettings::Github { .. }
                 | StoreSettings::Vault { .. },
             ) => return Err(StoreTestError::NamesNoEnvironment { store: args.name.clone() }.into()),
-            None => (command::program_of(&args.name), BTreeMap::new()),
+            None => (command::program_of(&args.name), BTreeMap::new(), command::DEADLINE),
         };
         options.extend(args.options.iter().cloned());
         let store = |environment: &str| {
-            connect::helper(
-                ctx,
-                config,
-                program.clone(),
-                environment,
-                None,
-                BTreeMap::clone(&options),
-                command::DEADLINE,
-            )
+            connect::helper(ctx, config, program.clone(), environment, None, BTreeMap::clone(&options), deadline)
         };
         return conformance::helper(store, &scratch).map_err(unusable);
     };

@@ -116,7 +116,7 @@ fn the_same_blob_is_kept_once_and_another_one_beside_it() {
     }
     assert_eq!(escrow.find_exact("rot-1", BlobKind::Answer, sealed("never").hash()), Ok(None));
     assert_eq!(escrow.list(), Ok(vec![("rot-1".to_owned(), BlobKind::Answer)]));
-    assert_eq!(escrow.entries().unwrap().len(), 3);
+    assert_eq!(escrow.entries_in(Look::Here).unwrap().len(), 3);
     escrow.delete("rot-1").unwrap();
     assert_eq!(escrow.find_all("rot-1", BlobKind::Answer), Ok(vec![]));
 }

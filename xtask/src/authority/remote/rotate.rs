@@ -34,8 +34,8 @@ use crate::authority::{
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 impl Remote {
-    /// Sends the rotation once and says what came of it. A 2xx of which at least one byte arrived is a body, also when
-    /// it was cut off or too long: what arrived may hold the key, and is sealed before anybody judges it.
+    /// Sends the rotation once and says what came of it. What arrived of a 2xx may hold the key, and is sealed before
+    /// anybody judges it, also when it was cut off; a body that is too long is handed over as far as it was read.
     pub(crate) fn rotate(&self, order: &RotateOrder<'_>) -> Answered {
         let client = &*self.client;
         match client.prepared(order) {
@@ -87,9 +87,12 @@ impl Client {
 
     fn rotated(&self, mut response: Response<Body>) -> Answered {
         let status = response.status().as_u16();
-        let body = read_what_comes(&mut response);
+        let (body, came) = read_what_comes(&mut response);
         if response.status().is_success() && !body.is_empty() {
-            return Answered::Body(body);
+            return match came {
+                Came::Whole => Answered::Body(body),
+                Came::CutOff => Answered::Cut(body),
+            };
         }
         let headers = Headers::read(|name| response.headers().get(name)?.to_str().ok());
         let wait =
@@ -100,21 +103,34 @@ impl Client {
     }
 }
 
+/// How much of a body came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Came {
+    /// All of it, or as much as is read.
+    Whole,
+    /// The connection or the time ended before it did.
+    CutOff,
+}
+
 /// The body as far as it comes, up to its limit: an error ends it, and so does the call's timeout.
-fn read_what_comes(response: &mut Response<Body>) -> Zeroizing<Vec<u8>> {
+fn read_what_comes(response: &mut Response<Body>) -> (Zeroizing<Vec<u8>>, Came) {
     // All the room at once, so that growing leaves no copy of the key behind.
     let mut body = Zeroizing::new(vec![0; ANSWER_BYTES_MAX]);
     let mut reader = response.body_mut().as_reader();
-    let mut filled = 0;
+    let (mut filled, mut came) = (0, Came::Whole);
     // Every turn fills at least one byte of the room that is left.
     while filled < body.len() {
         match reader.read(&mut body[filled..]) {
-            Ok(0) | Err(_) => break,
+            Ok(0) => break,
             Ok(bytes) => filled += bytes,
+            Err(_) => {
+                came = Came::CutOff;
+                break;
+            }
         }
     }
     body.truncate(filled);
-    body
+    (body, came)
 }
 
 /// What was seen of a call that was sent, in words of ours alone: the client's may quote what the server said.

@@ -77,7 +77,7 @@ fn our_client_rotates_and_lists_at_our_server_in_both_dialects() {
     use license_core::{KeyClass, license::ActivationLimit, registry::Terms, rotation::CallOutcome};
 
     use crate::authority::{
-        Answered, RotateOrder, read_rotated,
+        Answered, Extent, RotateOrder, read_rotated,
         remote::{Access, Remote},
         wire::rotate::Dialect,
     };
@@ -119,7 +119,9 @@ fn our_client_rotates_and_lists_at_our_server_in_both_dialects() {
         let nobody = RotateOrder { license_id: "lic_0000000000000000", rotation_id: "rot-0", ..order };
         let refused = CallOutcome::Refused { code: "LICENSE_NOT_FOUND".to_owned() };
         assert!(matches!(remote.rotate(&nobody), Answered::No(outcome) if outcome == refused));
-        let listed = remote.list().unwrap();
+        let listing = remote.list().unwrap();
+        assert_eq!(listing.extent, Extent::Whole);
+        let listed = listing.licenses;
         let shown = listed[0].shown_key.as_ref().map(|key| key.to_string());
         assert_eq!((listed.len(), listed[0].license_id.as_str(), shown.as_ref()), (1, id, keys.last()));
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use license_core::license::Deprecated;
 
 use super::facts::EPOCH_SECS_MIN;
 
@@ -17,9 +18,12 @@ pub(crate) struct Headers {
     pub(crate) rate_remaining: Option<u64>,
     /// `X-RateLimit-Reset`: when there will be more.
     pub(crate) rate_reset: Option<Moment>,
-    /// `Sunset` (RFC 8594): the end of the grace of a key that has been rotated away. `Deprecation` (RFC 9745) beside
-    /// it says since when, which nothing here asks.
+    /// `Sunset` (RFC 8594): the end of the grace of a key that has been rotated away.
     pub(crate) sunset: Option<Timestamp>,
+    /// `Deprecation` (RFC 9745, and the drafts before it): the same mark, without an end.
+    pub(crate) deprecation: Option<Deprecated>,
+    /// Whether `Link` (RFC 8288) names a next page.
+    pub(crate) next_page: bool,
     /// `Location`, as it was sent: where a redirect leads.
     pub(crate) location: Option<String>,
     /// Whether `Content-Type` says HTML.
@@ -47,6 +51,8 @@ impl Headers {
             rate_remaining: header("x-ratelimit-remaining").and_then(digits),
             rate_reset: header("x-ratelimit-reset").and_then(rate_reset),
             sunset: header("sunset").and_then(http_date),
+            deprecation: header("deprecation").and_then(deprecation),
+            next_page: header("link").is_some_and(names_a_next_page),
             location: header("location").map(str::to_owned),
             html: header("content-type").is_some_and(|kind| kind.to_ascii_lowercase().contains("html")),
         }
@@ -82,6 +88,26 @@ impl Headers {
 /// An HTTP date, as RFC 9110 §5.6.7 has it.
 fn http_date(text: &str) -> Option<Timestamp> {
     Timestamp::try_from(httpdate::parse_http_date(text.trim()).ok()?).ok()
+}
+
+/// A date of structured fields, `@1688169599`; the drafts had an HTTP date or `true`.
+fn deprecation(text: &str) -> Option<Deprecated> {
+    let text = text.trim();
+    if text == "true" || text == "?1" {
+        return Some(Deprecated::Undated);
+    }
+    let secs = text.strip_prefix('@').and_then(digits).and_then(|secs| i64::try_from(secs).ok());
+    secs.and_then(|secs| Timestamp::from_second(secs).ok()).or_else(|| http_date(text)).map(Deprecated::Since)
+}
+
+/// One of the relations of one of the links is `next`.
+fn names_a_next_page(links: &str) -> bool {
+    links.split(';').any(|parameter| {
+        let parameter = parameter.split(',').next().unwrap_or("").trim();
+        let Some((name, value)) = parameter.split_once('=') else { return false };
+        let relations = value.trim().trim_matches('"').to_ascii_lowercase();
+        name.trim().eq_ignore_ascii_case("rel") && relations.split_whitespace().any(|relation| relation == "next")
+    })
 }
 
 /// Seconds, or a date.
@@ -162,6 +188,36 @@ mod tests {
         assert_eq!(wait(&[("x-ratelimit-reset", "30")]), Some(30));
         assert_eq!(wait(&[DATE, ("x-ratelimit-reset", "1798761630")]), Some(20));
         assert_eq!(wait(&[("retry-after", "1"), ("x-ratelimit-reset", "30")]), Some(1));
+    }
+
+    #[test]
+    fn a_deprecation_is_read_in_its_form_and_in_the_drafts_forms() {
+        let since = |text| Some(Deprecated::Since(at(text)));
+        for (value, read) in [
+            ("@1688169599", since("2023-06-30T23:59:59Z")),
+            (" @1688169599 ", since("2023-06-30T23:59:59Z")),
+            ("Fri, 01 Jan 2027 00:00:10 GMT", since("2027-01-01T00:00:10Z")),
+            ("true", Some(Deprecated::Undated)),
+            ("?1", Some(Deprecated::Undated)),
+            ("false", None),
+            ("?0", None),
+            ("@soon", None),
+            ("@99999999999999999999", None),
+            ("", None),
+        ] {
+            assert_eq!(headers(&[("deprecation", value)]).deprecation, read, "{value}");
+        }
+        assert_eq!(headers(&[]).deprecation, None);
+    }
+
+    #[test]
+    fn a_link_to_a_next_page_is_found_among_others() {
+        let next = |value| headers(&[("link", value)]).next_page;
+        assert!(next("</licenses?page=2>; rel=next"));
+        assert!(next("</l?a=1>; rel=\"prev\", </l?a=3>; title=\"x\"; rel=\"last NEXT\""));
+        assert!(!next("</l?rel=next>; rel=\"prev\""));
+        assert!(!next("</next>"));
+        assert!(!headers(&[]).next_page);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::{
     quote::Secrets,
     words,
 };
-use crate::authority::{ListedLicense, NewKey};
+use crate::authority::{Extent, ListedLicense, Listing, NewKey};
 
 /// The path of the list, below the base address.
 pub(crate) const LIST_PATH: &str = "/portal/licenses";
@@ -196,8 +196,8 @@ impl<'a> Places<'a> {
 }
 
 /// Reads the list of licenses. An element without an id makes the whole list unusable: leaving it out would say that it
-/// is not there.
-pub(crate) fn list(answer: &Answer<'_>, secrets: &Secrets<'_>) -> Result<Vec<ListedLicense>, NoVerdict> {
+/// is not there. So would a first page that is taken for the whole.
+pub(crate) fn list(answer: &Answer<'_>, secrets: &Secrets<'_>) -> Result<Listing, NoVerdict> {
     let body = answer.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(answer.body);
     if answer.status != 200 {
         return Err(match Body::read(answer) {
@@ -218,11 +218,60 @@ pub(crate) fn list(answer: &Answer<'_>, secrets: &Secrets<'_>) -> Result<Vec<Lis
     };
     let document = Scrubbed(parsed);
     let elements = elements(&document.0).ok_or_else(|| protocol(format!("{answer}, and no list of licenses")))?;
-    elements
+    let licenses = elements
         .iter()
         .map(|element| listed(element, secrets))
         .collect::<Option<_>>()
-        .ok_or_else(|| protocol(format!("{answer}, and a list with an element that has no license id")))
+        .ok_or_else(|| protocol(format!("{answer}, and a list with an element that has no license id")))?;
+    Ok(Listing { licenses, extent: extent(&document.0, elements.len(), answer) })
+}
+
+/// How many elements a page has where somebody chose a round number.
+const PAGE_SIZES: [usize; 9] = [10, 20, 25, 30, 50, 100, 200, 500, 1_000];
+/// Where a list says how long it is.
+const TOTALS: [&str; 5] = ["total", "totalCount", "total_count", "totalItems", "total_items"];
+/// Where it says how many pages there are.
+const PAGE_COUNTS: [&str; 4] = ["totalPages", "total_pages", "pageCount", "page_count"];
+/// Where it says whether there are more.
+const MORE: [&str; 2] = ["hasMore", "has_more"];
+/// Where it says what comes next.
+const NEXT: [&str; 8] =
+    ["next", "nextPage", "next_page", "nextCursor", "next_cursor", "nextToken", "next_token", "cursor"];
+
+/// Whether that is the whole list. Nothing is documented of pages, so that every way in which lists tell of them counts;
+/// one that tells nothing, and has as many elements as pages have, may have more.
+fn extent(document: &Value, shown: usize, answer: &Answer<'_>) -> Extent {
+    let may_have_more = |why: String| Extent::MayHaveMore { why };
+    let outer: Vec<_> = [Some(document), document.get("data")].into_iter().flatten().collect();
+    let inside = ["pagination", "meta", "paging", "page", "links", "_links"];
+    let nested = outer.iter().flat_map(|place| inside.iter().filter_map(|name| place.get(*name)));
+    let places: Vec<&Map<String, Value>> = outer.iter().copied().chain(nested).filter_map(Value::as_object).collect();
+    let stated = |names: &[&str]| -> Vec<&Value> {
+        places.iter().flat_map(|place| names.iter().filter_map(|name| place.get(*name))).collect()
+    };
+    let numbers = |names: &[&str]| stated(names).into_iter().filter_map(Value::as_u64).max();
+    let goes_on = |value: &&Value| match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Bool(true) | Value::Number(_) | Value::Array(_) | Value::Object(_) => true,
+    };
+    let total = numbers(&TOTALS);
+    if let Some(total) = total.filter(|total| *total > shown as u64) {
+        return may_have_more(format!("it states {total} licenses and shows {shown}"));
+    }
+    if numbers(&PAGE_COUNTS).is_some_and(|pages| pages > 1) {
+        return may_have_more("it states more than one page".to_owned());
+    }
+    let more = stated(&MORE);
+    if answer.headers.next_page || more.iter().any(goes_on) || stated(&NEXT).iter().any(goes_on) {
+        return may_have_more("it names a next page".to_owned());
+    }
+    if total.is_none() && more.is_empty() && PAGE_SIZES.contains(&shown) {
+        return may_have_more(format!(
+            "it shows {shown} licenses, as a first page would, and does not say how many there are"
+        ));
+    }
+    Extent::Whole
 }
 
 /// Why there is no list. A redirect goes nowhere: its target is not told, since nothing here needs it.
@@ -385,7 +434,8 @@ mod tests {
     #[test]
     fn a_list_is_read_in_both_spellings_with_keys_as_they_are_shown() {
         let (headers, secrets) = (Headers::default(), Secrets::of([]));
-        let read = |body: &str| list(&answer(200, &headers, body), &secrets).map_err(|_| ());
+        let read =
+            |body: &str| list(&answer(200, &headers, body), &secrets).map(|listing| listing.licenses).map_err(|_| ());
         for body in [
             r#"{"licenses":[{"license_id":"lic_1","license_key":"TO-****-1","domains":["app.com"],"created_at":"2026-01-01T00:00:00Z"}]}"#,
             r#"{"data":{"licenses":[{"licenseId":"lic_1","licenseKey":"TO-****-1","domains":["app.com"],"createdAt":"2026-01-01T00:00:00Z"}]}}"#,
@@ -406,5 +456,48 @@ mod tests {
         for status in [201, 302, 401, 404, 429, 500] {
             assert!(list(&answer(status, &headers, r#"{"licenses":[]}"#), &secrets).is_err(), "{status}");
         }
+    }
+
+    #[test]
+    fn a_first_page_is_not_taken_for_the_whole_list() {
+        let licenses = |count: usize| {
+            let all: Vec<_> = (0..count).map(|one| format!(r#"{{"license_id":"lic_{one}"}}"#)).collect();
+            format!("[{}]", all.join(","))
+        };
+        let headers = Headers::default();
+        let whole = |headers: &Headers, body: &str| {
+            let listing = list(&answer(200, headers, body), &Secrets::of([])).map_err(|_| ()).unwrap();
+            listing.extent == Extent::Whole
+        };
+        let with = |count: usize, rest: &str| format!(r#"{{"licenses":{}{rest}}}"#, licenses(count));
+        for (count, rest) in [
+            (3, r#","total":4"#),
+            (3, r#","pagination":{"totalCount":40}"#),
+            (3, r#","meta":{"total_pages":2}"#),
+            (3, r#","hasMore":true"#),
+            (3, r#","total":3,"next":"/licenses?page=2""#),
+            (3, r#","next_cursor":"abc""#),
+            (3, r#","links":{"next":{"href":"/x"}}"#),
+            (0, r#","total":1"#),
+            (50, ""),
+            (100, r#","next":null"#),
+        ] {
+            assert!(!whole(&headers, &with(count, rest)), "{count} {rest}");
+        }
+        for (count, rest) in [
+            (3, ""),
+            (0, ""),
+            (49, ""),
+            (3, r#","total":3,"next":null,"hasMore":false"#),
+            (50, r#","total":50"#),
+            (50, r#","has_more":false"#),
+            (3, r#","next_cursor":"","totalPages":1"#),
+        ] {
+            assert!(whole(&headers, &with(count, rest)), "{count} {rest}");
+        }
+        assert!(!whole(&headers, &licenses(20)) && whole(&headers, &licenses(21)));
+        assert!(!whole(&headers, &format!(r#"{{"data":{{"licenses":{},"total":9}}}}"#, licenses(2))));
+        let next = Headers { next_page: true, ..Headers::default() };
+        assert!(!whole(&next, &with(3, "")));
     }
 }

@@ -1,7 +1,7 @@
 //! Every documented shape of an answer, and arbitrary ones.
 
 use jiff::Timestamp;
-use license_core::license::{ActivationLimit, Status};
+use license_core::license::{ActivationLimit, Deprecated, Status};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -251,6 +251,7 @@ fn every_shape_gives_the_same_facts() {
         activations_used: Some(3),
         activation_limit: Some(ActivationLimit::AtMost(10)),
         grace_ends_at: at("2026-12-01T00:00:00Z"),
+        deprecated: None,
     };
     for body in [camel, snake, nested, wrapped] {
         assert_eq!(facts(&body), expected, "{body}");
@@ -445,6 +446,13 @@ fn the_sunset_header_ends_the_grace_unless_the_body_says_when() {
     let grace = |body: &[u8]| answered(200, body, &headers).unwrap().grace_ends_at;
     assert_eq!(grace(br#"{"valid":true}"#), at("2026-12-01T00:00:00Z"));
     assert_eq!(grace(br#"{"valid":true,"graceEndsAt":"2026-12-24T00:00:00Z"}"#), at("2026-12-24T00:00:00Z"));
+}
+
+#[test]
+fn a_deprecation_without_an_end_is_handed_on() {
+    let headers = Headers { deprecation: Some(Deprecated::Undated), ..Headers::default() };
+    let license = answered(200, br#"{"valid":true}"#, &headers).unwrap();
+    assert_eq!((license.deprecated, license.grace_ends_at), (Some(Deprecated::Undated), None));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use license_core::{
     LicenseKey,
     rotation::{
-        self, BlobHash, BodySource, Bounds, CallEnd, CallOutcome, Fact, Open, Phase, RotationId, Run, after_call,
+        self, BlobHash, BodySource, Bounds, CallEnd, CallOutcome, Fact, Open, Part, Phase, RotationId, Run, after_call,
         after_repeat,
     },
 };
@@ -13,9 +13,9 @@ use zeroize::Zeroizing;
 
 use super::{RotateError, Scene};
 use crate::{
-    authority::{Answered, RotateOrder},
+    authority::{Answered, RotateOrder, read_rotated},
     console, context,
-    escrow::{BlobKind, Kept, Reached},
+    escrow::{BlobKind, EscrowError, Kept, Reached},
     failpoint,
     failure::Failure,
     journal::Journal,
@@ -76,8 +76,57 @@ impl Scene<'_> {
     fn send_and_keep(&mut self, open: &Open, bounds: &Bounds) -> Result<Fact, CallOutcome> {
         match self.send(open, bounds) {
             Answered::Body(body) => Ok(self.keep(open, body, BodySource::Answer)),
+            Answered::Cut(part) => self.keep_part(open, part),
             Answered::No(outcome) => Err(outcome),
         }
+    }
+
+    /// Seals what came of an answer that was cut off, before it is looked at. Where its document is whole nothing of the
+    /// key can be missing, and it is an answer like any other. Otherwise nobody knows what it holds: it is no answer, and
+    /// a person can look at it.
+    fn keep_part(&mut self, open: &Open, part: Zeroizing<Vec<u8>>) -> Result<Fact, CallOutcome> {
+        match self.recipients.seal(&part) {
+            Ok(sealed) => {
+                let kept = self.escrow.put(&open.id.0, BlobKind::Cut, &sealed);
+                failpoint::reached(self.ctx, "after-sealed");
+                let kept = kept.map_err(|error| error.to_string()).and_then(|kept| self.outlives_the_machine(&kept));
+                if let Err(why) = kept {
+                    self.narrator.note(&format!(
+                        "what came of an answer that was cut off cannot be kept in escrow: {why}\nthis is it, sealed; keep \
+                         it, and look whether the new key is in it, with `age --decrypt`:\n{}",
+                        sealed.armor()
+                    ));
+                }
+            }
+            Err(error) => {
+                self.narrator
+                    .note(&format!("what came of an answer that was cut off cannot be sealed, and is lost: {error}"));
+            }
+        }
+        if read_rotated(&part).is_ok() {
+            return Ok(self.keep(open, part, BodySource::Answer));
+        }
+        Err(CallOutcome::Unknown { why: format!("the answer was cut off after {} bytes", part.len()) })
+    }
+
+    /// Whether a part of an answer of this rotation lies in escrow.
+    pub(super) fn part(&self, open: &Open) -> Result<Part, Failure> {
+        let found = self.escrow.find(&open.id.0, BlobKind::Cut).map_err(|error| not_looked(&error))?;
+        Ok(if found.is_some() { Part::InEscrow } else { Part::Nowhere })
+    }
+
+    /// Says where what came of the answer can be looked at, if only a part of it came.
+    pub(super) fn tell_of_a_part(&self, open: &Open) -> Result<(), Failure> {
+        let environment = &self.environment.name;
+        match self.part(open)? {
+            Part::Nowhere => {}
+            Part::InEscrow => self.narrator.note(&format!(
+                "the answer was cut off, and what came of it is sealed: `cargo xtask escrow open {environment} --rotation {} \
+                 --kind cut` shows it; if the whole new key is in it, bring it with `cargo xtask rotate {environment} --adopt`",
+                open.id.0
+            )),
+        }
+        Ok(())
     }
 
     fn send(&self, open: &Open, bounds: &Bounds) -> Answered {
@@ -137,12 +186,11 @@ impl Scene<'_> {
 
     /// The hash of an answer that was sealed under this rotation, if there is one.
     pub(super) fn sealed(&self, open: &Open) -> Result<Option<BlobHash>, Failure> {
-        let failed = |error: crate::escrow::EscrowError| RotateError::NotOpened {
-            what: "answer",
-            why: error.to_string(),
-            next: "make `.license/escrow` readable, and run the command again".to_owned(),
-        };
-        Ok(self.escrow.find(&open.id.0, BlobKind::Answer).map_err(failed)?.map(|armor| BlobHash::of(&armor)))
+        Ok(self
+            .escrow
+            .find(&open.id.0, BlobKind::Answer)
+            .map_err(|error| not_looked(&error))?
+            .map(|armor| BlobHash::of(&armor)))
     }
 
     /// A key that a person brought on stdin, or a sealed answer that was printed.
@@ -165,6 +213,15 @@ impl Scene<'_> {
         })?;
         Ok(Some((open.id.clone(), rotation::received(hash, BodySource::Portal))))
     }
+}
+
+fn not_looked(error: &EscrowError) -> Failure {
+    RotateError::NotOpened {
+        what: "answer",
+        why: error.to_string(),
+        next: "make `.license/escrow` readable, and run the command again".to_owned(),
+    }
+    .into()
 }
 
 fn to_write(open: &Open, end: CallEnd) -> Option<(RotationId, Fact)> {

@@ -31,6 +31,35 @@ pub(super) fn not_yet(scene: &mut Scene<'_>, journal: &Journal, args: &RotateArg
     Ok(is_younger(age, age_max).then(|| age.as_hours() / 24))
 }
 
+/// Whether a key is too young to be due. A schedule is never exact: of twelve months one has 28 days, and runs begin
+/// late. So a tenth of the age is let off, and `30d` is right for a run every month.
 fn is_younger(age: SignedDuration, age_max: Duration) -> bool {
-    SignedDuration::try_from(age_max).is_ok_and(|age_max| age < age_max)
+    let slack = age_max / SLACK_SHARE;
+    SignedDuration::try_from(age_max.saturating_sub(slack)).is_ok_and(|due_from| age < due_from)
+}
+
+/// The part of an age that is let off: a tenth.
+const SLACK_SHARE: u32 = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_monthly_schedule_leaves_out_no_month() {
+        const DAY_SECS: i64 = 24 * 60 * 60;
+        let younger = |age_secs: i64, days: u32| {
+            is_younger(SignedDuration::from_secs(age_secs), Duration::from_secs(u64::from(days) * 86_400))
+        };
+        // The last run began an hour late, and this one does not.
+        for month_days in [28, 29, 30, 31] {
+            assert!(!younger(month_days * DAY_SECS - 3_600, 30), "a month of {month_days} days");
+        }
+        assert!(!younger(27 * DAY_SECS, 30));
+        assert!(younger(27 * DAY_SECS - 1, 30));
+        assert!(younger(20 * DAY_SECS, 30), "a second run in a month does nothing");
+        assert!(!younger(7 * DAY_SECS - 3_600, 7), "a weekly one");
+        assert!(!younger(0, 0));
+        assert!(younger(-DAY_SECS, 30), "a clock that was ahead");
+    }
 }

@@ -9,7 +9,7 @@ use license_core::{
 
 use super::{RotateError, Scene};
 use crate::{
-    authority::{ListedLicense, Reply},
+    authority::{Extent, ListedLicense, Reply},
     connect, context,
     escrow::{BlobKind, Reached},
     failpoint,
@@ -40,13 +40,16 @@ impl Scene<'_> {
         }
         clocks_agree(reply.authority_ahead)?;
         let license_id = self.license_id(&reply)?;
-        let listed = self.authority.list().ok().map(|list| self.relevant(&list, &license_id));
+        // Of a list that may have more pages nothing is remembered: nothing could be compared with it.
+        let listed = self.authority.list().ok().filter(|listing| listing.extent == Extent::Whole);
+        let listed = listed.map(|listing| self.relevant(&listing.licenses, &license_id));
         let snapshot = Snapshot {
             license_id: Some(license_id),
             status: reply.license.status.as_ref().map(status_word),
             expires_at: reply.license.expires_at,
             features: reply.license.features.clone(),
             listed,
+            deprecated: reply.license.deprecated,
         };
 
         let id = RotationId(random::word::<16>("rot")?);

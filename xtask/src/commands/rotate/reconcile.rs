@@ -10,12 +10,21 @@ use license_core::{
 };
 
 use super::{Scene, call::as_answer, prepare::status_word};
-use crate::{authority::ListedLicense, config::AuthoritySettings, failure::Failure};
+use crate::{
+    authority::{Extent, ListedLicense},
+    config::AuthoritySettings,
+    failure::Failure,
+};
 
 impl Scene<'_> {
     /// Gathers the evidence, and lets the rules say what it comes to.
     pub(super) fn reconcile(&mut self, run: &mut Run, open: &Open) -> Result<Option<(RotationId, Fact)>, Failure> {
-        let evidence = Evidence { sealed: self.sealed(open)?, list: self.listed(open), old: self.old_shows(open) };
+        let evidence = Evidence {
+            sealed: self.sealed(open)?,
+            part: self.part(open)?,
+            list: self.listed(open),
+            old: self.old_shows(open),
+        };
         let conclusion = conclude(&evidence, self.rotation_visible());
         match after_reconcile(open, conclusion, self.wish, self.idempotency) {
             Reconciled::Write(fact) => Ok(Some((open.id.clone(), *fact))),
@@ -36,9 +45,23 @@ impl Scene<'_> {
         Some((open.id.clone(), self.keep(open, as_answer(&key), BodySource::Listed)))
     }
 
+    /// The authority's list, where it gives it as a whole: in a part of it nothing can be missing, and nothing new.
+    fn whole_list(&self) -> Option<Vec<ListedLicense>> {
+        let listing = self.authority.list().ok()?;
+        match listing.extent {
+            Extent::Whole => Some(listing.licenses),
+            Extent::MayHaveMore { why } => {
+                self.narrator.note(&format!(
+                    "the authority's list of licenses may have more pages than were read ({why}): nothing is concluded from it"
+                ));
+                None
+            }
+        }
+    }
+
     fn list(&self, open: &Open) -> Option<Vec<ListedLicense>> {
         let license_id = open.terms.snapshot.license_id.as_deref()?;
-        let list = self.authority.list().ok()?;
+        let list = self.whole_list()?;
         Some(list.into_iter().filter(|one| self.is_relevant(one, license_id)).collect())
     }
 
@@ -77,7 +100,8 @@ impl Scene<'_> {
         let is_refused = matches!(license.answer, Answer::Refused { .. });
         let is_as_before = license.status.as_ref().map(status_word) == before.status
             && license.expires_at == before.expires_at
-            && license.grace_ends_at.is_none();
+            && license.grace_ends_at.is_none()
+            && license.deprecated == before.deprecated;
         if is_as_before && !is_refused { OldKey::Unchanged } else { OldKey::Differs }
     }
 

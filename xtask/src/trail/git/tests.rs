@@ -201,6 +201,25 @@ fn a_commit_that_joins_two_histories_is_no_entry() {
     assert!(text.contains("it joins two histories"), "{text}");
 }
 
+/// The first entry has a commit before it, which the remote does not have: who knows what stood there.
+#[test]
+fn a_first_entry_whose_commit_has_a_lost_parent_is_not_the_beginning() {
+    let hub = Hub::new();
+    let whole = lines((1..=2).map(record));
+    rewrite(&hub, &["gone", &whole[0], &whole[1]]);
+    let first = hub.raw(&hub.path(), &["rev-parse", &format!("{REFERENCE}~1")], "");
+    // A shallow checkout, so that git takes a shallow remote for what it is.
+    shallow_clone(&hub, "ci");
+    // The remote's own history ends at the first entry.
+    files::replace(&hub.path().join("shallow"), format!("{first}\n").as_bytes()).unwrap();
+    let ci = trail(&hub, "ci");
+    let mut handed = 0;
+    let error = ci.scan::<Record>(|_, _| handed += 1).unwrap_err();
+    let expected = format!("commit {first} is no entry, the commit before it is missing");
+    assert!(error.to_string().contains(&expected), "{error}");
+    assert_eq!(handed, 0);
+}
+
 #[test]
 fn a_history_that_was_pushed_over_or_deleted_is_found_by_who_saw_it() {
     let other = lines((7..=10).map(record));
