@@ -18,6 +18,7 @@ use crate::{
     hook::HookError,
     journal::JournalError,
     log::LogError,
+    scan::ScanFault,
     seal::SealError,
     signals::Stop,
     store::{
@@ -174,6 +175,10 @@ pub(crate) enum Failure {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Rotate(#[from] RotateError),
+    /// Nothing could be scanned for leaked keys.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Scan(#[from] ScanFault),
     /// The hook.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -215,6 +220,7 @@ impl Failure {
             Self::Store { source, .. } => store_exit(source),
             Self::Rotate(error) => error.exit(),
             Self::Escrow(error) => error.exit(),
+            Self::Scan(fault) => fault.exit(),
             Self::Hook(error) => error.exit(),
             Self::System { .. } | Self::Issue(ChangeError::NoRandomness(_)) => Exit::Bug,
         }
@@ -249,6 +255,7 @@ impl Failure {
             Self::Rotate(error) => error.stable_code(),
             Self::StoreTest(_) => "store_not_tested",
             Self::Escrow(_) => "escrow",
+            Self::Scan(fault) => fault.stable_code(),
             Self::Hook(_) => "hook",
             Self::System { .. } => "system",
         }

@@ -32,7 +32,7 @@ use crate::{child_env, vars::Vars};
 pub(crate) mod hooks;
 
 /// The oldest git that understands what it is asked here.
-const OLDEST: &str = "2.29";
+pub(crate) const OLDEST: &str = "2.29";
 /// How long git may work without the network.
 const LOCAL_WAIT: Duration = Duration::from_secs(30);
 /// How long git may ask a remote for a ref, or push one commit.
@@ -837,6 +837,8 @@ pub(crate) enum GitError {
         said: String,
     },
 }
+
+pub(crate) mod stream;
 
 #[cfg(test)]
 pub(crate) mod tests;

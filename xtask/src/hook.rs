@@ -310,7 +310,6 @@ pub(crate) fn uninstall(ctx: &Context, facts: Facts) -> Result<Uninstalled, Hook
 }
 
 /// Why the hook is skipped, however the program was started: what to tell instead of working, where somebody said so.
-#[expect(dead_code, reason = "the push guard will use it")]
 pub(crate) fn skipped(ctx: &Context) -> Option<&'static str> {
     (ctx.vars.text("LICENSE_HOOK") == Some("0")).then_some(shim::SKIPPED)
 }

@@ -8,6 +8,7 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
 };
 
 use clap::{
@@ -41,6 +42,7 @@ mod mask;
 mod narrator;
 mod private_directory;
 mod process;
+mod push;
 mod random;
 mod report;
 mod scan;
@@ -56,8 +58,9 @@ use commands::{
     authority as authority_command, check, deploy,
     escrow::{self as escrow_command, EscrowCommand},
     hook::{self as hook_command, HookCommand},
+    leaks::{self, Document, LeaksArgs},
     lock::{self, LockCommand},
-    rotate, schema,
+    pre_push, rotate, schema,
     store::{self as store_command, StoreCommand},
 };
 use config::{AuthoritySettings, Config};
@@ -66,6 +69,7 @@ use exit::Exit;
 use failure::Failure;
 use narrator::Narrator;
 use report::{DeployReport, github, json};
+use scan::{sarif, told};
 
 /// The whole program: parse, load, dispatch, render, exit. A workspace of your own calls it from a `main` of one line.
 pub fn main_impl() -> ExitCode {
@@ -85,11 +89,13 @@ fn run(cli: Cli) -> Exit {
         Command::Deploy(args) => run_deploy(&ctx, config.as_deref(), &args),
         Command::Check(args) => run_check(&ctx, config.as_deref(), &args),
         Command::Rotate(args) => run_rotate(&ctx, config.as_deref(), &args),
+        Command::Leaks(args) => run_leaks(&ctx, config.as_deref(), &args),
         Command::Audit(command) => run_audit(&ctx, config.as_deref(), command),
         Command::Lock(command) => run_lock(&ctx, config.as_deref(), &command),
         Command::Authority(args) => run_authority(&ctx, config.as_deref(), args),
         Command::Escrow(command) => run_escrow(&ctx, config.as_deref(), &command),
         Command::Store(command) => run_store(&ctx, config.as_deref(), &command),
+        Command::PrePush(args) => pre_push::run(&Arc::new(ctx), config.as_deref(), &args),
         Command::Hook(command) => run_hook(&ctx, config.as_deref(), &command),
         Command::Schema => finish(&Narrator::new(&ctx, None), schema::TEXT, Exit::Done),
     }
@@ -175,6 +181,33 @@ fn run_rotate(ctx: &Context, config: Option<&Path>, args: &RotateArgs) -> Exit {
     let exit = rotate::exit_of_all(&reports);
     append_summary(ctx, &narrator, || github::rotate_summary(&reports));
     document(&narrator, exit, || json::rotate(&reports, exit))
+}
+
+/// Looks for keys. Without a license.toml their forms are looked for.
+fn run_leaks(ctx: &Context, config: Option<&Path>, args: &LeaksArgs) -> Exit {
+    let narrator = Narrator::new(ctx, args.format());
+    let loaded = match config_path(ctx, config) {
+        Err(Failure::NoConfig { .. }) => Ok(None),
+        Err(failure) => Err(failure),
+        Ok(path) => load_hiding(ctx, Some(&path), &narrator).map(Some),
+    };
+    let ran = loaded.and_then(|config| leaks::run(ctx, config.as_ref(), args, &narrator));
+    let report = match ran {
+        Ok(report) => report,
+        Err(failure) if args.document() == Document::Sarif => {
+            narrator.failure(&failure, None);
+            let log = sarif::failed(&failure.to_string(), failure.exit());
+            return finish(&narrator, &(json::line(&log, narrator.platform()) + "\n"), failure.exit());
+        }
+        Err(failure) => return cannot_begin(&narrator, json::Document::Other, &failure),
+    };
+    narrator.leaks(&report);
+    let exit = report.exit();
+    match args.document() {
+        Document::None => exit,
+        Document::Json => finish(&narrator, &(json::line(&told::json(&report), narrator.platform()) + "\n"), exit),
+        Document::Sarif => finish(&narrator, &(json::line(&sarif::log(&report), narrator.platform()) + "\n"), exit),
+    }
 }
 
 fn run_audit(ctx: &Context, config: Option<&Path>, mut command: AuditCommand) -> Exit {

@@ -60,13 +60,13 @@ impl Git {
     /// Where the hook of this name belongs; none outside of a repository, with what git said about it.
     pub(crate) fn hook_place(&self, hook: &str) -> Result<Result<HookPlace, String>, GitError> {
         let hook = format!("hooks/{hook}");
-        let asked = self.ask(&["rev-parse", "--git-path", &hook])?;
+        let asked = self.answer(&["rev-parse", "--git-path", &hook])?;
         if asked.code != 0 {
             return Ok(Err(asked.said));
         }
         let file = self.directory.join(asked.path());
-        let common = self.directory.join(self.ask(&["rev-parse", "--git-common-dir"])?.path());
-        let top = self.ask(&["rev-parse", "--show-toplevel"])?;
+        let common = self.directory.join(self.answer(&["rev-parse", "--git-common-dir"])?.path());
+        let top = self.answer(&["rev-parse", "--show-toplevel"])?;
         let top = (top.code == 0).then(|| top.path());
         let common = common.canonicalize().unwrap_or(common);
         Ok(Ok(HookPlace { file: plain(&file), common, top, named: self.hooks_path()? }))
@@ -74,7 +74,7 @@ impl Git {
 
     /// The hooks of the configuration that run at an event. One that is turned off is none.
     pub(crate) fn configured_hooks(&self, event: &str) -> Result<Vec<ConfiguredHook>, GitError> {
-        let asked = self.ask(&["config", "--null", "--get-regexp", r"^hook\..*\.(command|event|enabled)$"])?;
+        let asked = self.answer(&["config", "--null", "--get-regexp", r"^hook\..*\.(command|event|enabled)$"])?;
         let text = String::from_utf8_lossy(&asked.output);
         let settings: Vec<(&str, &str, &str)> = text.split('\0').filter_map(setting).collect();
         let mut hooks: Vec<ConfiguredHook> = Vec::new();
@@ -93,7 +93,7 @@ impl Git {
 
     /// The version of git: its first two numbers, where it tells them.
     pub(crate) fn version(&self) -> Result<Option<(u32, u32)>, GitError> {
-        let asked = self.ask(&["version"])?;
+        let asked = self.answer(&["version"])?;
         let text = String::from_utf8_lossy(&asked.output);
         let numbers = text.split_whitespace().find(|word| word.starts_with(|first: char| first.is_ascii_digit()));
         let mut numbers = numbers.unwrap_or_default().split('.').map_while(|number| number.parse().ok());
@@ -102,7 +102,7 @@ impl Git {
 
     fn hooks_path(&self) -> Result<Option<HooksPath>, GitError> {
         let arguments = ["config", "--show-scope", "--show-origin", "--null", "--get", "core.hooksPath"];
-        let asked = self.ask(&arguments)?;
+        let asked = self.answer(&arguments)?;
         let text = String::from_utf8_lossy(&asked.output);
         let mut parts = text.split('\0');
         let (Some(scope), Some(origin), Some(text)) = (parts.next(), parts.next(), parts.next()) else {
@@ -113,7 +113,7 @@ impl Git {
     }
 
     /// Asks git something that it answers with one line.
-    fn ask(&self, arguments: &[&str]) -> Result<Asked, GitError> {
+    fn answer(&self, arguments: &[&str]) -> Result<Asked, GitError> {
         let doing = "looking for hooks";
         let words: Vec<String> = std::iter::once("git").chain(arguments.iter().copied()).map(str::to_owned).collect();
         let (directory, variables, deadline) = (&self.directory, &self.variables, self.waits.local);

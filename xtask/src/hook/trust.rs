@@ -4,8 +4,6 @@
 //! A hook reads `license.toml` from the commit that is pushed, so that whoever can write a branch can write the file.
 //! Without this record such a branch could have a key sent to its own server, or a variable read that is none of ours.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "the push guard will use it"))]
-
 use std::{
     collections::BTreeSet,
     fmt, io,

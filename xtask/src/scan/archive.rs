@@ -5,8 +5,6 @@
 //! Deliberately not known here: what is looked for. Not looked into: other compressions than deflate, encrypted entries
 //! (both are reported), and what a zip holds without listing it.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "the push guard will use it"))]
-
 use std::{
     borrow::Cow,
     cell::{Cell, OnceCell},
