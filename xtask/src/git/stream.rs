@@ -89,7 +89,7 @@ impl Git {
             }
         }
         let waits = Waits { local: LOCAL_WAIT, remote: LOCAL_WAIT, fetch: LOCAL_WAIT };
-        Self { directory: directory.to_owned(), variables, waits }
+        Self { program: super::program(&variables), directory: directory.to_owned(), variables, waits }
     }
 
     /// The same git in another directory.
