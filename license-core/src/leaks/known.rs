@@ -15,24 +15,33 @@ pub(super) const KNOWN_BYTES_MAX: usize = crate::token::TOKEN_BYTES_MAX;
 pub(super) fn pieces(hay: &[u8], own: &Range<usize>, mut each: impl FnMut(Range<usize>)) {
     // Every run that is long enough holds a sample; a run that begins at the end of `own` is sampled behind it.
     let mut at = own.start;
-    let end = hay.len().min(own.end + KNOWN_BYTES_MIN);
-    while at < end {
-        if Kind::of(hay[at]) == Kind::Border {
+    let last = hay.len().min(own.end + KNOWN_BYTES_MIN);
+    while at < last {
+        if kind(hay[at]) == BORDER {
             at += KNOWN_BYTES_MIN;
             continue;
         }
-        let length =
-            |text: &mut dyn Iterator<Item = &u8>| text.take_while(|&&byte| Kind::of(byte) != Kind::Border).count();
-        let start = at - length(&mut hay[..at].iter().rev().take(KNOWN_BYTES_MAX + 1));
-        let run = start..at + length(&mut hay[at..].iter());
-        at = run.end + KNOWN_BYTES_MIN;
-        if run.len() >= KNOWN_BYTES_MIN && is_no_word(&hay[run.clone()]) {
-            pieces_of_run(hay, &run, &mut |piece| {
-                if own.contains(&piece.start) && may_be_key(&hay[piece.clone()]) {
-                    each(piece);
-                }
-            });
+        let mut start = at;
+        let first = at.saturating_sub(KNOWN_BYTES_MAX + 1);
+        while start > first && kind(hay[start - 1]) != BORDER {
+            start -= 1;
         }
+        let mut end = at + 1;
+        while end < hay.len() && kind(hay[end]) != BORDER {
+            end += 1;
+        }
+        at = end + KNOWN_BYTES_MIN;
+        let run = &hay[start..end];
+        if run.len() < KNOWN_BYTES_MIN {
+            continue;
+        }
+        let kinds = run.iter().fold(0, |kinds, &byte| kinds | kind(byte));
+        pieces_of_run(run, kinds, &mut |piece| {
+            let piece = start + piece.start..start + piece.end;
+            if own.contains(&piece.start) && may_be_key(&hay[piece.clone()]) {
+                each(piece);
+            }
+        });
     }
 }
 
@@ -41,7 +50,7 @@ pub(super) fn pieces(hay: &[u8], own: &Range<usize>, mut each: impl FnMut(Range<
 pub(super) fn pieces_at(hay: &[u8], at: usize, mut each: impl FnMut(Range<usize>)) {
     const BYTES_MAX: usize = 256;
 
-    let is_inner = |byte: &&u8| Kind::of(**byte) == Kind::Inner;
+    let is_inner = |byte: &&u8| kind(**byte) == INNER;
     let length = hay[at..].iter().take(BYTES_MAX + 1).take_while(is_inner).count();
     if length > BYTES_MAX {
         return;
@@ -54,55 +63,54 @@ pub(super) fn pieces_at(hay: &[u8], at: usize, mut each: impl FnMut(Range<usize>
     }
 }
 
-fn pieces_of_run(hay: &[u8], run: &Range<usize>, each: &mut dyn FnMut(Range<usize>)) {
-    // As identifiers, as offline tokens, as base64, as base64 without its padding, and as a whole.
-    cut(hay, run, |kind| kind == Kind::Inner, each);
-    let has = |kind| hay[run.clone()].iter().any(|&byte| Kind::of(byte) == kind);
-    let (dots, slashes, equals) = (has(Kind::Dot), has(Kind::Slash), has(Kind::Equals));
-    if dots {
-        cut(hay, run, |kind| matches!(kind, Kind::Inner | Kind::Dot), each);
+/// The pieces of a run that has these kinds of bytes: as identifiers, as offline tokens, as base64 with its padding, and as a whole.
+fn pieces_of_run(run: &[u8], kinds: u8, each: &mut dyn FnMut(Range<usize>)) {
+    if kinds == INNER {
+        return each(0..run.len());
     }
-    if slashes {
-        cut(hay, run, |kind| matches!(kind, Kind::Inner | Kind::Slash), each);
+    cut(run, INNER, each);
+    if kinds & DOT != 0 {
+        cut(run, INNER | DOT, each);
     }
-    if dots && slashes {
-        cut(hay, run, |kind| matches!(kind, Kind::Inner | Kind::Dot | Kind::Slash), each);
+    if kinds & SLASH != 0 {
+        cut(run, INNER | SLASH, each);
     }
-    if equals {
-        let padded = |at: usize| Kind::of(hay[at]) == Kind::Equals;
-        let (mut start, mut at) = (run.start, run.start);
-        while at < run.end {
-            if padded(at) {
-                let end = (at..run.end).find(|&at| !padded(at)).unwrap_or(run.end);
-                each(start..end);
-                start = end;
-                at = end;
-            } else {
-                at += 1;
-            }
-        }
-        each(start..run.end);
-        each(run.clone());
+    if kinds & DOT != 0 && kinds & SLASH != 0 {
+        cut(run, INNER | DOT | SLASH, each);
+    }
+    if kinds & EQUALS != 0 {
+        cut_behind_equals(run, each);
+        each(0..run.len());
     }
 }
 
-/// Calls `each` with the longest pieces of a run that are all of the kinds. A dot or a slash at an end belongs to the sentence,
+/// Calls `each` with the longest pieces of a run that are all of these kinds. A dot or a slash at an end may belong to the sentence,
 /// and without it the piece is another one.
-fn cut(hay: &[u8], run: &Range<usize>, is_part: impl Fn(Kind) -> bool, each: &mut dyn FnMut(Range<usize>)) {
-    let mut start = run.start;
-    for text in hay[run.clone()].split(|&byte| !is_part(Kind::of(byte))) {
+fn cut(run: &[u8], kinds: u8, each: &mut dyn FnMut(Range<usize>)) {
+    let mut start = 0;
+    for text in run.split(|&byte| kind(byte) & kinds == 0) {
         let piece = start..start + text.len();
         start = piece.end + 1;
         if piece.len() < KNOWN_BYTES_MIN {
             continue;
         }
-        let inner = |byte: &u8| Kind::of(*byte) == Kind::Inner;
-        let first = text.iter().position(inner).unwrap_or(0);
-        let last = text.iter().rposition(inner).map_or(text.len(), |last| last + 1);
+        let first = text.iter().position(|&byte| kind(byte) == INNER).unwrap_or(0);
+        let last = text.iter().rposition(|&byte| kind(byte) == INNER).map_or(text.len(), |last| last + 1);
         if first > 0 || last < text.len() {
             each(piece.start + first..piece.start + last);
         }
         each(piece);
+    }
+}
+
+/// As [`cut`], and what is cut keeps the padding that it ends with.
+fn cut_behind_equals(run: &[u8], each: &mut dyn FnMut(Range<usize>)) {
+    let mut start = 0;
+    for part in run.split_inclusive(|&byte| kind(byte) == EQUALS) {
+        let end = start + part.len();
+        let padding = run[end..].iter().take_while(|&&byte| kind(byte) == EQUALS).count();
+        each(start..end + padding);
+        start = end;
     }
 }
 
@@ -111,42 +119,37 @@ fn may_be_key(text: &[u8]) -> bool {
     (KNOWN_BYTES_MIN..=KNOWN_BYTES_MAX).contains(&text.len()) && is_no_word(text)
 }
 
-/// Keys have a digit or several capitals.
+/// Keys have a digit, or capitals side by side.
 fn is_no_word(text: &[u8]) -> bool {
-    text.iter().any(u8::is_ascii_digit) || text.iter().filter(|byte| byte.is_ascii_uppercase()).count() > 1
+    text.iter().any(u8::is_ascii_digit) || text.windows(3).any(|three| three.iter().all(u8::is_ascii_uppercase))
 }
+
+/// In no key.
+const BORDER: u8 = 0;
+/// In most keys.
+const INNER: u8 = 1;
+const DOT: u8 = 2;
+/// `/`, `+` and `~`.
+const SLASH: u8 = 4;
+const EQUALS: u8 = 8;
 
 /// What a byte is to keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// In no key.
-    Border,
-    /// In most keys.
-    Inner,
-    Dot,
-    /// `/`, `+` and `~`.
-    Slash,
-    Equals,
-}
-
-impl Kind {
-    #[inline]
-    fn of(byte: u8) -> Self {
-        const KINDS: [Kind; 256] = {
-            let mut kinds = [Kind::Border; 256];
-            let mut byte = 0_u8;
-            while byte < 128 {
-                kinds[byte as usize] = match byte {
-                    b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'_' => Kind::Inner,
-                    b'.' => Kind::Dot,
-                    b'/' | b'+' | b'~' => Kind::Slash,
-                    b'=' => Kind::Equals,
-                    _ => Kind::Border,
-                };
-                byte += 1;
-            }
-            kinds
-        };
-        KINDS[usize::from(byte)]
-    }
+#[inline]
+fn kind(byte: u8) -> u8 {
+    static KINDS: [u8; 256] = {
+        let mut kinds = [BORDER; 256];
+        let mut byte = 0_u8;
+        while byte < 128 {
+            kinds[byte as usize] = match byte {
+                b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'_' => INNER,
+                b'.' => DOT,
+                b'/' | b'+' | b'~' => SLASH,
+                b'=' => EQUALS,
+                _ => BORDER,
+            };
+            byte += 1;
+        }
+        kinds
+    };
+    KINDS[usize::from(byte)]
 }

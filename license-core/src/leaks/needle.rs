@@ -9,7 +9,7 @@ use core::ops::Range;
 
 use zeroize::Zeroizing;
 
-use super::{leak::Encoding, sieve::CORE};
+use super::{leak::Encoding, sieve::Grain};
 
 /// The longest writing of a secret of so many bytes: each as `\u00XX`, or base64 with line breaks.
 pub(super) fn reach(secret_bytes: usize) -> usize {
@@ -41,9 +41,16 @@ enum Writing {
     Utf16Be,
 }
 
+/// The grain in which secrets can be searched.
+pub(super) fn grain<'a>(texts: impl IntoIterator<Item = &'a str>) -> Grain {
+    // UTF-16 is what has the fewest units, and one more of these is needed than fits into a core.
+    let is_long = |text: &str| text.encode_utf16().count() >= Grain::Coarse.core_bytes();
+    if texts.into_iter().all(is_long) { Grain::Coarse } else { Grain::Fine }
+}
+
 /// All cores of a secret, each with its bytes.
-pub(super) fn cores(secret: u32, text: &str) -> Vec<(Core, Zeroizing<[u8; CORE]>)> {
-    let mut cores = Cores { secret, found: Vec::new() };
+pub(super) fn cores(grain: Grain, secret: u32, text: &str) -> Vec<(Core, Zeroizing<Vec<u8>>)> {
+    let mut cores = Cores { secret, bytes: grain.core_bytes(), found: Vec::new() };
     cores.text(text.as_bytes());
     for before in 0..3 {
         cores.base64(text.as_bytes(), before);
@@ -55,14 +62,15 @@ pub(super) fn cores(secret: u32, text: &str) -> Vec<(Core, Zeroizing<[u8; CORE]>
 
 struct Cores {
     secret: u32,
-    found: Vec<(Core, Zeroizing<[u8; CORE]>)>,
+    /// How many bytes a core has.
+    bytes: usize,
+    found: Vec<(Core, Zeroizing<Vec<u8>>)>,
 }
 
 impl Cores {
     fn add(&mut self, writing: Writing, unit: usize, bytes: &[u8]) {
-        let Ok(bytes) = <[u8; CORE]>::try_from(bytes) else { return };
         let Ok(unit) = u32::try_from(unit) else { return };
-        let core = (Core { secret: self.secret, writing, unit }, Zeroizing::new(bytes));
+        let core = (Core { secret: self.secret, writing, unit }, Zeroizing::new(bytes.to_vec()));
         if !self.found.contains(&core) {
             self.found.push(core);
         }
@@ -77,7 +85,7 @@ impl Cores {
                 places.push(written.len());
                 style.write(byte, &mut written);
             }
-            let at = |unit: usize| places.get(unit).and_then(|&place| written.get(place..place + CORE));
+            let at = |unit: usize| places.get(unit).and_then(|&place| written.get(place..place + self.bytes));
             let is_there = self.found.iter().any(|(core, bytes)| at(core.unit as usize) == Some(&bytes[..]));
             if is_there {
                 continue;
@@ -97,15 +105,18 @@ impl Cores {
         }
     }
 
-    /// Two cores side by side: a line break hits one of them at most.
+    /// Two cores side by side: of line breaks that are farther apart than both are long, one hits one of them at most.
     fn base64(&mut self, secret: &[u8], before: usize) {
         let end = (before + secret.len()) * 8 / 6;
         let first = (before * 8).div_ceil(6);
-        for unit in
-            [end.checked_sub(CORE), end.checked_sub(2 * CORE)].into_iter().flatten().filter(|&unit| unit >= first)
+        for unit in [end.checked_sub(self.bytes), end.checked_sub(2 * self.bytes)]
+            .into_iter()
+            .flatten()
+            .filter(|&unit| unit >= first)
         {
             for alphabet in [STANDARD, URL_SAFE] {
-                let digits = (unit..unit + CORE).map(|unit| alphabet[usize::from(digit(secret, before, unit).value)]);
+                let digits =
+                    (unit..unit + self.bytes).map(|unit| alphabet[usize::from(digit(secret, before, unit).value)]);
                 let digits: Zeroizing<Vec<u8>> = Zeroizing::new(digits.collect());
                 self.add(Writing::Base64 { before }, unit, &digits);
             }
@@ -113,7 +124,7 @@ impl Cores {
     }
 
     fn hex(&mut self, secret: &[u8]) {
-        let Some(unit) = secret.len().checked_sub(CORE / 2) else { return };
+        let Some(unit) = secret.len().checked_sub(self.bytes / 2) else { return };
         for digits in [LOWER, UPPER] {
             let mut written = Zeroizing::new(Vec::new());
             secret[unit..].iter().for_each(|&byte| push_hex(byte, digits, &mut written));
@@ -124,9 +135,9 @@ impl Cores {
     fn utf16(&mut self, text: &str) {
         let little: Zeroizing<Vec<u8>> = Zeroizing::new(text.encode_utf16().flat_map(u16::to_le_bytes).collect());
         let big: Zeroizing<Vec<u8>> = Zeroizing::new(text.encode_utf16().flat_map(u16::to_be_bytes).collect());
-        let Some(unit) = (little.len() / 2).checked_sub(CORE / 2 + 1) else { return };
-        self.add(Writing::Utf16Le, unit, &little[2 * unit..2 * unit + CORE]);
-        self.add(Writing::Utf16Be, unit, &big[2 * unit + 1..2 * unit + 1 + CORE]);
+        let Some(unit) = (little.len() / 2).checked_sub(self.bytes / 2 + 1) else { return };
+        self.add(Writing::Utf16Le, unit, &little[2 * unit..2 * unit + self.bytes]);
+        self.add(Writing::Utf16Be, unit, &big[2 * unit + 1..2 * unit + 1 + self.bytes]);
     }
 }
 
@@ -153,7 +164,7 @@ enum Style {
     },
     /// As for `Json`, and these become `\u00XX`.
     JsonUnicode {
-        escaped: fn(&u8) -> bool,
+        escaped: fn(u8) -> bool,
         digits: &'static [u8; 16],
     },
 }
@@ -180,8 +191,8 @@ impl Style {
         Self::JsonUnicode { escaped: is_for_html, digits: UPPER },
         Self::JsonUnicode { escaped: is_sign, digits: LOWER },
         Self::JsonUnicode { escaped: is_sign, digits: UPPER },
-        Self::JsonUnicode { escaped: u8::is_ascii, digits: LOWER },
-        Self::JsonUnicode { escaped: u8::is_ascii, digits: UPPER },
+        Self::JsonUnicode { escaped: is_ascii, digits: LOWER },
+        Self::JsonUnicode { escaped: is_ascii, digits: UPPER },
     ];
 
     fn write(self, byte: u8, written: &mut Vec<u8>) {
@@ -198,7 +209,7 @@ impl Style {
             Self::Percent { kept, digits } if !byte.is_ascii_alphanumeric() && !kept.contains(&byte) => {
                 percent(digits, written);
             }
-            Self::JsonUnicode { escaped, digits } if escaped(&byte) => unicode(digits, written),
+            Self::JsonUnicode { escaped, digits } if escaped(byte) => unicode(digits, written),
             Self::Json { also } if also.contains(&byte) => written.extend_from_slice(&[b'\\', byte]),
             Self::Json { .. } | Self::JsonUnicode { .. } if b"\"\\".contains(&byte) => {
                 written.extend_from_slice(&[b'\\', byte]);
@@ -211,11 +222,15 @@ impl Style {
 }
 
 /// What means something in HTML.
-fn is_for_html(byte: &u8) -> bool {
-    b"<>&'".contains(byte)
+fn is_for_html(byte: u8) -> bool {
+    b"<>&'".contains(&byte)
 }
 
-fn is_sign(byte: &u8) -> bool {
+fn is_ascii(byte: u8) -> bool {
+    byte.is_ascii()
+}
+
+fn is_sign(byte: u8) -> bool {
     byte.is_ascii() && !byte.is_ascii_alphanumeric()
 }
 

@@ -4,7 +4,7 @@
 //! them. Each window is looked at together with so many bytes before and after it that everything that has a part in it
 //! is seen whole, with its line's neighborhood.
 
-use alloc::{vec, vec::Vec};
+use alloc::{collections::BTreeSet, vec, vec::Vec};
 use core::{fmt, mem, ops::Range};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
@@ -19,7 +19,7 @@ use super::{
     leak::{Encoding, Leak, Tally},
     needle::{self, Core},
     settle::{Found, Settling, What},
-    sieve::{STRIDE, Sieve},
+    sieve::{Grain, Sieve},
     watch::{PATTERNS_MAX, SECRETS_MAX, ScannerError, Watch},
 };
 use crate::key::Fingerprint;
@@ -30,15 +30,18 @@ pub const LEAKS_MAX: usize = 100;
 /// The longest match of a pattern that is found for certain, in bytes.
 const PATTERN_MATCH_BYTES_MAX: usize = 4 * 1024;
 
-/// How far windows are apart, in bytes: a multiple of the stride, so that samples stand at the same places in all of them.
-const WINDOW_BYTES: usize = STRIDE * 16 * 1024;
+/// How far windows are apart, in bytes: a multiple of every stride, so that no sample is left out between them.
+const WINDOW_BYTES: usize = Grain::Fine.stride() * Grain::Coarse.stride() * 2 * 1024;
 
 /// Looks for what a [`Watch`] says. Made once, and used for any number of objects.
 pub struct Scanner {
     pub(super) watch: Watch,
-    pub(super) fingerprints: Vec<Fingerprint>,
+    /// Those of the secrets, in their order.
+    fingerprints: Vec<Fingerprint>,
+    /// What the sieve's cores are.
     cores: Vec<Core>,
     sieve: Sieve,
+    /// What forms begin with.
     beginnings: AhoCorasick,
     /// The longest that anything may be that is found, in bytes.
     reach: usize,
@@ -55,13 +58,15 @@ impl Scanner {
         if patterns > PATTERNS_MAX {
             return Err(ScannerError::TooManyPatterns { patterns });
         }
-        let mut seen = alloc::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         watch.secrets.retain(|secret| seen.insert(secret.fingerprint()));
         let fingerprints: Vec<_> = watch.secrets.iter().map(super::Secret::fingerprint).collect();
         // A configured key that the trail knows as well is found by its value, in every encoding.
-        fingerprints.iter().for_each(|fingerprint| _ = watch.known.remove(fingerprint));
-        let named = (0_u32..).zip(&watch.secrets);
-        let (cores, samples): (Vec<_>, Vec<_>) = named.flat_map(|(at, secret)| needle::cores(at, &secret.text)).unzip();
+        watch.known.retain(|known| !fingerprints.contains(known));
+        let grain = needle::grain(watch.secrets.iter().map(|secret| secret.text.as_str()));
+        let numbered = (0_u32..).zip(&watch.secrets);
+        let cores = numbered.flat_map(|(number, secret)| needle::cores(grain, number, &secret.text));
+        let (cores, samples): (Vec<_>, Vec<_>) = cores.unzip();
         let longest = watch.secrets.iter().map(|secret| needle::reach(secret.text.len())).max();
         let beginnings = AhoCorasick::builder()
             .match_kind(MatchKind::LeftmostFirst)
@@ -71,7 +76,7 @@ impl Scanner {
         Ok(Self {
             fingerprints,
             cores,
-            sieve: Sieve::of(&samples),
+            sieve: Sieve::of(grain, &samples),
             beginnings,
             reach: longest.unwrap_or(0).max(FORM_BYTES_MAX).max(PATTERN_MATCH_BYTES_MAX),
             watch,
@@ -87,15 +92,13 @@ impl Scanner {
     pub fn scan(&self, whole: &[u8]) -> Vec<Leak> {
         let mut found = Vec::new();
         let mut place = Place::start(self);
-        loop {
-            let from = usize::try_from(place.base).expect("the place is within the text");
-            let rest = &whole[from..];
-            let Some(hay) = rest.get(..place.window.end + self.margin()) else {
-                place.last(self, rest, &mut found);
-                return found;
-            };
-            place.window(self, hay, &mut found);
+        let mut rest = whole;
+        while let Some(hay) = rest.get(..place.window.end + self.margin()) {
+            let done = place.window(self, hay, &mut found);
+            rest = &rest[done..];
         }
+        place.last(self, rest, &mut found);
+        found
     }
 
     /// How many bytes before and after a window are looked at, too.

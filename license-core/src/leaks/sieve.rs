@@ -1,25 +1,47 @@
 //! Lets through the few places at which a piece of a secret may stand.
 //!
-//! Every writing of a secret has a *core*: [`CORE`] bytes that stand in it as they are. Of every stretch of `CORE` bytes
-//! one sample of [`GRAM`] bytes is looked at, since samples are taken every [`STRIDE`] bytes; so the table holds the samples
-//! that a core may give, and the text is never read byte by byte. No sample depends on the one before, which is why
-//! this is faster than an automaton, with a hundred keys too, and needs no SIMD and no more memory than its tables.
+//! Every writing of a secret has a *core*: some bytes that stand in it as they are. Samples of [`GRAM`] bytes are taken of
+//! the text, so close to each other that every core gives exactly one; the table holds all samples that a core may give.
+//! So the text is never read byte by byte, and no sample depends on the one before: this is faster than an automaton,
+//! most of all with a hundred keys, and needs no SIMD and no memory but its tables.
 
 use alloc::{vec, vec::Vec};
 
 use zeroize::Zeroizing;
 
-/// The bytes of a core.
-pub(super) const CORE: usize = 8;
-
-/// How far apart samples are, in bytes. A core therefore holds exactly one sample that begins in its first `STRIDE` bytes.
-pub(super) const STRIDE: usize = CORE - GRAM + 1;
-
 /// The bytes of a sample.
 const GRAM: usize = 4;
 
+/// How long cores are, and how far apart samples are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Grain {
+    /// For secrets that are short.
+    Fine,
+    /// For those of twelve characters and more.
+    Coarse,
+}
+
+impl Grain {
+    /// The bytes of a core.
+    pub(super) const fn core_bytes(self) -> usize {
+        self.stride() + GRAM - 1
+    }
+
+    /// How far apart samples are taken, in bytes.
+    pub(super) const fn stride(self) -> usize {
+        match self {
+            Self::Fine => FINE_STRIDE,
+            Self::Coarse => COARSE_STRIDE,
+        }
+    }
+}
+
+const FINE_STRIDE: usize = 5;
+const COARSE_STRIDE: usize = 9;
+
 /// The samples of all cores, in tables.
 pub(super) struct Sieve {
+    grain: Grain,
     /// A bit for every hash of a sample.
     bits: Vec<u64>,
     /// How far a hash is shifted to give its bit.
@@ -43,14 +65,14 @@ struct Origin {
 
 impl Sieve {
     /// The sieve for these cores, which are known by their place in the list from then on.
-    pub(super) fn of(cores: &[Zeroizing<[u8; CORE]>]) -> Self {
+    pub(super) fn of(grain: Grain, cores: &[Zeroizing<Vec<u8>>]) -> Self {
         const BITS_PER_GRAM: usize = 128;
-        const BITS_LOG2: core::ops::RangeInclusive<u32> = 13..=21;
+        const BITS_LOG2: core::ops::RangeInclusive<u32> = 13..=20;
         const BUCKETS_LOG2: core::ops::RangeInclusive<u32> = 6..=16;
         const HASH_BITS: u32 = u32::BITS;
 
         let log2 = |wanted: usize| wanted.next_power_of_two().trailing_zeros();
-        let samples = cores.len() * STRIDE;
+        let samples = cores.len() * grain.stride();
         let bits_log2 = log2(samples * BITS_PER_GRAM).clamp(*BITS_LOG2.start(), *BITS_LOG2.end());
         let buckets_log2 = log2(samples).clamp(*BUCKETS_LOG2.start(), *BUCKETS_LOG2.end());
         let bucket_shift = HASH_BITS - buckets_log2;
@@ -64,6 +86,7 @@ impl Sieve {
         entries.sort_unstable_by_key(|&(gram, core, skew)| (hash(gram) >> bucket_shift, gram, core, skew));
 
         let mut sieve = Self {
+            grain,
             bits: vec![0; (1 << bits_log2) / BITS_OF_WORD],
             bit_shift: HASH_BITS - bits_log2,
             starts: vec![0; (1 << buckets_log2) + 1],
@@ -87,8 +110,16 @@ impl Sieve {
     }
 
     /// Calls `each` with the core and with the place in `hay` at which it would begin, for every sample from `from` on,
-    /// up to `to`, that a core may have given. Samples are taken at `from`, and every [`STRIDE`] bytes after it.
-    pub(super) fn each(&self, hay: &[u8], from: usize, to: usize, mut each: impl FnMut(usize, usize)) {
+    /// up to `to`, that a core may have given. Samples are taken at `from`, and every stride after it.
+    pub(super) fn each(&self, hay: &[u8], from: usize, to: usize, each: impl FnMut(usize, usize)) {
+        // As constants, so that the loops over a block are unrolled.
+        match self.grain {
+            Grain::Fine => self.each_by::<FINE_STRIDE>(hay, from, to, each),
+            Grain::Coarse => self.each_by::<COARSE_STRIDE>(hay, from, to, each),
+        }
+    }
+
+    fn each_by<const STRIDE: usize>(&self, hay: &[u8], from: usize, to: usize, mut each: impl FnMut(usize, usize)) {
         const BLOCK: usize = 8;
 
         if self.grams.is_empty() || from >= to {
@@ -97,26 +128,26 @@ impl Sieve {
         // The last sample begins before `to`, and may end after it.
         let last = from + (to - from - 1) / STRIDE * STRIDE;
         let Some(text) = hay.get(from..hay.len().min(last + STRIDE)) else { return };
-        let mut blocks = text.chunks_exact(STRIDE * BLOCK);
+        let (samples, rest) = text.as_chunks::<STRIDE>();
         let mut at = from;
-        for block in &mut blocks {
-            let mut any = 0;
-            for sample in block.chunks_exact(STRIDE) {
-                any |= self.bit(gram_of(sample));
-            }
+        let (blocks, tail) = samples.as_chunks::<BLOCK>();
+        for block in blocks {
+            let any = block.iter().fold(0, |any, sample| any | self.bit(gram_of(sample)));
             if any & 1 != 0 {
-                self.block(block, at, &mut each);
+                self.samples(block, at, &mut each);
             }
-            at += block.len();
+            at += BLOCK * STRIDE;
         }
-        self.block(blocks.remainder(), at, &mut each);
+        self.samples(tail, at, &mut each);
+        at += tail.len() * STRIDE;
+        if rest.len() >= GRAM {
+            self.origins_of(gram_of(rest), at, &mut each);
+        }
     }
 
-    fn block(&self, block: &[u8], at: usize, each: &mut impl FnMut(usize, usize)) {
-        for (sample, place) in block.chunks(STRIDE).zip((at..).step_by(STRIDE)) {
-            if sample.len() < GRAM {
-                return;
-            }
+    #[inline(never)]
+    fn samples<const STRIDE: usize>(&self, samples: &[[u8; STRIDE]], at: usize, each: &mut impl FnMut(usize, usize)) {
+        for (sample, place) in samples.iter().zip((at..).step_by(STRIDE)) {
             let gram = gram_of(sample);
             if self.bit(gram) & 1 != 0 {
                 self.origins_of(gram, place, each);
