@@ -145,6 +145,19 @@ fn an_authority_that_is_down_or_silent_is_named_and_blocks_where_the_file_says_s
 }
 
 #[test]
+fn all_authorities_together_get_two_seconds() {
+    let hanging = RawServer::script([Answer::Hang]);
+    let pushing = machine(&hanging);
+    let second = "[environments.staging]\nauthority = \"to\"\ndomain = \"staging.app.com\"\n\
+                  key = { env = \"TO_API_KEY\" }\nbranches = [\"main\"]\n";
+    pushing.commit("license.toml", toml(&hanging.url(), second));
+    let pushed = pushing.push(&["origin", "main"]);
+    let ran = pushed.goes_with("the license of `production` was not checked");
+    ran.says("the license of `staging` was not checked").says("within 2 s");
+    assert!(hanging.connections() >= 2, "both were asked");
+}
+
+#[test]
 fn a_key_that_is_not_here_stops_nobody() {
     let server = saying(&json!({ "valid": false }));
     let pushing = without_keys(&server);

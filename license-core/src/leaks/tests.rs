@@ -1,3 +1,5 @@
+//! Every way in which a secret is written, and what only looks like one.
+
 use std::{borrow::ToOwned, collections::BTreeSet, format, string::String, vec, vec::Vec};
 
 use base64::{

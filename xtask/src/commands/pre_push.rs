@@ -222,7 +222,8 @@ fn tell_license(answer: &Answer, verdict: &mut Verdict<'_>) {
         Consequence::Goes => {}
         Consequence::Refused => verdict.stop(Exit::Refused, &format!("the license of `{name}` is refused")),
         Consequence::Unknown => {
-            verdict.stop(Exit::Unknown, &format!("the license of `{name}` must be known: it has `on_push = \"block\"`"))
+            verdict
+                .stop(Exit::Unknown, &format!("the license of `{name}` must be known: it has `on_push = \"block\"`"));
         }
     }
 }
