@@ -39,12 +39,7 @@ impl LicenseKey {
 
     /// What may be written down about the key.
     pub fn fingerprint(&self) -> Fingerprint {
-        let mut hash = Sha256::new();
-        hash.update(b"license-fp:v1\0");
-        hash.update(self.0.as_bytes());
-        let mut first = [0; 8];
-        first.copy_from_slice(&hash.finalize()[..8]);
-        Fingerprint(first)
+        Fingerprint::of(self.0.as_bytes())
     }
 
     /// The class that the key's prefix names, if it names one.
@@ -85,6 +80,18 @@ pub enum KeyError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Fingerprint([u8; 8]);
+
+impl Fingerprint {
+    /// The fingerprint of a key's text, or of a text that may be a key.
+    pub(crate) fn of(text: &[u8]) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(b"license-fp:v1\0");
+        hash.update(text);
+        let mut first = [0; 8];
+        first.copy_from_slice(&hash.finalize()[..8]);
+        Self(first)
+    }
+}
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

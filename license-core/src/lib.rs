@@ -23,6 +23,7 @@ pub mod finding;
 pub mod gate;
 pub mod health;
 pub mod key;
+pub mod leaks;
 pub mod license;
 pub mod registry;
 pub mod rotation;

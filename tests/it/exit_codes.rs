@@ -133,6 +133,20 @@ fn a_store_that_cannot_be_used_is_27() {
 }
 
 #[test]
+fn a_leak_is_30() {
+    let (project, _) = crate::leaks::repository_with_a_leak();
+    let document = project.run(&["leaks", "--format", "json"]).exits(30).json();
+    assert_eq!(document["exit"], json!({ "code": 30, "name": "leaked" }));
+}
+
+#[test]
+fn a_scan_that_cannot_be_completed_is_31() {
+    let project = project().authority_at("http://127.0.0.1:9/api/v1").var("GIT_CEILING_DIRECTORIES", "/");
+    let document = project.run(&["leaks", "--format", "json"]).exits(31).json();
+    assert_eq!(document["exit"], json!({ "code": 31, "name": "incomplete" }));
+}
+
+#[test]
 fn a_head_that_is_another_is_32() {
     let server = saying(&good());
     let project = asking(&server);

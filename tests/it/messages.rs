@@ -7,7 +7,11 @@ use std::{fs, path::PathBuf};
 use license_tests::{Answer, App, Project, Ran, RawServer};
 use serde_json::json;
 
-use crate::{KEY, asking, embedded, good, good_but, project, saying};
+use crate::{
+    KEY, asking, embedded, good, good_but,
+    hook::{Repository, script},
+    project, saying,
+};
 
 /// Compares a run with its file. What differs from run to run is replaced by words.
 fn reads(name: &str, ran: &Ran) {
@@ -170,4 +174,63 @@ fn an_environment_that_does_not_exist() {
 #[test]
 fn no_license_toml() {
     reads("check-no-config", &project().without_license_toml().key(KEY).var("COLUMNS", WIDE).run(&["check"]));
+}
+
+#[test]
+fn a_hook_that_is_installed_for_the_first_time_and_again() {
+    let repository = Repository::new();
+    reads("hook-status-nothing", &repository.run(&["hook", "status"]));
+    reads("hook-install", &repository.install());
+    reads("hook-status", &repository.run(&["hook", "status"]));
+    let repository = repository.asking("https://other.example.com/v1");
+    reads("hook-status-changed", &repository.run(&["hook", "status"]));
+    reads("hook-install-changed", &repository.install());
+    reads("hook-uninstall", &repository.uninstall());
+    reads("hook-uninstall-nothing", &repository.uninstall());
+}
+
+#[test]
+fn a_hook_beside_another_one() {
+    let repository = Repository::new();
+    repository.with_hook(0);
+    reads("hook-install-chained", &repository.install());
+    reads("hook-status-chained", &repository.run(&["hook", "status"]));
+    reads("hook-uninstall-chained", &repository.uninstall());
+    script(&repository.hooks.join("pre-push.legacy"), "#!/bin/sh\n", 0o755);
+    reads("hook-install-taken", &repository.install());
+}
+
+#[test]
+fn hooks_that_a_manager_writes() {
+    for (name, file) in [
+        ("husky", ".husky/pre-push"),
+        ("lefthook", "lefthook.yml"),
+        ("pre-commit", ".pre-commit-config.yaml"),
+        ("prek", "prek.toml"),
+    ] {
+        let repository = Repository::new();
+        script(&repository.directory.join(file), "", 0o644);
+        reads(&format!("hook-install-{name}"), &repository.install());
+    }
+}
+
+#[test]
+fn hooks_of_all_repositories() {
+    let repository = Repository::new();
+    repository.git(&["config", "--global", "core.hooksPath", "~/hooks"]);
+    reads("hook-install-shared", &repository.install());
+}
+
+#[test]
+fn a_hook_outside_of_a_repository() {
+    reads("hook-no-repository", &project().without_license_toml().var("COLUMNS", WIDE).run(&["hook", "install"]));
+}
+
+#[test]
+fn a_hook_that_runs_twice() {
+    let repository = Repository::new();
+    repository.install().exits(0);
+    repository.git(&["config", "hook.guard.event", "pre-push"]);
+    repository.git(&["config", "hook.guard.command", ".git/license/xtask pre-push"]);
+    reads("hook-install-configured", &repository.install());
 }

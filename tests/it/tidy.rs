@@ -95,6 +95,8 @@ fn every_error_code_of_the_json_is_documented_and_no_other() {
     expected.extend(quoted_between(&asking, "fn stable_code(&self)", "\n    }\n"));
     let rotating = text("xtask/src/commands/rotate/error.rs");
     expected.extend(quoted_between(&rotating, "fn stable_code(&self)", "\n    }\n"));
+    let scanning = text("xtask/src/scan/mod.rs");
+    expected.extend(quoted_between(&scanning, "fn stable_code(&self)", "\n    }\n"));
     for after_new in config.split("Problem::new(\"").skip(1) {
         expected.insert(after_new.split('"').next().unwrap().to_owned());
     }
@@ -154,6 +156,30 @@ fn the_json_of_a_rotation_has_the_documented_fields_and_outcomes() {
     assert_eq!(fields(&document["environments"][0]), documented("### `environments[]` of `rotate`"));
     let words = quoted_between(&text("xtask/src/commands/rotate/words.rs"), "pub(crate) fn name(&self)", "\n    }\n");
     assert_eq!(documented("### `outcome` of `rotate`"), words);
+}
+
+#[test]
+fn the_json_of_a_scan_has_the_documented_fields_and_words() {
+    let (project, _) = crate::leaks::repository_with_a_leak();
+    let document = project.run(&["leaks", "--history", "--format", "json"]).exits(30).json();
+    let mut expected = documented("## `leaks`");
+    expected.insert("schema".to_owned());
+    assert_eq!(fields(&document), expected);
+    assert_eq!(fields(&document["findings"][0]), documented("### `findings[]` of `leaks`"));
+    let page = text("docs/json.md");
+    let (_, section) = page.split_once("### `findings[]` of `leaks`").unwrap();
+    let section = section.split("\n#").next().unwrap();
+    let words = [
+        ("xtask/src/scan/place.rs", "pub(crate) fn as_str(self)"),
+        ("xtask/src/scan/told.rs", "pub(super) fn kind("),
+        ("license-core/src/leaks/form.rs", "pub fn as_str(self)"),
+        ("license-core/src/leaks/leak.rs", "pub fn as_str(self)"),
+    ];
+    for (file, function) in words {
+        for word in quoted_between(&text(file), function, "\n}\n") {
+            assert!(section.contains(&format!("`{word}`")), "{file}: {word}");
+        }
+    }
 }
 
 #[test]

@@ -31,6 +31,7 @@ pub mod hub;
 pub mod process;
 pub mod project;
 pub mod proxy;
+pub mod pushing;
 pub mod ran;
 pub mod raw;
 #[cfg(test)]
@@ -47,6 +48,7 @@ pub use github_api::GithubApi;
 pub use hub::Hub;
 pub use project::Project;
 pub use proxy::Proxy;
+pub use pushing::Pushing;
 pub use ran::Ran;
 pub use raw::{Answer, RawServer, Request};
 pub use rotating::Rotating;

@@ -29,6 +29,8 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Replace the license key, with a grace for the old one, in every place that deploys read
     Rotate(RotateArgs),
+    /// Look for leaked keys: in the working tree, in a range of commits, or in all of history
+    Leaks(crate::commands::leaks::LeaksArgs),
     /// Read and verify the trail of what was decided and done
     #[command(subcommand)]
     Audit(crate::commands::audit::AuditCommand),
@@ -43,6 +45,11 @@ pub(crate) enum Command {
     /// The places that keep keys: what they hold, and whether they keep their promises
     #[command(subcommand)]
     Store(crate::commands::store::StoreCommand),
+    /// What git's pre-push hook runs: nothing leaks, and the licenses that a push deploys with are good
+    PrePush(PrePushArgs),
+    /// The pre-push hook: put it into this repository, take it out, look at it
+    #[command(subcommand)]
+    Hook(crate::commands::hook::HookCommand),
     /// Print the JSON Schema of license.toml, for editors
     Schema,
 }
@@ -131,6 +138,18 @@ pub(crate) struct CheckArgs {
 
     #[command(flatten)]
     pub(crate) output: OutputArgs,
+}
+
+/// Arguments of `pre-push`, as git gives them to its hook.
+#[derive(Debug, Args)]
+pub(crate) struct PrePushArgs {
+    /// The name of the remote, or its address where it has no name
+    #[arg(value_name = "REMOTE")]
+    pub(crate) remote: Option<String>,
+
+    /// The address that is pushed to
+    #[arg(value_name = "URL")]
+    pub(crate) url: Option<String>,
 }
 
 /// How to print.

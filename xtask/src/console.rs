@@ -35,6 +35,21 @@ pub(crate) fn read_stdin(bytes_max: u64) -> io::Result<Zeroizing<String>> {
     Ok(text)
 }
 
+/// Reads the bytes that another program pipes in, to their end. More than `bytes_max` is an error.
+pub(crate) fn read_input(bytes_max: u64) -> io::Result<Vec<u8>> {
+    let mut input = Vec::new();
+    io::stdin().take(bytes_max + 1).read_to_end(&mut input)?;
+    if input.len() as u64 > bytes_max {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is longer than {bytes_max} bytes")));
+    }
+    Ok(input)
+}
+
+/// Whether a person could type what is read.
+pub(crate) fn input_is_terminal() -> bool {
+    io::stdin().is_terminal()
+}
+
 impl Console {
     /// The process's own streams.
     pub(crate) fn of_process(choice: ColorChoice, vars: &Vars) -> Self {

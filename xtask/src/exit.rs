@@ -37,6 +37,10 @@ pub enum Exit {
     Held,
     /// A store of keys is unusable.
     Store,
+    /// A key or another secret was found where it must not be.
+    Leaked,
+    /// The scan for leaked keys could not be completed.
+    Incomplete,
     /// A signature or a conformance check failed.
     Unproven,
     /// Interrupted (SIGINT).
@@ -47,7 +51,7 @@ pub enum Exit {
 
 impl Exit {
     /// Every row of the table, in the order of the codes.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::Done,
         Self::Bug,
         Self::Usage,
@@ -65,6 +69,8 @@ impl Exit {
         Self::Held,
         Self::Trail,
         Self::Store,
+        Self::Leaked,
+        Self::Incomplete,
         Self::Unproven,
         Self::Interrupted,
         Self::Terminated,
@@ -90,6 +96,8 @@ impl Exit {
             Self::Held => 25,
             Self::Trail => 26,
             Self::Store => 27,
+            Self::Leaked => 30,
+            Self::Incomplete => 31,
             Self::Unproven => 32,
             Self::Interrupted => 130,
             Self::Terminated => 143,
@@ -116,6 +124,8 @@ impl Exit {
             Self::Held => "held",
             Self::Trail => "trail",
             Self::Store => "store",
+            Self::Leaked => "leaked",
+            Self::Incomplete => "incomplete",
             Self::Unproven => "unproven",
             Self::Interrupted => "interrupted",
             Self::Terminated => "terminated",

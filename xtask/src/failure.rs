@@ -15,8 +15,10 @@ use crate::{
     config::{ConfigError, EnvName, Problem},
     environment_lock::LockError,
     exit::Exit,
+    hook::HookError,
     journal::JournalError,
     log::LogError,
+    scan::ScanFault,
     seal::SealError,
     signals::Stop,
     store::{
@@ -173,6 +175,14 @@ pub(crate) enum Failure {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Rotate(#[from] RotateError),
+    /// Nothing could be scanned for leaked keys.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Scan(#[from] ScanFault),
+    /// The hook.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Hook(#[from] HookError),
     /// The operating system does not give randomness, signals, the current directory, or takes no output.
     #[error("{what}: {source}")]
     System {
@@ -210,6 +220,8 @@ impl Failure {
             Self::Store { source, .. } => store_exit(source),
             Self::Rotate(error) => error.exit(),
             Self::Escrow(error) => error.exit(),
+            Self::Scan(fault) => fault.exit(),
+            Self::Hook(error) => error.exit(),
             Self::System { .. } | Self::Issue(ChangeError::NoRandomness(_)) => Exit::Bug,
         }
     }
@@ -243,6 +255,8 @@ impl Failure {
             Self::Rotate(error) => error.stable_code(),
             Self::StoreTest(_) => "store_not_tested",
             Self::Escrow(_) => "escrow",
+            Self::Scan(fault) => fault.stable_code(),
+            Self::Hook(_) => "hook",
             Self::System { .. } => "system",
         }
     }

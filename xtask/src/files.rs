@@ -7,9 +7,9 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    fs::{self, File, TryLockError},
-    io::{self, Read, Write},
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    fs::{self, File, Permissions, TryLockError},
+    io::{self, BufRead as _, BufReader, Read, Write},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
 };
 
@@ -65,6 +65,75 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 pub(crate) fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let file = written(path, bytes)?;
     file.persist_noclobber(path)?;
+    File::open(directory(path))?.sync_all()
+}
+
+/// Like [`replace`], with a mode that does not depend on who writes it.
+pub(crate) fn replace_with_mode(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    put(path, mode, |file| file.write_all(bytes))
+}
+
+/// Copies a file into its place as [`replace`] does, with a mode of its own. A longer one than `bytes_max` is an error.
+pub(crate) fn copy(from: &Path, path: &Path, mode: u32, bytes_max: u64) -> io::Result<()> {
+    let source = File::open(from)?;
+    put(path, mode, |file| match io::copy(&mut source.take(bytes_max + 1), file)? {
+        copied if copied > bytes_max => {
+            Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is longer than {bytes_max} bytes")))
+        }
+        _ => Ok(()),
+    })
+}
+
+/// Moves a file, or a symbolic link as such, over another one in the same directory: a reader sees the one or the other.
+pub(crate) fn move_over(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::rename(from, to)?;
+    File::open(directory(to))?.sync_all()
+}
+
+/// Whether two files have the same bytes.
+pub(crate) fn are_equal(one: &Path, other: &Path) -> io::Result<bool> {
+    let (one, other) = (File::open(one)?, File::open(other)?);
+    if one.metadata()?.len() != other.metadata()?.len() {
+        return Ok(false);
+    }
+    let [mut one, mut other] = [one, other].map(|file| BufReader::with_capacity(COMPARED_BYTES, file));
+    loop {
+        let (left, right) = (one.fill_buf()?, other.fill_buf()?);
+        let count = left.len().min(right.len());
+        if left[..count] != right[..count] {
+            return Ok(false);
+        }
+        if count == 0 {
+            // Both have ended, or one was cut short while we looked.
+            return Ok(left.len() == right.len());
+        }
+        one.consume(count);
+        other.consume(count);
+    }
+}
+
+/// How much of each file is compared at once, in bytes.
+const COMPARED_BYTES: usize = 256 * 1024;
+
+/// The first bytes of a file, which may be longer. What is no file is an error.
+pub(crate) fn read_head(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let at_once = OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options().read(true).custom_flags(at_once).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(bytes_max).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn put(path: &Path, mode: u32, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    sweep(path);
+    let mut file = begun(path)?;
+    write(file.as_file_mut())?;
+    file.as_file().set_permissions(Permissions::from_mode(mode))?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
     File::open(directory(path))?.sync_all()
 }
 

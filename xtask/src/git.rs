@@ -25,12 +25,17 @@ use std::{
 };
 
 use license_core::finding::clean;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::{
+    fs::{Access, access},
+    process::{Pid, Signal, kill_process_group},
+};
 
 use crate::{child_env, vars::Vars};
 
+pub(crate) mod hooks;
+
 /// The oldest git that understands what it is asked here.
-const OLDEST: &str = "2.29";
+pub(crate) const OLDEST: &str = "2.29";
 /// How long git may work without the network.
 const LOCAL_WAIT: Duration = Duration::from_secs(30);
 /// How long git may ask a remote for a ref, or push one commit.
@@ -43,6 +48,9 @@ const TERM_WAIT: Duration = Duration::from_secs(2);
 const KILL_WAIT: Duration = Duration::from_secs(5);
 /// How long we wait for the rest of what a git that ended has to say: a daemon that it left may hold the pipe open.
 const SAID_WAIT: Duration = Duration::from_millis(500);
+/// The first pause between two looks whether git has ended: one that closed its output ends within a fraction of a
+/// millisecond, and a push waits for it.
+const LOOK_PAUSE_MIN: Duration = Duration::from_micros(50);
 /// The longest pause between two looks whether git has ended.
 const LOOK_PAUSE_MAX: Duration = Duration::from_millis(20);
 /// How much git may write to its output where all of it is kept, in bytes: the names of a million commits.
@@ -84,6 +92,7 @@ const ALWAYS: [&str; 14] = [
 /// git in the project's repository.
 #[derive(Clone)]
 pub(crate) struct Git {
+    program: PathBuf,
     directory: PathBuf,
     variables: Vec<(OsString, OsString)>,
     waits: Waits,
@@ -194,7 +203,8 @@ impl Git {
     /// helper for git's credentials that needs one of them has to get it in another way.
     pub(crate) fn new(directory: &Path, vars: &Vars, secrets: &BTreeSet<String>) -> Self {
         let waits = Waits { local: LOCAL_WAIT, remote: REMOTE_WAIT, fetch: FETCH_WAIT };
-        Self { directory: directory.to_owned(), variables: variables(vars, secrets), waits }
+        let variables = variables(vars, secrets);
+        Self { program: program(&variables), directory: directory.to_owned(), variables, waits }
     }
 
     /// What a ref of this repository holds.
@@ -496,7 +506,7 @@ impl Git {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("git");
+        let mut command = Command::new(&self.program);
         command.args(ALWAYS).args(arguments).current_dir(&self.directory).env_clear();
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -706,7 +716,7 @@ impl Read for Output {
 
 /// Waits until git has ended or the deadline has passed. Its output has ended, so that this is short.
 fn wait_until(child: &mut Child, deadline: Instant) -> Option<ExitStatus> {
-    let mut pause = Duration::from_millis(1);
+    let mut pause = LOOK_PAUSE_MIN;
     loop {
         match child.try_wait() {
             Ok(Some(status)) => return Some(status),
@@ -731,6 +741,21 @@ fn end(mut child: Child) {
     }
     // It waits for a broken disk. Whenever it ends, it is taken off the table of processes.
     thread::spawn(move || child.wait());
+}
+
+/// git's own file, by the PATH that it gets: a program that has to be looked for is started by a copy of this process,
+/// which takes longer than git needs to answer. Where PATH leads to none, the start says so.
+fn program(variables: &[(OsString, OsString)]) -> PathBuf {
+    const NAME: &str = "git";
+    let path = variables.iter().find(|(name, _)| name == "PATH");
+    let mut directories = path.into_iter().flat_map(|(_, path)| std::env::split_paths(path));
+    let found = directories.find_map(|directory| {
+        let file = directory.join(NAME);
+        // A directory that is named from where git will run is left to the operating system.
+        let is_program = !file.is_absolute() || (file.is_file() && access(&file, Access::EXEC_OK).is_ok());
+        is_program.then_some(file)
+    });
+    found.filter(|file| file.is_absolute()).unwrap_or_else(|| NAME.into())
 }
 
 /// The variables of git.
@@ -835,6 +860,8 @@ pub(crate) enum GitError {
         said: String,
     },
 }
+
+pub(crate) mod stream;
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -1,14 +1,14 @@
 //! The keys and tokens of every environment, as far as this machine can read them: two environments never share a
 //! key, and none of them is ever shown.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
 
 use license_core::LicenseKey;
 use zeroize::Zeroizing;
 
 use crate::{
     authority::wire::quote::Secrets,
-    config::{self, AuthoritySettings, Config, ConfigError, EnvName, StoreSettings, UnreachablePolicy},
+    config::{self, AuthoritySettings, Config, ConfigError, EnvName, UnreachablePolicy},
     context::Context,
     failure::Failure,
     mask::{Masks, SECRET_BYTES_MIN},
@@ -59,27 +59,69 @@ pub(crate) fn secrets(ctx: &Context, config: &Config) -> Vec<Zeroizing<String>> 
 
 /// Where `license.toml` says that a secret is.
 pub(crate) fn sources(config: &Config) -> impl Iterator<Item = &Source> {
-    let keys = config.environments.values().map(|environment| &environment.key);
-    let offline = config.environments.values().filter_map(|environment| match &environment.unreachable {
-        UnreachablePolicy::Block => None,
-        UnreachablePolicy::Cached { offline_token, .. } => offline_token.as_ref(),
-    });
-    let tokens = config.authorities.values().filter_map(|authority| match authority {
-        AuthoritySettings::Embedded { .. } => None,
-        AuthoritySettings::Remote(settings) => settings.token.as_ref(),
-    });
-    let of_stores = config.stores.values().filter_map(StoreSettings::secret);
-    let escrow = config.escrow.as_ref().and_then(|escrow| escrow.identity.as_ref());
-    keys.chain(offline).chain(tokens).chain(of_stores).chain(escrow).flat_map(with_identity)
+    named_sources(config).map(|(_, source)| source)
 }
 
-/// A place, and that of the identity which opens it.
-fn with_identity(source: &Source) -> impl Iterator<Item = &Source> {
-    let identity = match source {
-        Source::Age { identity, .. } => Some(&**identity),
+/// What a secret of `license.toml` is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Named<'c> {
+    /// The key of an environment.
+    Key(&'c EnvName),
+    /// The offline token of an environment.
+    OfflineToken(&'c EnvName),
+    /// The API token of an authority.
+    Token(&'c str),
+    /// The token of a store, or the identity that opens it.
+    OfStore(&'c str),
+    /// The identity of the escrow.
+    Escrow,
+    /// The identity that opens the sealed key of an environment.
+    Identity(&'c EnvName),
+}
+
+/// The secret in words that fit into a sentence.
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(name) => write!(f, "the key of `{name}`"),
+            Self::OfflineToken(name) => write!(f, "the offline token of `{name}`"),
+            Self::Token(name) => write!(f, "the token of authority `{name}`"),
+            Self::OfStore(name) => write!(f, "the secret of store `{name}`"),
+            Self::Escrow => f.write_str("the identity of the escrow"),
+            Self::Identity(name) => write!(f, "the identity that opens the key of `{name}`"),
+        }
+    }
+}
+
+/// Where `license.toml` says that a secret is, with what it is.
+pub(crate) fn named_sources(config: &Config) -> impl Iterator<Item = (Named<'_>, &Source)> {
+    let keys = config.environments.values().flat_map(|environment| {
+        let name = &environment.name;
+        let identity = identity(&environment.key).map(|source| (Named::Identity(name), source));
+        std::iter::once((Named::Key(name), &environment.key)).chain(identity)
+    });
+    let offline = config.environments.values().filter_map(|environment| match &environment.unreachable {
+        UnreachablePolicy::Block => None,
+        UnreachablePolicy::Cached { offline_token, .. } => {
+            offline_token.as_ref().map(|source| (Named::OfflineToken(&environment.name), source))
+        }
+    });
+    let tokens = config.authorities.iter().filter_map(|(name, authority)| match authority {
+        AuthoritySettings::Embedded { .. } => None,
+        AuthoritySettings::Remote(settings) => settings.token.as_ref().map(|source| (Named::Token(name), source)),
+    });
+    let of_stores = config.stores.iter().filter_map(|(name, store)| Some((Named::OfStore(name), store.secret()?)));
+    let escrow = config.escrow.as_ref().and_then(|escrow| escrow.identity.as_ref());
+    let escrow = escrow.map(|source| (Named::Escrow, source));
+    keys.chain(offline).chain(tokens).chain(of_stores).chain(escrow)
+}
+
+/// The place of the identity that opens what is in a place.
+fn identity(source: &Source) -> Option<&Source> {
+    match source {
+        Source::Age { identity, .. } => Some(identity),
         Source::Env { .. } | Source::Dotenv { .. } | Source::File { .. } | Source::Store { .. } => None,
-    };
-    std::iter::once(source).chain(identity)
+    }
 }
 
 /// The same key in two environments is a mistake of the file, found only once the keys are read. `known` are those

@@ -8,6 +8,7 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
 };
 
 use clap::{
@@ -33,6 +34,7 @@ mod files;
 mod gate;
 mod git;
 mod health;
+mod hook;
 mod journal;
 mod keyring;
 mod log;
@@ -40,8 +42,10 @@ mod mask;
 mod narrator;
 mod private_directory;
 mod process;
+mod push;
 mod random;
 mod report;
+mod scan;
 mod seal;
 mod signals;
 mod store;
@@ -53,8 +57,10 @@ use commands::{
     audit::{self, AuditCommand, AuditFormat},
     authority as authority_command, check, deploy,
     escrow::{self as escrow_command, EscrowCommand},
+    hook::{self as hook_command, HookCommand},
+    leaks::{self, Document, LeaksArgs},
     lock::{self, LockCommand},
-    rotate, schema,
+    pre_push, rotate, schema,
     store::{self as store_command, StoreCommand},
 };
 use config::{AuthoritySettings, Config};
@@ -63,6 +69,7 @@ use exit::Exit;
 use failure::Failure;
 use narrator::Narrator;
 use report::{DeployReport, github, json};
+use scan::{sarif, told};
 
 /// The whole program: parse, load, dispatch, render, exit. A workspace of your own calls it from a `main` of one line.
 pub fn main_impl() -> ExitCode {
@@ -82,11 +89,14 @@ fn run(cli: Cli) -> Exit {
         Command::Deploy(args) => run_deploy(&ctx, config.as_deref(), &args),
         Command::Check(args) => run_check(&ctx, config.as_deref(), &args),
         Command::Rotate(args) => run_rotate(&ctx, config.as_deref(), &args),
+        Command::Leaks(args) => run_leaks(&ctx, config.as_deref(), &args),
         Command::Audit(command) => run_audit(&ctx, config.as_deref(), command),
         Command::Lock(command) => run_lock(&ctx, config.as_deref(), &command),
         Command::Authority(args) => run_authority(&ctx, config.as_deref(), args),
         Command::Escrow(command) => run_escrow(&ctx, config.as_deref(), &command),
         Command::Store(command) => run_store(&ctx, config.as_deref(), &command),
+        Command::PrePush(args) => pre_push::run(&Arc::new(ctx), config.as_deref(), &args),
+        Command::Hook(command) => run_hook(&ctx, config.as_deref(), &command),
         Command::Schema => finish(&Narrator::new(&ctx, None), schema::TEXT, Exit::Done),
     }
 }
@@ -173,6 +183,33 @@ fn run_rotate(ctx: &Context, config: Option<&Path>, args: &RotateArgs) -> Exit {
     document(&narrator, exit, || json::rotate(&reports, exit))
 }
 
+/// Looks for keys. Without a license.toml their forms are looked for.
+fn run_leaks(ctx: &Context, config: Option<&Path>, args: &LeaksArgs) -> Exit {
+    let narrator = Narrator::new(ctx, args.format());
+    let loaded = match config_path(ctx, config) {
+        Err(Failure::NoConfig { .. }) => Ok(None),
+        Err(failure) => Err(failure),
+        Ok(path) => load_hiding(ctx, Some(&path), &narrator).map(Some),
+    };
+    let ran = loaded.and_then(|config| leaks::run(ctx, config.as_ref(), args, &narrator));
+    let report = match ran {
+        Ok(report) => report,
+        Err(failure) if args.document() == Document::Sarif => {
+            narrator.failure(&failure, None);
+            let log = sarif::failed(&failure.to_string(), failure.exit());
+            return finish(&narrator, &(json::line(&log, narrator.platform()) + "\n"), failure.exit());
+        }
+        Err(failure) => return cannot_begin(&narrator, json::Document::Other, &failure),
+    };
+    narrator.leaks(&report);
+    let exit = report.exit();
+    match args.document() {
+        Document::None => exit,
+        Document::Json => finish(&narrator, &(json::line(&told::json(&report), narrator.platform()) + "\n"), exit),
+        Document::Sarif => finish(&narrator, &(json::line(&sarif::log(&report), narrator.platform()) + "\n"), exit),
+    }
+}
+
 fn run_audit(ctx: &Context, config: Option<&Path>, mut command: AuditCommand) -> Exit {
     let narrator = Narrator::new(ctx, None);
     match audit(ctx, config, &mut command, &narrator) {
@@ -254,6 +291,19 @@ fn run_store(ctx: &Context, config: Option<&Path>, command: &StoreCommand) -> Ex
         load_hiding(ctx, config, &narrator).and_then(|config| store_command::run(ctx, &config, command, &narrator));
     match told {
         Ok((text, exit)) => finish(&narrator, &github::defused_for(narrator.platform(), &text), exit),
+        Err(failure) => cannot_begin(&narrator, json::Document::Other, &failure),
+    }
+}
+
+/// The hook is about the repository; license.toml says what it may do, where there is one.
+fn run_hook(ctx: &Context, config: Option<&Path>, command: &HookCommand) -> Exit {
+    let narrator = Narrator::new(ctx, Some(command.format()));
+    let loaded = match config {
+        Some(config) => load(ctx, Some(config)).map(Some),
+        None => config::find(&ctx.directory).map(|_| load(ctx, None)).transpose(),
+    };
+    match hook_command::run(ctx, loaded, command, &narrator) {
+        Ok((text, exit)) => finish(&narrator, &text, exit),
         Err(failure) => cannot_begin(&narrator, json::Document::Other, &failure),
     }
 }

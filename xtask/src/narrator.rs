@@ -22,6 +22,7 @@ use crate::{
     failure::Failure,
     gate::Judgement,
     report::{CommandEnd, HealthEnd, github, human},
+    scan,
 };
 
 /// The teller of one run.
@@ -112,6 +113,15 @@ impl<'a> Narrator<'a> {
             None => format!("{name}: {what}\n"),
         });
         self.annotate(|| github::rotated(&self.subject(config, environment), outcome));
+    }
+
+    /// What a scan for leaked keys came to.
+    pub(crate) fn leaks(&self, report: &scan::told::Report) {
+        for note in &report.scanned.notes {
+            self.note(note);
+        }
+        self.say(|look| scan::told::human(report, look));
+        self.annotate(|| github::leaks(report, |path| self.annotated(path)));
     }
 
     /// A failure: a picture on stderr, and annotations; at the environment that it is about, where it is about one.

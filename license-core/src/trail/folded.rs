@@ -137,6 +137,11 @@ impl Folded {
         self.seen(*key).map(|seen| seen.first_seen)
     }
 
+    /// Every key that is remembered, the one that was named last at the end.
+    pub fn keys(&self) -> impl Iterator<Item = &Fingerprint> {
+        self.keys.iter().map(|seen| &seen.key)
+    }
+
     /// The newest decision on which a deploy may rest when the authority cannot be asked: same key, same demand,
     /// answered by the authority, not forced, and no refusal of the key since.
     ///

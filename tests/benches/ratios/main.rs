@@ -1,6 +1,6 @@
 //! How fast the product is, beside what it replaces: ratios, never bare times.
 //!
-//! `cargo bench -p license-tests [-- [--quick] [check] [all] [serve] [startup] [rotate] [trail]]`; see docs/performance.md.
+//! `cargo bench -p license-tests [-- [--quick] [check] [all] [serve] [startup] [rotate] [trail] [push]]`; see docs/performance.md.
 //! Both sides of a ratio are measured in turns, in the same run, on loopback.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark stands outside the product: it starts it and looks")]
@@ -16,6 +16,7 @@ mod check;
 mod fixed;
 mod load;
 mod program;
+mod push;
 mod rotate;
 mod serve;
 mod startup;
@@ -46,13 +47,14 @@ impl Effort {
 
 type Part = fn(Effort) -> Vec<Row>;
 
-const PARTS: [(&str, Part); 6] = [
+const PARTS: [(&str, Part); 7] = [
     ("check", check::measure),
     ("all", all::measure),
     ("serve", serve::measure),
     ("startup", startup::measure),
     ("rotate", rotate::measure),
     ("trail", trail::measure),
+    ("push", push::measure),
 ];
 
 fn main() -> ExitCode {

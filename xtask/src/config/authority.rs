@@ -8,7 +8,7 @@ use license_core::{rotation::RotationVisible, token::PublicKey};
 use super::{
     AuthoritySettings, Dialect, Idempotency, RemoteSettings,
     address::{self, Query},
-    checking::{Checking, Forms, Owner},
+    checking::{Checking, Forms, NamedFiles, Owner},
     fields::{At, Field, Named},
     problem::{Problem, code},
     raw::{AuthorityKind, RawAuthority},
@@ -127,6 +127,9 @@ fn public_keys(checking: &mut Checking<'_>, texts: &[At<String>]) -> Vec<PublicK
 /// A file that holds certificates.
 pub(super) fn ca_file(checking: &mut Checking<'_>, text: &At<String>) -> Option<PathBuf> {
     let path = checking.path("ca_file", text)?;
+    if checking.named_files == NamedFiles::Taken {
+        return Some(path);
+    }
     let why = match files::read_limited(&path, CA_BYTES_MAX) {
         Ok(bytes) if has_certificate(&bytes) => return Some(path),
         Ok(_) => "it holds no PEM certificate".to_owned(),

@@ -12,12 +12,12 @@ use miette::{NamedSource, SourceSpan};
 use toml::de::DeTable;
 
 use super::{
-    AuthoritySettings, Config, ConfigError, EnvName, Environment, Problem, StoreSettings, authority,
-    checking::{Checking, Owner},
+    AuthoritySettings, Config, ConfigError, EnvName, Environment, LeaksSettings, Problem, StoreSettings, authority,
+    checking::{Checking, NamedFiles, Owner},
     environment,
     escrow::{self, Escrow},
     fields::{self, Field, did_you_mean},
-    later,
+    later, leaks,
     problem::{PROBLEMS_MAX, code},
     raw::RawConfig,
     secrets::{displayable, shown},
@@ -47,11 +47,29 @@ pub(crate) fn find(directory: &Path) -> Option<PathBuf> {
 /// Reads and checks a file; all problems come together.
 pub(crate) fn load(path: &Path, vars: &Vars) -> Result<Config, ConfigError> {
     let shown_path = path.display().to_string();
-    let error = |problems| into_error(&shown_path, problems);
-    let text = read(path).map_err(|problem| error(vec![problem]))?;
-    let absolute = std::path::absolute(path).map_err(|cause| error(vec![unreadable(&cause)]))?;
+    let error = |problem| into_error(&shown_path, vec![problem]);
+    let bytes = read(path).map_err(error)?;
+    let absolute = std::path::absolute(path).map_err(|cause| error(unreadable(&cause)))?;
+    of_bytes(&shown_path, bytes, absolute.parent().unwrap_or(&absolute), NamedFiles::Looked, vars)
+}
+
+/// Checks the file of a commit. Paths in it are relative to `root`, which is absolute; no file that it names is looked
+/// at.
+pub(crate) fn of_commit(shown_path: &str, bytes: Vec<u8>, root: &Path, vars: &Vars) -> Result<Config, ConfigError> {
+    of_bytes(shown_path, bytes, root, NamedFiles::Taken, vars)
+}
+
+fn of_bytes(
+    shown_path: &str,
+    bytes: Vec<u8>,
+    root: &Path,
+    named_files: NamedFiles,
+    vars: &Vars,
+) -> Result<Config, ConfigError> {
+    let error = |problems| into_error(shown_path, problems);
+    let text = utf8(bytes).map_err(|problem| error(vec![problem]))?;
     let (table, syntax_errors) = DeTable::parse_recoverable(&text);
-    let source = Arc::new(NamedSource::new(&shown_path, displayable(&text, table.get_ref())));
+    let source = Arc::new(NamedSource::new(shown_path, displayable(&text, table.get_ref())));
     let within = |problems: Vec<Problem>| problems.into_iter().map(|problem| problem.within(&source)).collect();
     if !syntax_errors.is_empty() {
         return Err(error(within(syntax_problems(&syntax_errors, &text))));
@@ -59,8 +77,8 @@ pub(crate) fn load(path: &Path, vars: &Vars) -> Result<Config, ConfigError> {
     if table.get_ref().is_empty() {
         return Err(error(vec![empty()]));
     }
-    let root = absolute.parent().unwrap_or(&absolute).to_owned();
-    match check(table.get_ref(), &root, vars) {
+    let root = root.to_owned();
+    match check(table.get_ref(), &root, named_files, vars) {
         Ok(checked) => {
             let mut config = Config {
                 root,
@@ -69,6 +87,7 @@ pub(crate) fn load(path: &Path, vars: &Vars) -> Result<Config, ConfigError> {
                 ephemeral: checked.trail.ephemeral,
                 memory: checked.trail.memory,
                 escrow: checked.escrow.settings,
+                leaks: checked.leaks,
                 stores: checked.stores,
                 authorities: checked.authorities,
                 environments: checked.environments,
@@ -89,8 +108,11 @@ fn into_error(path: &str, mut problems: Vec<Problem>) -> ConfigError {
     ConfigError { path: path.to_owned(), problems, left_out }
 }
 
-fn read(path: &Path) -> Result<String, Problem> {
-    let bytes = files::read_limited(path, FILE_BYTES_MAX).map_err(|cause| unreadable(&cause))?;
+fn read(path: &Path) -> Result<Vec<u8>, Problem> {
+    files::read_limited(path, FILE_BYTES_MAX).map_err(|cause| unreadable(&cause))
+}
+
+fn utf8(bytes: Vec<u8>) -> Result<String, Problem> {
     String::from_utf8(bytes).map_err(|cause| {
         let offset = cause.utf8_error().valid_up_to();
         let line = String::from_utf8_lossy(&cause.as_bytes()[..offset]).matches('\n').count() + 1;
@@ -204,21 +226,28 @@ const SYNTAX_ERRORS: [(&str, &str, &str); 7] = [
 struct Checked {
     trail: Trail,
     escrow: Escrow,
+    leaks: LeaksSettings,
     stores: BTreeMap<String, StoreSettings>,
     authorities: BTreeMap<String, AuthoritySettings>,
     environments: BTreeMap<EnvName, Environment>,
     default: Option<EnvName>,
 }
 
-fn check(table: &DeTable<'_>, root: &Path, vars: &Vars) -> Result<Checked, Vec<Problem>> {
+fn check(
+    table: &DeTable<'_>,
+    root: &Path,
+    named_files: NamedFiles,
+    vars: &Vars,
+) -> Result<Checked, Vec<Problem>> {
     let mut problems = Vec::new();
     let raw = fields::read(table, fields::THE_FILE, &mut problems, RawConfig::read);
-    let mut checking = Checking { root, on_ci: on_ci(vars), escrow_identity: Field::Absent, problems };
+    let mut checking = Checking { root, on_ci: on_ci(vars), named_files, escrow_identity: Field::Absent, problems };
     version(&mut checking, &raw);
     later::refuse(&mut checking, &raw);
     let trail = trail::check(&mut checking, &raw);
     let escrow = escrow::check(&mut checking, &raw);
     checking.escrow_identity.clone_from(&escrow.identity);
+    let leaks = leaks::check(&mut checking, &raw);
     let stores = stores(&mut checking, &raw, &escrow.recipients);
     let authorities = authorities(&mut checking, &raw);
     let environments = environments(&mut checking, &raw, &stores);
@@ -228,7 +257,7 @@ fn check(table: &DeTable<'_>, root: &Path, vars: &Vars) -> Result<Checked, Vec<P
         return Err(checking.problems);
     }
     let environments = environments.into_iter().map(|environment| (environment.name.clone(), environment)).collect();
-    Ok(Checked { trail, escrow, stores, authorities, environments, default })
+    Ok(Checked { trail, escrow, leaks, stores, authorities, environments, default })
 }
 
 /// Whether the machine is thrown away after the run: `CI` is set, to anything that does not say no.
@@ -384,7 +413,7 @@ mod tests {
     use license_core::{Check, UnknownPolicy, rotation::RotationVisible};
 
     use super::*;
-    use crate::config::{Dialect, Ephemeral, Idempotency, Memory, RotationSettings, TrailSettings, UnreachablePolicy};
+    use crate::config::{Dialect, Ephemeral, Idempotency, Memory, OnPush, RotationSettings, TrailSettings, UnreachablePolicy};
 
     fn loaded(text: &str) -> Config {
         let directory = tempfile::tempdir().unwrap();
@@ -460,6 +489,7 @@ health.within = "5s"
         assert_eq!(config.ephemeral, Ephemeral::Refused);
         assert_eq!((&config.trail, &config.escrow, config.stores.len()), (&TrailSettings::File, &None, 0));
         assert_eq!(environment.stores, [""; 0]);
+        assert_eq!((environment.branches.as_slice(), environment.on_push), (&[][..], OnPush::Warn));
         assert_eq!(environment.rotation, RotationSettings { grace_days: 7, age_max: None });
         assert_eq!(environment.demand.key_age_max_days, None);
         let AuthoritySettings::Embedded { state } = &config.authorities["local"] else { panic!("embedded") };
@@ -485,6 +515,7 @@ health.within = "5s"
         let age_max = Duration::from_secs(86_400);
         assert_eq!(environment.unreachable, UnreachablePolicy::Cached { age_max, offline_token });
         assert_eq!(environment.deploy.as_deref().unwrap(), ["npm", "run", "deploy it"]);
+        assert_eq!((environment.branches.len(), environment.on_push), (2, OnPush::Block));
         assert_eq!(environment.rollback.as_deref().unwrap(), ["sh", "-c", "a | b"]);
         assert_eq!(environment.health.as_ref().unwrap().within, Duration::from_secs(60));
         let staging = config.environment("staging").unwrap();

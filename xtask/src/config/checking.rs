@@ -23,10 +23,21 @@ pub(super) struct Checking<'a> {
     pub(super) root: &'a Path,
     /// Whether the machine is one that is thrown away after the run.
     pub(super) on_ci: bool,
+    /// Whether files that the file names are looked at.
+    pub(super) named_files: NamedFiles,
     /// The identity of `[escrow]`, for sealed files that name none of their own.
     pub(super) escrow_identity: Field<Source>,
     /// What is wrong.
     pub(super) problems: Vec<Problem>,
+}
+
+/// Whether files that the file names are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NamedFiles {
+    /// They are: they belong to the same work tree.
+    Looked,
+    /// They are not: the file is another commit's, and so are they.
+    Taken,
 }
 
 /// A table, for messages: what it is, and where it begins.

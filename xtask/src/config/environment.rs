@@ -6,7 +6,7 @@ use license_core::{Check, Demand, Domain, KeyClass, UnknownPolicy};
 use miette::SourceSpan;
 
 use super::{
-    EnvName, Environment, RotationSettings, UnreachablePolicy,
+    EnvName, Environment, OnPush, RotationSettings, UnreachablePolicy,
     address::{self, Query},
     checking::{Checking, Forms, Owner},
     command,
@@ -16,7 +16,7 @@ use super::{
     secrets::{looks_secret, shown},
     store::{self, StoreSettings, Target},
 };
-use crate::{health::Probe, store::Source};
+use crate::{health::Probe, push::branches::BranchGlob, store::Source};
 
 /// How long a deploy command may run where the file does not say.
 const DEPLOY_TIMEOUT: Duration = Duration::from_secs(30 * 60);
@@ -65,7 +65,7 @@ pub(super) fn check(
         checking.duration("deploy_timeout", &raw.deploy_timeout, &(SECOND..=DAY)).unwrap_or(DEPLOY_TIMEOUT);
     let health = raw.health.given().and_then(|at| health(checking, at));
     needs_deploy(checking, raw);
-    branches(checking, raw);
+    let branches = branches(checking, raw);
     let license = raw.license.given().and_then(|text| license(checking, text));
     let key = key?;
     Some(Environment {
@@ -93,6 +93,8 @@ pub(super) fn check(
         stores: written,
         stores_place: raw.stores.given().map(|at| at.place),
         rotation,
+        branches,
+        on_push: raw.on_push.given().map_or(OnPush::Warn, |at| at.value),
     })
 }
 
@@ -341,11 +343,24 @@ fn needs_deploy(checking: &mut Checking<'_>, raw: &RawEnvironment) {
     }
 }
 
-/// Accepted now, used by pushes later.
-fn branches(checking: &mut Checking<'_>, raw: &RawEnvironment) {
-    if let Some(at) = raw.branches.given() {
-        checking.distinct("branches", &at.value);
-    }
+/// The refs whose pushes deploy here.
+fn branches(checking: &mut Checking<'_>, raw: &RawEnvironment) -> Vec<BranchGlob> {
+    let Some(at) = raw.branches.given() else { return Vec::new() };
+    let distinct = checking.distinct("branches", &at.value);
+    let globs = at.value.iter().filter(|text| distinct.contains(&text.value.as_str()));
+    globs.filter_map(|text| branch(checking, text)).collect()
+}
+
+fn branch(checking: &mut Checking<'_>, text: &At<String>) -> Option<BranchGlob> {
+    let why = match BranchGlob::parse(&text.value) {
+        Ok(glob) => return Some(glob),
+        Err(why) => why,
+    };
+    let problem = Problem::new(code::BRANCH, format!("`{}` means no branch: {why}", shown(&text.value)))
+        .help("write the name of a branch, as in `main`, with `*` for any text up to a slash and `**` for any text, as in `release/*`; or a whole ref, as in `refs/tags/v*`")
+        .at(text.place, "not a branch");
+    checking.report(problem);
+    None
 }
 
 /// Where each demand stands in the file.

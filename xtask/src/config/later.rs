@@ -1,12 +1,10 @@
 //! Keys of later work: their shape is checked, then each is refused by name, so that nobody believes that it acts.
 
-use license_core::Fingerprint;
-
 use super::{
     checking::{Checking, Forms, Owner},
     fields::{Field, Named},
     problem::{Problem, code},
-    raw::{RawAlerts, RawConfig, RawLeaks, RawSink},
+    raw::{RawAlerts, RawConfig, RawSink},
 };
 
 /// What to do about most of them.
@@ -15,7 +13,6 @@ const LEAVE_OUT: &str = "leave it out";
 /// Refuses every key that this version does not act on.
 pub(super) fn refuse(checking: &mut Checking<'_>, config: &RawConfig) {
     let sinks = config.sinks.given().map_or(&[][..], |at| &at.value);
-    whole_table(checking, "[leaks]", &config.leaks, leaks);
     whole_table(checking, "[alerts]", &config.alerts, |checking, raw| alerts(checking, raw, &config.sinks));
     for named in sinks {
         sink(checking, named);
@@ -32,25 +29,6 @@ fn whole_table<T>(
     if let Some(at) = field.given() {
         check(checking, &at.value);
         checking.not_supported(&format!("`{name}`"), LEAVE_OUT, at.place);
-    }
-}
-
-fn leaks(checking: &mut Checking<'_>, raw: &RawLeaks) {
-    if let Some(at) = raw.patterns.given() {
-        checking.distinct("patterns", &at.value);
-    }
-    for allowed in raw.allow.given().into_iter().flat_map(|at| &at.value) {
-        if let Some(text) = allowed.fingerprint.given()
-            && text.value.parse::<Fingerprint>().is_err()
-        {
-            let problem = Problem::new(code::FINGERPRINT, "this is not a key's fingerprint")
-                .help("write its 16 hex digits, as the tool prints them; a key never stands here")
-                .at(text.place, "16 hex digits");
-            checking.report(problem);
-        }
-        if let Some(text) = allowed.reason.given() {
-            checking.not_empty("`reason`", text);
-        }
     }
 }
 

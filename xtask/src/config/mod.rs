@@ -7,10 +7,12 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
-use license_core::{Check, Demand, UnknownPolicy, rotation::RotationVisible, token::PublicKey};
+use license_core::{
+    Check, Demand, Fingerprint, UnknownPolicy, leaks::Pattern, rotation::RotationVisible, token::PublicKey,
+};
 use miette::{NamedSource, SourceSpan};
 
-use crate::{health::Probe, store::Source};
+use crate::{health::Probe, push::branches::BranchGlob, store::Source};
 
 mod address;
 mod authority;
@@ -22,6 +24,7 @@ mod environment;
 mod escrow;
 mod fields;
 mod later;
+mod leaks;
 mod problem;
 mod raw;
 mod rotation;
@@ -35,7 +38,7 @@ mod cases;
 #[cfg(test)]
 mod schema;
 
-pub(crate) use check::{find, load, problems_of_keys};
+pub(crate) use check::{FILE_BYTES_MAX, FILE_NAME, find, load, of_commit, problems_of_keys};
 pub(crate) use duration::Shown as ShownDuration;
 use problem::line_column;
 pub(crate) use problem::{ConfigError, Problem};
@@ -60,6 +63,8 @@ pub(crate) struct Config {
     pub(crate) memory: Memory,
     /// Who can open sealed keys, where the file says.
     pub(crate) escrow: Option<EscrowSettings>,
+    /// What the scan for leaked keys looks for, and leaves alone.
+    pub(crate) leaks: LeaksSettings,
     /// Every store by name.
     pub(crate) stores: BTreeMap<String, StoreSettings>,
     /// Every authority by name.
@@ -202,6 +207,15 @@ pub(crate) struct EscrowSettings {
     pub(crate) place: SourceSpan,
 }
 
+/// What the scan for leaked keys looks for besides the keys that are configured, and what it leaves alone.
+#[derive(Debug, Default)]
+pub(crate) struct LeaksSettings {
+    /// Forms of keys of one's own.
+    pub(crate) patterns: Vec<Pattern>,
+    /// Keys that may be in the repository, each with the reason; none is there twice.
+    pub(crate) allow: Vec<(Fingerprint, String)>,
+}
+
 /// An authority as it is configured.
 #[derive(Debug, Clone)]
 pub(crate) enum AuthoritySettings {
@@ -292,6 +306,19 @@ pub(crate) struct Environment {
     pub(crate) stores_place: Option<SourceSpan>,
     /// When and how the key is rotated.
     pub(crate) rotation: RotationSettings,
+    /// The refs of the remote whose pushes deploy here.
+    pub(crate) branches: Vec<BranchGlob>,
+    /// What becomes of such a push when the license cannot be checked.
+    pub(crate) on_push: OnPush,
+}
+
+/// What becomes of a push to a mapped branch when the license cannot be checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnPush {
+    /// It goes out, and a line says what was not checked.
+    Warn,
+    /// It is stopped.
+    Block,
 }
 
 /// When and how a key is rotated.

@@ -19,6 +19,25 @@ pub(crate) struct ConfigError {
     pub(crate) left_out: usize,
 }
 
+impl ConfigError {
+    /// That a file cannot be read at all.
+    pub(crate) fn unreadable(path: &str, why: &str) -> Self {
+        let problem = Problem::new(code::FILE_UNREADABLE, format!("it cannot be read: {why}"))
+            .help("a `license.toml` is a small text file");
+        Self { path: path.to_owned(), problems: vec![problem], left_out: 0 }
+    }
+
+    /// What there is in the file that this program is too old for, where nothing else is wrong with it.
+    pub(crate) fn of_a_newer_program(&self) -> Option<String> {
+        let is_newer = |problem: &&Problem| NEWER.contains(&problem.code);
+        let all = self.left_out == 0 && !self.problems.is_empty() && self.problems.iter().all(|it| is_newer(&it));
+        all.then(|| self.problems.iter().map(|problem| problem.message.clone()).collect::<Vec<_>>().join("; "))
+    }
+}
+
+/// What a file gets that a newer program understands.
+const NEWER: [&str; 4] = [code::UNKNOWN_FIELD, code::UNKNOWN_WORD, code::NOT_SUPPORTED, code::VERSION];
+
 fn headline(path: &str, problems: usize) -> String {
     match problems {
         1 => format!("`{path}` has 1 problem"),
@@ -242,12 +261,16 @@ codes! {
     RECIPIENT = "recipient";
     /// Not the name of a git remote.
     GIT_REMOTE = "git_remote";
+    /// Not a glob for branches.
+    BRANCH = "branch";
     /// Not the name of a store.
     STORE_NAME = "store_name";
     /// A text in braces that stands for nothing.
     PLACEHOLDER = "placeholder";
     /// Not a repository.
     REPOSITORY = "repository";
+    /// Not a pattern that can be looked for.
+    PATTERN = "pattern";
     /// Not a path of a secret.
     SECRET_PATH = "secret_path";
 

@@ -7,7 +7,7 @@ use license_core::{KeyClass, UnknownPolicy, rotation::RotationVisible};
 use schemars::JsonSchema;
 
 use super::{
-    Dialect, Ephemeral, Idempotency,
+    Dialect, Ephemeral, Idempotency, OnPush,
     fields::{At, Field, Fields, Named, Word},
 };
 
@@ -25,7 +25,7 @@ pub(super) struct RawConfig {
     pub(super) trail: Field<RawTrail>,
     /// Who can open the sealed copies of keys that a rotation keeps.
     pub(super) escrow: Field<RawEscrow>,
-    /// Not supported yet: what the scan for leaked keys looks for.
+    /// What the scan for leaked keys looks for besides the keys that are configured, and what it leaves alone.
     #[cfg_attr(test, schemars(extend("deprecated" = true)))]
     pub(super) leaks: Field<RawLeaks>,
     /// Not supported yet: who hears about licenses that expire.
@@ -83,7 +83,7 @@ pub(super) struct RawLeaks {
     /// Regular expressions of further key forms.
     #[cfg_attr(test, schemars(with = "Vec<String>"))]
     pub(super) patterns: Field<Vec<At<String>>>,
-    /// Keys that may be in the repository.
+    /// Keys that may be in the repository, each with a reason. Never a key that is configured or in the trail.
     #[cfg_attr(test, schemars(with = "Vec<RawAllowedLeak>"))]
     pub(super) allow: Field<Vec<RawAllowedLeak>>,
 }
@@ -239,9 +239,9 @@ pub(super) struct RawEnvironment {
     pub(super) cached_max_age: Field<String>,
     /// With `unreachable = "cached"`: where a signed offline token is, `{ env = NAME }` or `{ file = FILE }`.
     pub(super) offline_token: Field<RawSource>,
-    /// What a push does that the gate would refuse. Default: `warn`.
+    /// What becomes of a push to one of `branches` when the license cannot be checked: it goes out with a warning
+    /// (`warn`, the default), or it is stopped (`block`). A license that is refused stops the push in any case.
     #[cfg_attr(test, schemars(with = "WordOf<OnPush>"))]
-    #[cfg_attr(not(test), expect(dead_code, reason = "accepted now, acted on later"))]
     pub(super) on_push: Field<OnPush>,
     /// The deploy command: a text that is split into words (no shell), or the words.
     pub(super) deploy: Field<RawCommand>,
@@ -252,8 +252,9 @@ pub(super) struct RawEnvironment {
     pub(super) rollback: Field<RawCommand>,
     /// Where the deployed application tells its license.
     pub(super) health: Field<RawHealth>,
-    /// Branches whose pushes deploy here, as globs.
-    #[cfg_attr(test, schemars(with = "Vec<String>"))]
+    /// The branches of the remote whose pushes deploy here: names with `*` for any text up to a slash and `**` for any
+    /// text, or whole refs such as `refs/tags/v*`.
+    #[cfg_attr(test, schemars(with = "Vec<String>", extend("uniqueItems" = true)))]
     pub(super) branches: Field<Vec<At<String>>>,
     /// The names of the stores that a rotation writes, besides the place that `key` names.
     #[cfg_attr(test, schemars(with = "Vec<String>", extend("uniqueItems" = true)))]
@@ -566,13 +567,6 @@ pub(super) enum Unreachable {
 
 impl Word for Unreachable {
     const WORDS: &'static [(&'static str, Self)] = &[("block", Self::Block), ("cached", Self::Cached)];
-}
-
-/// What a push does that the gate would refuse.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum OnPush {
-    Warn,
-    Block,
 }
 
 impl Word for OnPush {

@@ -17,6 +17,7 @@ use crate::{
     failure::Failure,
     gate::{Basis, Judgement},
     health::{Seen, sentence},
+    scan::{place::Thing, told::Report},
 };
 
 /// How loud an annotation is.
@@ -156,6 +157,30 @@ pub(crate) fn failure(about: Option<&Subject<'_>>, annotated: impl Fn(&str) -> S
         }
         None => annotation(Level::Error, "", None, "license", &message),
     }
+}
+
+/// The annotations of a scan for leaked keys: at the line where there is a file, and one for what could not be scanned.
+/// The runner shows only the first ten of a step, so that those are enough.
+pub(crate) fn leaks(report: &Report, annotated: impl Fn(&str) -> String) -> String {
+    const ANNOTATIONS_MAX: usize = 10;
+    let mut text = String::new();
+    for finding in report.scanned.findings.iter().take(ANNOTATIONS_MAX) {
+        let file = match finding.place.thing {
+            Thing::File | Thing::Staged | Thing::Blob | Thing::LinkTarget | Thing::FileName | Thing::Tree => {
+                finding.place.path.as_deref().map_or_else(String::new, &annotated)
+            }
+            Thing::Commit | Thing::Tag | Thing::RefName => String::new(),
+        };
+        let line = finding.line().and_then(|line| usize::try_from(line).ok()).map(|line| (line, 1));
+        let message = format!("{}\n{}", report.sentence(finding), finding.place());
+        let place = if file.is_empty() { None } else { line };
+        text += &annotation(Level::Error, &file, place, "leaked key", &message);
+    }
+    if let Some(first) = report.scanned.incomplete.first() {
+        let message = format!("not scanned: {}: {}", first.what, first.why);
+        text += &annotation(Level::Error, "", None, "the scan for leaked keys is incomplete", &message);
+    }
+    text
 }
 
 /// The annotation of a problem of the file.

@@ -118,6 +118,23 @@ impl GitTrail {
         }
     }
 
+    /// Reads and checks the entries that were seen here before, from the newest checkpoint on. Asks nobody: what others
+    /// wrote since is not in them.
+    pub(crate) fn read_seen(&self) -> Result<Replay, LogError> {
+        let empty = Replay { entries: Vec::new(), position: Position::START, tail: Tail::Whole };
+        let Some(tip) = self.git.local(&self.reference)? else { return Ok(empty) };
+        for count in [RECENT_COMMITS, u64::from(u32::MAX)] {
+            let links = self.links(&self.git.newest(&tip, count)?)?;
+            if let Some(at) = links.iter().position(|link| is_checkpoint(&link.line)) {
+                return self.replay(&links[..=at], links.get(at + 1));
+            }
+            if links.last().is_some_and(|link| link.parent.is_none()) || count > RECENT_COMMITS {
+                return self.replay(&links, None);
+            }
+        }
+        Ok(empty)
+    }
+
     /// Checks every entry and hands it on in a form of the caller's choice, with the head that it makes.
     /// After an error, what was handed on is the part of the trail that is in order.
     pub(crate) fn scan<T: DeserializeOwned>(

@@ -1,0 +1,155 @@
+//! Texts that may be a key of which only the fingerprint is known.
+//!
+//! A fingerprint can only be compared with that of a whole key, so the text is cut into pieces at what surrounds keys:
+//! white space, quotes, brackets, `:`, `,` and the like always; `=`, `.`, `/`, `+` and `~` in every way in which they may also belong to a key.
+
+use core::ops::Range;
+
+/// The shortest key that is found by its fingerprint, in bytes.
+pub(super) const KNOWN_BYTES_MIN: usize = 12;
+
+/// The longest, in bytes. Offline tokens are the longest keys.
+pub(super) const KNOWN_BYTES_MAX: usize = crate::token::TOKEN_BYTES_MAX;
+
+/// Calls `each` with every piece that begins in `own` and may be a key.
+pub(super) fn pieces(hay: &[u8], own: &Range<usize>, mut each: impl FnMut(Range<usize>)) {
+    // Every run that is long enough holds a sample; a run that begins at the end of `own` is sampled behind it.
+    let mut at = own.start;
+    let last = hay.len().min(own.end + KNOWN_BYTES_MIN);
+    while at < last {
+        if kind(hay[at]) == BORDER {
+            at += KNOWN_BYTES_MIN;
+            continue;
+        }
+        let mut start = at;
+        let first = at.saturating_sub(KNOWN_BYTES_MAX + 1);
+        while start > first && kind(hay[start - 1]) != BORDER {
+            start -= 1;
+        }
+        let mut end = at + 1;
+        while end < hay.len() && kind(hay[end]) != BORDER {
+            end += 1;
+        }
+        at = end + KNOWN_BYTES_MIN;
+        let run = &hay[start..end];
+        if run.len() < KNOWN_BYTES_MIN {
+            continue;
+        }
+        let kinds = run.iter().fold(0, |kinds, &byte| kinds | kind(byte));
+        pieces_of_run(run, kinds, &mut |piece| {
+            let piece = start + piece.start..start + piece.end;
+            if own.contains(&piece.start) && may_be_key(&hay[piece.clone()]) {
+                each(piece);
+            }
+        });
+    }
+}
+
+/// Calls `each` with what may be a key from a place within a run on, where a key's beginning stands: up to the end of the run,
+/// and up to each `-` and `_` in it.
+pub(super) fn pieces_at(hay: &[u8], at: usize, mut each: impl FnMut(Range<usize>)) {
+    const BYTES_MAX: usize = 256;
+
+    let is_inner = |byte: &&u8| kind(**byte) == INNER;
+    let length = hay[at..].iter().take(BYTES_MAX + 1).take_while(is_inner).count();
+    if length > BYTES_MAX {
+        return;
+    }
+    for end in at + KNOWN_BYTES_MIN..=at + length {
+        let is_end = hay.get(end).is_none_or(|byte| !byte.is_ascii_alphanumeric());
+        if is_end && may_be_key(&hay[at..end]) {
+            each(at..end);
+        }
+    }
+}
+
+/// The pieces of a run that has these kinds of bytes: as identifiers, as offline tokens, as base64 with its padding, and as a whole.
+fn pieces_of_run(run: &[u8], kinds: u8, each: &mut dyn FnMut(Range<usize>)) {
+    if kinds == INNER {
+        return each(0..run.len());
+    }
+    cut(run, INNER, each);
+    if kinds & DOT != 0 {
+        cut(run, INNER | DOT, each);
+    }
+    if kinds & SLASH != 0 {
+        cut(run, INNER | SLASH, each);
+    }
+    if kinds & DOT != 0 && kinds & SLASH != 0 {
+        cut(run, INNER | DOT | SLASH, each);
+    }
+    if kinds & EQUALS != 0 {
+        cut_behind_equals(run, each);
+        each(0..run.len());
+    }
+}
+
+/// Calls `each` with the longest pieces of a run that are all of these kinds. A dot or a slash at an end may belong to the sentence,
+/// and without it the piece is another one.
+fn cut(run: &[u8], kinds: u8, each: &mut dyn FnMut(Range<usize>)) {
+    let mut start = 0;
+    for text in run.split(|&byte| kind(byte) & kinds == 0) {
+        let piece = start..start + text.len();
+        start = piece.end + 1;
+        if piece.len() < KNOWN_BYTES_MIN {
+            continue;
+        }
+        let first = text.iter().position(|&byte| kind(byte) == INNER).unwrap_or(0);
+        let last = text.iter().rposition(|&byte| kind(byte) == INNER).map_or(text.len(), |last| last + 1);
+        if first > 0 || last < text.len() {
+            each(piece.start + first..piece.start + last);
+        }
+        each(piece);
+    }
+}
+
+/// As [`cut`], and what is cut keeps the padding that it ends with.
+fn cut_behind_equals(run: &[u8], each: &mut dyn FnMut(Range<usize>)) {
+    let mut start = 0;
+    for part in run.split_inclusive(|&byte| kind(byte) == EQUALS) {
+        let end = start + part.len();
+        let padding = run[end..].iter().take_while(|&&byte| kind(byte) == EQUALS).count();
+        each(start..end + padding);
+        start = end;
+    }
+}
+
+/// Whether it has a key's length and something in it that words have not.
+fn may_be_key(text: &[u8]) -> bool {
+    (KNOWN_BYTES_MIN..=KNOWN_BYTES_MAX).contains(&text.len()) && is_no_word(text)
+}
+
+/// Keys have a digit, or capitals side by side.
+fn is_no_word(text: &[u8]) -> bool {
+    text.iter().any(u8::is_ascii_digit) || text.windows(3).any(|three| three.iter().all(u8::is_ascii_uppercase))
+}
+
+/// In no key.
+const BORDER: u8 = 0;
+/// In most keys.
+const INNER: u8 = 1;
+const DOT: u8 = 2;
+/// `/`, `+` and `~`.
+const SLASH: u8 = 4;
+const EQUALS: u8 = 8;
+
+/// What a byte is to keys.
+#[inline]
+fn kind(byte: u8) -> u8 {
+    static KINDS: [u8; 256] = {
+        let mut kinds = [BORDER; 256];
+        let mut byte = 0_u8;
+        while byte < 128 {
+            kinds[byte as usize] = match byte {
+                b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'_' => INNER,
+                b'.' => DOT,
+                b'/' | b'+' | b'~' => SLASH,
+                b'=' => EQUALS,
+                _ => BORDER,
+            };
+            byte += 1;
+        }
+        kinds
+    };
+    KINDS[usize::from(byte)]
+}

@@ -1,0 +1,791 @@
+//! `hook install`, `uninstall` and `status`, with the real git: what was there stays or comes back as it was.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use license_tests::{Project, Ran, failpoints, process::Running};
+use serde_json::{Value, json};
+
+use crate::{BINARY, KEY, project};
+
+/// A repository with a `license.toml` that names an authority, a token and a key.
+pub(crate) struct Repository {
+    project: Project,
+    /// Where the commands run.
+    pub(crate) directory: PathBuf,
+    /// The directory that all worktrees share.
+    common: PathBuf,
+    /// The directory in which git looks for hooks.
+    pub(crate) hooks: PathBuf,
+}
+
+impl Repository {
+    pub(crate) fn new() -> Self {
+        Self::of(BINARY)
+    }
+
+    fn of(binary: &str) -> Self {
+        let project = Project::new(binary).authority_at("https://api.example.com/v1").key(KEY);
+        let project = project.var("GIT_CONFIG_NOSYSTEM", "1").var("COLUMNS", "200").var("GIT_TERMINAL_PROMPT", "0");
+        let directory = project.path("");
+        let common = directory.join(".git");
+        let repository = Self { hooks: common.join("hooks"), directory, common, project };
+        let home = repository.project.path("../home").join(".gitconfig");
+        fs::write(home, "[user]\nname = a\nemail = a@example.com\n[protocol \"file\"]\nallow = always\n").unwrap();
+        repository.git(&["init", "--quiet", "--initial-branch=main"]);
+        repository.git(&["commit", "--quiet", "--allow-empty", "--message=first"]);
+        repository.git(&["init", "--quiet", "--bare", "--initial-branch=main", "../hub.git"]);
+        repository.git(&["remote", "add", "hub", "../hub.git"]);
+        repository
+    }
+
+    /// A worktree beside the repository, which shares its hooks.
+    fn in_a_worktree() -> Self {
+        let mut repository = Self::new();
+        repository.git(&["worktree", "add", "--quiet", "../worktree"]);
+        repository.directory = repository.project.path("../worktree");
+        fs::write(repository.directory.join("license.toml"), repository.project.text()).unwrap();
+        repository
+    }
+
+    /// A submodule of the repository.
+    fn in_a_submodule() -> Self {
+        let mut repository = Self::new();
+        repository.git(&["push", "--quiet", "hub", "main"]);
+        repository.git(&["submodule", "--quiet", "add", "--name", "sub", "../hub.git", "sub"]);
+        repository.directory = repository.project.path("sub");
+        repository.common = repository.project.path(".git/modules/sub");
+        repository.hooks = repository.common.join("hooks");
+        repository.git(&["remote", "add", "hub", "../../hub.git"]);
+        repository
+    }
+
+    fn bare() -> Self {
+        let mut repository = Self::new();
+        repository.git(&["clone", "--quiet", "--bare", ".", "../bare.git"]);
+        repository.directory = repository.project.path("../bare.git");
+        repository.common.clone_from(&repository.directory);
+        repository.hooks = repository.common.join("hooks");
+        repository.git(&["remote", "add", "hub", "../hub.git"]);
+        repository
+    }
+
+    /// With a `core.hooksPath` of its own.
+    fn with_hooks_in(path: &str) -> Self {
+        let mut repository = Self::new();
+        repository.git(&["config", "core.hooksPath", path]);
+        repository.hooks = repository.directory.join(path);
+        fs::create_dir_all(&repository.hooks).unwrap();
+        repository
+    }
+
+    fn with_an_absolute_hooks_path() -> Self {
+        let mut repository = Self::new();
+        repository.hooks = repository.project.path("../elsewhere");
+        fs::create_dir_all(&repository.hooks).unwrap();
+        repository.git(&["config", "core.hooksPath", repository.hooks.to_str().unwrap()]);
+        repository
+    }
+
+    /// With a directory of hooks that is a link into the work tree.
+    fn with_linked_hooks() -> Self {
+        let repository = Self::new();
+        fs::remove_dir_all(&repository.hooks).unwrap();
+        fs::create_dir(repository.directory.join("tracked-hooks")).unwrap();
+        symlink("../tracked-hooks", &repository.hooks).unwrap();
+        repository
+    }
+
+    /// The same, with another authority in `license.toml`.
+    pub(crate) fn asking(self, url: &str) -> Self {
+        Self { project: self.project.authority_line("url", &format!("{url:?}")), ..self }
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
+        self.project.run_in(&self.directory, arguments)
+    }
+
+    pub(crate) fn install(&self) -> Ran {
+        self.run(&["hook", "install"])
+    }
+
+    pub(crate) fn uninstall(&self) -> Ran {
+        self.run(&["hook", "uninstall"])
+    }
+
+    fn status(&self) -> Value {
+        self.run(&["hook", "status", "--format", "json"]).json()
+    }
+
+    pub(crate) fn git(&self, arguments: &[&str]) -> Ran {
+        let ran = self.try_git(arguments, &[]);
+        ran.exits(0);
+        ran
+    }
+
+    fn try_git(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Ran {
+        let mut command = Command::new("git");
+        command.args(arguments).current_dir(&self.directory).env_clear();
+        command.envs([("GIT_CONFIG_NOSYSTEM", "1"), ("GIT_TERMINAL_PROMPT", "0")]).envs(variables.iter().copied());
+        command.env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", self.project.path("../home"));
+        Ran::of(Running::start(&mut command).wait(), None).named(&format!("git {arguments:?}"))
+    }
+
+    fn hook(&self) -> PathBuf {
+        self.hooks.join("pre-push")
+    }
+
+    fn program(&self) -> PathBuf {
+        self.common.join("license/xtask")
+    }
+
+    /// Puts a program there that leaves what it got in `seen`, and ends as it is told.
+    fn with_program(&self, code: i32) {
+        let seen = self.seen("");
+        script(&self.program(), &recorder(&seen, "ours", code), 0o755);
+    }
+
+    /// Puts a hook there that does the same.
+    pub(crate) fn with_hook(&self, code: i32) {
+        script(&self.hook(), &recorder(&self.seen(""), "theirs", code), 0o755);
+    }
+
+    /// A trace, and nothing where there is none.
+    fn seen(&self, name: &str) -> PathBuf {
+        self.project.seen().join(name)
+    }
+
+    fn trace(&self, name: &str) -> String {
+        fs::read_to_string(self.seen(name)).unwrap_or_default()
+    }
+
+    /// Everything in the directory of hooks but git's samples.
+    fn state(&self) -> BTreeMap<String, Entry> {
+        let mut state = BTreeMap::new();
+        for entry in fs::read_dir(&self.hooks).into_iter().flatten() {
+            let (path, name) = entry.map(|entry| (entry.path(), entry.file_name().into_string().unwrap())).unwrap();
+            if !name.ends_with(".sample") {
+                state.insert(name, Entry::of(&path));
+            }
+        }
+        state
+    }
+}
+
+/// Writes a script by a child: a child that another test starts at this moment would keep it open, and busy.
+pub(crate) fn script(path: &Path, text: &str, mode: u32) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let write = format!("rm -f \"$1\" && cat > \"$1\" && chmod {mode:o} \"$1\"");
+    let mut command = Command::new("sh");
+    command.args(["-c", &write, "sh"]).arg(path);
+    assert_eq!(Running::start_with_input(&mut command, text).wait().code(), 0);
+}
+
+/// A file as it is: its mode, and its bytes or where it leads.
+#[derive(Debug, PartialEq, Eq)]
+enum Entry {
+    File { mode: u32, bytes: Vec<u8> },
+    Link(PathBuf),
+    Directory,
+}
+
+impl Entry {
+    fn of(path: &Path) -> Self {
+        let metadata = fs::symlink_metadata(path).unwrap();
+        if metadata.is_symlink() {
+            Self::Link(fs::read_link(path).unwrap())
+        } else if metadata.is_dir() {
+            Self::Directory
+        } else {
+            Self::File { mode: metadata.mode() & 0o7777, bytes: fs::read(path).unwrap() }
+        }
+    }
+}
+
+/// A script that leaves its arguments and its input, says something on both streams, and ends with a code.
+fn recorder(seen: &Path, name: &str, code: i32) -> String {
+    let seen = seen.display();
+    format!(
+        "#!/bin/sh\nprintf '%s\\n' \"$@\" > '{seen}/{name}-args'\ncat > '{seen}/{name}-stdin'\n\
+         echo '{name} out'; echo '{name} err' >&2\nexit {code}\n"
+    )
+}
+
+type Make = fn() -> Repository;
+type Prepare = fn(&Repository);
+
+/// The places in which a hook may be.
+const PLACES: [(&str, Make); 8] = [
+    ("a repository", Repository::new),
+    ("a worktree", Repository::in_a_worktree),
+    ("a submodule", Repository::in_a_submodule),
+    ("a bare repository", Repository::bare),
+    ("hooks in the work tree", || Repository::with_hooks_in(".githooks")),
+    ("hooks in a directory of the repository", || Repository::with_hooks_in(".git/own/hooks")),
+    ("hooks elsewhere", Repository::with_an_absolute_hooks_path),
+    ("a linked directory of hooks", Repository::with_linked_hooks),
+];
+
+/// What may be there before.
+const BEFORE: [(&str, Prepare); 9] = [
+    ("nothing", |_| {}),
+    ("a hook", |repository| script(&repository.hook(), "#!/bin/sh\nexit 0\n", 0o755)),
+    ("a hook with another mode", |repository| script(&repository.hook(), "#!/bin/sh\nexit 0\n", 0o2510)),
+    ("a hook that is not executable", |repository| {
+        script(&repository.hook(), "#!/bin/sh\nexit 1\n", 0o644);
+    }),
+    ("a program", |repository| {
+        fs::create_dir_all(&repository.hooks).unwrap();
+        fs::write(repository.hook(), [b"\x7fELF\0\xff".as_slice(), &[7; 100_000]].concat()).unwrap();
+        fs::set_permissions(repository.hook(), fs::Permissions::from_mode(0o755)).unwrap();
+    }),
+    ("a link", |repository| {
+        script(&repository.hooks.join("shared.sh"), "#!/bin/sh\nexit 0\n", 0o755);
+        symlink("shared.sh", repository.hook()).unwrap();
+    }),
+    ("a link to nothing", |repository| {
+        fs::create_dir_all(&repository.hooks).unwrap();
+        symlink("gone.sh", repository.hook()).unwrap();
+    }),
+    ("a kept hook of somebody else", |repository| {
+        script(&repository.hooks.join("pre-push.legacy"), "#!/bin/sh\nexit 1\n", 0o755);
+    }),
+    ("other hooks", |repository| {
+        script(&repository.hooks.join("pre-commit"), "#!/bin/sh\nexit 0\n", 0o755);
+    }),
+];
+
+fn comes_and_goes(place: &str, make: Make, before: &str, prepare: Prepare) {
+    let name = format!("{before} in {place}");
+    let repository = make();
+    prepare(&repository);
+    let was = repository.state();
+
+    repository.install().named(&name).exits(0).says("every push from this repository is checked");
+    let installed = repository.state();
+    let Some(Entry::File { mode: 0o755, bytes }) = installed.get("pre-push") else { panic!("{name}: {installed:?}") };
+    assert!(bytes.starts_with(b"#!/bin/sh\n# license-hooks pre-push 1"), "{name}");
+    match was.get("pre-push") {
+        Some(hook) => assert_eq!(installed.get("pre-push.legacy"), Some(hook), "{name}"),
+        None => assert_eq!(installed.get("pre-push.legacy"), was.get("pre-push.legacy"), "{name}"),
+    }
+    let program = fs::metadata(repository.program()).unwrap();
+    assert_eq!((program.mode() & 0o777, program.len()), (0o755, fs::metadata(BINARY).unwrap().len()), "{name}");
+    assert_eq!(repository.status()["guarded"], true, "{name}");
+
+    repository.install().named(&name).exits(0);
+    assert_eq!(repository.state(), installed, "{name}: installing twice is installing once");
+
+    repository.uninstall().named(&name).exits(0);
+    assert_eq!(repository.state(), was, "{name}: everything is as it was");
+    assert!(!repository.common.join("license").exists(), "{name}");
+    assert_eq!(repository.status()["guarded"], false, "{name}");
+
+    repository.uninstall().named(&name).exits(0).says("nothing was taken out");
+    assert_eq!(repository.state(), was, "{name}");
+}
+
+#[test]
+fn whatever_was_there_is_there_again_afterwards() {
+    for (before, prepare) in BEFORE {
+        comes_and_goes("a repository", Repository::new, before, prepare);
+    }
+}
+
+#[test]
+fn wherever_git_looks_for_hooks_is_where_they_come_and_go() {
+    for (place, make) in &PLACES[1..] {
+        for (before, prepare) in [BEFORE[0], BEFORE[1], BEFORE[5]] {
+            comes_and_goes(place, *make, before, prepare);
+        }
+    }
+}
+
+#[test]
+fn a_repository_without_a_directory_of_hooks_gets_one() {
+    let repository = Repository::new();
+    fs::remove_dir_all(&repository.hooks).unwrap();
+    repository.install().exits(0);
+    assert_eq!(repository.status()["guarded"], true);
+    repository.uninstall().exits(0);
+    assert_eq!(repository.state(), BTreeMap::new());
+}
+
+#[test]
+fn git_runs_the_program_with_what_it_says_wherever_the_hook_is() {
+    for (place, make) in PLACES {
+        let repository = make();
+        repository.install().named(place).exits(0);
+        repository.with_program(0);
+        repository.try_git(&["push", "hub", "HEAD:refs/heads/new"], &[]).named(place).exits(0);
+        assert_eq!(repository.trace("ours-args").lines().next(), Some("pre-push"), "{place}");
+        assert_eq!(repository.trace("ours-args").lines().nth(1), Some("hub"), "{place}");
+        let stdin = repository.trace("ours-stdin");
+        assert!(stdin.starts_with("HEAD ") && stdin.contains(" refs/heads/new 0000"), "{place}: {stdin}");
+        assert_eq!(stdin.lines().count(), 1, "{place}");
+    }
+}
+
+#[test]
+fn the_program_stops_a_push() {
+    let repository = Repository::new();
+    repository.install().exits(0);
+    repository.with_program(30);
+    repository.try_git(&["push", "hub", "main"], &[]).exits(1).says("ours err");
+    let refs = repository.git(&["ls-remote", "hub"]);
+    assert_eq!(refs.stdout(), "", "nothing arrived");
+}
+
+#[test]
+fn both_hooks_see_the_whole_push() {
+    let repository = Repository::new();
+    repository.with_hook(0);
+    repository.install().exits(0).says("is kept beside it as `pre-push.legacy`, and runs when the check has passed");
+    repository.with_program(0);
+    for branch in ["one", "two", "three"] {
+        repository.git(&["branch", branch]);
+    }
+    let pushed = repository.try_git(&["push", "--porcelain", "hub", "--all"], &[]);
+    pushed.exits(0).says("ours err").says("theirs err");
+    assert_eq!(repository.trace("ours-stdin").lines().count(), 4);
+    assert_eq!(repository.trace("ours-stdin"), repository.trace("theirs-stdin"));
+    assert_eq!(repository.trace("ours-args"), format!("pre-push\n{}", repository.trace("theirs-args")));
+
+    repository.try_git(&["push", "hub", "--all"], &[]).exits(0);
+    assert_eq!(repository.trace("ours-stdin"), "", "nothing to push is said as nothing");
+    assert_eq!(repository.trace("theirs-stdin"), "");
+}
+
+#[test]
+fn the_hook_from_before_has_its_say_and_only_once_the_check_has_passed() {
+    let rows = [(0, 0, 0, true), (0, 3, 1, true), (30, 0, 1, false)];
+    for (ours, theirs, exit, theirs_runs) in rows {
+        let repository = Repository::new();
+        repository.with_hook(theirs);
+        repository.install().exits(0);
+        repository.with_program(ours);
+        repository.try_git(&["push", "hub", "main"], &[]).exits(exit);
+        assert_eq!(repository.seen("theirs-args").exists(), theirs_runs, "{ours} {theirs}");
+    }
+}
+
+#[test]
+fn a_hook_that_git_did_not_run_is_not_run_now() {
+    let repository = Repository::new();
+    script(&repository.hook(), &recorder(&repository.seen(""), "theirs", 1), 0o644);
+    repository.install().exits(0).says("git did not run it, since it is not executable");
+    repository.with_program(0);
+    repository.try_git(&["push", "hub", "main"], &[]).exits(0);
+    assert!(!repository.seen("theirs-args").exists());
+}
+
+#[test]
+fn hooks_that_do_not_read_are_no_trouble() {
+    let repository = Repository::new();
+    script(&repository.hook(), "#!/bin/sh\nexit 0\n", 0o755);
+    repository.install().exits(0);
+    script(&repository.program(), "#!/bin/sh\nexit 0\n", 0o755);
+    // More than a pipe holds.
+    let create = |n| format!("create refs/tags/a-rather-long-name-of-a-tag-{n} HEAD\n");
+    let refs = (0..2_000).map(create).collect::<Vec<_>>().concat();
+    let mut command = Command::new("git");
+    command.args(["update-ref", "--stdin"]).current_dir(&repository.directory);
+    assert_eq!(Running::start_with_input(&mut command, &refs).wait().code(), 0);
+    let pushed = repository.try_git(&["push", "--quiet", "--dry-run", "hub", "--tags"], &[]);
+    pushed.exits(0).says_nothing_of("roken pipe").says_nothing_of("I/O error");
+}
+
+#[test]
+fn a_push_can_do_without_the_check_and_says_so() {
+    for chained in [false, true] {
+        let repository = Repository::new();
+        if chained {
+            repository.with_hook(0);
+        }
+        repository.install().exits(0);
+        repository.with_program(30);
+        let pushed = repository.try_git(&["push", "hub", "main"], &[("LICENSE_HOOK", "0")]);
+        pushed.exits(0).says("LICENSE_HOOK=0, so that this push is not checked");
+        assert!(!repository.seen("ours-args").exists());
+        assert_eq!(repository.seen("theirs-args").exists(), chained, "the other hook is not ours to skip");
+        repository.try_git(&["push", "hub", "HEAD:b"], &[("LICENSE_HOOK", "1")]).exits(1);
+        repository.try_git(&["push", "--no-verify", "hub", "HEAD:c"], &[]).exits(0);
+    }
+}
+
+#[test]
+fn a_hook_without_its_program_refuses_and_says_what_to_do() {
+    for chained in [false, true] {
+        let repository = Repository::new();
+        if chained {
+            repository.with_hook(0);
+        }
+        repository.install().exits(0);
+        fs::remove_file(repository.program()).unwrap();
+        let pushed = repository.try_git(&["push", "hub", "main"], &[]);
+        pushed.exits(1).says("cargo xtask hook install").says("git push --no-verify");
+        assert!(!repository.seen("theirs-args").exists());
+        let status = repository.run(&["hook", "status"]);
+        status.exits(3).says("are not checked").says("is missing");
+        repository.install().exits(0);
+        assert_eq!(repository.status()["guarded"], true);
+    }
+}
+
+#[test]
+fn a_repository_that_was_moved_is_still_guarded() {
+    let mut repository = Repository::new();
+    repository.install().exits(0);
+    let moved = repository.project.path("../moved");
+    fs::rename(&repository.directory, &moved).unwrap();
+    repository.directory.clone_from(&moved);
+    repository.common = moved.join(".git");
+    repository.with_program(30);
+    repository.try_git(&["push", "hub", "main"], &[]).exits(1).says("ours err");
+}
+
+#[test]
+fn a_file_of_the_work_tree_is_never_taken_for_the_program() {
+    for make in [|| Repository::with_hooks_in(".githooks"), Repository::with_linked_hooks] {
+        let repository = make();
+        repository.install().exits(0);
+        let trap = repository.directory.join("license/xtask");
+        script(&trap, &recorder(&repository.seen(""), "trap", 0), 0o755);
+        repository.with_program(30);
+        repository.try_git(&["push", "hub", "main"], &[]).exits(1).says("ours err").says_nothing_of("trap");
+    }
+}
+
+#[test]
+fn a_hook_of_another_version_is_replaced_and_keeps_what_it_kept() {
+    for chained in [false, true] {
+        let repository = Repository::new();
+        if chained {
+            repository.with_hook(0);
+        }
+        let was = repository.state();
+        repository.install().exits(0);
+        let present = fs::read_to_string(repository.hook()).unwrap();
+        let older = present.replace("pre-push 1:", "pre-push 0:");
+        assert_ne!(older, present);
+        script(&repository.hook(), &older, 0o644);
+        let status = repository.run(&["hook", "status"]);
+        status.exits(3).says("is not executable").says("written by another version");
+        repository.install().exits(0);
+        assert_eq!(fs::read_to_string(repository.hook()).unwrap(), present);
+        repository.uninstall().exits(0);
+        assert_eq!(repository.state(), was);
+    }
+}
+
+#[test]
+fn two_foreign_hooks_are_left_alone() {
+    let repository = Repository::new();
+    repository.with_hook(0);
+    script(&repository.hooks.join("pre-push.legacy"), "#!/bin/sh\nexit 0\n", 0o755);
+    let was = repository.state();
+    repository.install().exits(3).says("nothing was changed");
+    assert_eq!(repository.state(), was);
+    assert!(!repository.common.join("license").exists());
+    repository.uninstall().exits(0);
+    assert_eq!(repository.state(), was);
+}
+
+#[test]
+fn what_is_no_file_is_left_alone() {
+    let repository = Repository::new();
+    fs::create_dir(repository.hook()).unwrap();
+    repository.install().exits(3).says("is no file");
+    repository.uninstall().exits(0);
+    assert!(repository.hook().is_dir());
+    assert_eq!(repository.status()["hook"]["state"], "not_a_file");
+}
+
+/// A manager: its name, a file of its, the hook that it writes.
+const MANAGERS: [(&str, &str, &str); 4] = [
+    ("husky", ".husky/pre-push", "#!/usr/bin/env sh\n. \"$(dirname \"$0\")/_/husky.sh\"\n"),
+    ("lefthook", "lefthook.yml", "#!/bin/sh\ncall_lefthook run \"pre-push\" \"$@\"\n"),
+    (
+        "pre-commit",
+        ".pre-commit-config.yaml",
+        "#!/usr/bin/env bash\n# File generated by pre-commit: https://pre-commit.com\n",
+    ),
+    ("prek", "prek.toml", "#!/bin/sh\n# File generated by prek: https://github.com/j178/prek\n"),
+];
+
+#[test]
+fn a_manager_keeps_its_hooks_and_a_person_gets_the_lines() {
+    for (manager, file, hook) in MANAGERS {
+        for (with_file, with_hook) in [(true, false), (false, true), (true, true)] {
+            let name = format!("{manager} {with_file} {with_hook}");
+            let repository = Repository::new();
+            let file = repository.directory.join(file);
+            if with_file {
+                script(&file, "# nothing yet\n", 0o644);
+            }
+            if with_hook {
+                script(&repository.hook(), hook, 0o755);
+            }
+            let was = repository.state();
+            let ran = repository.install().named(&name);
+            ran.exits(3).says("pushes are not checked yet").says(manager).says("license/xtask");
+            assert_eq!(repository.state(), was, "{name}");
+            assert!(repository.program().exists(), "{name}: the lines need it");
+            assert_eq!(repository.status()["guarded"], false, "{name}");
+
+            let guard = repository.run(&["hook", "install", "--format", "json"]).json()["guard"].clone();
+            assert_eq!(
+                (&guard["kind"], &guard["name"], &guard["in_place"]),
+                (&json!("manager"), &json!(manager), &json!(false))
+            );
+            let place = repository.directory.join(guard["file"].as_str().unwrap());
+            script(&place, guard["lines"].as_str().unwrap(), 0o644);
+            script(&repository.hook(), hook, 0o755);
+            repository.install().named(&name).exits(0).says("runs the check already");
+            let status = repository.status();
+            assert_eq!(
+                (&status["guarded"], &status["mechanisms"][0]["kind"]),
+                (&json!(true), &json!("manager")),
+                "{name}"
+            );
+
+            repository.uninstall().named(&name).exits(0).says("still runs the program, which stays");
+            assert!(repository.program().exists(), "{name}");
+            fs::remove_file(&place).unwrap();
+            repository.uninstall().named(&name).exits(0);
+            assert!(!repository.program().exists(), "{name}");
+            assert!(repository.state().contains_key("pre-push"), "{name}: the hook is the manager's");
+        }
+    }
+}
+
+#[test]
+fn a_manager_that_came_later_does_not_take_our_hook_away() {
+    let repository = Repository::new();
+    repository.install().exits(0);
+    script(&repository.directory.join("lefthook.yml"), "pre-commit:\n", 0o644);
+    repository.install().exits(0).says("lefthook has a configuration here, and will replace this hook");
+    assert_eq!(repository.status()["guarded"], true);
+}
+
+#[test]
+fn the_lines_for_husky_run_the_program() {
+    let repository = Repository::new();
+    // As husky writes it: its hooks do not name it.
+    repository.git(&["config", "core.hooksPath", ".husky/_"]);
+    let ours = "#!/usr/bin/env sh\n. \"$(dirname \"$0\")/h\"\n";
+    let all =
+        "#!/usr/bin/env sh\ns=$(dirname \"$(dirname \"$0\")\")/$(basename \"$0\")\nsh -e \"$s\" \"$@\"\nexit $?\n";
+    script(&repository.directory.join(".husky/_/pre-push"), ours, 0o755);
+    script(&repository.directory.join(".husky/_/h"), all, 0o755);
+    let guard = repository.run(&["hook", "install", "--format", "json"]).json()["guard"].clone();
+    script(&repository.directory.join(".husky/pre-push"), guard["lines"].as_str().unwrap(), 0o644);
+    repository.install().exits(0);
+    assert_eq!(repository.status()["guarded"], true);
+    repository.with_program(30);
+    repository.try_git(&["push", "hub", "main"], &[]).exits(1).says("ours err");
+    assert_eq!(repository.trace("ours-args").lines().collect::<Vec<_>>(), ["pre-push", "hub", "../hub.git"]);
+    assert_eq!(repository.trace("ours-stdin").lines().count(), 1);
+}
+
+#[test]
+fn a_directory_of_hooks_for_all_repositories_is_not_ours() {
+    let repository = Repository::new();
+    let shared = repository.project.path("../shared-hooks");
+    fs::create_dir(&shared).unwrap();
+    repository.git(&["config", "--global", "core.hooksPath", shared.to_str().unwrap()]);
+    let ran = repository.install();
+    ran.exits(3).says("pushes are not checked yet").says("for more than this repository").says("git config --local");
+    assert_eq!(fs::read_dir(&shared).unwrap().count(), 0);
+    assert_eq!(repository.status()["hooks_path"]["shared"], true);
+
+    // The line for the hook there does what it says, and nothing in other repositories.
+    let line = ran.stdout().lines().find(|line| line.trim_start().starts_with("x=")).unwrap().trim().to_owned();
+    script(&shared.join("pre-push"), &format!("#!/bin/sh\n{line}\n"), 0o755);
+    repository.with_program(30);
+    repository.try_git(&["push", "hub", "main"], &[]).exits(1).says("ours err");
+    repository.uninstall().exits(0).says("nothing was taken out");
+    assert!(shared.join("pre-push").exists());
+    repository.try_git(&["push", "hub", "main"], &[]).exits(0);
+
+    // A directory of its own comes before it.
+    let own = repository.hooks.to_str().unwrap();
+    repository.git(&["config", "--local", "core.hooksPath", own]);
+    repository.install().exits(0);
+    repository.with_program(30);
+    repository.try_git(&["push", "hub", "HEAD:b"], &[]).exits(1).says("ours err");
+}
+
+#[test]
+fn a_directory_of_hooks_for_one_call_is_not_ours_either() {
+    let repository = Repository::new();
+    let with_variables = |project: Project| {
+        let project = project.var("GIT_CONFIG_COUNT", "1").var("GIT_CONFIG_KEY_0", "core.hooksPath");
+        project.var("GIT_CONFIG_VALUE_0", "elsewhere")
+    };
+    let repository = Repository { project: with_variables(repository.project), ..repository };
+    repository.install().exits(3).says("for more than this repository");
+    assert!(!repository.directory.join("elsewhere").exists());
+}
+
+#[test]
+fn git_s_configuration_and_a_file_are_one_too_many() {
+    let repository = Repository::new();
+    repository.install().exits(0);
+    repository.git(&["config", "hook.guard.event", "pre-push"]);
+    repository.git(&["config", "hook.guard.command", ".git/license/xtask pre-push"]);
+    let kinds = |status: &Value| {
+        let found = status["mechanisms"].as_array().unwrap().clone();
+        found.iter().map(|one| one["kind"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(kinds(&repository.status()), ["hook", "configuration"]);
+    repository.run(&["hook", "status"]).exits(0).says("that is more than one");
+    repository.install().exits(3).says("git config --remove-section hook.guard");
+    repository.uninstall().exits(0).says("hook `guard` of git's configuration still runs the program");
+    assert!(repository.program().exists());
+    repository.git(&["config", "hook.guard.enabled", "false"]);
+    assert_eq!(kinds(&repository.status()), [""; 0]);
+    repository.git(&["config", "--remove-section", "hook.guard"]);
+    repository.git(&["config", "hook.spelling.event", "pre-push"]);
+    repository.git(&["config", "hook.spelling.command", "spell"]);
+    repository.install().exits(0);
+    assert_eq!(repository.status()["others"][0]["name"], "hook spelling of git's configuration");
+}
+
+#[test]
+fn a_person_sees_what_is_agreed_to_and_what_has_changed() {
+    let repository = Repository::new();
+    let first = repository.install();
+    first.exits(0).says("keys and tokens may go to `https://api.example.com`");
+    first.says("may be read: the variable `TO_API_KEY`").says("may be read: the variable `LICENSE_KEY`");
+    first.never_shows(KEY);
+    repository.install().exits(0).says("as before, a push may use");
+
+    let repository = repository.asking("https://other.example.com/v1");
+    let status = repository.run(&["hook", "status"]);
+    status.exits(0).says("+ keys and tokens may go to `https://other.example.com`");
+    assert_eq!(repository.status()["not_agreed"]["origins"], json!(["https://other.example.com"]));
+    let second = repository.install();
+    second.exits(0).says("has changed").says("+ keys and tokens may go to `https://other.example.com`");
+    second.says("- keys and tokens may go to `https://api.example.com`");
+    let record = fs::read_to_string(repository.common.join("license/trust.json")).unwrap();
+    let record: Value = serde_json::from_str(&record).unwrap();
+    assert_eq!(record["origins"], json!(["https://other.example.com"]));
+    assert_eq!(record["variables"], json!(["LICENSE_KEY", "TO_API_KEY"]));
+    let mode = fs::metadata(repository.common.join("license/trust.json")).unwrap().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn without_a_license_toml_nothing_is_agreed_to() {
+    let repository = Repository::new();
+    let repository = Repository { project: repository.project.without_license_toml(), ..repository };
+    repository.install().exits(0).says("a push may use no key and ask nobody");
+    assert_eq!(repository.status()["agreed"], json!({ "files": [], "origins": [], "variables": [] }));
+}
+
+#[test]
+fn a_license_toml_of_another_project_agrees_to_nothing() {
+    let repository = Repository::new();
+    repository.git(&["init", "--quiet", "inner"]);
+    let inner = repository.directory.join("inner");
+    repository.project.run_in(&inner, &["hook", "install"]).exits(0).says("a push may use no key and ask nobody");
+}
+
+#[test]
+fn a_broken_license_toml_installs_nothing() {
+    let repository = Repository::new();
+    let project = repository.project.license_toml(b"version = 1\nnonsense = true\n");
+    let repository = Repository { project, ..repository };
+    repository.install().exits(3).says("nonsense");
+    assert!(!repository.hook().exists() && !repository.common.join("license").exists());
+    repository.run(&["hook", "status"]).exits(3).says("are not checked");
+    repository.uninstall().exits(0);
+}
+
+#[test]
+fn outside_of_a_repository_there_is_no_hook() {
+    let project = project().without_license_toml();
+    for command in ["install", "uninstall", "status"] {
+        let ran = project.run(&["hook", command, "--format", "json"]);
+        ran.exits(3).says("git has no repository");
+        assert_eq!(ran.json()["error"]["code"], "hook");
+    }
+}
+
+#[test]
+fn without_git_there_is_no_hook() {
+    let empty = tempfile::tempdir().unwrap();
+    let project = project().without_license_toml().var("PATH", empty.path().to_str().unwrap());
+    project.run(&["hook", "install"]).exits(3).says("git cannot be started");
+}
+
+#[test]
+fn an_older_program_is_told_and_replaced() {
+    let repository = Repository::new();
+    repository.install().exits(0);
+    assert_eq!(repository.status()["program"]["state"], "same");
+    script(&repository.program(), "#!/bin/sh\necho xtask 0.0.1\n", 0o755);
+    let program = repository.status()["program"].clone();
+    assert_eq!((&program["state"], &program["version"]), (&json!("older"), &json!("0.0.1")));
+    repository.run(&["hook", "status"]).exits(0).says("is older than this program, 0.0.1");
+    repository.install().exits(0);
+    assert_eq!(repository.status()["program"]["state"], "same");
+}
+
+#[test]
+fn a_subdirectory_is_as_good_as_the_top() {
+    for make in [Repository::new, || Repository::with_hooks_in(".githooks")] {
+        let repository = make();
+        let inner = repository.directory.join("some/where");
+        fs::create_dir_all(&inner).unwrap();
+        repository.project.run_in(&inner, &["hook", "install"]).exits(0).says("https://api.example.com");
+        assert_eq!(repository.status()["guarded"], true);
+        repository.project.run_in(&inner, &["hook", "uninstall"]).exits(0);
+        assert_eq!(repository.state(), BTreeMap::new());
+    }
+}
+
+#[test]
+fn an_installation_that_is_killed_leaves_the_old_hook_or_the_new_one() {
+    let binary = failpoints::binary(BINARY).to_str().unwrap();
+    for (before, prepare) in [BEFORE[0], BEFORE[1], BEFORE[3], BEFORE[5]] {
+        for (dies_at, command, is_new) in [
+            ("hook-program", "install", false),
+            ("hook-kept", "install", false),
+            ("hook-written", "install", true),
+            ("hook-removed", "uninstall", false),
+        ] {
+            let name = format!("{before}, {dies_at}");
+            let repository = Repository::of(binary);
+            prepare(&repository);
+            let was = repository.state();
+            let is_kept = was.contains_key("pre-push");
+            if dies_at == "hook-kept" && !is_kept {
+                continue;
+            }
+            if command == "uninstall" {
+                repository.install().named(&name).exits(0);
+            }
+            let project = repository.project.var(failpoints::DIES_AT, dies_at);
+            let repository = Repository { project, ..repository };
+            repository.run(&["hook", command]).named(&name).exits(137);
+            let hook = repository.state().remove("pre-push");
+            if is_new {
+                assert!(matches!(hook, Some(Entry::File { mode: 0o755, .. })), "{name}: {hook:?}");
+            } else {
+                assert_eq!(hook.as_ref(), was.get("pre-push"), "{name}");
+            }
+            let repository = Repository { project: repository.project.unset(failpoints::DIES_AT), ..repository };
+            repository.install().named(&name).exits(0);
+            assert_eq!(repository.status()["guarded"], true, "{name}");
+            repository.uninstall().named(&name).exits(0);
+            assert_eq!(repository.state(), was, "{name}");
+        }
+    }
+}

@@ -1,0 +1,539 @@
+//! What a push sends is looked at, in every form that a push has; what could not be looked at never reads as clean.
+//!
+//! Keys are made here at run time, so that no file of this repository holds one.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+
+use license_tests::Pushing;
+
+use crate::BINARY;
+
+/// A key of no form that anybody knows: it is found because it is configured.
+pub(crate) fn secret() -> String {
+    ["Zq7", "marker", "K3y4", "T5sts"].join("/")
+}
+
+/// A file that names the key's variable, and maps nothing.
+fn license_toml() -> String {
+    "version = 1\n[authority.local]\nkind = \"embedded\"\n[environments.production]\nauthority = \"local\"\n\
+     domain = \"app.com\"\nkey = { env = \"LICENSE_KEY\" }\n"
+        .to_owned()
+}
+
+/// A repository on a machine that has a key, with a `license.toml` that is on the remote.
+fn pushing() -> Pushing {
+    configured(Pushing::new(BINARY))
+}
+
+fn configured(pushing: Pushing) -> Pushing {
+    let pushing = pushing.var("LICENSE_KEY", &secret());
+    pushing.agree(&[], &["LICENSE_KEY"], &[".license/authority"]);
+    pushing.commit("license.toml", license_toml());
+    pushing.git(&["push", "--quiet", "--no-verify", "origin", "main"]);
+    pushing
+}
+
+/// Commits the key.
+fn leak(pushing: &Pushing) {
+    pushing.commit("src/config.txt", format!("first\nkey = {}\n", secret()));
+}
+
+/// The refs of the remote.
+fn remote_refs(pushing: &Pushing) -> String {
+    pushing.git_in("hub.git", &["for-each-ref"])
+}
+
+/// Stops in a dry run and in earnest, and nothing reaches the remote.
+#[track_caller]
+fn stops(pushing: &Pushing, name: &str, arguments: &[&str], exit: i32) {
+    let before = remote_refs(pushing);
+    for dry in [&["--dry-run"][..], &[]] {
+        let pushed = pushing.push(&[dry, arguments].concat());
+        let ran = pushed.stops(exit);
+        for text in [ran.stderr(), ran.stdout()] {
+            assert!(!text.contains(&secret()), "{name}: the key is shown: {text}");
+        }
+    }
+    assert_eq!(remote_refs(pushing), before, "{name}");
+}
+
+#[test]
+fn a_key_is_found_in_every_form_of_a_push() {
+    type Prepare = fn(&Pushing);
+    let rows: [(&str, Prepare, &[&str]); 12] = [
+        ("an update", leak, &["origin", "main"]),
+        (
+            "a new branch",
+            |p| {
+                p.git(&["switch", "--quiet", "--create", "new"]);
+                leak(p);
+            },
+            &["origin", "new"],
+        ),
+        (
+            "a forced push",
+            |p| {
+                p.git(&["commit", "--quiet", "--amend", "--message", "again"]);
+                leak(p);
+            },
+            &["--force", "origin", "main"],
+        ),
+        (
+            "a commit that a later one undoes",
+            |p| {
+                leak(p);
+                p.commit("src/config.txt", "nothing\n");
+            },
+            &["origin", "main"],
+        ),
+        (
+            "the last of several refs",
+            |p| {
+                for name in ["a", "b"] {
+                    p.git(&["switch", "--quiet", "--create", name, "main"]);
+                    p.commit(name, name);
+                }
+                p.git(&["switch", "--quiet", "--create", "z", "main"]);
+                leak(p);
+            },
+            &["origin", "a", "b", "z"],
+        ),
+        (
+            "all branches",
+            |p| {
+                p.git(&["branch", "clean"]);
+                p.git(&["switch", "--quiet", "--create", "work"]);
+                leak(p);
+                p.git(&["switch", "--quiet", "main"]);
+            },
+            &["--all", "origin"],
+        ),
+        (
+            "all tags",
+            |p| {
+                p.git(&["tag", "clean"]);
+                p.git(&["switch", "--quiet", "--detach"]);
+                leak(p);
+                p.git(&["tag", "leaky"]);
+                p.git(&["switch", "--quiet", "main"]);
+            },
+            &["--tags", "origin"],
+        ),
+        (
+            "a mirror",
+            |p| {
+                p.git(&["switch", "--quiet", "--detach"]);
+                leak(p);
+                p.git(&["update-ref", "refs/elsewhere/one", "HEAD"]);
+                p.git(&["switch", "--quiet", "main"]);
+            },
+            &["--mirror", "origin"],
+        ),
+        (
+            "the message of an annotated tag",
+            |p| drop(p.git(&["tag", "--annotate", "--message", &format!("see {}", secret()), "v1"])),
+            &["origin", "v1"],
+        ),
+        (
+            "a tag of a blob",
+            |p| {
+                p.write("blob", format!("{}\n", secret()));
+                let blob = p.git(&["hash-object", "-w", "blob"]);
+                fs::remove_file(p.path("work/blob")).unwrap();
+                p.git(&["tag", "blob", &blob]);
+            },
+            &["origin", "blob"],
+        ),
+        (
+            "the message of a commit",
+            |p| drop(p.git(&["commit", "--quiet", "--allow-empty", "--message", &secret()])),
+            &["origin", "main"],
+        ),
+        ("a revision", leak, &["origin", "HEAD~0:refs/heads/elsewhere"]),
+    ];
+    for (name, prepare, arguments) in rows {
+        let pushing = pushing();
+        prepare(&pushing);
+        stops(&pushing, name, arguments, 30);
+    }
+}
+
+#[test]
+fn a_clean_push_of_every_form_goes_out_without_a_word() {
+    let pushing = pushing();
+    pushing.commit("a", "1");
+    pushing.push(&["origin", "main"]).goes();
+    pushing.git(&["branch", "new"]);
+    pushing.push(&["origin", "new"]).goes();
+    pushing.push(&["origin", "--delete", "new"]).goes();
+    pushing.git(&["tag", "--annotate", "--message", "one", "v1"]);
+    let blob = pushing.git(&["hash-object", "-w", "a"]);
+    pushing.git(&["tag", "blob", &blob]);
+    let tree = pushing.git(&["rev-parse", "HEAD^{tree}"]);
+    pushing.git(&["tag", "tree", &tree]);
+    pushing.push(&["--tags", "origin"]).goes();
+    pushing.git(&["commit", "--quiet", "--amend", "--message", "again"]);
+    pushing.push(&["--force", "origin", "main"]).goes();
+    pushing.commit("b", "2");
+    pushing.push(&["--all", "origin"]).goes();
+    pushing.push(&["--mirror", "origin"]).goes();
+    let porcelain = pushing.push(&["--porcelain", "origin", "HEAD:refs/heads/more"]);
+    assert!(porcelain.goes().stdout().starts_with("To "), "{}", porcelain.ran);
+}
+
+#[test]
+fn a_finding_says_where_it_is_and_what_to_do() {
+    let pushing = pushing();
+    leak(&pushing);
+    let commit = pushing.git(&["rev-parse", "--short=12", "HEAD"]);
+    let pushed = pushing.push(&["origin", "main"]);
+    let ran = pushed.stops(30);
+    ran.says("src/config.txt:2")
+        .says(&commit)
+        .says("the key of `production`")
+        .says("git rebase -i")
+        .says("rotate production");
+}
+
+#[test]
+fn a_leak_that_is_on_the_remote_already_stops_nothing() {
+    let pushing = pushing();
+    leak(&pushing);
+    pushing.git(&["push", "--quiet", "--no-verify", "origin", "main"]);
+    pushing.commit("a", "1");
+    pushing.push(&["origin", "main"]).goes();
+    pushing.git(&["switch", "--quiet", "--create", "new"]);
+    pushing.commit("b", "2");
+    pushing.push(&["origin", "new"]).goes();
+}
+
+#[test]
+fn nothing_to_push_costs_no_git_and_no_file() {
+    let pushing = pushing();
+    let pushed = pushing.push(&["origin", "main"]);
+    assert_eq!((pushed.exits.as_slice(), pushed.hooks.len()), (&[0][..], 1), "the hook runs, and has nothing to do");
+    pushed.goes();
+    let pushing = pushing.var("PATH", "/nowhere");
+    pushing.write("license.toml", "broken =");
+    let ran = pushing.pre_push("home", &["origin", "url"], "");
+    assert_eq!((ran.exits(0).stdout(), ran.stderr()), ("", ""));
+}
+
+#[test]
+fn a_remote_that_is_ahead_is_no_reason_to_pass_over_anything() {
+    let pushing = pushing();
+    pushing.git_in("", &["clone", "--quiet", "hub.git", "other"]);
+    fs::write(pushing.path("other/theirs"), "theirs\n").unwrap();
+    pushing.git_in("other", &["add", "theirs"]);
+    pushing.git_in("other", &["commit", "--quiet", "--message", "theirs"]);
+    pushing.git_in("other", &["push", "--quiet", "origin", "main"]);
+    pushing.commit("ours", "ours\n");
+    pushing.push(&["--dry-run", "--force", "origin", "main"]).goes();
+    leak(&pushing);
+    stops(&pushing, "an unknown remote object", &["--force", "origin", "main"], 30);
+}
+
+#[test]
+fn every_push_address_is_looked_at_for_itself() {
+    let pushing = pushing();
+    leak(&pushing);
+    pushing.git(&["push", "--quiet", "--no-verify", "origin", "main"]);
+    pushing.git_in("", &["init", "--quiet", "--bare", "second.git"]);
+    let (hub, second) = (pushing.path("hub.git"), pushing.path("second.git"));
+    for url in [&hub, &second] {
+        pushing.git(&["remote", "set-url", "--push", "--add", "origin", url.to_str().unwrap()]);
+    }
+    pushing.commit("a", "1");
+    let pushed = pushing.push(&["origin", "main"]);
+    assert_eq!(pushed.hooks.len(), 2, "once for every address");
+    assert_eq!(pushed.exits, [0, 30], "what `origin` has, the second one does not");
+    pushed.stops(30);
+    let by_address = pushing.push(&[second.to_str().unwrap(), "main"]);
+    by_address.stops(30);
+}
+
+#[test]
+fn a_linked_worktree_and_a_submodule_are_looked_at_like_any_other() {
+    let pushing = pushing();
+    pushing.git(&["worktree", "add", "--quiet", "../linked", "-b", "linked"]);
+    fs::write(pushing.path("linked/key"), secret()).unwrap();
+    pushing.git_in("linked", &["add", "key"]);
+    pushing.git_in("linked", &["commit", "--quiet", "--message", "key"]);
+    pushing.push_in("linked", &["origin", "linked"]).stops(30).says("key:1");
+
+    let hub = pushing.path("hub.git");
+    let allow = "protocol.file.allow=always";
+    pushing.git_in("", &["init", "--quiet", "--initial-branch=main", "above"]);
+    pushing.git_in("above", &["-c", allow, "submodule", "--quiet", "add", hub.to_str().unwrap(), "below"]);
+    pushing.hook("above/.git/modules/below");
+    let file = pushing.path("above/below/license.toml");
+    assert!(file.exists());
+    pushing.push_in("above/below", &["origin", "HEAD:refs/heads/clean"]).goes();
+    fs::write(pushing.path("above/below/key"), secret()).unwrap();
+    pushing.git_in("above/below", &["add", "key"]);
+    pushing.git_in("above/below", &["commit", "--quiet", "--message", "key"]);
+    pushing.push_in("above/below", &["origin", "HEAD:refs/heads/leaky"]).stops(30);
+}
+
+#[test]
+fn a_push_with_the_directories_named_is_about_those() {
+    let pushing = pushing();
+    leak(&pushing);
+    let (git, tree) = (pushing.path("work/.git"), pushing.path("work"));
+    let variables = pushing.var("GIT_DIR", git.to_str().unwrap()).var("GIT_WORK_TREE", tree.to_str().unwrap());
+    variables.push_in("home", &["origin", "main"]).stops(30);
+}
+
+#[test]
+fn a_shallow_clone_is_looked_at() {
+    let pushing = pushing();
+    pushing.commit("a", "1");
+    pushing.git(&["push", "--quiet", "--no-verify", "origin", "main"]);
+    let address = format!("file://{}", pushing.path("hub.git").display());
+    pushing.git_in("", &["clone", "--quiet", "--depth=1", &address, "shallow"]);
+    pushing.hook("shallow/.git");
+    fs::write(pushing.path("shallow/b"), "2").unwrap();
+    pushing.git_in("shallow", &["add", "b"]);
+    pushing.git_in("shallow", &["commit", "--quiet", "--message", "b"]);
+    pushing.push_in("shallow", &["origin", "HEAD:refs/heads/clean"]).goes();
+    fs::write(pushing.path("shallow/key"), secret()).unwrap();
+    pushing.git_in("shallow", &["add", "key"]);
+    pushing.git_in("shallow", &["commit", "--quiet", "--message", "key"]);
+    pushing.push_in("shallow", &["origin", "HEAD:refs/heads/leaky"]).stops(30);
+}
+
+#[test]
+fn a_partial_clone_is_looked_at_and_nothing_is_fetched_for_that() {
+    let pushing = pushing();
+    pushing.commit("old", "1");
+    pushing.commit("old", "2");
+    pushing.git(&["push", "--quiet", "--no-verify", "origin", "main"]);
+    pushing.git_in("hub.git", &["config", "uploadpack.allowFilter", "true"]);
+    let address = format!("file://{}", pushing.path("hub.git").display());
+    pushing.git_in("", &["clone", "--quiet", "--filter=blob:none", &address, "partial"]);
+    pushing.hook("partial/.git");
+    fs::write(pushing.path("partial/new"), "3").unwrap();
+    pushing.git_in("partial", &["add", "new"]);
+    pushing.git_in("partial", &["commit", "--quiet", "--message", "new"]);
+    pushing.push_in("partial", &["--dry-run", "origin", "HEAD:refs/heads/clean"]).goes();
+
+    // The same, with the remote gone: whoever fetched would notice.
+    let head = pushing.git_in("partial", &["rev-parse", "HEAD"]);
+    let zeros = "0".repeat(head.len());
+    fs::rename(pushing.path("hub.git"), pushing.path("gone.git")).unwrap();
+    let line = format!("HEAD {head} refs/heads/new {zeros}\n");
+    for arguments in [&["origin", address.as_str()][..], &["elsewhere", "/elsewhere"]] {
+        let ran = pushing.pre_push("partial", arguments, &line);
+        assert_eq!((ran.exits(0).stdout(), ran.stderr()), ("", ""), "{arguments:?}");
+    }
+    fs::write(pushing.path("partial/key"), secret()).unwrap();
+    pushing.git_in("partial", &["add", "key"]);
+    pushing.git_in("partial", &["commit", "--quiet", "--message", "key"]);
+    let head = pushing.git_in("partial", &["rev-parse", "HEAD"]);
+    let line = format!("HEAD {head} refs/heads/new {zeros}\n");
+    pushing.pre_push("partial", &["origin", address.as_str()], &line).exits(30).says("key:1");
+}
+
+#[test]
+fn a_repository_that_hashes_with_sha_256_is_looked_at() {
+    let pushing = configured(Pushing::with_format(BINARY, "sha256"));
+    pushing.git(&["branch", "new"]);
+    pushing.push(&["origin", "new"]).goes();
+    pushing.push(&["origin", "--delete", "new"]).goes();
+    leak(&pushing);
+    stops(&pushing, "SHA-256", &["origin", "main"], 30);
+}
+
+#[test]
+fn a_bare_repository_is_looked_at() {
+    let pushing = pushing();
+    leak(&pushing);
+    pushing.git_in("", &["clone", "--quiet", "--bare", "work", "bare.git"]);
+    pushing.hook("bare.git");
+    let hub = pushing.path("hub.git");
+    fs::create_dir_all(pushing.path("bare.git/license")).unwrap();
+    fs::copy(pushing.path("work/.git/license/trust.json"), pushing.path("bare.git/license/trust.json")).unwrap();
+    pushing.push_in("bare.git", &[hub.to_str().unwrap(), "main"]).stops(30);
+}
+
+#[test]
+fn the_name_of_a_branch_is_looked_at_and_may_be_taken_back() {
+    let pushing = pushing();
+    let name = format!("refs/heads/{}", secret());
+    stops(&pushing, "a name", &["origin", &format!("main:{name}")], 30);
+    pushing.git(&["push", "--quiet", "--no-verify", "origin", &format!("main:{name}")]);
+    pushing.push(&["origin", &format!(":{name}")]).goes();
+}
+
+#[test]
+fn records_of_the_fleet_are_only_ever_added_to() {
+    let pushing = pushing();
+    let trail = "refs/license/trail/production";
+    pushing.git(&["push", "--quiet", "--no-verify", "origin", &format!("main:{trail}")]);
+    pushing.commit("a", "1");
+    pushing.push(&["origin", &format!("main:{trail}")]).goes();
+    let older = format!("+main~1:{trail}");
+    let pushed = pushing.push(&["origin", &older]);
+    pushed.stops(10).says(trail).says("takes entries out of it");
+    let pushed = pushing.push(&["origin", &format!(":{trail}")]);
+    pushed.stops(10).says("deletes it");
+    assert!(remote_refs(&pushing).contains(trail));
+    // What the remote has and this machine does not cannot be shown to be kept.
+    pushing.git(&["switch", "--quiet", "--orphan", "unrelated"]);
+    pushing.commit("b", "2");
+    pushing.push(&["origin", &format!("+HEAD:{trail}")]).stops(10);
+    // Everything else may be deleted and forced.
+    pushing.push(&["--force", "origin", "HEAD:main"]).goes();
+}
+
+#[test]
+fn the_installed_hook_guards_every_push() {
+    let pushing = pushing();
+    fs::remove_file(pushing.path("work/.git/hooks/pre-push")).unwrap();
+    fs::remove_dir_all(pushing.path("work/.git/license")).unwrap();
+    pushing.xtask(&["hook", "install"]).exits(0);
+    pushing.commit("a", "1");
+    let pushed = pushing.push(&["origin", "main"]);
+    assert_eq!((pushed.ran.exits(0).stdout(), pushed.ran.stderr().contains("license:")), ("", false), "{}", pushed.ran);
+    leak(&pushing);
+    pushing.push(&["origin", "main"]).ran.exits(1).says("it holds secrets").says("git push --no-verify");
+    pushing.push(&["--no-verify", "origin", "main"]).ran.exits(0).says_nothing_of("license:");
+}
+
+#[test]
+fn the_guard_can_be_turned_off_and_says_so() {
+    let pushing = pushing();
+    leak(&pushing);
+    let pushing = pushing.var("LICENSE_HOOK", "0");
+    pushing.push(&["--dry-run", "origin", "main"]).goes_with("this push is not checked");
+    let pushing = pushing.var("LICENSE_HOOK", "1");
+    pushing.push(&["origin", "main"]).stops(30);
+}
+
+#[test]
+fn a_framework_that_passes_on_one_ref_is_understood() {
+    let pushing = pushing();
+    let hub = pushing.path("hub.git").to_str().unwrap().to_owned();
+    let remote = |pushing: Pushing| pushing.var("PRE_COMMIT_REMOTE_NAME", "origin").var("PRE_COMMIT_REMOTE_URL", &hub);
+    let old = pushing.git(&["rev-parse", "HEAD"]);
+    leak(&pushing);
+    let new = pushing.git(&["rev-parse", "HEAD"]);
+    let pushing = remote(pushing)
+        .var("PRE_COMMIT_FROM_REF", &old)
+        .var("PRE_COMMIT_TO_REF", &new)
+        .var("PRE_COMMIT_LOCAL_BRANCH", "refs/heads/main")
+        .var("PRE_COMMIT_REMOTE_BRANCH", "refs/heads/main");
+    for arguments in [&[][..], &["", ""], &["origin", hub.as_str()]] {
+        pushing.pre_push("work", arguments, "").exits(30).says("src/config.txt:2");
+    }
+    // What is named there and is not here is no reason to say yes.
+    let pushing = pushing.var("PRE_COMMIT_TO_REF", "refs/heads/gone");
+    pushing.pre_push("work", &[], "").exits(31).says("refs/heads/gone").says("--no-verify");
+    // A first push has no range.
+    let pushing = pushing.var("PRE_COMMIT_TO_REF", "").var("PRE_COMMIT_FROM_REF", "");
+    pushing.pre_push("work", &[], "").exits(30);
+}
+
+#[test]
+fn what_git_does_not_write_is_refused() {
+    let pushing = pushing();
+    let head = pushing.git(&["rev-parse", "HEAD"]);
+    let zeros = "0".repeat(40);
+    for input in ["hello\n".to_owned(), format!("HEAD {head} refs/heads/main\n"), format!("{zeros}\n"), "\0".to_owned()]
+    {
+        let ran = pushing.pre_push("work", &["origin", "url"], &input);
+        ran.exits(2).says("line 1 of the hook's input").says("--no-verify");
+        assert_eq!(ran.stdout(), "");
+    }
+}
+
+#[test]
+fn what_cannot_be_looked_at_is_not_clean() {
+    let pushing = pushing();
+    pushing.commit("a", "one\n");
+    let head = pushing.git(&["rev-parse", "HEAD"]);
+    let zeros = "0".repeat(40);
+    let line = |oid: &str| format!("HEAD {oid} refs/heads/new {zeros}\n");
+    let refused = |pushing: &Pushing, directory: &str, oid: &str, says: &str| {
+        let ran = pushing.pre_push(directory, &["origin", "url"], &line(oid));
+        ran.exits(31).says(says).says("git push --no-verify");
+        assert_eq!(ran.stdout(), "");
+    };
+    refused(&pushing, "home", &head, "repository");
+    refused(&pushing, "work", &"ab".repeat(20), "not scanned");
+    let blob = pushing.git(&["rev-parse", "HEAD:a"]);
+    let object = pushing.path("work/.git/objects").join(&blob[..2]).join(&blob[2..]);
+    fs::set_permissions(&object, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::write(&object, "garbage").unwrap();
+    refused(&pushing, "work", &head, "scan");
+    fs::remove_file(&object).unwrap();
+    refused(&pushing, "work", &head, "scan");
+}
+
+/// Puts a program `git` in front of the real one.
+fn instead_of_git(pushing: Pushing, script: &str) -> Pushing {
+    let directory = pushing.path("bin");
+    fs::create_dir_all(&directory).unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let text = format!("#!/bin/sh\nPATH='{path}'\n{script}\nexec git \"$@\"\n");
+    fs::write(directory.join("git"), text).unwrap();
+    fs::set_permissions(directory.join("git"), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{path}", directory.display());
+    pushing.var("PATH", &path)
+}
+
+#[test]
+fn a_git_that_dies_in_the_middle_never_reads_as_clean() {
+    for (name, script) in [
+        ("the list", "case \"$*\" in *rev-list*) git \"$@\" | head -c 50; kill -KILL $$ ;; esac"),
+        ("the list, at once", "case \"$*\" in *rev-list*) kill -KILL $$ ;; esac"),
+        ("the objects", "case \"$*\" in *cat-file*) git \"$@\" | head -c 700; kill -KILL $$ ;; esac"),
+        ("the objects, without a sign", "case \"$*\" in *cat-file*) git \"$@\" | head -c 700; exit 0 ;; esac"),
+        ("the objects, at once", "case \"$*\" in *cat-file*) kill -KILL $$ ;; esac"),
+        ("the repository", "case \"$*\" in *rev-parse*) kill -KILL $$ ;; esac"),
+    ] {
+        let pushing = pushing();
+        for number in 0..20 {
+            pushing.commit("a", format!("{number}\n").repeat(100));
+        }
+        let head = pushing.git(&["rev-parse", "HEAD"]);
+        let line = format!("HEAD {head} refs/heads/new {}\n", "0".repeat(40));
+        let pushing = instead_of_git(pushing, script);
+        let ran = pushing.pre_push("work", &["origin", "url"], &line).named(name);
+        ran.exits(31).says("git push --no-verify");
+    }
+}
+
+#[test]
+fn a_git_that_is_missing_or_too_old_is_named() {
+    let pushing = pushing();
+    pushing.commit("a", "1");
+    let head = pushing.git(&["rev-parse", "HEAD"]);
+    let line = format!("HEAD {head} refs/heads/new {}\n", "0".repeat(40));
+    let pushing = instead_of_git(
+        pushing,
+        "case \"$*\" in *rev-list*) echo 'error: unknown option `missing`' >&2; exit 129 ;; esac",
+    );
+    let ran = pushing.pre_push("work", &["origin", "url"], &line);
+    ran.exits(31).says("too old").says("2.").says("git push --no-verify");
+    let pushing = pushing.var("PATH", "/nowhere");
+    let ran = pushing.pre_push("work", &["origin", "url"], &line);
+    ran.exits(31).says("git").says("PATH").says("git push --no-verify");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_does_not_keep_the_push_from_being_scanned() {
+    let pushing = pushing();
+    leak(&pushing);
+    for unreadable in ["directory", "garbage"] {
+        let file = pushing.path("work/license.toml");
+        let _ = fs::remove_file(&file);
+        if unreadable == "directory" {
+            fs::create_dir(&file).unwrap();
+        } else {
+            fs::remove_dir(&file).unwrap();
+            fs::write(Path::new(&file), [0xff, 0xfe]).unwrap();
+        }
+        pushing.push(&["--dry-run", "origin", "main"]).stops(30);
+    }
+}

@@ -1,0 +1,509 @@
+//! `hook install`, `hook uninstall` and `hook status`: the pre-push hook of this repository.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    path::Path,
+};
+
+use license_core::finding::clean;
+use serde_json::{Value, json};
+
+use crate::{
+    child_env,
+    cli::Format,
+    commands::audit::AuditFormat,
+    config::Config,
+    context::Context,
+    exit::Exit,
+    failure::Failure,
+    git::{Git, hooks::HooksPath},
+    hook::{
+        self, Facts, Guard, Hook, HookError, Installed, Kept, Legacy, Removed, Runs, Uninstalled,
+        manager::{Manager, Mention},
+        program::{self, Age, Standing},
+        shim::{self, Chain, Edition},
+        trust::{TrustRecord, What},
+    },
+    narrator::Narrator,
+    report::{github, json},
+};
+
+/// What to do with the hook.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum HookCommand {
+    /// Put the hook into this repository, with a copy of this program, and agree to what license.toml names
+    Install(HookArgs),
+    /// Take the hook out of this repository, and bring back the one from before
+    Uninstall(HookArgs),
+    /// Show what runs at a push, and whether the copy of this program is older; ends with 0 when pushes are guarded
+    Status(HookArgs),
+}
+
+impl HookCommand {
+    /// How to print.
+    pub(crate) fn format(&self) -> Format {
+        match self {
+            Self::Install(args) | Self::Uninstall(args) | Self::Status(args) => match args.format {
+                AuditFormat::Human => Format::Human,
+                AuditFormat::Json => Format::Json,
+            },
+        }
+    }
+}
+
+/// How to print it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct HookArgs {
+    /// How to print it
+    #[arg(long, value_enum, default_value_t)]
+    format: AuditFormat,
+}
+
+/// Does it: the text for stdout, and the exit code. `loaded` is license.toml, where there is one.
+pub(crate) fn run(
+    ctx: &Context,
+    loaded: Result<Option<Config>, Failure>,
+    command: &HookCommand,
+    narrator: &Narrator<'_>,
+) -> Result<(String, Exit), Failure> {
+    let config = loaded.as_ref().ok().and_then(Option::as_ref);
+    let secrets = config.map(child_env::secret_names).unwrap_or_default();
+    let facts = hook::look(&Git::new(&ctx.directory, &ctx.vars, &secrets), &ctx.directory)?;
+    let report = match command {
+        HookCommand::Install(_) => {
+            let agreed = loaded?.as_ref().and_then(|config| named(config, &facts)).unwrap_or_default();
+            Report::Installed(hook::install(ctx, facts, agreed)?)
+        }
+        HookCommand::Uninstall(_) => Report::Uninstalled(hook::uninstall(ctx, facts)?),
+        HookCommand::Status(_) => Report::Status(Status::of(config, facts)?),
+    };
+    let exit = report.exit();
+    let text = match narrator.format() {
+        Format::Human | Format::Github => github::defused_for(narrator.platform(), &report.human()),
+        Format::Json => json::line(&report.json(exit), narrator.platform()) + "\n",
+    };
+    Ok((text, exit))
+}
+
+/// What a license.toml names. One above the repository is another project's.
+fn named(config: &Config, facts: &Facts) -> Option<TrustRecord> {
+    let top = facts.place.top.as_ref()?;
+    let is_within = config.root.canonicalize().is_ok_and(|root| root.starts_with(top));
+    is_within.then(|| TrustRecord::of(config))
+}
+
+/// What was done, or what is there.
+#[derive(Debug)]
+enum Report {
+    Installed(Installed),
+    Uninstalled(Uninstalled),
+    Status(Status),
+}
+
+impl Report {
+    /// Whoever installs and is left with work to do must not read it as done.
+    fn exit(&self) -> Exit {
+        let is_done = match self {
+            Self::Installed(installed) => match installed.guard {
+                Guard::Hook(_) | Guard::Manager(_, Mention::There) => true,
+                Guard::Manager(_, Mention::Missing) | Guard::Shared => false,
+            },
+            Self::Uninstalled(_) => true,
+            Self::Status(status) => status.is_guarded(),
+        };
+        if is_done { Exit::Done } else { Exit::Config }
+    }
+
+    fn human(&self) -> String {
+        match self {
+            Self::Installed(installed) => installed_lines(installed),
+            Self::Uninstalled(uninstalled) => uninstalled_lines(uninstalled),
+            Self::Status(status) => status.lines(),
+        }
+    }
+
+    fn json(&self, exit: Exit) -> Value {
+        let mut document = match self {
+            Self::Installed(installed) => json!({
+                "schema": "license-hooks/hook-install/1",
+                "hook": shown(&installed.facts.place.file),
+                "guard": guard_json(installed),
+                "program": program_json(&installed.facts, &Standing::Same),
+                "agreed": agreed_json(&installed.agreed),
+                "agreed_before": installed.agreed_before.as_ref().map(agreed_json),
+            }),
+            Self::Uninstalled(uninstalled) => json!({
+                "schema": "license-hooks/hook-uninstall/1",
+                "hook": shown(&uninstalled.facts.place.file),
+                "removed": match uninstalled.removed {
+                    Removed::Nothing => "nothing",
+                    Removed::Hook => "hook",
+                    Removed::Restored => "hook_and_restored_legacy",
+                },
+                "program_kept": uninstalled.program == Kept::Needed,
+            }),
+            Self::Status(status) => status.json(),
+        };
+        document["exit"] = json!({ "code": exit.code(), "name": exit.name() });
+        document
+    }
+}
+
+fn installed_lines(installed: &Installed) -> String {
+    let Facts { place, .. } = &installed.facts;
+    let mut lines = match installed.guard {
+        Guard::Hook(chain) => {
+            let mut lines = format!("every push from this repository is checked, by `{}`\n", shown(&place.file));
+            if chain == Chain::WithLegacy {
+                let legacy = match installed.facts.legacy {
+                    Legacy::There(Runs::No) => NOT_RUN,
+                    Legacy::There(Runs::Yes) | Legacy::TheHookItself | Legacy::Nothing => match installed.facts.hook {
+                        Hook::Foreign(_, Runs::No) => NOT_RUN,
+                        Hook::Foreign(_, Runs::Yes) | Hook::Ours(..) | Hook::Nothing | Hook::NotAFile => {
+                            "and runs when the check has passed"
+                        }
+                    },
+                };
+                let _ = writeln!(lines, "the hook that was there is kept beside it as `{}`, {legacy}", shim::LEGACY);
+            }
+            if let Some((manager, _)) = installed.facts.managed() {
+                let _ = writeln!(
+                    lines,
+                    "{} has a configuration here, and will replace this hook when it installs its own: add the lines then",
+                    manager.name()
+                );
+            }
+            lines
+        }
+        Guard::Manager(manager, Mention::There) => {
+            format!("{} runs the check already; the hook is its own, and stays as it is\n", manager.name())
+        }
+        Guard::Manager(manager, Mention::Missing) => manager_lines(&installed.facts, manager),
+        Guard::Shared => {
+            installed.facts.shared().map(|named| shared_lines(&installed.facts, named)).unwrap_or_default()
+        }
+    };
+    let copied = match &installed.program_before {
+        Standing::Same => "is this program",
+        Standing::Missing | Standing::Other { .. } => "is a copy of this program now",
+    };
+    let _ = writeln!(lines, "`{}` {copied}", shown(&program::place(&place.common)));
+    lines + &agreed_lines(installed) + ROUND
+}
+
+const NOT_RUN: &str = "and git did not run it, since it is not executable: it is not run now either";
+
+/// The ways round, which a person must know before they are needed.
+const ROUND: &str = "once without the check: `LICENSE_HOOK=0 git push`, or without any hook: `git push --no-verify`\n";
+
+fn manager_lines(facts: &Facts, manager: Manager) -> String {
+    let Some(top) = &facts.place.top else { return String::new() };
+    let (name, file) = (manager.name(), manager.file(top));
+    let mut lines = format!(
+        "pushes are not checked yet: {name} writes the hooks of this repository, and would replace ours\n\
+         add these lines to `{file}`:\n\n"
+    );
+    for line in manager.snippet(top).lines() {
+        let _ = writeln!(lines, "    {line}");
+    }
+    let _ = writeln!(lines, "\n{}", manager.next());
+    lines
+}
+
+fn shared_lines(facts: &Facts, named: &HooksPath) -> String {
+    let HooksPath { text, origin, .. } = named;
+    let common = shown(&facts.place.common);
+    format!(
+        "pushes are not checked yet: core.hooksPath is `{text}` for more than this repository, as {origin} says, and a \
+         hook there would run in all of them\n\
+         let the hook there run the program of each repository that has one:\n\n    \
+         x=\"$(git rev-parse --git-common-dir)/license/xtask\"; [ ! -x \"$x\" ] || \"$x\" pre-push \"$@\" || exit\n\n\
+         or give this repository hooks of its own, without those of `{text}`, and install again:\n\n    \
+         git config --local core.hooksPath '{common}/hooks'\n\n"
+    )
+}
+
+/// What a push may do with keys from now on, with what is new and what is gone.
+fn agreed_lines(installed: &Installed) -> String {
+    let now = installed.agreed.lines();
+    let before = installed.agreed_before.as_ref().map(TrustRecord::lines);
+    let mut lines = match (&before, now.is_empty()) {
+        (Some(before), _) if *before == now => "as before, a push may use".to_owned(),
+        (_, true) => "there is no license.toml here, so that a push may use no key and ask nobody".to_owned(),
+        (Some(_), false) => "what a push may use has changed, as license.toml has".to_owned(),
+        (None, false) => "as license.toml says today, and whatever a pushed one says, a push may use".to_owned(),
+    } + "\n";
+    let before = before.unwrap_or_else(|| now.clone());
+    for line in before.union(&now).collect::<BTreeSet<_>>() {
+        let sign = match (before.contains(line), now.contains(line)) {
+            (false, _) => '+',
+            (true, false) => '-',
+            (true, true) => ' ',
+        };
+        let (what, name) = line;
+        let _ = writeln!(lines, "  {sign} {what} `{name}`");
+    }
+    lines
+}
+
+fn uninstalled_lines(uninstalled: &Uninstalled) -> String {
+    let file = shown(&uninstalled.facts.place.file);
+    let mut lines = match uninstalled.removed {
+        Removed::Nothing => format!("`{file}` is not ours, or not there: nothing was taken out\n"),
+        Removed::Hook => format!("`{file}` is gone: pushes are not checked any more\n"),
+        Removed::Restored => format!("`{file}` is again the hook from before: pushes are not checked any more\n"),
+    };
+    if uninstalled.program == Kept::Needed {
+        let who = match (uninstalled.facts.managed(), uninstalled.facts.configured_ours()) {
+            (Some((manager, Mention::There)), _) => {
+                let top = uninstalled.facts.place.top.as_deref();
+                format!("`{}`", top.map_or(manager.name(), |top| manager.file(top)))
+            }
+            (_, Some(hook)) => format!("hook `{}` of git's configuration", clean(&hook.name)),
+            (_, None) => "something else".to_owned(),
+        };
+        let _ = writeln!(lines, "{who} still runs the program, which stays: take that out, and uninstall again");
+    }
+    lines
+}
+
+/// What is there.
+#[derive(Debug)]
+struct Status {
+    facts: Facts,
+    program: Standing,
+    agreed: Option<TrustRecord>,
+    /// What today's license.toml names, where it can be read.
+    named: Option<TrustRecord>,
+}
+
+/// Something that runs the program at a push.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Mechanism {
+    kind: &'static str,
+    name: String,
+    runs: Runs,
+}
+
+impl Status {
+    fn of(config: Option<&Config>, facts: Facts) -> Result<Self, HookError> {
+        let common = &facts.place.common;
+        let program =
+            program::standing(common).map_err(|source| HookError::Unusable { file: program::place(common), source })?;
+        let agreed = TrustRecord::read(common)?;
+        let named = config.and_then(|config| named(config, &facts));
+        Ok(Self { facts, program, agreed, named })
+    }
+
+    /// Everything that runs the program, or looks as if.
+    fn mechanisms(&self) -> Vec<Mechanism> {
+        let mut mechanisms = Vec::new();
+        if let Hook::Ours(_, _, runs) = self.facts.hook {
+            mechanisms.push(Mechanism { kind: "hook", name: shown(&self.facts.place.file), runs });
+        }
+        if let Some((manager, Mention::There)) = self.facts.managed() {
+            let runs = match self.facts.hook {
+                Hook::Foreign(Some(_), runs) => runs,
+                Hook::Foreign(None, _) | Hook::Ours(..) | Hook::Nothing | Hook::NotAFile => Runs::No,
+            };
+            mechanisms.push(Mechanism { kind: "manager", name: manager.name().to_owned(), runs });
+        }
+        if let Some(hook) = self.facts.configured_ours() {
+            let name = clean(&hook.name);
+            mechanisms.push(Mechanism { kind: "configuration", name, runs: self.facts.configured_run });
+        }
+        mechanisms
+    }
+
+    fn is_guarded(&self) -> bool {
+        let has_program = program::is_executable(&program::place(&self.facts.place.common));
+        has_program && self.mechanisms().iter().any(|mechanism| mechanism.runs == Runs::Yes)
+    }
+
+    /// Whoever else runs at a push, and whether git runs them.
+    fn others(&self) -> Vec<(String, Runs)> {
+        let mut others = Vec::new();
+        match self.facts.hook {
+            Hook::Ours(Chain::WithLegacy, ..) => match self.facts.legacy {
+                Legacy::There(runs) => others.push((format!("`{}`", shim::LEGACY), runs)),
+                Legacy::Nothing | Legacy::TheHookItself => {}
+            },
+            Hook::Foreign(manager, runs) => {
+                let whose = manager.map_or(String::new(), |manager| format!(" of {}", manager.name()));
+                others.push((format!("`{}`{whose}", shown(&self.facts.place.file)), runs));
+            }
+            Hook::Ours(Chain::Alone, ..) | Hook::Nothing | Hook::NotAFile => {}
+        }
+        let ours = self.facts.configured_ours();
+        for hook in self.facts.configured.iter().filter(|hook| Some(*hook) != ours) {
+            others.push((format!("hook `{}` of git's configuration", clean(&hook.name)), self.facts.configured_run));
+        }
+        others
+    }
+
+    fn lines(&self) -> String {
+        let mechanisms = self.mechanisms();
+        let mut lines = if self.is_guarded() {
+            "pushes from this repository are checked\n".to_owned()
+        } else {
+            "pushes from this repository are not checked: `cargo xtask hook install`\n".to_owned()
+        };
+        for Mechanism { kind, name, runs } in &mechanisms {
+            let does = match (*kind, runs) {
+                (_, Runs::Yes) => "runs the program",
+                ("hook", Runs::No) => "is not executable, so that git passes over it",
+                ("configuration", Runs::No) => "is not run by this git: only 2.54 and later do",
+                (_, Runs::No) => "would run the program, and has not put its own hook there yet",
+            };
+            let _ = writeln!(lines, "{kind} `{name}` {does}");
+        }
+        if mechanisms.len() > 1 {
+            let _ = writeln!(lines, "that is more than one, and a push is checked by each: keep one of them");
+        }
+        if let Some(named) = self.facts.shared() {
+            let _ = writeln!(
+                lines,
+                "core.hooksPath is `{}` for more than this repository, as {} says",
+                named.text, named.origin
+            );
+        }
+        if let Hook::Ours(_, Edition::Other, _) = self.facts.hook {
+            let _ =
+                writeln!(lines, "the hook was written by another version: `cargo xtask hook install` writes it anew");
+        }
+        for (who, runs) in self.others() {
+            let does = match runs {
+                Runs::Yes => "runs too",
+                Runs::No => "is there too, and is not run",
+            };
+            let _ = writeln!(lines, "{who} {does}");
+        }
+        let program = shown(&program::place(&self.facts.place.common));
+        let _ = match self.program {
+            // Nothing needs it.
+            Standing::Missing if mechanisms.is_empty() => Ok(()),
+            Standing::Missing | Standing::Same | Standing::Other { .. } => {
+                writeln!(lines, "{}", program_line(&program, &self.program))
+            }
+        };
+        self.trust_lines(&mut lines);
+        lines
+    }
+
+    fn trust_lines(&self, lines: &mut String) {
+        let Some(agreed) = &self.agreed else {
+            lines.push_str("nothing is agreed to: a push uses no key and asks nobody\n");
+            return;
+        };
+        let (agreed, named) = (agreed.lines(), self.named.as_ref().map(TrustRecord::lines));
+        lines.push_str("a push may use\n");
+        for (what, name) in &agreed {
+            let _ = writeln!(lines, "    {what} `{name}`");
+        }
+        let new: Vec<_> = named.iter().flatten().filter(|line| !agreed.contains(line)).collect();
+        if !new.is_empty() {
+            lines.push_str(
+                "license.toml names more, which is not used before `cargo xtask hook install` has run again\n",
+            );
+        }
+        for (what, name) in new {
+            let _ = writeln!(lines, "  + {what} `{name}`");
+        }
+    }
+
+    fn json(&self) -> Value {
+        let runs = |runs: Runs| runs == Runs::Yes;
+        let (state, edition) = match self.facts.hook {
+            Hook::Nothing => ("nothing", None),
+            Hook::Ours(_, Edition::Present, _) => ("ours", Some("present")),
+            Hook::Ours(_, Edition::Other, _) => ("ours", Some("other")),
+            Hook::Foreign(..) => ("foreign", None),
+            Hook::NotAFile => ("not_a_file", None),
+        };
+        let mechanism = |found: Mechanism| json!({ "kind": found.kind, "name": found.name, "runs": runs(found.runs) });
+        json!({
+            "schema": "license-hooks/hook-status/1",
+            "guarded": self.is_guarded(),
+            "hook": { "file": shown(&self.facts.place.file), "state": state, "edition": edition },
+            "mechanisms": self.mechanisms().into_iter().map(mechanism).collect::<Vec<_>>(),
+            "others": self.others().into_iter().map(|(who, does)| json!({ "name": who.replace('`', ""), "runs": runs(does) })).collect::<Vec<_>>(),
+            "hooks_path": self.facts.place.named.as_ref().map(|named| json!({ "path": named.text, "origin": named.origin, "shared": self.facts.shared().is_some() })),
+            "program": program_json(&self.facts, &self.program),
+            "agreed": self.agreed.as_ref().map(agreed_json),
+            "not_agreed": self.named.as_ref().map(|named| {
+                let agreed = self.agreed.as_ref().map(TrustRecord::lines).unwrap_or_default();
+                by_kind(named.lines().difference(&agreed))
+            }),
+        })
+    }
+}
+
+fn program_line(program: &str, standing: &Standing) -> String {
+    let version = |version: &Option<String>| version.as_deref().map_or(String::new(), |version| format!(", {version}"));
+    match standing {
+        Standing::Missing => format!("`{program}` is missing, so that every push is refused"),
+        Standing::Same => format!("`{program}` is this program"),
+        Standing::Other { version: says, age } => {
+            let compared = match age {
+                Age::Older => "is older than this program",
+                Age::Newer => "is newer than this program",
+                Age::OtherBuild => "is another build of this version",
+                Age::NotKnown => "does not tell its version",
+            };
+            format!("`{program}` {compared}{}: `cargo xtask hook install` replaces it", version(says))
+        }
+    }
+}
+
+fn program_json(facts: &Facts, standing: &Standing) -> Value {
+    let (state, version) = match standing {
+        Standing::Missing => ("missing", None),
+        Standing::Same => ("same", Some(env!("CARGO_PKG_VERSION"))),
+        Standing::Other { version, age } => {
+            let state = match age {
+                Age::Older => "older",
+                Age::Newer => "newer",
+                Age::OtherBuild => "other_build",
+                Age::NotKnown => "not_known",
+            };
+            (state, version.as_deref())
+        }
+    };
+    json!({ "file": shown(&program::place(&facts.place.common)), "state": state, "version": version })
+}
+
+fn guard_json(installed: &Installed) -> Value {
+    match installed.guard {
+        Guard::Hook(chain) => json!({ "kind": "hook", "with_legacy": chain == Chain::WithLegacy }),
+        Guard::Manager(manager, mention) => {
+            let top = installed.facts.place.top.as_deref();
+            json!({
+                "kind": "manager", "name": manager.name(), "in_place": mention == Mention::There,
+                "file": top.map(|top| manager.file(top)), "lines": top.map(|top| manager.snippet(top)),
+            })
+        }
+        Guard::Shared => json!({ "kind": "none", "why": "core_hooks_path_is_shared" }),
+    }
+}
+
+fn agreed_json(record: &TrustRecord) -> Value {
+    by_kind(&record.lines())
+}
+
+fn by_kind<'l>(lines: impl IntoIterator<Item = &'l (What, String)>) -> Value {
+    let mut kinds: BTreeMap<&str, Vec<&str>> = ["origins", "variables", "files"].map(|kind| (kind, Vec::new())).into();
+    for (what, name) in lines {
+        let kind = match what {
+            What::Origin => "origins",
+            What::Variable => "variables",
+            What::File => "files",
+        };
+        kinds.entry(kind).or_default().push(name);
+    }
+    json!(kinds)
+}
+
+fn shown(path: &Path) -> String {
+    clean(&path.display().to_string())
+}

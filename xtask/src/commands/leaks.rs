@@ -1,0 +1,167 @@
+//! `leaks`: looks for keys in the working tree, in a range of commits, or in all of history.
+
+use std::collections::BTreeSet;
+
+use clap::ValueEnum;
+use license_core::leaks::Scanner;
+
+use crate::{
+    child_env,
+    cli::Format,
+    config::Config,
+    context::Context,
+    failure::Failure,
+    git::stream::Surroundings,
+    narrator::Narrator,
+    scan::{
+        ScanFault, Scanned,
+        objects::{self, Range},
+        place::{Located, locate},
+        repository::Repository,
+        told::{Asked, Report},
+        watch::{self, Watched},
+        worktree,
+    },
+};
+
+/// Arguments of `leaks`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LeaksArgs {
+    /// Scan what these commits bring, as in `origin/main..HEAD` [default: the working tree]
+    #[arg(long, value_name = "A..B", conflicts_with = "history")]
+    range: Option<String>,
+
+    /// Scan all of history: branches, tags, stashes, notes and every other ref
+    #[arg(long)]
+    history: bool,
+
+    /// The form of the output [default: `github` when `GITHUB_ACTIONS` is `true`, else `human`]
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<LeaksFormat>,
+}
+
+/// The forms of output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LeaksFormat {
+    /// For people
+    Human,
+    /// One JSON document on stdout
+    Json,
+    /// One SARIF 2.1.0 document on stdout, for code scanning services
+    Sarif,
+    /// For people, with annotations for GitHub Actions
+    Github,
+}
+
+/// Which document goes to stdout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Document {
+    /// None: stdout is for people.
+    None,
+    /// JSON.
+    Json,
+    /// SARIF.
+    Sarif,
+}
+
+impl LeaksArgs {
+    /// How it is told besides the document.
+    pub(crate) fn format(&self) -> Option<Format> {
+        self.format.map(|format| match format {
+            LeaksFormat::Human => Format::Human,
+            LeaksFormat::Json | LeaksFormat::Sarif => Format::Json,
+            LeaksFormat::Github => Format::Github,
+        })
+    }
+
+    /// Which document is printed.
+    pub(crate) fn document(&self) -> Document {
+        match self.format {
+            Some(LeaksFormat::Json) => Document::Json,
+            Some(LeaksFormat::Sarif) => Document::Sarif,
+            Some(LeaksFormat::Human | LeaksFormat::Github) | None => Document::None,
+        }
+    }
+
+    fn asked(&self) -> Asked {
+        match (&self.range, self.history) {
+            (Some(range), _) => Asked::Range { range: range.clone() },
+            (None, true) => Asked::History,
+            (None, false) => Asked::Tree,
+        }
+    }
+}
+
+/// Scans. Without a `license.toml` only the forms of keys are looked for.
+pub(crate) fn run(
+    ctx: &Context,
+    config: Option<&Config>,
+    args: &LeaksArgs,
+    narrator: &Narrator<'_>,
+) -> Result<Report, Failure> {
+    let asked = args.asked();
+    let mut watched = config.map_or_else(watch::forms, |config| watch::of(ctx, config));
+    if config.is_none() {
+        watched.notes.push("there is no license.toml, so only the forms of keys are looked for".to_owned());
+    }
+    let Watched { watch, environments, patterns, masks, notes, incomplete } = watched;
+    let scanner = Scanner::new(watch).map_err(ScanFault::from)?;
+    let secrets = config.map_or_else(BTreeSet::new, child_env::secret_names);
+    let repository = Repository::at(&ctx.directory, &ctx.vars, &secrets, Surroundings::Directory);
+    let (mut outcome, located) = scan(&repository, &asked, &scanner, narrator)?;
+    outcome.notes.extend(notes);
+    for one in incomplete {
+        outcome.miss(one.what, one.why);
+    }
+    // What git and the operating system said may hold what must not be shown.
+    for one in &mut outcome.incomplete {
+        (one.what, one.why) = (masks.text(&one.what), masks.text(&one.why));
+    }
+    for note in &mut outcome.notes {
+        *note = masks.text(note);
+    }
+    Ok(Report { asked, scanned: outcome, located, environments, patterns })
+}
+
+fn scan(
+    repository: &Repository,
+    asked: &Asked,
+    scanner: &Scanner,
+    narrator: &Narrator<'_>,
+) -> Result<(Scanned, Located), ScanFault> {
+    let waiting = narrator.spinner("looking for keys");
+    let mut tell = |scanned: &Scanned| {
+        if let Some(waiting) = &waiting {
+            let mebibytes = scanned.bytes / (1024 * 1024);
+            waiting.tick(format_args!("{} scanned, {mebibytes} MiB, {} leaks", scanned.objects, scanned.leaks()));
+        }
+    };
+    let done = match asked {
+        Asked::Tree => worktree::tree(repository, scanner, &mut tell).map(|scanned| (scanned, Located::Everything)),
+        Asked::Range { range } => {
+            let range = Range::Between { range: range.clone() };
+            in_commits(repository, &range, scanner, &mut tell)
+        }
+        Asked::History => in_commits(repository, &Range::All, scanner, &mut tell).and_then(|(mut scanned, located)| {
+            scanned.add(objects::ref_names(repository, scanner)?);
+            scanned.notes.extend(repository.shallow_note()?);
+            Ok((scanned, located))
+        }),
+    };
+    if let Some(waiting) = waiting {
+        waiting.done();
+    }
+    done
+}
+
+fn in_commits(
+    repository: &Repository,
+    range: &Range,
+    scanner: &Scanner,
+    tell: &mut dyn FnMut(&Scanned),
+) -> Result<(Scanned, Located), ScanFault> {
+    let mut outcome = objects::objects(repository, range, scanner, tell)?;
+    outcome.promised += objects::promised(repository, range)?;
+    let located = locate(repository, range, scanner, &mut outcome.findings)?;
+    Ok((outcome, located))
+}

@@ -1,0 +1,364 @@
+//! `pre-push`: what the installed hook runs. It says whether a push may go out, on stderr alone, and asks nobody.
+//!
+//! Nothing is recorded. What could not be looked at never reads as clean.
+
+use std::{collections::BTreeSet, io, path::Path, sync::Arc, thread};
+
+use license_core::{
+    finding::clean,
+    leaks::{Scanner, Watch},
+};
+use miette::Diagnostic;
+
+use crate::{
+    cli::PrePushArgs,
+    config, console,
+    context::Context,
+    exit::Exit,
+    git::{Contains, GitError, Oid, stream::Surroundings},
+    hook::{
+        self,
+        trust::{Agreed, TrustRecord},
+    },
+    push::{
+        error::PushError,
+        file::{self, FilePlace, PushedFile, Says, Stored},
+        framework,
+        licenses::{self, Answer, Checked, Consequence, consequence},
+        lines::{self, LINES_BYTES_MAX, Update},
+        repository::{Known, Repository, Whereabouts},
+        watched::watched,
+    },
+    report::{github, human},
+    scan::{
+        ScanFault, Scanned,
+        objects::{self, Range},
+        place::{self, Located},
+        repository::Repository as Scanning,
+        told,
+        watch::Watched,
+    },
+};
+
+/// Looks at a push, says what is wrong with it, and whether it may go out.
+pub(crate) fn run(ctx: &Arc<Context>, config: Option<&Path>, args: &PrePushArgs) -> Exit {
+    let mut verdict = Verdict { ctx, stops: Vec::new() };
+    let push = match told(ctx, args) {
+        // Everything is up to date: this is the most frequent push, and costs nothing.
+        Ok(push) if push.updates.is_empty() => return Exit::Done,
+        Ok(push) => push,
+        Err(error) => return verdict.broken(&error),
+    };
+    if let Some(skipped) = hook::skipped(ctx) {
+        verdict.tell(&format!("{skipped}\n"));
+        return Exit::Done;
+    }
+    match look(ctx, config, &push, &mut verdict) {
+        Ok(()) => verdict.end(),
+        Err(error) => verdict.broken(&error),
+    }
+}
+
+/// A push, as the hook is told about it.
+struct Push {
+    updates: Vec<Update>,
+    /// The remote's name and its address, where there are both.
+    remote: Option<(String, String)>,
+}
+
+/// Reads what git says, or else what a framework for hooks passes on.
+fn told(ctx: &Context, args: &PrePushArgs) -> Result<Push, PushError> {
+    let framework = framework::told(&ctx.vars);
+    let input = match (&framework, console::input_is_terminal()) {
+        (None, true) => return Err(PushError::Terminal),
+        (Some(_), true) => Vec::new(),
+        (_, false) => console::read_input(LINES_BYTES_MAX).map_err(not_read)?,
+    };
+    let updates = lines::parse(&input)?;
+    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    let remote = given(&args.remote).zip(given(&args.url));
+    let Some(framework) = framework.filter(|_| updates.is_empty()) else { return Ok(Push { updates, remote }) };
+    let repository = Repository::of_hook(&ctx.directory, &ctx.vars);
+    let pushed = repository.resolve(&framework.pushed)?;
+    let not_here = || PushError::NotHere { name: clean(&framework.pushed) };
+    let had = framework.had.as_deref().map(|name| repository.resolve(name)).transpose()?.flatten();
+    let update = Update {
+        local_name: framework.pushed.clone().into_bytes(),
+        new: Some(pushed.ok_or_else(not_here)?),
+        remote_ref: framework.remote_ref.unwrap_or_default().into_bytes(),
+        old: had,
+    };
+    Ok(Push { updates: vec![update], remote: remote.or(framework.remote) })
+}
+
+fn not_read(source: io::Error) -> PushError {
+    if source.kind() == io::ErrorKind::FileTooLarge { PushError::TooMuch } else { PushError::Input { source } }
+}
+
+/// The story: where we are, what is pushed, whose license it needs, what leaks.
+fn look(ctx: &Arc<Context>, config: Option<&Path>, push: &Push, verdict: &mut Verdict<'_>) -> Result<(), PushError> {
+    let repository = Repository::of_hook(&ctx.directory, &ctx.vars);
+    let Asked { whereabouts: Whereabouts { common, top }, known, stored } = ask(&repository, config, push)?;
+    keep_trails(&repository, push, verdict)?;
+    let (record, agreed) = (TrustRecord::read(&common)?, Agreed::here(&common, &ctx.vars)?);
+    let place = FilePlace::of(config, &ctx.directory, top.as_deref())?;
+    let stored = stored.map_or_else(|| file::read(&repository, &place.in_commit, &push.updates), Ok)?;
+    let files = file::understand(stored, &place, &push.updates, &ctx.vars);
+    tell_files(&place, &files, verdict);
+    let watched = watched(ctx, &place, &files, &agreed, record.as_ref());
+    let asking = licenses::ask(ctx, files, &agreed);
+    leaks(ctx, push, known, watched, verdict);
+    for answer in asking.wait() {
+        tell_license(&answer, verdict);
+    }
+    Ok(())
+}
+
+/// What git was asked at once.
+struct Asked {
+    whereabouts: Whereabouts,
+    known: Known,
+    /// The pushed files, where their path does not depend on where we are.
+    stored: Option<Stored>,
+}
+
+/// Asks git everything at once that no other answer is needed for: each git takes longer to start than to answer.
+fn ask(repository: &Repository, config: Option<&Path>, push: &Push) -> Result<Asked, GitError> {
+    thread::scope(|scope| {
+        let whereabouts = scope.spawn(|| repository.whereabouts());
+        let known = scope.spawn(|| known(repository, push));
+        let stored = match config {
+            None => Some(file::read(repository, config::FILE_NAME, &push.updates)),
+            Some(_) => None,
+        };
+        // What is said about the place explains the other errors.
+        Ok(Asked { whereabouts: joined(whereabouts)?, known: joined(known)?, stored: stored.transpose()? })
+    })
+}
+
+fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+fn known(repository: &Repository, push: &Push) -> Result<Known, GitError> {
+    match &push.remote {
+        Some((name, url)) => repository.known(name, url),
+        None => Ok(Known::No),
+    }
+}
+
+/// The trails and the escrow of the fleet are only ever added to, by this program itself.
+fn keep_trails(repository: &Repository, push: &Push, verdict: &mut Verdict<'_>) -> Result<(), PushError> {
+    for update in push.updates.iter().filter(|update| update.remote_ref.starts_with(b"refs/license/")) {
+        let why = match (&update.old, &update.new) {
+            (None, _) => continue,
+            (Some(_), None) => "deletes it",
+            (Some(old), Some(new)) => match repository.moves_on(old, new)? {
+                Contains::Yes => continue,
+                Contains::No => "takes entries out of it",
+            },
+        };
+        let name = update.shown_ref();
+        verdict.line(&format!("`{name}` is a record that is only ever added to, and this push {why}"));
+        verdict.stop(Exit::Refused, "a record would be lost");
+    }
+    Ok(())
+}
+
+fn tell_files(place: &FilePlace, files: &[PushedFile], verdict: &mut Verdict<'_>) {
+    for file in files {
+        match &file.says {
+            Says::Good(_) => {}
+            Says::LeftOut(why) => {
+                verdict.line(&format!("`{}` was not read, and no license was checked: {why}", file.shown));
+            }
+            Says::Newer(what) => verdict.line(&format!(
+                "`{}` says more than this hook understands, and no license was checked: {}; `cargo xtask hook install` renews the hook",
+                file.shown,
+                clean(what)
+            )),
+            Says::Broken(error) => {
+                verdict.picture(&**error);
+                verdict.stop(Exit::Config, &format!("`{}` is broken", file.shown));
+            }
+            Says::Nothing => {
+                let is_branch = |name: &Vec<u8>| name.starts_with(b"refs/heads/");
+                if place.is_in_tree() && file.refs.iter().any(is_branch) {
+                    verdict.line(&format!(
+                        "`{}` is in the work tree and not in what is pushed, so that no license was checked",
+                        place.in_commit
+                    ));
+                }
+            }
+        }
+    }
+}
+
+fn tell_license(answer: &Answer, verdict: &mut Verdict<'_>) {
+    let Some(environment) = answer.environment() else { return };
+    let name = &answer.environment;
+    match &answer.outcome {
+        Checked::Good(warnings) => {
+            for warning in warnings {
+                verdict.line(&format!("`{name}`: {}", clean(warning)));
+            }
+        }
+        Checked::Refused(judged) => {
+            let look = verdict.ctx.console.err_look;
+            verdict.tell(&human::gate(environment, judged, &look));
+            if let Some(picture) = human::refusal(&answer.config, environment, judged, &look) {
+                verdict.tell(&picture);
+            }
+        }
+        Checked::NotKnown(why) | Checked::NotHere(why) => {
+            verdict.line(&format!("the license of `{name}` was not checked: {}", clean(why)));
+        }
+        Checked::NotAgreed(why) => verdict.line(&format!(
+            "the license of `{name}` was not checked: {why}; look at `{}`, then run `cargo xtask hook install`",
+            answer.shown
+        )),
+    }
+    match consequence(&answer.outcome, environment.on_push) {
+        Consequence::Goes => {}
+        Consequence::Refused => verdict.stop(Exit::Refused, &format!("the license of `{name}` is refused")),
+        Consequence::Unknown => {
+            verdict
+                .stop(Exit::Unknown, &format!("the license of `{name}` must be known: it has `on_push = \"block\"`"));
+        }
+    }
+}
+
+/// Scans everything that the push sends, and tells what was found.
+fn leaks(ctx: &Context, push: &Push, known: Known, watched: Watched, verdict: &mut Verdict<'_>) {
+    let Watched { watch, environments, patterns, notes, incomplete, .. } = watched;
+    let mut told = match scan(ctx, push, known, watch) {
+        Ok((scanned, located)) => told::Report {
+            asked: told::Asked::Range { range: "push".to_owned() },
+            scanned,
+            located,
+            environments,
+            patterns,
+        },
+        Err(fault) => {
+            verdict.picture(&fault);
+            return verdict.stop(fault.exit(), "it could not be scanned");
+        }
+    };
+    for one in incomplete {
+        told.scanned.miss(one.what, one.why);
+    }
+    if told.scanned.leaks() > 0 {
+        verdict.stop(Exit::Leaked, "it holds secrets");
+    }
+    if !told.scanned.incomplete.is_empty() {
+        verdict.stop(Exit::Incomplete, "it could not be scanned to the end");
+    }
+    if told.exit() == Exit::Done {
+        return;
+    }
+    for note in &notes {
+        verdict.line(note);
+    }
+    verdict.tell(&told::human(&told, &ctx.console.err_look));
+}
+
+fn scan(ctx: &Context, push: &Push, known: Known, watch: Watch) -> Result<(Scanned, Located), ScanFault> {
+    let scanner = Scanner::new(watch)?;
+    let want: Vec<Oid> = push.updates.iter().filter_map(|update| update.new.clone()).collect();
+    let mut whole = Scanned::default();
+    if want.is_empty() {
+        return Ok((whole, Located::Everything));
+    }
+    let not_remote = match (known, &push.remote) {
+        (Known::Yes, Some((name, _))) => Some(name.clone()),
+        (Known::Yes | Known::No, _) => None,
+    };
+    let have = push.updates.iter().filter_map(|update| update.old.clone()).collect();
+    let range = Range::Push { want, have, not_remote };
+    let repository = Scanning::at(&ctx.directory, &ctx.vars, &BTreeSet::new(), Surroundings::Push);
+    // A ref that is deleted takes its name with it.
+    for update in push.updates.iter().filter(|update| update.new.is_some()) {
+        whole.add(objects::pushed_name(&update.remote_ref, &scanner));
+    }
+    whole.add(objects::objects(&repository, &range, &scanner, &mut |_| ())?);
+    if whole.findings.is_empty() {
+        return Ok((whole, Located::Everything));
+    }
+    let located = place::locate(&repository, &range, &scanner, &mut whole.findings).unwrap_or(Located::NotEverything);
+    Ok((whole, located))
+}
+
+/// What is told, and what stops the push.
+struct Verdict<'a> {
+    ctx: &'a Context,
+    stops: Vec<(Exit, String)>,
+}
+
+impl Verdict<'_> {
+    /// A line for people. stdout belongs to the push.
+    fn line(&self, line: &str) {
+        self.tell(&format!("license: {line}\n"));
+    }
+
+    fn tell(&self, text: &str) {
+        self.ctx.console.tell(&github::defused_for(self.ctx.runs_on(), text));
+    }
+
+    fn picture(&self, diagnostic: &dyn Diagnostic) {
+        self.tell(&human::picture(diagnostic, &self.ctx.console.err_look));
+    }
+
+    fn stop(&mut self, exit: Exit, why: &str) {
+        self.stops.push((exit, why.to_owned()));
+    }
+
+    /// The push could not be looked at.
+    fn broken(mut self, error: &PushError) -> Exit {
+        self.picture(error);
+        self.stop(error.exit(), "it could not be looked at");
+        self.end()
+    }
+
+    /// Whether the push goes out: the exit, and where it does not, why, and the way round.
+    fn end(self) -> Exit {
+        let exits: Vec<Exit> = self.stops.iter().map(|(exit, _)| *exit).collect();
+        let exit = worst(&exits);
+        if exit != Exit::Done {
+            let mut why: Vec<&str> = self.stops.iter().map(|(_, why)| why.as_str()).collect();
+            why.dedup();
+            self.line(&format!(
+                "this push was stopped: {}; `git push --no-verify` pushes without any of these checks",
+                why.join("; ")
+            ));
+        }
+        exit
+    }
+}
+
+/// The exit of the whole, the first that applies: what cannot be undone once it is out comes first, then whatever nobody
+/// looked at.
+fn worst(exits: &[Exit]) -> Exit {
+    WORST_FIRST.into_iter().find(|exit| exits.contains(exit)).or(exits.first().copied()).unwrap_or(Exit::Done)
+}
+
+const WORST_FIRST: [Exit; 6] =
+    [Exit::Leaked, Exit::Incomplete, Exit::Usage, Exit::Config, Exit::Refused, Exit::Unknown];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exit_is_a_leak_before_anything_that_can_be_mended_later() {
+        for (exits, expected) in [
+            (&[][..], Exit::Done),
+            (&[Exit::Unknown, Exit::Refused], Exit::Refused),
+            (&[Exit::Refused, Exit::Config], Exit::Config),
+            (&[Exit::Config, Exit::Incomplete], Exit::Incomplete),
+            (&[Exit::Incomplete, Exit::Refused, Exit::Leaked, Exit::Config], Exit::Leaked),
+            (&[Exit::Bug], Exit::Bug),
+        ] {
+            assert_eq!(worst(exits), expected, "{exits:?}");
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! What git knows about hooks: where it looks for one, who said so, and which ones its configuration names.
+//!
+//! The other calls turn hooks off for themselves, which is a setting that would be the answer here.
+
+use std::{
+    ffi::OsString,
+    os::unix::ffi::OsStringExt as _,
+    path::{Path, PathBuf},
+};
+
+use license_core::{finding::clean, trail::Ended};
+use zeroize::Zeroizing;
+
+use super::{Git, GitError, Said};
+use crate::process::capture::{Answer, Call, Captured, capture};
+
+/// Where a hook belongs, and what else decides about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HookPlace {
+    /// The file that git runs, absolute.
+    pub(crate) file: PathBuf,
+    /// The directory that all worktrees of the repository share, absolute.
+    pub(crate) common: PathBuf,
+    /// The top of the work tree; none in a bare repository.
+    pub(crate) top: Option<PathBuf>,
+    /// Who named the directory of hooks, where somebody did.
+    pub(crate) named: Option<HooksPath>,
+}
+
+/// A `core.hooksPath`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HooksPath {
+    /// Whose setting it is.
+    pub(crate) scope: Scope,
+    /// As it is written.
+    pub(crate) text: String,
+    /// Where it is written, in git's words.
+    pub(crate) origin: String,
+}
+
+/// For what a setting of git's is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// This repository, or one worktree of it.
+    Repository,
+    /// Every repository of a user or a machine, or this call alone.
+    Shared,
+}
+
+/// A hook that git's configuration names: git 2.54 and later run it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ConfiguredHook {
+    /// Its name in the configuration.
+    pub(crate) name: String,
+    /// What is run.
+    pub(crate) command: String,
+}
+
+impl Git {
+    /// Where the hook of this name belongs; none outside of a repository, with what git said about it.
+    pub(crate) fn hook_place(&self, hook: &str) -> Result<Result<HookPlace, String>, GitError> {
+        let hook = format!("hooks/{hook}");
+        let asked = self.answer(&["rev-parse", "--git-path", &hook])?;
+        if asked.code != 0 {
+            return Ok(Err(asked.said));
+        }
+        let file = self.directory.join(asked.path());
+        let common = self.directory.join(self.answer(&["rev-parse", "--git-common-dir"])?.path());
+        let top = self.answer(&["rev-parse", "--show-toplevel"])?;
+        let top = (top.code == 0).then(|| top.path());
+        let common = common.canonicalize().unwrap_or(common);
+        Ok(Ok(HookPlace { file: plain(&file), common, top, named: self.hooks_path()? }))
+    }
+
+    /// The hooks of the configuration that run at an event. One that is turned off is none.
+    pub(crate) fn configured_hooks(&self, event: &str) -> Result<Vec<ConfiguredHook>, GitError> {
+        let asked = self.answer(&["config", "--null", "--get-regexp", r"^hook\..*\.(command|event|enabled)$"])?;
+        let text = String::from_utf8_lossy(&asked.output);
+        let settings: Vec<(&str, &str, &str)> = text.split('\0').filter_map(setting).collect();
+        let mut hooks: Vec<ConfiguredHook> = Vec::new();
+        for (name, _, _) in settings.iter().filter(|(_, what, value)| *what == "event" && *value == event) {
+            let last = |wanted: &str| {
+                settings.iter().rev().find(|(of, what, _)| of == name && *what == wanted).map(|(_, _, value)| *value)
+            };
+            let is_off = last("enabled").is_some_and(|value| ["false", "no", "off", "0"].contains(&value));
+            let (Some(command), false) = (last("command"), is_off) else { continue };
+            if !hooks.iter().any(|hook| hook.name == *name) {
+                hooks.push(ConfiguredHook { name: (*name).to_owned(), command: command.to_owned() });
+            }
+        }
+        Ok(hooks)
+    }
+
+    /// The version of git: its first two numbers, where it tells them.
+    pub(crate) fn version(&self) -> Result<Option<(u32, u32)>, GitError> {
+        let asked = self.answer(&["version"])?;
+        let text = String::from_utf8_lossy(&asked.output);
+        let numbers = text.split_whitespace().find(|word| word.starts_with(|first: char| first.is_ascii_digit()));
+        let mut numbers = numbers.unwrap_or_default().split('.').map_while(|number| number.parse().ok());
+        Ok(numbers.next().zip(numbers.next()))
+    }
+
+    fn hooks_path(&self) -> Result<Option<HooksPath>, GitError> {
+        let arguments = ["config", "--show-scope", "--show-origin", "--null", "--get", "core.hooksPath"];
+        let asked = self.answer(&arguments)?;
+        let text = String::from_utf8_lossy(&asked.output);
+        let mut parts = text.split('\0');
+        let (Some(scope), Some(origin), Some(text)) = (parts.next(), parts.next(), parts.next()) else {
+            return Ok(None);
+        };
+        let scope = if ["local", "worktree"].contains(&scope) { Scope::Repository } else { Scope::Shared };
+        Ok(Some(HooksPath { scope, text: clean(text), origin: clean(origin) }))
+    }
+
+    /// Asks git something that it answers with one line.
+    fn answer(&self, arguments: &[&str]) -> Result<Asked, GitError> {
+        let doing = "looking for hooks";
+        let words: Vec<String> = std::iter::once("git").chain(arguments.iter().copied()).map(str::to_owned).collect();
+        let (directory, variables, deadline) = (&self.directory, &self.variables, self.waits.local);
+        let Captured { ended, stdout, stderr } =
+            capture(&Call { words: &words, directory, variables, stdin: b"", deadline });
+        let output = match stdout {
+            Answer::Whole(output) => output,
+            Answer::TooLong => {
+                return Err(GitError::Failed { doing, said: "its answer is too long".to_owned() });
+            }
+        };
+        let said = Said::of(&stderr).text();
+        match ended {
+            Ended::Exited { code } => Ok(Asked { code, output, said }),
+            Ended::NotStarted { why } => Err(GitError::NotStarted { why }),
+            Ended::TimedOut { after_secs } => Err(GitError::TimedOut { doing, secs: after_secs }),
+            Ended::Killed { .. } | Ended::Interrupted { .. } => Err(GitError::Failed { doing, said }),
+        }
+    }
+}
+
+/// An answer of git.
+struct Asked {
+    code: i32,
+    output: Zeroizing<Vec<u8>>,
+    said: String,
+}
+
+impl Asked {
+    /// A path may hold any byte; git ends it with a line break.
+    fn path(&self) -> PathBuf {
+        let path = self.output.strip_suffix(b"\n").unwrap_or(&self.output);
+        OsString::from_vec(path.to_vec()).into()
+    }
+}
+
+/// A setting of a hook: its name, what is set, the value.
+fn setting(text: &str) -> Option<(&str, &str, &str)> {
+    let (key, value) = text.split_once('\n')?;
+    let (name, what) = key.strip_prefix("hook.")?.rsplit_once('.')?;
+    Some((name, what, value))
+}
+
+/// The path of a file without links and `..` in its directories, where those exist. The file itself may be a link.
+fn plain(path: &Path) -> PathBuf {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return path.to_owned() };
+    match parent.canonicalize() {
+        Ok(parent) => parent.join(name),
+        Err(_) => path.to_owned(),
+    }
+}

@@ -1,0 +1,421 @@
+//! git's long outputs: read as they come, in a buffer of a fixed size, while one git feeds another.
+//!
+//! What a scan reads may be gigabytes, so nothing here keeps it, and no bound on the whole time would be right: what is
+//! bounded is how long git may say nothing.
+
+use std::{
+    io::{self, Read as _, Write as _},
+    process::{Child, ChildStdin, ChildStdout},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::{
+    BTreeSet, EXIT_USAGE, Git, GitError, LOCAL_WAIT, Listener, OsStr, Path, Said, Vars, Waits, clean, end, variables,
+    wait_until,
+};
+
+/// How long a git that is read from may say nothing.
+const SILENCE_MAX: Duration = Duration::from_secs(120);
+/// How long a git whose output has ended may take to end itself.
+const END_WAIT: Duration = Duration::from_secs(30);
+/// How much of git's output is held at once, in bytes.
+const BUFFER_BYTES: usize = 128 * 1024;
+/// How much goes from one git to the other at once, in bytes: what a pipe holds.
+const TEE_BYTES: usize = 64 * 1024;
+
+/// Which repository a git works in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Surroundings {
+    /// That of the directory, whatever a hook of another repository set.
+    Directory,
+    /// That of the push that started us: what git set for its hook counts.
+    Push,
+}
+
+/// What git sets for a hook to say which repository it is about.
+const OF_PUSH: [&str; 6] = [
+    "GIT_DIR",
+    "GIT_COMMON_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+];
+
+/// A short answer of git's.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// Its exit code; none when a signal ended it.
+    pub(crate) code: Option<i32>,
+    /// What it wrote to stdout.
+    pub(crate) output: Vec<u8>,
+    /// What it said to people.
+    pub(crate) said: String,
+}
+
+impl Answer {
+    /// Whether git did what it was asked.
+    pub(crate) fn is_ok(&self) -> bool {
+        self.code == Some(0)
+    }
+
+    /// The output as text, without the white space round it.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.output).trim().to_owned()
+    }
+}
+
+impl Git {
+    /// git for reading objects as they are: replaced and grafted ones are not looked at, and nothing is fetched.
+    pub(crate) fn for_scan(directory: &Path, vars: &Vars, secrets: &BTreeSet<String>, of: Surroundings) -> Self {
+        let mut variables = variables(vars, secrets);
+        let mut set = |name: &str, value: &OsStr| variables.push((name.into(), value.to_owned()));
+        for name in ["GIT_NO_REPLACE_OBJECTS", "GIT_NO_LAZY_FETCH"] {
+            set(name, OsStr::new("1"));
+        }
+        // A git before 2.45 does not know the second one, and fetches from nobody where no protocol is allowed.
+        set("GIT_ALLOW_PROTOCOL", OsStr::new("none"));
+        match of {
+            Surroundings::Directory => {}
+            Surroundings::Push => {
+                for name in OF_PUSH {
+                    if let Some(value) = vars.raw(name) {
+                        set(name, value);
+                    }
+                }
+            }
+        }
+        let waits = Waits { local: LOCAL_WAIT, remote: LOCAL_WAIT, fetch: LOCAL_WAIT };
+        Self { program: super::program(&variables), directory: directory.to_owned(), variables, waits }
+    }
+
+    /// The same git in another directory.
+    pub(crate) fn within(mut self, directory: &Path) -> Self {
+        directory.clone_into(&mut self.directory);
+        self
+    }
+
+    /// Asks git something whose answer is short.
+    pub(crate) fn ask(&self, doing: &'static str, arguments: &[&str], input: Vec<u8>) -> Result<Answer, GitError> {
+        let ran = self.run(doing, arguments, input)?;
+        Ok(Answer { code: ran.code, said: ran.said.text(), output: ran.output })
+    }
+
+    /// Explains why a call of git's failed, where that is no repository.
+    pub(crate) fn explain(&self, doing: &'static str, said: String) -> GitError {
+        self.no_repository().unwrap_or(GitError::Failed { doing, said })
+    }
+
+    /// Starts a git whose output is read as it comes.
+    pub(crate) fn stream(&self, arguments: &[&str], input: Vec<u8>) -> Result<Streaming, GitError> {
+        let mut child = self.command(arguments).spawn().map_err(|error| self.not_started(&error))?;
+        super::feed(child.stdin.take(), input);
+        Ok(Streaming::of(child))
+    }
+
+    /// Starts two gits, of which the second gets what the first one writes. `input` is for the first one; `before` is
+    /// what the second one gets ahead of it. The lines that go from one to the other are counted.
+    pub(crate) fn stream_through(
+        &self,
+        first: &[&str],
+        input: Vec<u8>,
+        second: &[&str],
+        before: Vec<u8>,
+    ) -> Result<Through, GitError> {
+        // The one whose output is read is started first: it has time to start while the other one walks.
+        let mut second = self.command(second).spawn().map_err(|error| self.not_started(&error))?;
+        let mut first = match self.command(first).spawn() {
+            Ok(first) => first,
+            Err(error) => {
+                end(second);
+                return Err(self.not_started(&error));
+            }
+        };
+        let pipes = (first.stdin.take(), first.stdout.take(), second.stdin.take());
+        let first = Ending { said: Listener::to(first.stderr.take()), child: first };
+        let tee = thread::spawn(move || tee(pipes, &input, &before));
+        Ok(Through { output: Streaming::of(second), first, tee })
+    }
+}
+
+/// Feeds the first git, and hands on what it writes. Counts lines.
+fn tee(
+    (stdin, stdout, sink): (Option<ChildStdin>, Option<ChildStdout>, Option<ChildStdin>),
+    input: &[u8],
+    before: &[u8],
+) -> io::Result<u64> {
+    let (Some(mut stdin), Some(mut stdout), Some(mut sink)) = (stdin, stdout, sink) else {
+        return Err(io::ErrorKind::BrokenPipe.into());
+    };
+    sink.write_all(before)?;
+    // It reads all of it before it writes anything; one that ends early says why in its own way.
+    let fed = stdin.write_all(input);
+    drop(stdin);
+    let mut lines = 0;
+    let mut last = b'\n';
+    let mut chunk = vec![0; TEE_BYTES];
+    loop {
+        let count = match stdout.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        let chunk = &chunk[..count];
+        lines += chunk.iter().map(|byte| u64::from(*byte == b'\n')).sum::<u64>();
+        last = chunk[count - 1];
+        sink.write_all(chunk)?;
+    }
+    fed?;
+    if last == b'\n' { Ok(lines) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}
+
+/// A git that has to be waited for.
+struct Ending {
+    child: Child,
+    said: Listener,
+}
+
+impl Ending {
+    /// Waits for its end; one that does not end is stopped.
+    fn wait(mut self) -> Ended {
+        if let Some(status) = wait_until(&mut self.child, Instant::now() + END_WAIT) {
+            return Ended { code: status.code(), said: self.said.said() };
+        }
+        end(self.child);
+        Ended { code: None, said: Said { lines: vec!["it did not end".to_owned()] } }
+    }
+}
+
+/// How a git ended.
+struct Ended {
+    code: Option<i32>,
+    said: Said,
+}
+
+impl Ended {
+    fn check(self, doing: &'static str) -> Result<(), GitError> {
+        match self.code {
+            Some(0) => Ok(()),
+            Some(EXIT_USAGE) => Err(GitError::TooOld { said: self.said.lines.first().cloned().unwrap_or_default() }),
+            Some(_) | None => Err(GitError::Failed { doing, said: self.said.text() }),
+        }
+    }
+}
+
+/// What a git said that is an error although it ended well: refs that it cannot read are left out with no more than a word.
+fn left_out(said: &Said) -> Option<String> {
+    said.lines
+        .iter()
+        .find(|line| line.starts_with("warning: ignoring broken ref") || line.starts_with("error:"))
+        .cloned()
+}
+
+/// A git whose output is read as it comes.
+pub(crate) struct Streaming {
+    ending: Ending,
+    stdout: Option<ChildStdout>,
+    buffer: Box<[u8]>,
+    filled: std::ops::Range<usize>,
+}
+
+impl Streaming {
+    fn of(mut child: Child) -> Self {
+        let stdout = child.stdout.take();
+        let said = Listener::to(child.stderr.take());
+        Self { ending: Ending { child, said }, stdout, buffer: vec![0; BUFFER_BYTES].into(), filled: 0..0 }
+    }
+
+    /// Makes sure that so many bytes are there, or all that are still to come, and shows everything that is. At most
+    /// half of the buffer may be asked for.
+    pub(crate) fn ahead(&mut self, bytes: usize) -> io::Result<&[u8]> {
+        while self.filled.len() < bytes.min(BUFFER_BYTES / 2) {
+            if self.more()? == 0 {
+                break;
+            }
+        }
+        Ok(&self.buffer[self.filled.clone()])
+    }
+
+    /// Passes over so many of the bytes that are there.
+    pub(crate) fn pass(&mut self, bytes: usize) {
+        self.filled.start = (self.filled.start + bytes).min(self.filled.end);
+    }
+
+    /// The next bytes up to an end mark, without it, and passes over both. `None`: the output has ended. A text that is
+    /// too long or has no end mark is an error.
+    pub(crate) fn until(&mut self, mark: u8, bytes_max: usize, text: &mut Vec<u8>) -> io::Result<Option<()>> {
+        text.clear();
+        let mut searched = 0;
+        loop {
+            let there = &self.buffer[self.filled.clone()];
+            if let Some(at) = there[searched..].iter().position(|byte| *byte == mark) {
+                let end = searched + at;
+                text.extend_from_slice(&there[..end]);
+                self.pass(end + 1);
+                return Ok(Some(()));
+            }
+            searched = there.len();
+            if searched > bytes_max.min(BUFFER_BYTES / 2) {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "its output cannot be read"));
+            }
+            if self.more()? == 0 {
+                return if searched == 0 { Ok(None) } else { Err(ended_early()) };
+            }
+        }
+    }
+
+    /// Hands on exactly so many bytes, in pieces.
+    pub(crate) fn pieces(&mut self, mut bytes: u64, mut each: impl FnMut(&[u8])) -> io::Result<()> {
+        while bytes > 0 {
+            if self.filled.is_empty() && self.more()? == 0 {
+                return Err(ended_early());
+            }
+            let count = usize::try_from(bytes).unwrap_or(usize::MAX).min(self.filled.len());
+            each(&self.buffer[self.filled.start..self.filled.start + count]);
+            self.pass(count);
+            bytes -= count as u64;
+        }
+        Ok(())
+    }
+
+    /// Reads what is there, and waits for it no longer than git may say nothing.
+    fn more(&mut self) -> io::Result<usize> {
+        let Some(stdout) = &mut self.stdout else { return Ok(0) };
+        if self.filled.start > BUFFER_BYTES / 2 || self.filled.is_empty() {
+            self.buffer.copy_within(self.filled.clone(), 0);
+            self.filled = 0..self.filled.len();
+        }
+        let wait = Timespec { tv_sec: i64::try_from(SILENCE_MAX.as_secs()).unwrap_or(i64::MAX), tv_nsec: 0 };
+        loop {
+            let mut polled = [PollFd::new(&*stdout, PollFlags::IN)];
+            match poll(&mut polled, Some(&wait)) {
+                Ok(0) => {
+                    let why = format!("it said nothing for {} seconds", SILENCE_MAX.as_secs());
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+                }
+                Ok(_) => {}
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(error) => return Err(error.into()),
+            }
+            match stdout.read(&mut self.buffer[self.filled.end..]) {
+                Ok(count) => {
+                    self.filled.end += count;
+                    return Ok(count);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Waits for the end of a git that was read to the end of its output, and says how it ended.
+    pub(crate) fn finish(mut self, doing: &'static str) -> Result<(), GitError> {
+        // What was not read is not wanted: git finds its pipe closed.
+        drop(self.stdout.take());
+        self.ending.wait().check(doing)
+    }
+
+    /// Stops git: what it still has to say is not wanted.
+    pub(crate) fn stop(mut self) {
+        drop(self.stdout.take());
+        end(self.ending.child);
+    }
+}
+
+fn ended_early() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "its output ended too early")
+}
+
+/// Two gits, of which the second gets what the first one writes.
+pub(crate) struct Through {
+    /// The output of the second one.
+    pub(crate) output: Streaming,
+    first: Ending,
+    tee: JoinHandle<io::Result<u64>>,
+}
+
+/// How two connected gits ended: how many lines went from one to the other, and everything that did not go well.
+pub(crate) struct Passed {
+    /// The lines.
+    pub(crate) lines: u64,
+    /// What went wrong, each in git's words.
+    pub(crate) wrong: Vec<GitError>,
+}
+
+impl Through {
+    /// Stops both: what they still have to say is not wanted.
+    pub(crate) fn abandon(self) {
+        self.output.stop();
+        end(self.first.child);
+        // Its pipes are closed.
+        self.tee.join().ok();
+    }
+
+    /// Waits for both. `read` says whether the output was read to its end; where it was not, they are stopped.
+    pub(crate) fn finish(self, first_does: &'static str, second_does: &'static str, read: io::Result<()>) -> Passed {
+        let mut wrong = Vec::new();
+        match read {
+            Ok(()) => wrong.extend(self.output.finish(second_does).err()),
+            Err(error) => {
+                let said = clean(&error.to_string());
+                // It may have said why before it ended.
+                match self.output.stopped(second_does) {
+                    Some(told) => wrong.push(told),
+                    None => wrong.push(GitError::Failed { doing: second_does, said }),
+                }
+            }
+        }
+        // Its pipe is closed by now, or read to its end.
+        let first = if wrong.is_empty() { self.first.wait() } else { self.first.stopped() };
+        let silent = first.code == Some(0);
+        if silent && let Some(said) = left_out(&first.said) {
+            wrong.push(GitError::Failed { doing: first_does, said });
+        }
+        // One that was stopped because the other one failed did nothing wrong.
+        if wrong.is_empty() || first.code.is_some() {
+            wrong.extend(first.check(first_does).err());
+        }
+        let lines = match self.tee.join() {
+            Ok(Ok(lines)) => lines,
+            Ok(Err(error)) => {
+                if wrong.is_empty() {
+                    wrong.push(GitError::Failed { doing: first_does, said: clean(&error.to_string()) });
+                }
+                0
+            }
+            Err(_) => {
+                wrong.push(GitError::Failed {
+                    doing: first_does,
+                    said: "the list of objects was not passed on".to_owned(),
+                });
+                0
+            }
+        };
+        Passed { lines, wrong }
+    }
+}
+
+impl Streaming {
+    /// Ends a git whose output made no sense, and says what it said about it.
+    fn stopped(mut self, doing: &'static str) -> Option<GitError> {
+        drop(self.stdout.take());
+        let ended = self.ending.stopped();
+        let told = !ended.said.lines.is_empty();
+        told.then(|| GitError::Failed { doing, said: ended.said.text() })
+    }
+}
+
+impl Ending {
+    /// Gives it a moment to end by itself, since its pipe is closed; then stops it.
+    fn stopped(mut self) -> Ended {
+        if let Some(status) = wait_until(&mut self.child, Instant::now() + super::TERM_WAIT) {
+            return Ended { code: status.code(), said: self.said.said() };
+        }
+        end(self.child);
+        Ended { code: None, said: self.said.said() }
+    }
+}

@@ -1,0 +1,435 @@
+//! The pre-push hook in a repository: what is there, what is to be there, and getting from the one to the other without
+//! taking away what somebody else put there.
+//!
+//! Facts are looked up, `plan` decides, `install` and `uninstall` act. Each step leaves the old hook or the new one.
+
+use std::{
+    fs::{self, Metadata},
+    io,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
+
+use license_core::finding::clean;
+
+use crate::{
+    context::Context,
+    exit::Exit,
+    failpoint, files,
+    git::{
+        Git, GitError,
+        hooks::{ConfiguredHook, HookPlace, HooksPath, Scope},
+    },
+};
+
+pub(crate) mod manager;
+pub(crate) mod program;
+pub(crate) mod shim;
+pub(crate) mod trust;
+
+use manager::{Manager, Mention};
+use program::{Standing, is_executable};
+use shim::{Chain, Edition, Finds, LEGACY, Shim, Text};
+use trust::{TrustError, TrustRecord};
+
+/// The hook.
+const HOOK: &str = "pre-push";
+
+/// How much of a hook is looked at to see whose it is, in bytes.
+const HEAD_BYTES: u64 = 16 * 1024;
+
+/// The mode of the hook.
+const MODE: u32 = 0o755;
+
+/// The first git that runs hooks of its configuration. An older one does not say that it does not.
+pub(crate) const RUNS_CONFIGURED: (u32, u32) = (2, 54);
+
+/// What is in a repository.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    /// Where the hook belongs.
+    pub(crate) place: HookPlace,
+    /// What is there.
+    pub(crate) hook: Hook,
+    /// What is beside it, under the name for a hook that was there before.
+    pub(crate) legacy: Legacy,
+    /// Who manages the repository's hooks, by its files.
+    pub(crate) manager: Option<Manager>,
+    /// The hooks of git's configuration.
+    pub(crate) configured: Vec<ConfiguredHook>,
+    /// Whether this git runs those.
+    pub(crate) configured_run: Runs,
+}
+
+/// What is at the hook's place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hook {
+    /// Nothing.
+    Nothing,
+    /// Ours.
+    Ours(Chain, Edition, Runs),
+    /// Somebody else's.
+    Foreign(Option<Manager>, Runs),
+    /// A directory, a pipe or the like.
+    NotAFile,
+}
+
+/// Whether git runs a hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Runs {
+    /// It does.
+    Yes,
+    /// It passes over it, since it is not executable.
+    No,
+}
+
+/// What has the name for a hook that was there before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Legacy {
+    /// Nothing.
+    Nothing,
+    /// A second name of the present hook: an installation was interrupted.
+    TheHookItself,
+    /// A file, or a link.
+    There(Runs),
+}
+
+/// What an installation does about the hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Plan {
+    /// Writes ours over what is there.
+    Write(Chain),
+    /// Keeps what is there under another name, and writes ours.
+    Keep,
+    /// Leaves it to a manager.
+    Manager(Manager),
+    /// Leaves it to whoever set the directory for all repositories.
+    Shared,
+}
+
+/// Looks at a repository.
+pub(crate) fn look(git: &Git, directory: &Path) -> Result<Facts, HookError> {
+    let place = git.hook_place(HOOK)?;
+    let place = place.map_err(|said| HookError::NoRepository { directory: directory.to_owned(), said })?;
+    let mut hook = hook_at(&place.file).map_err(|source| unusable(&place.file, source))?;
+    let legacy = legacy_at(&place.file)?;
+    let hooks_path = place.named.as_ref().map(|named| named.text.as_str());
+    // The hooks that husky writes do not name it; their directory does.
+    if let (Hook::Foreign(None, runs), true) = (hook, hooks_path.is_some_and(manager::is_huskys)) {
+        hook = Hook::Foreign(Some(Manager::Husky), runs);
+    }
+    let manager = place.top.as_deref().and_then(|top| Manager::of_repository(top, hooks_path));
+    let configured = git.configured_hooks(HOOK)?;
+    let configured_run = match git.version()? {
+        Some(version) if version >= RUNS_CONFIGURED => Runs::Yes,
+        Some(_) | None => Runs::No,
+    };
+    Ok(Facts { place, hook, legacy, manager, configured, configured_run })
+}
+
+impl Facts {
+    /// The hook of git's configuration that runs our program.
+    pub(crate) fn configured_ours(&self) -> Option<&ConfiguredHook> {
+        self.configured.iter().find(|hook| is_ours(&hook.command))
+    }
+
+    /// Who set the directory of hooks for more than this repository.
+    pub(crate) fn shared(&self) -> Option<&HooksPath> {
+        self.place.named.as_ref().filter(|named| named.scope == Scope::Shared)
+    }
+
+    /// The manager to leave the hook to, and whether it runs our program.
+    pub(crate) fn managed(&self) -> Option<(Manager, Mention)> {
+        let manager = match self.hook {
+            Hook::Foreign(Some(manager), _) => Some(manager),
+            Hook::Nothing | Hook::Ours(..) | Hook::Foreign(None, _) | Hook::NotAFile => self.manager,
+        }?;
+        let top = self.place.top.as_deref()?;
+        Some((manager, manager.mention(top)))
+    }
+
+    /// What an installation does.
+    fn plan(&self) -> Result<Plan, HookError> {
+        if let Some(hook) = self.configured_ours() {
+            return Err(HookError::Configured { name: clean(&hook.name) });
+        }
+        if self.shared().is_some() {
+            return Ok(Plan::Shared);
+        }
+        match (self.hook, self.managed()) {
+            (Hook::NotAFile, _) => Err(HookError::NotAFile { file: self.place.file.clone() }),
+            // A hook that we kept may be gone by now.
+            (Hook::Ours(Chain::WithLegacy, ..), _) if self.legacy == Legacy::Nothing => Ok(Plan::Write(Chain::Alone)),
+            (Hook::Ours(chain, ..), _) => Ok(Plan::Write(chain)),
+            (Hook::Nothing | Hook::Foreign(..), Some((manager, _))) => Ok(Plan::Manager(manager)),
+            (Hook::Nothing, None) => Ok(Plan::Write(Chain::Alone)),
+            // A hook of a manager in a bare repository is like any other.
+            (Hook::Foreign(..), None) => match self.legacy {
+                Legacy::Nothing | Legacy::TheHookItself => Ok(Plan::Keep),
+                Legacy::There(_) => Err(HookError::LegacyTaken { file: legacy_of(&self.place.file) }),
+            },
+        }
+    }
+
+    fn shim(&self, chain: Chain) -> Shim {
+        let default = self.place.common.join("hooks");
+        // A directory that is a link leads elsewhere, and so would a path that begins there.
+        let is_default =
+            self.place.file.parent() == Some(&*default) && default.canonicalize().is_ok_and(|real| real == default);
+        Shim { finds: if is_default { Finds::Beside } else { Finds::ByGit }, chain }
+    }
+}
+
+/// What was installed.
+#[derive(Debug)]
+pub(crate) struct Installed {
+    /// What was found.
+    pub(crate) facts: Facts,
+    /// What runs the program now.
+    pub(crate) guard: Guard,
+    /// What copy of the program was there before.
+    pub(crate) program_before: Standing,
+    /// What was agreed to before, if anything was.
+    pub(crate) agreed_before: Option<TrustRecord>,
+    /// What is agreed to now.
+    pub(crate) agreed: TrustRecord,
+}
+
+/// What runs the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Guard {
+    /// Our hook.
+    Hook(Chain),
+    /// A manager does, or will once somebody has added the lines to its configuration.
+    Manager(Manager, Mention),
+    /// Nothing, before somebody decides about a directory that is not this repository's.
+    Shared,
+}
+
+/// Installs: first the program, then what it may send where, then the hook that runs it.
+pub(crate) fn install(ctx: &Context, facts: Facts, agreed: TrustRecord) -> Result<Installed, HookError> {
+    let plan = facts.plan()?;
+    let (file, common) = (&facts.place.file, &facts.place.common);
+    // One that cannot be read is replaced: that is what its own message advises.
+    let agreed_before = TrustRecord::read(common).ok().flatten();
+    let program_before = program::bring(common).map_err(|source| unusable(&program::place(common), source))?;
+    agreed.write(common).map_err(|source| unusable(common, source))?;
+    failpoint::reached(ctx, "hook-program");
+    let guard = match plan {
+        Plan::Write(chain) => {
+            write(&facts, chain)?;
+            Guard::Hook(chain)
+        }
+        Plan::Keep => {
+            if facts.legacy == Legacy::Nothing {
+                let legacy = legacy_of(file);
+                // A second name, so that the hook is there all the time; and never over something else.
+                fs::hard_link(file, &legacy).map_err(|source| unusable(&legacy, source))?;
+            }
+            failpoint::reached(ctx, "hook-kept");
+            write(&facts, Chain::WithLegacy)?;
+            Guard::Hook(Chain::WithLegacy)
+        }
+        Plan::Manager(manager) => {
+            let mention = facts.managed().map_or(Mention::Missing, |(_, mention)| mention);
+            Guard::Manager(manager, mention)
+        }
+        Plan::Shared => Guard::Shared,
+    };
+    failpoint::reached(ctx, "hook-written");
+    Ok(Installed { facts, guard, program_before, agreed_before, agreed })
+}
+
+fn write(facts: &Facts, chain: Chain) -> Result<(), HookError> {
+    let file = &facts.place.file;
+    if let Some(directory) = file.parent() {
+        fs::create_dir_all(directory).map_err(|source| unusable(directory, source))?;
+    }
+    let text = facts.shim(chain).text();
+    files::replace_with_mode(file, text.as_bytes(), MODE).map_err(|source| unusable(file, source))
+}
+
+/// What an uninstallation did.
+#[derive(Debug)]
+pub(crate) struct Uninstalled {
+    /// What was found.
+    pub(crate) facts: Facts,
+    /// What became of the hook.
+    pub(crate) removed: Removed,
+    /// What became of the program and the record.
+    pub(crate) program: Kept,
+}
+
+/// What became of a hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Removed {
+    /// There was none of ours.
+    Nothing,
+    /// It is gone.
+    Hook,
+    /// It is gone, and the one from before is back.
+    Restored,
+}
+
+/// Whether the program stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// It is gone.
+    No,
+    /// Something that a person wrote runs it.
+    Needed,
+}
+
+/// Removes what an installation put there: first the hook, then the program that it runs.
+pub(crate) fn uninstall(ctx: &Context, facts: Facts) -> Result<Uninstalled, HookError> {
+    let (file, common) = (&facts.place.file, &facts.place.common);
+    let removed = match (facts.hook, facts.shared()) {
+        (Hook::Ours(chain, ..), None) => match (chain, facts.legacy) {
+            (Chain::WithLegacy, Legacy::There(_) | Legacy::TheHookItself) => {
+                files::move_over(&legacy_of(file), file).map_err(|source| unusable(file, source))?;
+                Removed::Restored
+            }
+            (Chain::WithLegacy, Legacy::Nothing) | (Chain::Alone, _) => {
+                fs::remove_file(file).map_err(|source| unusable(file, source))?;
+                Removed::Hook
+            }
+        },
+        (Hook::Nothing | Hook::Foreign(..) | Hook::NotAFile | Hook::Ours(..), _) => Removed::Nothing,
+    };
+    failpoint::reached(ctx, "hook-removed");
+    let is_needed = facts.configured_ours().is_some() || matches!(facts.managed(), Some((_, Mention::There)));
+    let program = if is_needed {
+        Kept::Needed
+    } else {
+        TrustRecord::remove(common)
+            .and_then(|()| program::remove(common))
+            .map_err(|source| unusable(&program::place(common), source))?;
+        Kept::No
+    };
+    Ok(Uninstalled { facts, removed, program })
+}
+
+/// Why the hook is skipped, however the program was started: what to tell instead of working, where somebody said so.
+pub(crate) fn skipped(ctx: &Context) -> Option<&'static str> {
+    (ctx.vars.text("LICENSE_HOOK") == Some("0")).then_some(shim::SKIPPED)
+}
+
+fn is_ours(command: &str) -> bool {
+    command.contains(shim::PROGRAM) || command.contains("xtask pre-push")
+}
+
+fn hook_at(file: &Path) -> io::Result<Hook> {
+    let Some(metadata) = metadata_of(file)? else { return Ok(Hook::Nothing) };
+    let runs = if is_executable(file) { Runs::Yes } else { Runs::No };
+    if metadata.is_symlink() {
+        // Ours is never a link, so that what a link leads to is somebody else's, if anything.
+        let head = files::read_head(file, HEAD_BYTES).unwrap_or_default();
+        return Ok(Hook::Foreign(Manager::of_hook(&head), runs));
+    }
+    if !metadata.is_file() {
+        return Ok(Hook::NotAFile);
+    }
+    let head = files::read_head(file, HEAD_BYTES)?;
+    Ok(match Text::of(&head) {
+        Text::Ours(chain, edition) => Hook::Ours(chain, edition, runs),
+        Text::Foreign => Hook::Foreign(Manager::of_hook(&head), runs),
+    })
+}
+
+fn legacy_at(hook: &Path) -> Result<Legacy, HookError> {
+    let file = legacy_of(hook);
+    let look = |file: &Path| metadata_of(file).map_err(|source| unusable(file, source));
+    let identity = |metadata: Metadata| (metadata.dev(), metadata.ino());
+    let Some(legacy) = look(&file)? else { return Ok(Legacy::Nothing) };
+    let runs = if is_executable(&file) { Runs::Yes } else { Runs::No };
+    let is_same = look(hook)?.map(identity) == Some(identity(legacy));
+    Ok(if is_same { Legacy::TheHookItself } else { Legacy::There(runs) })
+}
+
+/// What is at a place, a link as such.
+fn metadata_of(file: &Path) -> io::Result<Option<Metadata>> {
+    match fs::symlink_metadata(file) {
+        Ok(metadata) => Ok(Some(metadata)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn legacy_of(hook: &Path) -> PathBuf {
+    hook.with_file_name(LEGACY)
+}
+
+fn unusable(file: &Path, source: io::Error) -> HookError {
+    HookError::Unusable { file: file.to_owned(), source }
+}
+
+/// Why the hook could not be looked at, installed or removed.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub(crate) enum HookError {
+    /// There is no repository.
+    #[error("git has no repository for `{}`: {said}", directory.display())]
+    #[diagnostic(help("run the command in a clone of the project"))]
+    NoRepository {
+        /// Where.
+        directory: PathBuf,
+        /// What git said.
+        said: String,
+    },
+    /// git did not answer.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Git(#[from] GitError),
+    /// Two foreign hooks, and one name.
+    #[error("there is a hook that is not ours, and `{}` is there already: nothing was changed", file.display())]
+    #[diagnostic(help(
+        "move one of the two away, or let that hook run the program itself: docs/push-guard.md says how"
+    ))]
+    LegacyTaken {
+        /// The file that is there.
+        file: PathBuf,
+    },
+    /// Something else is in the hook's place.
+    #[error("`{}` is no file: nothing was changed", file.display())]
+    #[diagnostic(help("git runs no hook from there either; move it away, and run the command again"))]
+    NotAFile {
+        /// What it is.
+        file: PathBuf,
+    },
+    /// git's configuration runs the program, and a file would run it once more.
+    #[error("git's configuration runs the program already, as hook `{name}`: nothing was changed")]
+    #[diagnostic(help(
+        "keep one of the two; to have the file, which older versions of git run too: `git config --remove-section hook.{name}`"
+    ))]
+    Configured {
+        /// The hook's name.
+        name: String,
+    },
+    /// The record.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Trust(#[from] TrustError),
+    /// The operating system says no.
+    #[error("`{}` cannot be used: {}", file.display(), files::why(source))]
+    #[diagnostic(help("see whose it is and whether it may be written, and run the command again"))]
+    Unusable {
+        /// What.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl HookError {
+    /// The row of the exit table.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::NoRepository { .. }
+            | Self::Git(_)
+            | Self::LegacyTaken { .. }
+            | Self::NotAFile { .. }
+            | Self::Configured { .. }
+            | Self::Trust(_)
+            | Self::Unusable { .. } => Exit::Config,
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! What the hook asks git besides the scan: where it is, what the remote's address is, and what `license.toml` says in
+//! what is pushed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+    io,
+    os::unix::ffi::OsStringExt as _,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    git::{
+        Contains, Git, GitError, Oid,
+        stream::{Streaming, Surroundings},
+    },
+    vars::Vars,
+};
+
+/// The most files of different content that one push is looked at for.
+const FILES_MAX: usize = 64;
+/// The longest line that git answers with before an object, in bytes: it repeats what was asked for.
+const HEADER_BYTES_MAX: usize = 8 * 1024;
+
+/// The repository that is pushed from.
+#[derive(Debug, Clone)]
+pub(crate) struct Repository {
+    git: Git,
+    directory: PathBuf,
+}
+
+/// Where the repository is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Whereabouts {
+    /// The directory that all worktrees share, absolute.
+    pub(crate) common: PathBuf,
+    /// The top of the work tree that is pushed from; none in a bare repository.
+    pub(crate) top: Option<PathBuf>,
+}
+
+/// Whether the remote that is pushed to is known to have what its refs here say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// It is fetched from the address that is pushed to.
+    Yes,
+    /// It is another address, or none of a remote.
+    No,
+}
+
+/// A file of what is pushed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// It is there. Equal names are equal content.
+    File(Oid),
+    /// There is none.
+    Nothing,
+    /// It is there, and is nothing that can be read, for this reason.
+    Unreadable(String),
+    /// It is there, and was not read, for this reason.
+    LeftOut(String),
+}
+
+/// The files of what is pushed, by their content.
+pub(crate) type Contents = BTreeMap<String, Vec<u8>>;
+
+impl Repository {
+    /// The repository that the hook was started for. Nothing is looked at before something is asked for.
+    pub(crate) fn of_hook(directory: &Path, vars: &Vars) -> Self {
+        let git = Git::for_scan(directory, vars, &BTreeSet::new(), Surroundings::Push);
+        Self { git, directory: directory.to_owned() }
+    }
+
+    /// Where it is.
+    pub(crate) fn whereabouts(&self) -> Result<Whereabouts, GitError> {
+        let doing = "looking for the repository";
+        let asked = ["rev-parse", "--git-common-dir", "--is-bare-repository", "--is-inside-work-tree", "--show-prefix"];
+        let answer = self.git.ask(doing, &asked, Vec::new())?;
+        if !answer.is_ok() {
+            return Err(self.git.explain(doing, answer.said));
+        }
+        let unreadable = || GitError::Failed { doing, said: "its output cannot be read".to_owned() };
+        let output = answer.output.strip_suffix(b"\n").unwrap_or(&answer.output);
+        // From the end: a path may have a line break in it.
+        let mut lines = output.rsplitn(4, |&byte| byte == b'\n');
+        let last = (lines.next(), lines.next(), lines.next(), lines.next());
+        let (Some(prefix), Some(inside), Some(bare), Some(common)) = last else { return Err(unreadable()) };
+        let common = self.directory.join(OsString::from_vec(common.to_vec()));
+        let common = common.canonicalize().unwrap_or(common);
+        let top = match (bare, inside) {
+            (b"false", b"true") => {
+                let depth = Path::new(&OsString::from_vec(prefix.to_vec())).components().count();
+                Some(self.directory.ancestors().nth(depth).ok_or_else(unreadable)?.to_owned())
+            }
+            (b"true" | b"false", b"true" | b"false") => None,
+            _ => return Err(unreadable()),
+        };
+        Ok(Whereabouts { common, top })
+    }
+
+    /// Whether a remote is fetched from this address. A name that is no remote's is not known.
+    pub(crate) fn known(&self, remote: &str, url: &str) -> Result<Known, GitError> {
+        if remote == url || remote.starts_with('-') {
+            return Ok(Known::No);
+        }
+        let answer = self.git.ask("looking at the remotes", &["remote", "get-url", "--", remote], Vec::new())?;
+        let fetched = answer.output.strip_suffix(b"\n").unwrap_or(&answer.output);
+        Ok(if answer.is_ok() && fetched == url.as_bytes() { Known::Yes } else { Known::No })
+    }
+
+    /// The object that a name means here.
+    pub(crate) fn resolve(&self, name: &str) -> Result<Option<Oid>, GitError> {
+        if name.starts_with('-') || name.contains(['\n', '\0']) {
+            return Ok(None);
+        }
+        let asked = ["rev-parse", "--verify", "--quiet", "--end-of-options", name];
+        let answer = self.git.ask("reading a ref", &asked, Vec::new())?;
+        if answer.is_ok() { Ok(Oid::parse(&answer.text())) } else { Ok(None) }
+    }
+
+    /// Whether a ref that held `old` is only moved on. What is not here cannot be proved.
+    pub(crate) fn moves_on(&self, old: &Oid, new: &Oid) -> Result<Contains, GitError> {
+        match self.git.contains(new, old) {
+            Ok(contains) => Ok(contains),
+            // git cannot compare what it does not have.
+            Err(GitError::Failed { .. }) => Ok(Contains::No),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// What is at a path in each of these objects: in their order, with the contents beside it. A path begins at the
+    /// top of the tree and has no line break.
+    pub(crate) fn files(&self, of: &[&Oid], path: &str, bytes_max: u64) -> Result<(Vec<Found>, Contents), GitError> {
+        let doing = "reading the pushed license.toml";
+        if of.is_empty() {
+            return Ok((Vec::new(), Contents::new()));
+        }
+        let input = of.iter().flat_map(|oid| [oid.as_str(), ":", path, "\n"]).collect::<String>().into_bytes();
+        let mut output = self.git.stream(&["cat-file", "--batch", "--buffer"], input)?;
+        let mut contents = Contents::new();
+        let mut found = Vec::new();
+        for _ in of {
+            match next_file(&mut output, bytes_max, &mut contents) {
+                Ok(file) => found.push(file),
+                Err(error) => {
+                    output.stop();
+                    return Err(self.git.explain(doing, license_core::finding::clean(&error.to_string())));
+                }
+            }
+        }
+        output.finish(doing)?;
+        if found.contains(&Found::Nothing) && self.is_partial()? {
+            let nothing = found.iter_mut().zip(of).filter(|(found, _)| **found == Found::Nothing);
+            for (found, oid) in nothing.take(FILES_MAX) {
+                // A partial clone knows the file by its name, and may have left its content with the remote.
+                if self.resolve(&format!("{oid}:{path}"))?.is_some() {
+                    *found = Found::LeftOut("its content is not in this partial clone".to_owned());
+                }
+            }
+        }
+        Ok((found, contents))
+    }
+
+    /// Whether some objects were left with a remote.
+    fn is_partial(&self) -> Result<bool, GitError> {
+        let pattern = r"^(remote\..*\.promisor|extensions\.partialclone)$";
+        let answer = self.git.ask("reading git's configuration", &["config", "--get-regexp", pattern], Vec::new())?;
+        Ok(answer.is_ok() && !answer.output.is_empty())
+    }
+}
+
+/// Reads one answer of `git cat-file --batch`.
+fn next_file(output: &mut Streaming, bytes_max: u64, contents: &mut Contents) -> io::Result<Found> {
+    let unreadable = || io::Error::new(io::ErrorKind::InvalidData, "its output cannot be read");
+    let mut header = Vec::new();
+    let ended = || io::Error::new(io::ErrorKind::UnexpectedEof, "its output ended too early");
+    output.until(b'\n', HEADER_BYTES_MAX, &mut header)?.ok_or_else(ended)?;
+    let header = String::from_utf8_lossy(&header);
+    let header = header.trim_end_matches('\n');
+    if header.ends_with(" missing") {
+        return Ok(Found::Nothing);
+    }
+    let words: Vec<&str> = header.split(' ').collect();
+    let [name, kind, bytes] = words[..] else { return Err(unreadable()) };
+    let (blob, bytes) = Oid::parse(name).zip(bytes.parse::<u64>().ok()).ok_or_else(unreadable)?;
+    let file = match () {
+        () if kind != "blob" => Found::Unreadable(format!("it is a {}", license_core::finding::clean(kind))),
+        () if bytes > bytes_max => Found::Unreadable(format!("it is longer than {bytes_max} bytes")),
+        () if contents.len() >= FILES_MAX && !contents.contains_key(name) => {
+            Found::LeftOut(format!("the push has more than {FILES_MAX} different ones"))
+        }
+        () => Found::File(blob),
+    };
+    let mut kept = Vec::new();
+    let keep = matches!(file, Found::File(_)) && !contents.contains_key(name);
+    output.pieces(bytes, |piece| {
+        if keep {
+            kept.extend_from_slice(piece);
+        }
+    })?;
+    output.pieces(1, |_| ())?;
+    if keep {
+        contents.insert(name.to_owned(), kept);
+    }
+    Ok(file)
+}

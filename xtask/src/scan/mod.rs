@@ -1,0 +1,282 @@
+//! Looks for keys in everything that a repository holds: in the objects of a range or of all history, and in the
+//! working tree.
+//!
+//! [`license_core::leaks`] decides what a leak is; this reads. What could not be read is never taken for clean: it is
+//! listed as incomplete, and whoever asked must say so.
+
+use license_core::leaks::{Leak, Scanner, Stream, Tally};
+
+pub(crate) mod archive;
+pub(crate) mod objects;
+pub(crate) mod place;
+pub(crate) mod repository;
+pub(crate) mod sarif;
+pub(crate) mod told;
+pub(crate) mod watch;
+pub(crate) mod worktree;
+
+use crate::{
+    git::{GitError, Oid},
+    scan::place::Place,
+};
+
+/// How many findings are kept. More are counted only: somebody has to begin with the first.
+pub(crate) const FINDINGS_MAX: usize = 1_000;
+
+/// How many things that could not be scanned are listed. More are counted only.
+const INCOMPLETE_MAX: usize = 100;
+
+/// What a scan came to.
+#[derive(Debug, Default)]
+pub(crate) struct Scanned {
+    /// How many objects, files and names were scanned.
+    pub(crate) objects: u64,
+    /// How many bytes they have.
+    pub(crate) bytes: u64,
+    /// What was found, in the order in which it was found.
+    pub(crate) findings: Vec<Finding>,
+    /// How many findings there are besides those.
+    pub(crate) more: u64,
+    /// How many leaks are allowed, by their line or by license.toml.
+    pub(crate) allowed: u64,
+    /// What could not be scanned.
+    pub(crate) incomplete: Vec<Incomplete>,
+    /// How many objects a partial clone left with its remote: they are not here, so no push sends them.
+    pub(crate) promised: u64,
+    /// What is worth a word and changes nothing.
+    pub(crate) notes: Vec<String>,
+}
+
+impl Scanned {
+    /// Takes over what another scan of the same question came to.
+    pub(crate) fn add(&mut self, other: Self) {
+        let Self { objects, bytes, findings, more, allowed, incomplete, promised, notes } = other;
+        self.objects += objects;
+        self.bytes += bytes;
+        self.more += more;
+        self.allowed += allowed;
+        self.promised += promised;
+        self.notes.extend(notes);
+        for finding in findings {
+            self.found(finding);
+        }
+        for one in incomplete {
+            self.miss(one.what, one.why);
+        }
+    }
+
+    /// One more finding.
+    fn found(&mut self, finding: Finding) {
+        if self.findings.len() < FINDINGS_MAX {
+            self.findings.push(finding);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// Something that could not be scanned.
+    pub(crate) fn miss(&mut self, what: impl Into<String>, why: impl Into<String>) {
+        if self.incomplete.len() < INCOMPLETE_MAX {
+            self.incomplete.push(Incomplete { what: what.into(), why: why.into() });
+        }
+    }
+
+    /// How many leaks there are.
+    pub(crate) fn leaks(&self) -> u64 {
+        self.findings.len() as u64 + self.more
+    }
+
+    /// Takes what one object came to.
+    fn take(&mut self, leaks: &mut Vec<Leak>, tally: Tally, place: impl Fn() -> Place) {
+        self.allowed += tally.allowed;
+        self.more += tally.leaks.saturating_sub(leaks.len() as u64);
+        for leak in leaks.drain(..) {
+            self.found(Finding { leak, place: place() });
+        }
+    }
+}
+
+/// A leak and where it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Finding {
+    /// What was found.
+    pub(crate) leak: Leak,
+    /// Where.
+    pub(crate) place: Place,
+}
+
+/// Something that could not be scanned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Incomplete {
+    /// What.
+    pub(crate) what: String,
+    /// Why.
+    pub(crate) why: String,
+}
+
+/// One scan after the other, with one stream and one list for all of them.
+struct Work<'s> {
+    scanner: &'s Scanner,
+    stream: Stream<'s>,
+    leaks: Vec<Leak>,
+    scanned: Scanned,
+}
+
+impl<'s> Work<'s> {
+    fn new(scanner: &'s Scanner) -> Self {
+        Self { scanner, stream: scanner.stream(), leaks: Vec::new(), scanned: Scanned::default() }
+    }
+
+    /// The next bytes of what is being scanned.
+    fn push(&mut self, piece: &[u8]) {
+        self.scanned.bytes += piece.len() as u64;
+        self.stream.push(piece, &mut self.leaks);
+    }
+
+    /// What is being scanned ends here, and is at this place.
+    fn finish(&mut self, place: impl Fn() -> Place) {
+        let tally = self.stream.finish(&mut self.leaks);
+        self.scanned.take(&mut self.leaks, tally, place);
+    }
+
+    /// A short text that is there as a whole, such as a name. It is no object of its own.
+    fn text(&mut self, text: &[u8], place: impl Fn() -> Place) {
+        self.stream.push(text, &mut self.leaks);
+        self.finish(place);
+    }
+
+    /// Looks into an archive whose bytes were scanned already.
+    fn unpack(&mut self, name: Option<&str>, whole: &[u8], place: impl Fn(String) -> Place, what: impl Fn() -> String) {
+        let limits = archive::Limits::default();
+        let (stream, leaks, outcome, scanner) = (&mut self.stream, &mut self.leaks, &mut self.scanned, self.scanner);
+        let mut each = |inside: &str, piece: &[u8], part: archive::Part| {
+            stream.push(piece, leaks);
+            match part {
+                archive::Part::More => {}
+                archive::Part::Name | archive::Part::Last => {
+                    let tally = stream.finish(leaks);
+                    if tally != Tally::default() {
+                        let inside = place::shown_path(scanner, inside.as_bytes());
+                        outcome.take(leaks, tally, || place(inside.clone()));
+                    }
+                }
+            }
+        };
+        match archive::unpack(name, whole, &limits, &mut each) {
+            archive::Unpacked::NotAnArchive | archive::Unpacked::Done => {}
+            archive::Unpacked::Refused { why } => {
+                // It has names from inside.
+                let why = place::shown_path(scanner, why.as_bytes());
+                self.scanned.miss(what(), why);
+            }
+        }
+    }
+}
+
+/// Why nothing could be scanned.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub(crate) enum ScanFault {
+    /// There is no git here.
+    #[error("git cannot be started: {why}")]
+    #[diagnostic(help("install git {} or newer, and see that it is in PATH", crate::git::OLDEST))]
+    NoGit {
+        /// What the operating system said.
+        why: String,
+    },
+    /// It does not know an option.
+    #[error("this git is too old to be scanned with: {said}")]
+    #[diagnostic(help("install git {} or newer", crate::git::OLDEST))]
+    TooOld {
+        /// What it said.
+        said: String,
+    },
+    /// There is no repository, or git does not want to work in it.
+    #[error("nothing was scanned: `{directory}` is in no git repository: {said}")]
+    #[diagnostic(help("run the command in the repository that is to be scanned"))]
+    NoRepository {
+        /// Where it was looked for.
+        directory: String,
+        /// What git said.
+        said: String,
+    },
+    /// A bare repository has no working tree.
+    #[error("nothing was scanned: `{directory}` is in a bare repository, which has no working tree")]
+    #[diagnostic(help("scan what it holds with `--history`, or with `--range A..B`"))]
+    NoTree {
+        /// The directory.
+        directory: String,
+    },
+    /// The range is none.
+    #[error("`{range}` is no range of commits here: {said}")]
+    #[diagnostic(help("write two commits, as in `origin/main..HEAD`; `git log RANGE` shows what is in a range"))]
+    Range {
+        /// As it was written.
+        range: String,
+        /// What git said.
+        said: String,
+    },
+    /// The scanner cannot be made.
+    #[error("nothing was scanned: {0}")]
+    #[diagnostic(help("look for less: see `[leaks]` in license.toml"))]
+    Watch(#[from] license_core::leaks::ScannerError),
+    /// Anything else that git did not do.
+    #[error("nothing was scanned: {0}")]
+    #[diagnostic(help("see what `git fsck` says, and run the command again"))]
+    Git(GitError),
+}
+
+impl ScanFault {
+    /// The exit code.
+    pub(crate) fn exit(&self) -> crate::exit::Exit {
+        match self {
+            Self::Range { .. } | Self::NoTree { .. } => crate::exit::Exit::Usage,
+            Self::Watch(_) => crate::exit::Exit::Config,
+            Self::NoGit { .. } | Self::TooOld { .. } | Self::NoRepository { .. } | Self::Git(_) => {
+                crate::exit::Exit::Incomplete
+            }
+        }
+    }
+
+    /// The stable code that stands in JSON.
+    pub(crate) fn stable_code(&self) -> &'static str {
+        match self {
+            Self::NoGit { .. } => "no_git",
+            Self::TooOld { .. } => "git_too_old",
+            Self::NoRepository { .. } => "no_repository",
+            Self::NoTree { .. } => "no_working_tree",
+            Self::Range { .. } => "no_range",
+            Self::Watch(_) => "too_much_to_look_for",
+            Self::Git(_) => "git",
+        }
+    }
+}
+
+impl From<GitError> for ScanFault {
+    fn from(error: GitError) -> Self {
+        match error {
+            GitError::NotStarted { why } => Self::NoGit { why },
+            GitError::TooOld { said } => Self::TooOld { said },
+            GitError::NoRepository { directory, said } => {
+                Self::NoRepository { directory: directory.display().to_string(), said }
+            }
+            other @ (GitError::NoRemote { .. }
+            | GitError::Unreachable { .. }
+            | GitError::TimedOut { .. }
+            | GitError::Failed { .. }) => Self::Git(other),
+        }
+    }
+}
+
+/// How far a scan has come, told now and then.
+pub(crate) type Progress<'p> = &'p mut dyn FnMut(&Scanned);
+
+/// The short form of an object's name, for people.
+pub(crate) fn short(oid: &Oid) -> &str {
+    oid.as_str().get(..SHORT_DIGITS).unwrap_or_default()
+}
+
+/// How many digits of an object's name people need.
+const SHORT_DIGITS: usize = 12;
+
+#[cfg(test)]
+mod tests;

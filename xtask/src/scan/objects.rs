@@ -1,0 +1,410 @@
+//! Scans objects: everything that a push would send, or that a repository holds.
+//!
+//! Not differences but objects, as they are stored: no attribute, no text conversion, no color and no replacement can
+//! hide one, and what a merge changed by itself is there like everything else. What git lists is counted on its way from
+//! one git to the other, and must be as much as was scanned.
+
+use std::io;
+
+use license_core::{finding::clean, leaks::Scanner};
+
+use super::{
+    Progress, ScanFault, Scanned, Work,
+    place::{Kind, Place, Thing},
+    repository::Repository,
+};
+use crate::git::{
+    GitError, Oid,
+    stream::{Streaming, Through},
+};
+
+/// The longest line that git answers with before an object, in bytes.
+const HEADER_BYTES_MAX: usize = 512;
+/// How much of a blob is looked at to see whether it is an archive, in bytes: a tar's mark is at 257.
+const ARCHIVE_MARK_BYTES: usize = 262;
+/// The largest archive that is looked into, in bytes: it is held as a whole.
+pub(super) const ARCHIVE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// After how many objects the progress is told.
+const OBJECTS_BETWEEN_NEWS: u64 = 512;
+/// How many refs a repository may have for their names to be scanned.
+const REF_NAME_BYTES_MAX: usize = 16 * 1024;
+
+/// What is scanned.
+#[derive(Debug, Clone)]
+pub(crate) enum Range {
+    /// What a push would send.
+    Push {
+        /// What is pushed: commits, tags or anything else.
+        want: Vec<Oid>,
+        /// What the other side has, as far as it said. What is not known here is passed over.
+        have: Vec<Oid>,
+        /// A remote whose refs, as they were seen last, the other side has too.
+        not_remote: Option<String>,
+    },
+    /// A range as people write it.
+    Between {
+        /// As in `A..B`.
+        range: String,
+    },
+    /// Everything that any ref leads to.
+    All,
+}
+
+/// A walk: what one git is told to list.
+pub(super) struct Walk {
+    arguments: Vec<String>,
+    input: Vec<u8>,
+    /// What must be there, so that nothing that was asked for is passed over.
+    wanted: Vec<Oid>,
+    /// What git says about refs that it cannot read.
+    broken: Option<String>,
+}
+
+impl Walk {
+    pub(super) fn of(repository: &Repository, range: &Range) -> Result<Self, ScanFault> {
+        Ok(match range {
+            Range::Push { want, have, not_remote } => Self::between(want, have, not_remote.as_deref()),
+            Range::Between { range } => {
+                let (want, have) = repository.commits_of(range)?;
+                Self::between(&want, &have, None)
+            }
+            Range::All => {
+                let stashes = repository.stashes()?;
+                let input = stashes.iter().flat_map(|oid| [oid.as_str(), "\n"]).collect::<String>().into_bytes();
+                // git passes over a ref that leads nowhere without a word, so each is asked for.
+                let (wanted, broken) = repository.tips()?;
+                Self { arguments: vec!["--all".to_owned(), "--stdin".to_owned()], input, wanted, broken }
+            }
+        })
+    }
+
+    fn between(want: &[Oid], have: &[Oid], not_remote: Option<&str>) -> Self {
+        let wants = want.iter().flat_map(|oid| [oid.as_str(), "\n"]);
+        let haves = have.iter().flat_map(|oid| ["^", oid.as_str(), "\n"]);
+        let input = wants.chain(haves).collect::<String>().into_bytes();
+        // What the other side has may be unknown here. That this leaves out nothing that is wanted is proved by asking
+        // for each of those.
+        let mut arguments = vec!["--ignore-missing".to_owned(), "--stdin".to_owned()];
+        if let Some(remote) = not_remote {
+            arguments.extend(["--not".to_owned(), format!("--remotes={remote}")]);
+        }
+        Self { arguments, input, wanted: want.to_vec(), broken: None }
+    }
+
+    /// The arguments of `git rev-list`.
+    pub(super) fn list<'a>(&'a self, options: &[&'a str]) -> Vec<&'a str> {
+        [&["rev-list"], options].concat().into_iter().chain(self.arguments.iter().map(String::as_str)).collect()
+    }
+
+    /// What it reads.
+    pub(super) fn input(&self) -> Vec<u8> {
+        self.input.clone()
+    }
+}
+
+/// Scans every object of a range. An error means that nothing was scanned; what could not be scanned in the middle is
+/// listed in what comes back.
+pub(crate) fn objects(
+    repository: &Repository,
+    range: &Range,
+    scanner: &Scanner,
+    progress: Progress<'_>,
+) -> Result<Scanned, ScanFault> {
+    let walk = Walk::of(repository, range)?;
+    let listed = walk.list(&["--objects", "--no-object-names", "--missing=allow-promisor"]);
+    let wanted = walk.wanted.iter().flat_map(|oid| [oid.as_str(), "\n"]).collect::<String>().into_bytes();
+    let mut through =
+        repository.git.stream_through(&listed, walk.input(), &["cat-file", "--batch", "--buffer"], wanted)?;
+    let mut work = Work::new(scanner);
+    let mut reading = Reading { wanted: walk.wanted.len() as u64, answered: 0 };
+    let read = reading.everything(&mut through.output, &mut work, progress);
+    let mut outcome = finish(repository, through, read, &reading, work)?;
+    if let Some(said) = walk.broken {
+        outcome.miss("refs", said);
+    }
+    Ok(outcome)
+}
+
+/// Scans the objects of a list. Those that a partial clone left with its remote are counted.
+pub(super) fn listed(
+    repository: &Repository,
+    names: &[Oid],
+    scanner: &Scanner,
+    missing: Missing,
+    place: impl Fn(&Oid) -> Place,
+) -> Result<Scanned, ScanFault> {
+    let input = names.iter().flat_map(|oid| [oid.as_str(), "\n"]).collect::<String>().into_bytes();
+    let mut output = repository.git.stream(&["cat-file", "--batch", "--buffer"], input)?;
+    let mut work = Work::new(scanner);
+    let mut answered = 0;
+    let read = loop {
+        match next(&mut output, &mut work, missing, Some(&place)) {
+            Ok(Next::Object) => answered += 1,
+            Ok(Next::End) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
+    let wrong = match read {
+        Ok(()) => output.finish("reading objects").err(),
+        Err(error) => {
+            output.stop();
+            Some(GitError::Failed { doing: "reading objects", said: clean(&error.to_string()) })
+        }
+    };
+    if let Some(error) = wrong {
+        work.scanned.miss("staged files", error.to_string());
+    } else if answered != names.len() as u64 {
+        work.scanned.miss("staged files", format!("{} were asked for, and {answered} came", names.len()));
+    }
+    Ok(work.scanned)
+}
+
+/// What an object is taken for that is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// The repository is broken.
+    Broken,
+    /// A partial clone left it with its remote.
+    Promised,
+}
+
+/// How far the answers have come.
+struct Reading {
+    /// How many of the first answers only prove that something is there; it comes again later.
+    wanted: u64,
+    answered: u64,
+}
+
+impl Reading {
+    fn everything(&mut self, output: &mut Streaming, work: &mut Work<'_>, progress: Progress<'_>) -> io::Result<()> {
+        for _ in 0..self.wanted {
+            if !prove(output, work)? {
+                return Err(ended_early());
+            }
+        }
+        while let Next::Object = next(output, work, Missing::Broken, None)? {
+            self.answered += 1;
+            if self.answered.is_multiple_of(OBJECTS_BETWEEN_NEWS) {
+                progress(&work.scanned);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads an answer that only proves that an object is there.
+fn prove(output: &mut Streaming, work: &mut Work<'_>) -> io::Result<bool> {
+    let mut line = Vec::new();
+    if output.until(b'\n', HEADER_BYTES_MAX, &mut line)?.is_none() {
+        return Ok(false);
+    }
+    match Header::read(&line) {
+        Some(Header::Object { bytes, .. }) => {
+            output.pieces(bytes, |_| ())?;
+            end_of_object(output)?;
+        }
+        Some(Header::Missing { name }) => work
+            .scanned
+            .miss(format!("object {name}"), "a ref, or what is to be pushed, leads to it, and it is missing"),
+        None => return Err(unreadable()),
+    }
+    Ok(true)
+}
+
+/// What came next.
+enum Next {
+    Object,
+    End,
+}
+
+/// Reads and scans the next object.
+fn next(
+    output: &mut Streaming,
+    work: &mut Work<'_>,
+    missing: Missing,
+    place: Option<&dyn Fn(&Oid) -> Place>,
+) -> io::Result<Next> {
+    let mut line = Vec::new();
+    if output.until(b'\n', HEADER_BYTES_MAX, &mut line)?.is_none() {
+        return Ok(Next::End);
+    }
+    match Header::read(&line) {
+        Some(Header::Object { name, kind, bytes }) => {
+            let at = || place.map_or_else(|| Place::object(kind, &name), |place| place(&name));
+            body(output, work, kind, &name, bytes, &at)?;
+        }
+        Some(Header::Missing { name }) => match missing {
+            Missing::Broken => work.scanned.miss(format!("object {name}"), "it is missing"),
+            Missing::Promised => work.scanned.promised += 1,
+        },
+        None => return Err(unreadable()),
+    }
+    Ok(Next::Object)
+}
+
+fn body(
+    output: &mut Streaming,
+    work: &mut Work<'_>,
+    kind: Kind,
+    name: &Oid,
+    bytes: u64,
+    place: &dyn Fn() -> Place,
+) -> io::Result<()> {
+    let what = || format!("{} {name}", kind.word());
+    let packed = kind == Kind::Blob && {
+        let seen = usize::try_from(bytes).unwrap_or(usize::MAX).min(ARCHIVE_MARK_BYTES);
+        looks_packed(output.ahead(seen)?)
+    };
+    if packed && bytes <= ARCHIVE_BYTES_MAX {
+        let mut whole = Vec::with_capacity(usize::try_from(bytes).unwrap_or(0));
+        output.pieces(bytes, |piece| {
+            whole.extend_from_slice(piece);
+            work.push(piece);
+        })?;
+        work.finish(place);
+        work.unpack(None, &whole, |inside| place().inside(inside), what);
+    } else {
+        output.pieces(bytes, |piece| work.push(piece))?;
+        work.finish(place);
+        if packed {
+            work.scanned.miss(what(), too_large());
+        }
+    }
+    work.scanned.objects += 1;
+    end_of_object(output)
+}
+
+/// Why a large archive was not looked into.
+pub(super) fn too_large() -> String {
+    format!("it is an archive of more than {} MiB, which is not looked into", ARCHIVE_BYTES_MAX / (1024 * 1024))
+}
+
+/// Whether a file begins like a zip, a gzip or a tar.
+pub(super) fn looks_packed(begin: &[u8]) -> bool {
+    begin.starts_with(b"PK\x03\x04")
+        || begin.starts_with(b"PK\x07\x08")
+        || begin.starts_with(b"\x1f\x8b")
+        || begin.get(257..262) == Some(b"ustar")
+}
+
+fn end_of_object(output: &mut Streaming) -> io::Result<()> {
+    if output.ahead(1)?.first() != Some(&b'\n') {
+        return Err(ended_early());
+    }
+    output.pass(1);
+    Ok(())
+}
+
+/// What `git cat-file --batch` answers with before an object.
+enum Header {
+    Object { name: Oid, kind: Kind, bytes: u64 },
+    Missing { name: String },
+}
+
+impl Header {
+    fn read(line: &[u8]) -> Option<Self> {
+        let line = std::str::from_utf8(line).ok()?;
+        let words: Vec<&str> = line.split(' ').collect();
+        match words.as_slice() {
+            [name, kind, bytes] => {
+                Some(Self::Object { name: Oid::parse(name)?, kind: Kind::parse(kind)?, bytes: bytes.parse().ok()? })
+            }
+            [name, "missing"] => Some(Self::Missing { name: clean(name) }),
+            _ => None,
+        }
+    }
+}
+
+/// Waits for both gits, and compares what was listed with what was scanned.
+fn finish(
+    repository: &Repository,
+    through: Through,
+    read: io::Result<()>,
+    reading: &Reading,
+    work: Work<'_>,
+) -> Result<Scanned, ScanFault> {
+    let passed = through.finish("listing objects", "reading objects", read);
+    let mut scanned = work.scanned;
+    let went_well = passed.wrong.is_empty();
+    for error in passed.wrong {
+        let error = match error {
+            GitError::TooOld { .. } => return Err(error.into()),
+            // A git that did nothing at all may have had nothing to work in.
+            GitError::Failed { doing, said } if scanned.objects == 0 => repository.explained(doing, said)?,
+            GitError::NotStarted { .. }
+            | GitError::NoRepository { .. }
+            | GitError::NoRemote { .. }
+            | GitError::Unreachable { .. }
+            | GitError::TimedOut { .. }
+            | GitError::Failed { .. } => error,
+        };
+        scanned.miss("objects", error.to_string());
+    }
+    if went_well && passed.lines != reading.answered {
+        let (listed, answered) = (passed.lines, reading.answered);
+        scanned.miss("objects", format!("git listed {listed} objects, and {answered} were scanned"));
+    }
+    Ok(scanned)
+}
+
+/// Scans the names of all refs.
+pub(crate) fn ref_names(repository: &Repository, scanner: &Scanner) -> Result<Scanned, ScanFault> {
+    let mut output = repository.git.stream(&["for-each-ref", "--format=%(refname)"], Vec::new())?;
+    let mut work = Work::new(scanner);
+    let mut name = Vec::new();
+    let read = loop {
+        match output.until(b'\n', REF_NAME_BYTES_MAX, &mut name) {
+            Ok(Some(())) => ref_name(&mut work, &name),
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
+    let wrong = match read {
+        Ok(()) => output.finish("listing refs").err().map(|error| error.to_string()),
+        Err(error) => {
+            output.stop();
+            Some(clean(&error.to_string()))
+        }
+    };
+    if let Some(why) = wrong {
+        work.scanned.miss("the names of refs", why);
+    }
+    Ok(work.scanned)
+}
+
+fn ref_name(work: &mut Work<'_>, name: &[u8]) {
+    let scanner = work.scanner;
+    work.text(name, || Place::of(Thing::RefName).path(scanner, name));
+}
+
+/// Scans one text that a push sends besides its objects, such as the name of a ref.
+pub(crate) fn pushed_name(name: &[u8], scanner: &Scanner) -> Scanned {
+    let mut work = Work::new(scanner);
+    ref_name(&mut work, name);
+    work.scanned
+}
+
+/// How many objects of a range a partial clone left with its remote.
+pub(crate) fn promised(repository: &Repository, range: &Range) -> Result<u64, ScanFault> {
+    if !repository.is_partial()? {
+        return Ok(0);
+    }
+    let walk = Walk::of(repository, range)?;
+    let arguments = walk.list(&["--objects", "--no-object-names", "--missing=print"]);
+    let mut output = repository.git.stream(&arguments, walk.input())?;
+    let (mut count, mut line) = (0, Vec::new());
+    // What it cannot tell here was told by the scan.
+    while let Ok(Some(())) = output.until(b'\n', HEADER_BYTES_MAX, &mut line) {
+        count += u64::from(line.first() == Some(&b'?'));
+    }
+    output.finish("counting objects")?;
+    Ok(count)
+}
+
+fn unreadable() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "its output cannot be read")
+}
+
+fn ended_early() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "its output ended too early")
+}

@@ -1,0 +1,254 @@
+//! Scans the working tree: every file that is tracked or that the next `git add .` would take, what links point to, the
+//! names of all of them, and what is staged.
+//!
+//! A file that git ignores is where a key may be: it is not listed, and not looked at.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsStr,
+    fs::{self, File},
+    io::{self, Read},
+    os::unix::{ffi::OsStrExt as _, fs::OpenOptionsExt as _},
+    path::Path,
+};
+
+use license_core::{finding::clean, leaks::Scanner};
+use rustix::fs::OFlags;
+
+use super::{
+    Progress, ScanFault, Scanned, Work,
+    objects::{ARCHIVE_BYTES_MAX, Missing, listed, looks_packed, too_large},
+    place::{Place, Thing, shown_path},
+    repository::Repository,
+};
+use crate::{files, git::Oid};
+
+/// How much of a file is read at once, in bytes.
+const CHUNK_BYTES: usize = 128 * 1024;
+/// The longest line of git's list of files, in bytes: a path and what stands before it.
+const LISTED_BYTES_MAX: usize = 32 * 1024;
+/// After how many files the progress is told.
+const FILES_BETWEEN_NEWS: u64 = 256;
+/// How many files may be staged.
+const STAGED_MAX: usize = 4_000_000;
+
+/// Scans the working tree that a directory is in, all of it.
+pub(crate) fn tree(repository: &Repository, scanner: &Scanner, progress: Progress<'_>) -> Result<Scanned, ScanFault> {
+    let (top, repository) = repository.tree()?;
+    let mut outcome = files_of(&repository, &top, scanner, progress)?;
+    let staged = staged(&repository, scanner, progress)?;
+    outcome.promised += staged.promised;
+    add_staged(&mut outcome, staged);
+    Ok(outcome)
+}
+
+fn files_of(
+    repository: &Repository,
+    top: &Path,
+    scanner: &Scanner,
+    progress: Progress<'_>,
+) -> Result<Scanned, ScanFault> {
+    let arguments = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
+    let mut output = repository.git.stream(&arguments, Vec::new())?;
+    let mut work = Work::new(scanner);
+    let (mut name, mut chunk) = (Vec::new(), vec![0; CHUNK_BYTES]);
+    let mut before = Vec::new();
+    let read = loop {
+        match output.until(0, LISTED_BYTES_MAX, &mut name) {
+            // A conflict lists one file several times, one after the other.
+            Ok(Some(())) if name == before => {}
+            Ok(Some(())) => {
+                before.clone_from(&name);
+                file(&mut work, top, &name, &mut chunk);
+                if work.scanned.objects.is_multiple_of(FILES_BETWEEN_NEWS) {
+                    progress(&work.scanned);
+                }
+            }
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
+    end_list(output, read, &mut work.scanned, "the working tree")?;
+    Ok(work.scanned)
+}
+
+/// Waits for the end of a list; one that is not whole makes the scan incomplete.
+fn end_list(
+    output: crate::git::stream::Streaming,
+    read: io::Result<()>,
+    scanned: &mut Scanned,
+    what: &str,
+) -> Result<(), ScanFault> {
+    let why = match read {
+        Ok(()) => match output.finish("listing files") {
+            Ok(()) => return Ok(()),
+            Err(error @ crate::git::GitError::TooOld { .. }) => return Err(error.into()),
+            Err(error) => error.to_string(),
+        },
+        Err(error) => {
+            output.stop();
+            clean(&error.to_string())
+        }
+    };
+    scanned.miss(what, why);
+    Ok(())
+}
+
+/// Scans one name of the list, and what is there.
+fn file(work: &mut Work<'_>, top: &Path, name: &[u8], chunk: &mut [u8]) {
+    let scanner = work.scanner;
+    work.text(name, || Place::of(Thing::FileName).path(scanner, name));
+    let path = top.join(OsStr::from_bytes(name));
+    let about = match fs::symlink_metadata(&path) {
+        Ok(about) => about,
+        // Tracked, and deleted in the working tree: what is staged is scanned.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return,
+        Err(error) => return work.scanned.miss(shown_path(scanner, name), files::why(&error)),
+    };
+    if about.is_symlink() {
+        match fs::read_link(&path) {
+            Ok(target) => {
+                work.push(target.as_os_str().as_bytes());
+                work.finish(|| Place::of(Thing::LinkTarget).path(scanner, name));
+                work.scanned.objects += 1;
+            }
+            Err(error) => work.scanned.miss(shown_path(scanner, name), files::why(&error)),
+        }
+    } else if about.is_dir() {
+        let shown = shown_path(scanner, name);
+        work.scanned.notes.push(format!("`{shown}` is a repository of its own, and was not scanned"));
+    } else {
+        match content(work, &path, name, chunk) {
+            Ok(()) => work.scanned.objects += 1,
+            Err(error) => {
+                // What was read of it must not run into the next file.
+                work.finish(|| Place::of(Thing::File).path(scanner, name));
+                work.scanned.miss(shown_path(scanner, name), files::why(&error));
+            }
+        }
+    }
+}
+
+fn content(work: &mut Work<'_>, path: &Path, name: &[u8], chunk: &mut [u8]) -> io::Result<()> {
+    let scanner = work.scanner;
+    // What became a pipe or a link in the meantime neither keeps us waiting nor leads elsewhere.
+    let flags = (OFlags::NONBLOCK | OFlags::NOFOLLOW).bits().cast_signed();
+    let mut file = File::options().read(true).custom_flags(flags).open(path)?;
+    let about = file.metadata()?;
+    if !about.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a pipe or a device, not a file"));
+    }
+    let place = || Place::of(Thing::File).path(scanner, name);
+    let mut first = fill(&mut file, chunk)?;
+    let packed = looks_packed(&chunk[..first]);
+    let mut whole = (packed && about.len() <= ARCHIVE_BYTES_MAX).then(Vec::new);
+    while first > 0 {
+        work.push(&chunk[..first]);
+        if let Some(kept) = &mut whole {
+            kept.extend_from_slice(&chunk[..first]);
+            if kept.len() as u64 > ARCHIVE_BYTES_MAX {
+                whole = None;
+            }
+        }
+        first = fill(&mut file, chunk)?;
+    }
+    work.finish(place);
+    let what = || shown_path(scanner, name);
+    match whole {
+        Some(whole) => work.unpack(name_hint(name), &whole, |inside| place().inside(inside), what),
+        None if packed => work.scanned.miss(what(), too_large()),
+        None => {}
+    }
+    Ok(())
+}
+
+fn name_hint(name: &[u8]) -> Option<&str> {
+    std::str::from_utf8(name).ok()
+}
+
+/// Reads until the buffer is full or the file ends.
+fn fill(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// Scans what is staged, all stages of a conflict included.
+fn staged(repository: &Repository, scanner: &Scanner, progress: Progress<'_>) -> Result<Scanned, ScanFault> {
+    let mut output = repository.git.stream(&["ls-files", "-z", "--stage"], Vec::new())?;
+    let mut outcome = Scanned::default();
+    let (mut line, mut paths) = (Vec::new(), BTreeMap::new());
+    let mut names: Vec<Oid> = Vec::new();
+    let read = loop {
+        match output.until(0, LISTED_BYTES_MAX, &mut line) {
+            Ok(Some(())) => match Entry::read(&line) {
+                // A submodule's commit is in another repository.
+                Some(Entry { mode: "160000", .. }) => {}
+                Some(_) if names.len() >= STAGED_MAX => {
+                    outcome.miss("staged files", format!("there are more than {STAGED_MAX}"));
+                    break Ok(());
+                }
+                Some(entry) => {
+                    if paths.insert(entry.object.as_str().to_owned(), entry.path.to_vec()).is_none() {
+                        names.push(entry.object);
+                    }
+                }
+                None => break Err(io::Error::new(io::ErrorKind::InvalidData, "its output cannot be read")),
+            },
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
+    end_list(output, read, &mut outcome, "staged files")?;
+    progress(&outcome);
+    let missing = if repository.is_partial()? { Missing::Promised } else { Missing::Broken };
+    let place = |object: &Oid| {
+        let path = paths.get(object.as_str()).map_or(&b""[..], Vec::as_slice);
+        Place { object: Some(object.clone()), ..Place::of(Thing::Staged).path(scanner, path) }
+    };
+    outcome.add(listed(repository, &names, scanner, missing, place)?);
+    Ok(outcome)
+}
+
+/// One entry of the index.
+struct Entry<'l> {
+    mode: &'l str,
+    object: Oid,
+    path: &'l [u8],
+}
+
+impl<'l> Entry<'l> {
+    fn read(line: &'l [u8]) -> Option<Self> {
+        let tab = line.iter().position(|byte| *byte == b'\t')?;
+        let words: Vec<&str> = std::str::from_utf8(&line[..tab]).ok()?.split(' ').collect();
+        let [mode, object, _stage] = words.as_slice() else { return None };
+        Some(Self { mode, object: Oid::parse(object)?, path: &line[tab + 1..] })
+    }
+}
+
+/// What is staged and stands in the working tree just so is one finding, not two; and no file counts twice.
+fn add_staged(scanned: &mut Scanned, staged: Scanned) {
+    let Scanned { findings, more, incomplete, notes, .. } = staged;
+    scanned.more += more;
+    scanned.notes.extend(notes);
+    for one in incomplete {
+        scanned.miss(one.what, one.why);
+    }
+    for finding in findings {
+        let same = scanned.findings.iter().any(|known| {
+            known.place.path == finding.place.path
+                && known.place.inside == finding.place.inside
+                && known.leak == finding.leak
+        });
+        if !same {
+            scanned.found(finding);
+        }
+    }
+}
