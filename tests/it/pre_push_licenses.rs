@@ -181,6 +181,11 @@ fn a_pushed_file_gets_no_key_no_token_and_no_execution_that_was_not_agreed_to() 
         ("another variable", base.replace("LICENSE_KEY", "OTHER_SECRET"), "OTHER_SECRET".to_owned()),
         ("another token", base.replace("TO_API_KEY", "OTHER_SECRET"), "OTHER_SECRET".to_owned()),
         (
+            "another recorded variable as the key",
+            base.replace("LICENSE_KEY", "TO_API_KEY"),
+            "`TO_API_KEY` goes to this authority".to_owned(),
+        ),
+        (
             "a file",
             base.replace("{ env = \"LICENSE_KEY\" }", "{ dotenv = \"secrets\", name = \"KEY\" }"),
             "secrets".to_owned(),

@@ -74,10 +74,16 @@ impl Pushing {
         fs::set_permissions(file, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    /// Writes what was agreed to on this machine, as the installation of the hook does.
+    /// Writes what was agreed to on this machine, as the installation of the hook does. The key and the token of these
+    /// tests may go to each of the origins.
     pub fn agree(&self, origins: &[&str], variables: &[&str], files: &[&str]) {
+        let ways = |origin: &&str| {
+            [("key", "LICENSE_KEY"), ("token", "TO_API_KEY")]
+                .map(|(role, name)| format!("{role} env {name:?} -> {origin}"))
+        };
         let record = serde_json::json!({
             "schema": "license-hooks/trust/1", "origins": origins, "variables": variables, "files": files,
+            "ways": origins.iter().flat_map(ways).collect::<Vec<_>>(),
         });
         fs::create_dir_all(self.path("work/.git/license")).unwrap();
         fs::write(self.path("work/.git/license/trust.json"), record.to_string()).unwrap();

@@ -233,12 +233,7 @@ struct Checked {
     default: Option<EnvName>,
 }
 
-fn check(
-    table: &DeTable<'_>,
-    root: &Path,
-    named_files: NamedFiles,
-    vars: &Vars,
-) -> Result<Checked, Vec<Problem>> {
+fn check(table: &DeTable<'_>, root: &Path, named_files: NamedFiles, vars: &Vars) -> Result<Checked, Vec<Problem>> {
     let mut problems = Vec::new();
     let raw = fields::read(table, fields::THE_FILE, &mut problems, RawConfig::read);
     let mut checking = Checking { root, on_ci: on_ci(vars), named_files, escrow_identity: Field::Absent, problems };
@@ -413,7 +408,9 @@ mod tests {
     use license_core::{Check, UnknownPolicy, rotation::RotationVisible};
 
     use super::*;
-    use crate::config::{Dialect, Ephemeral, Idempotency, Memory, OnPush, RotationSettings, TrailSettings, UnreachablePolicy};
+    use crate::config::{
+        Dialect, Ephemeral, Idempotency, Memory, OnPush, RotationSettings, TrailSettings, UnreachablePolicy,
+    };
 
     fn loaded(text: &str) -> Config {
         let directory = tempfile::tempdir().unwrap();

@@ -44,6 +44,18 @@ pub(crate) struct TrustRecord {
     /// The files that may be read, and the directories of embedded authorities: relative to `license.toml` where they
     /// are below its directory, since every worktree has its own; else absolute.
     pub(crate) files: BTreeSet<PathBuf>,
+    /// Which secret goes where, and as what, as [`way`] writes it: whoever can write a branch can write a file in which
+    /// another secret of this machine is a key.
+    pub(crate) ways: BTreeSet<String>,
+}
+
+/// What a secret is sent as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// A license key.
+    Key,
+    /// A token of an authority's API.
+    Token,
 }
 
 /// Something that `license.toml` of a pushed commit wants.
@@ -53,6 +65,8 @@ pub(crate) enum Wanted<'w> {
     Authority(&'w AuthoritySettings),
     /// To read this.
     Source(&'w Source),
+    /// To send what is read there to an authority.
+    Sending(Role, &'w Source, &'w AuthoritySettings),
 }
 
 /// What is agreed to for a push: the record, and what the CI system's variable adds.
@@ -90,7 +104,8 @@ impl Agreed {
     /// directory that its relative paths begin at.
     pub(crate) fn refuses(&self, wanted: Wanted<'_>, root: &Path) -> Option<String> {
         match (self.reads, wanted) {
-            (Reads::Any, Wanted::Source(Source::Env { .. } | Source::Dotenv { .. } | Source::File { .. })) => None,
+            (Reads::Any, Wanted::Source(Source::Env { .. } | Source::Dotenv { .. } | Source::File { .. }))
+            | (Reads::Any, Wanted::Sending(..)) => None,
             (Reads::Any, Wanted::Source(Source::Age { identity, .. })) => self.refuses(Wanted::Source(identity), root),
             (Reads::Any, Wanted::Source(Source::Store { .. }) | Wanted::Authority(_)) | (Reads::Recorded, _) => {
                 self.record.refuses(wanted, root)
@@ -107,6 +122,7 @@ struct Written {
     origins: BTreeSet<String>,
     variables: BTreeSet<String>,
     files: BTreeSet<PathBuf>,
+    ways: BTreeSet<String>,
 }
 
 impl TrustRecord {
@@ -119,8 +135,14 @@ impl TrustRecord {
                 AuthoritySettings::Remote(settings) => {
                     record.origins.extend(origin(&settings.url));
                     settings.ca_file.iter().for_each(|file| record.add_file(file, &config.root));
+                    let token = settings.token.as_ref();
+                    record.ways.extend(token.and_then(|token| way(Role::Token, token, authority, &config.root)));
                 }
             }
+        }
+        for environment in config.environments.values() {
+            let authority = &config.authorities[&environment.authority];
+            record.ways.extend(way(Role::Key, &environment.key, authority, &config.root));
         }
         for source in keyring::sources(config) {
             match source {
@@ -150,14 +172,14 @@ impl TrustRecord {
         if written.schema != SCHEMA {
             return Err(TrustError::Unreadable { file, why: "another version wrote it".to_owned() });
         }
-        let Written { origins, variables, files, .. } = written;
-        Ok(Some(Self { origins, variables, files }))
+        let Written { schema: _, origins, variables, files, ways } = written;
+        Ok(Some(Self { origins, variables, files, ways }))
     }
 
     /// Writes the record of a repository: the old one or the new one is there, for its owner only.
     pub(crate) fn write(&self, common: &Path) -> io::Result<()> {
-        let Self { origins, variables, files } = self.clone();
-        let written = Written { schema: SCHEMA.to_owned(), origins, variables, files };
+        let Self { origins, variables, files, ways } = self.clone();
+        let written = Written { schema: SCHEMA.to_owned(), origins, variables, files, ways };
         let text = serde_json::to_string_pretty(&written).map_err(io::Error::other)? + "\n";
         files::replace(&common.join(FILE), text.as_bytes())
     }
@@ -193,6 +215,12 @@ impl TrustRecord {
             Wanted::Source(Source::Store { name }) => {
                 Some(format!("the store `{}` is not asked before a push", clean(name)))
             }
+            Wanted::Sending(role, source, authority) => match way(role, source, authority, root) {
+                Some(way) if !self.ways.contains(&way) => {
+                    not_agreed(format_args!("that {} goes to this authority", clean(&source.to_string())))
+                }
+                Some(_) | None => None,
+            },
         }
     }
 
@@ -234,6 +262,28 @@ impl fmt::Display for What {
             Self::Variable => "may be read: the variable",
             Self::File => "may be read: the file",
         })
+    }
+}
+
+/// The way of a secret to the origin of an authority. None where nothing is sent.
+fn way(role: Role, source: &Source, authority: &AuthoritySettings, root: &Path) -> Option<String> {
+    let AuthoritySettings::Remote(settings) = authority else { return None };
+    let role = match role {
+        Role::Key => "key",
+        Role::Token => "token",
+    };
+    Some(format!("{role} {} -> {}", place(source, root), origin(&settings.url).unwrap_or_default()))
+}
+
+/// The place of a secret, so that two places never read alike.
+fn place(source: &Source, root: &Path) -> String {
+    let file = |file: &Path| format!("{:?}", below(file, root));
+    match source {
+        Source::Env { name } => format!("env {name:?}"),
+        Source::Dotenv { file: path, name } => format!("dotenv {} {name:?}", file(path)),
+        Source::File { file: path } => format!("file {}", file(path)),
+        Source::Age { file: path, identity } => format!("age {} {}", file(path), place(identity, root)),
+        Source::Store { name } => format!("store {name:?}"),
     }
 }
 
@@ -369,6 +419,31 @@ key = { age = "../key.age", identity = { env = "AGE_IDENTITY" } }
                 None => assert_eq!(refused, None, "{source}"),
                 Some(why) => assert!(refused.as_deref().is_some_and(|refused| refused.ends_with(why)), "{refused:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn a_secret_goes_only_where_it_went_when_the_hook_was_installed() {
+        let root = tempfile::tempdir().unwrap();
+        let there = config(root.path(), FILE_TEXT);
+        let record = TrustRecord::of(&there);
+        let token = Source::Env { name: "TO_API_KEY".to_owned() };
+        let key = there.environments.values().find(|it| it.name.as_str() == "production").unwrap().key.clone();
+        let identity = Source::Env { name: "AGE_IDENTITY".to_owned() };
+        let other_entry = Source::Dotenv { file: root.path().join(".env"), name: "DATABASE_PASSWORD".to_owned() };
+        for (role, source, authority, is_agreed) in [
+            (Role::Token, &token, "to", true),
+            (Role::Token, &token, "other", false),
+            (Role::Key, &token, "to", false),
+            (Role::Key, &key, "to", true),
+            (Role::Key, &key, "other", false),
+            (Role::Key, &identity, "to", false),
+            (Role::Key, &other_entry, "to", false),
+            // What stays on this machine goes nowhere.
+            (Role::Key, &other_entry, "local", true),
+        ] {
+            let why = record.refuses(Wanted::Sending(role, source, &there.authorities[authority]), &there.root);
+            assert_eq!(why.is_none(), is_agreed, "{role:?} {source} {authority}: {why:?}");
         }
     }
 

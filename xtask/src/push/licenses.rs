@@ -23,7 +23,7 @@ use crate::{
     context::Context,
     failure::Failure,
     gate::{self, Basis, Force, Judgement},
-    hook::trust::{Agreed, Wanted},
+    hook::trust::{Agreed, Role, Wanted},
     journal,
     store::{self, Source},
     vars::Vars,
@@ -184,8 +184,10 @@ fn not_to_ask(ctx: &Context, config: &Config, environment: &Environment, agreed:
         AuthoritySettings::Embedded { .. } => None,
         AuthoritySettings::Remote(settings) => settings.token.as_ref(),
     };
-    let wanted = [Wanted::Authority(authority), Wanted::Source(&environment.key)];
-    let mut wanted = wanted.into_iter().chain(token.map(Wanted::Source));
+    let reading = [Wanted::Authority(authority), Wanted::Source(&environment.key)];
+    let sending = [Wanted::Sending(Role::Key, &environment.key, authority)];
+    let of_token = token.map(|token| [Wanted::Source(token), Wanted::Sending(Role::Token, token, authority)]);
+    let mut wanted = reading.into_iter().chain(sending).chain(of_token.into_iter().flatten());
     let refused = wanted.find_map(|wanted| agreed.refuses(wanted, &config.root));
     if let Some(why) = refused {
         return Some(Checked::NotAgreed(why));

@@ -349,7 +349,7 @@ fn a_remote_that_takes_nothing_says_why() {
 fn a_shallow_checkout_stays_shallow_and_its_cost_flat() {
     let hub = Hub::new();
     let (covered, all) = (2 * CHECKPOINT_ENTRIES, 2 * CHECKPOINT_ENTRIES + CHECKPOINT_ENTRIES / 2);
-    let records = (1..=all).map(|seq| if seq == covered { checkpoint() } else { record(0) }).collect();
+    let records: Vec<Record> = (1..=all).map(|seq| if seq == covered { checkpoint() } else { record(0) }).collect();
     rewrite(&hub, &lines(records));
     let clone = shallow_clone(&hub, "ci");
     let ci = trail(&hub, "ci");
