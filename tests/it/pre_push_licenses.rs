@@ -149,7 +149,7 @@ fn all_authorities_together_get_two_seconds() {
     let hanging = RawServer::script([Answer::Hang]);
     let pushing = machine(&hanging);
     let second = "[environments.staging]\nauthority = \"to\"\ndomain = \"staging.app.com\"\n\
-                  key = { env = \"TO_API_KEY\" }\nbranches = [\"main\"]\n";
+                  key = { env = \"LICENSE_KEY\" }\nbranches = [\"main\"]\n";
     pushing.commit("license.toml", toml(&hanging.url(), second));
     let pushed = pushing.push(&["origin", "main"]);
     let ran = pushed.goes_with("the license of `production` was not checked");

@@ -766,7 +766,9 @@ proptest! {
         let found = scanner.scan(&whole);
         let configured: Vec<_> = found.iter().filter(|leak| matches!(leak.what, LeakKind::Configured { .. })).collect();
         prop_assert_eq!(configured.len(), 1, "{} {}", text, encoding);
-        prop_assert_eq!(configured[0].offset, 2);
+        // A writing of a text may hold the text as it is: `\\0` has `\0` at its second character.
+        let plain = whole.windows(text.len()).position(|window| window == text.as_bytes()).map(|at| at as u64);
+        prop_assert!(configured[0].offset == 2 || Some(configured[0].offset) == plain, "{} {}", text, encoding);
     }
 
     #[test]
