@@ -104,8 +104,10 @@ impl Agreed {
     /// directory that its relative paths begin at.
     pub(crate) fn refuses(&self, wanted: Wanted<'_>, root: &Path) -> Option<String> {
         match (self.reads, wanted) {
-            (Reads::Any, Wanted::Source(Source::Env { .. } | Source::Dotenv { .. } | Source::File { .. }))
-            | (Reads::Any, Wanted::Sending(..)) => None,
+            (
+                Reads::Any,
+                Wanted::Source(Source::Env { .. } | Source::Dotenv { .. } | Source::File { .. }) | Wanted::Sending(..),
+            ) => None,
             (Reads::Any, Wanted::Source(Source::Age { identity, .. })) => self.refuses(Wanted::Source(identity), root),
             (Reads::Any, Wanted::Source(Source::Store { .. }) | Wanted::Authority(_)) | (Reads::Recorded, _) => {
                 self.record.refuses(wanted, root)
@@ -277,7 +279,7 @@ fn way(role: Role, source: &Source, authority: &AuthoritySettings, root: &Path) 
 
 /// The place of a secret, so that two places never read alike.
 fn place(source: &Source, root: &Path) -> String {
-    let file = |file: &Path| format!("{:?}", below(file, root));
+    let file = |file: &Path| format!("{:?}", below(file, root).display().to_string());
     match source {
         Source::Env { name } => format!("env {name:?}"),
         Source::Dotenv { file: path, name } => format!("dotenv {} {name:?}", file(path)),
