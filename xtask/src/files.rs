@@ -86,7 +86,7 @@ pub(crate) fn copy(from: &Path, path: &Path, mode: u32, bytes_max: u64) -> io::R
 
 /// Moves a file, or a symbolic link as such, over another one in the same directory: a reader sees the one or the other.
 pub(crate) fn move_over(from: &Path, to: &Path) -> io::Result<()> {
-    std::fs::rename(from, to)?;
+    fs::rename(from, to)?;
     File::open(directory(to))?.sync_all()
 }
 
