@@ -70,6 +70,12 @@ impl Secret {
         &self.name
     }
 
+    /// Whether the other one has the same text, whatever it is called. Both are configured on this machine: how long this
+    /// takes tells nobody anything.
+    pub fn has_text_of(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+
     /// What may be written down about it: what [`LicenseKey::fingerprint`] gives for a key of the same text.
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(self.text.as_bytes())

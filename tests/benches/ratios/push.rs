@@ -113,7 +113,7 @@ impl Push {
         many.seen(had[1].as_deref());
         for _ in 0..turns {
             times[0].push(few.pre_push(had[0].as_deref()));
-            times[1].push(handed_out(&few.work, &few.range(had[0].as_deref())));
+            times[1].push(handed_out(&few.work, &range(had[0].as_deref())));
             times[2].push(many.pre_push(had[1].as_deref()));
         }
         let [ours, git, hundred] = times.map(|times| median(&times));
@@ -243,10 +243,10 @@ impl Site {
     fn license_toml(&self) -> String {
         let mut text = "version = 1\n\n[authority.local]\nkind = \"embedded\"\n".to_owned();
         for (number, (variable, _)) in self.keys.iter().enumerate() {
-            text += &format!(
+            text.extend([format!(
                 "\n[environments.e{number}]\nauthority = \"local\"\ndomain = \"e{number}.app.com\"\n\
                  key = {{ env = \"{variable}\" }}\n"
-            );
+            )]);
         }
         text
     }
@@ -280,14 +280,9 @@ impl Site {
 
     /// How many commits that push sends.
     fn count(&self, had: Option<&str>) -> usize {
-        let range = self.range(had);
+        let range = range(had);
         let range = range.iter().map(String::as_str);
         asked(&self.work, &["rev-list", "--count"].into_iter().chain(range).collect::<Vec<_>>()).parse().unwrap()
-    }
-
-    fn range(&self, had: Option<&str>) -> Vec<String> {
-        let had = had.map(|had| format!("^{had}"));
-        [BRANCH.to_owned()].into_iter().chain(had).collect()
     }
 
     /// git remembers that the remote has this.
@@ -330,6 +325,12 @@ impl Site {
     }
 }
 
+/// What a push of the branch sends to a remote that has this.
+fn range(had: Option<&str>) -> Vec<String> {
+    let had = had.map(|had| format!("^{had}"));
+    [BRANCH.to_owned()].into_iter().chain(had).collect()
+}
+
 /// How long git takes to list the objects of a range, to hand them out, and `wc` to count the bytes. No shell is timed.
 fn handed_out(directory: &Path, range: &[String]) -> Duration {
     let start = |program: &str, arguments: &[&str], input: Stdio| {
@@ -345,7 +346,8 @@ fn handed_out(directory: &Path, range: &[String]) -> Duration {
     let ended = [list.wait().unwrap(), hand_out.wait().unwrap(), count.status];
     let took = started.elapsed();
     let bytes: u64 = String::from_utf8(count.stdout).unwrap().trim().parse().unwrap();
-    assert!(ended.iter().all(|status| status.success()) && bytes > 0, "git did not hand out {directory:?}");
+    let well = ended.into_iter().all(|status| status.success());
+    assert!(well && bytes > 0, "git did not hand out {}", directory.display());
     took
 }
 

@@ -37,7 +37,7 @@ impl Row {
     /// Two times, of which ours may be at most `most` of theirs.
     pub(crate) fn slower_at_most(name: &str, ours: Duration, theirs: Duration, most: f64) -> Self {
         let ratio = ours.as_secs_f64() / theirs.as_secs_f64();
-        Self::new(name, (shown(ours), shown(theirs)), format!("{ratio:.2}"), format!("≤ {most:.1}"), ratio <= most)
+        Self::new(name, (shown(ours), shown(theirs)), format!("{ratio:.2}"), format!("≤ {most:?}"), ratio <= most)
     }
 
     /// Two times without a target.

@@ -125,12 +125,12 @@ impl Git {
         second: &[&str],
         before: Vec<u8>,
     ) -> Result<Through, GitError> {
-        // The one whose output is read is started first: it has time to start while the other one walks.
-        let mut second = self.command(second).spawn().map_err(|error| self.not_started(&error))?;
-        let mut first = match self.command(first).spawn() {
-            Ok(first) => first,
+        // The one that walks is started first: the other one starts while it walks.
+        let mut first = self.command(first).spawn().map_err(|error| self.not_started(&error))?;
+        let mut second = match self.command(second).spawn() {
+            Ok(second) => second,
             Err(error) => {
-                end(second);
+                end(first);
                 return Err(self.not_started(&error));
             }
         };

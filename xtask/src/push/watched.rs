@@ -72,7 +72,7 @@ fn add(ctx: &Context, config: &Config, agreed: &Agreed, watched: &mut Watched) {
 fn secret(ctx: &Context, source: &Source, name: &str, watched: &mut Watched) {
     let Ok(text) = store::read(source, &ctx.vars) else { return };
     let Ok(secret) = Secret::new(name, text) else { return };
-    if watched.watch.secrets.iter().all(|known| known.fingerprint() != secret.fingerprint()) {
+    if watched.watch.secrets.iter().all(|known| !known.has_text_of(&secret)) {
         watched.watch.secrets.push(secret);
     }
 }
