@@ -369,9 +369,10 @@ fn the_name_of_a_ref_is_scanned() {
 /// The encodings in which people paste keys.
 fn encoded(key: &str) -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let utf16 = |to_bytes: fn(u16) -> [u8; 2]| key.encode_utf16().flat_map(to_bytes).collect::<Vec<u8>>();
-    let percent_all: String = key.bytes().map(|byte| format!("%{byte:02X}")).collect();
-    let escaped: String = key.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect();
-    let hex: String = key.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let each = |write: fn(u8) -> String| key.bytes().map(write).collect::<Vec<_>>().concat();
+    let percent_all = each(|byte| format!("%{byte:02X}"));
+    let escaped = each(|byte| format!("\\u{byte:04x}"));
+    let hex = each(|byte| format!("{byte:02x}"));
     let base64 = |before: &str| STANDARD.encode(format!("{before}{key} and more")).into_bytes();
     vec![
         ("base64, first alignment", "base64", base64("")),
@@ -738,7 +739,8 @@ fn loose(project: &Project, oid: &str) -> PathBuf {
 
 #[test]
 fn a_broken_repository_is_never_clean() {
-    let rows: [(&str, fn(&Project)); 6] = [
+    type Break = fn(&Project);
+    let rows: [(&str, Break); 6] = [
         ("a missing blob", |project| {
             fs::remove_file(loose(project, &git(project, &["rev-parse", "HEAD:README"]))).unwrap();
         }),
