@@ -267,6 +267,25 @@ fn a_broken_file_stops_the_push_and_names_commit_and_file() {
 }
 
 #[test]
+fn a_key_in_a_broken_file_or_in_the_name_of_a_record_is_not_shown() {
+    let server = saying(&good());
+    let pushing = machine(&server);
+    let broken = toml(&server.url(), "").replace("\"app.com\"", &format!("\"{} x\"", key()));
+    pushing.commit("license.toml", broken);
+    let commit = pushing.git(&["rev-parse", "HEAD"]);
+    let nothing = "0".repeat(commit.len());
+    let refused = [
+        ("has no bare domain", format!("refs/heads/main {commit} refs/heads/main {nothing}\n")),
+        ("a record that is only ever added to", format!("(delete) {nothing} refs/license/{} {commit}\n", key())),
+    ];
+    for (says, input) in refused {
+        let ran = pushing.pre_push("work", &["origin", &pushing.path("hub.git").display().to_string()], &input);
+        ran.says(says);
+        assert!(!ran.stderr().contains(&key()), "{ran}");
+    }
+}
+
+#[test]
 fn a_file_of_a_newer_program_is_no_reason_not_to_scan() {
     let server = saying(&json!({ "valid": false }));
     let pushing = machine(&server);

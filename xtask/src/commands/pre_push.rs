@@ -20,6 +20,7 @@ use crate::{
         self,
         trust::{Agreed, TrustRecord},
     },
+    mask::Masks,
     push::{
         error::PushError,
         file::{self, FilePlace, PushedFile, Says, Stored},
@@ -42,7 +43,7 @@ use crate::{
 
 /// Looks at a push, says what is wrong with it, and whether it may go out.
 pub(crate) fn run(ctx: &Arc<Context>, config: Option<&Path>, args: &PrePushArgs) -> Exit {
-    let mut verdict = Verdict { ctx, stops: Vec::new() };
+    let mut verdict = Verdict { ctx, masks: Vec::new(), stops: Vec::new() };
     let push = match told(ctx, args) {
         // Everything is up to date: this is the most frequent push, and costs nothing.
         Ok(push) if push.updates.is_empty() => return Exit::Done,
@@ -99,13 +100,14 @@ fn not_read(source: io::Error) -> PushError {
 fn look(ctx: &Arc<Context>, config: Option<&Path>, push: &Push, verdict: &mut Verdict<'_>) -> Result<(), PushError> {
     let repository = Repository::of_hook(&ctx.directory, &ctx.vars);
     let Asked { whereabouts: Whereabouts { common, top }, known, stored } = ask(&repository, config, push)?;
-    keep_trails(&repository, push, verdict)?;
     let (record, agreed) = (TrustRecord::read(&common)?, Agreed::here(&common, &ctx.vars)?);
     let place = FilePlace::of(config, &ctx.directory, top.as_deref())?;
     let stored = stored.map_or_else(|| file::read(&repository, &place.in_commit, &push.updates), Ok)?;
     let files = file::understand(stored, &place, &push.updates, &ctx.vars);
+    let (watched, masks) = watched(ctx, &place, &files, &agreed, record.as_ref());
+    verdict.masks = vec![watched.masks.clone(), masks];
+    keep_trails(&repository, push, verdict)?;
     tell_files(&place, &files, verdict);
-    let watched = watched(ctx, &place, &files, &agreed, record.as_ref());
     let asking = licenses::ask(ctx, files, &agreed);
     leaks(ctx, push, known, watched, verdict);
     for answer in asking.wait() {
@@ -291,6 +293,8 @@ fn scan(ctx: &Context, push: &Push, known: Known, watch: Watch) -> Result<(Scann
 /// What is told, and what stops the push.
 struct Verdict<'a> {
     ctx: &'a Context,
+    /// What hides secrets in whatever is told: names and files of a push may hold one.
+    masks: Vec<Masks>,
     stops: Vec<(Exit, String)>,
 }
 
@@ -301,7 +305,8 @@ impl Verdict<'_> {
     }
 
     fn tell(&self, text: &str) {
-        self.ctx.console.tell(&github::defused_for(self.ctx.runs_on(), text));
+        let text = self.masks.iter().fold(text.to_owned(), |text, masks| masks.text(&text));
+        self.ctx.console.tell(&github::defused_for(self.ctx.runs_on(), &text));
     }
 
     fn picture(&self, diagnostic: &dyn Diagnostic) {
