@@ -63,7 +63,6 @@ pub struct Actor {
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-#[expect(clippy::large_enum_variant, reason = "a trail is read line by line, and most lines are decisions of the gate")]
 pub enum Event {
     /// A development key was issued by the embedded authority, because there was none.
     Issued {

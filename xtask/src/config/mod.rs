@@ -2,19 +2,19 @@
 //!
 //! `fields` walks the parsed file and `raw` is what it finds, every value with its place; `check` turns that
 //! into [`Config`] with the rules of the table that a module is named for, and collects every problem; `problem` and
-//! `secrets` say what is shown. `rotation` says what a rotation needs of the file. Keys of later work are refused by
-//! name in `later`.
+//! `secrets` say what is shown. `rotation` says what a rotation needs of the file. `alerts` is about `[sinks]`, too.
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use license_core::{
-    Check, Demand, Fingerprint, UnknownPolicy, leaks::Pattern, rotation::RotationVisible, token::PublicKey,
+    Check, Demand, Fingerprint, UnknownPolicy, alert::AutoRenew, leaks::Pattern, rotation::RotationVisible, token::PublicKey,
 };
 use miette::{NamedSource, SourceSpan};
 
 use crate::{health::Probe, push::branches::BranchGlob, store::Source};
 
 mod address;
+mod alerts;
 mod authority;
 mod check;
 mod checking;
@@ -23,7 +23,6 @@ mod duration;
 mod environment;
 mod escrow;
 mod fields;
-mod later;
 mod leaks;
 mod problem;
 mod raw;
@@ -38,6 +37,7 @@ mod cases;
 #[cfg(test)]
 mod schema;
 
+pub(crate) use alerts::{AlertSettings, Sink, SinkWay};
 pub(crate) use check::{FILE_BYTES_MAX, FILE_NAME, find, load, of_commit, problems_of_keys};
 pub(crate) use duration::Shown as ShownDuration;
 use problem::line_column;
@@ -65,6 +65,8 @@ pub(crate) struct Config {
     pub(crate) escrow: Option<EscrowSettings>,
     /// What the scan for leaked keys looks for, and leaves alone.
     pub(crate) leaks: LeaksSettings,
+    /// Who hears of licenses that end, and of rotations that stand still.
+    pub(crate) alerts: AlertSettings,
     /// Every store by name.
     pub(crate) stores: BTreeMap<String, StoreSettings>,
     /// Every authority by name.
@@ -288,6 +290,8 @@ pub(crate) struct Environment {
     pub(crate) key: Source,
     /// The variable in which the deploy command gets the key.
     pub(crate) key_variable: String,
+    /// Whether the license renews itself.
+    pub(crate) auto_renew: AutoRenew,
     /// What to do about a check whose fact is missing.
     pub(crate) unknown: UnknownPolicy,
     /// What to do when the authority cannot be asked.

@@ -36,7 +36,7 @@ impl ConfigError {
 }
 
 /// What a file gets that a newer program understands.
-const NEWER: [&str; 4] = [code::UNKNOWN_FIELD, code::UNKNOWN_WORD, code::NOT_SUPPORTED, code::VERSION];
+const NEWER: [&str; 3] = [code::UNKNOWN_FIELD, code::UNKNOWN_WORD, code::VERSION];
 
 fn headline(path: &str, problems: usize) -> String {
     match problems {
@@ -227,8 +227,6 @@ codes! {
     DUPLICATE_VALUE = "duplicate_value";
     /// A field that says something only beside another one.
     NEEDS_OTHER_FIELD = "needs_other_field";
-    /// A key of later work.
-    NOT_SUPPORTED = "not_supported";
     /// A format that is newer than this program.
     VERSION = "version";
 

@@ -28,87 +28,19 @@ pub(super) struct RawConfig {
     /// What the scan for leaked keys looks for besides the keys that are configured, and what it leaves alone.
     #[cfg_attr(test, schemars(extend("deprecated" = true)))]
     pub(super) leaks: Field<RawLeaks>,
-    /// Not supported yet: who hears about licenses that expire.
-    #[cfg_attr(test, schemars(extend("deprecated" = true)))]
-    pub(super) alerts: Field<RawAlerts>,
-    /// The services that say whether a key may be used, by a name of your choice.
-    #[cfg_attr(test, schemars(with = "std::collections::BTreeMap<String, RawAuthority>"))]
-    pub(super) authority: Field<Vec<Named<RawAuthority>>>,
-    /// Where a rotation writes the new key, by a name of your choice: lower-case letters, digits, `-` and `_`, at most 63.
-    #[cfg_attr(test, schemars(
-        with = "std::collections::BTreeMap<String, RawStore>",
-        extend("propertyNames" = { "pattern": "^[a-z0-9][a-z0-9_-]{0,62}$" })
-    ))]
-    pub(super) stores: Field<Vec<Named<RawStore>>>,
-    /// Not supported yet: where alerts go, by a name of your choice.
-    #[cfg_attr(test, schemars(with = "std::collections::BTreeMap<String, RawSink>", extend("deprecated" = true)))]
-    pub(super) sinks: Field<Vec<Named<RawSink>>>,
-    /// What is deployed where, by name: lower-case letters, digits and hyphens, at most 63.
-    #[cfg_attr(test, schemars(
-        with = "std::collections::BTreeMap<String, RawEnvironment>",
-        extend("minProperties" = 1, "propertyNames" = { "pattern": "^[a-z0-9][a-z0-9-]{0,62}$" })
-    ))]
-    pub(super) environments: Field<Vec<Named<RawEnvironment>>>,
-}
-
-/// Where the record of every decision is kept.
-#[derive(Debug, Default)]
-#[cfg_attr(test, derive(JsonSchema), schemars(rename = "Trail", default, deny_unknown_fields))]
-pub(super) struct RawTrail {
-    /// `file`: under `.license/trail` beside this file (the default). `git`: on refs of a git remote, shared by all machines.
-    #[cfg_attr(test, schemars(with = "WordOf<TrailKind>"))]
-    pub(super) kind: Field<TrailKind>,
-    /// `git` only: the name of the git remote that shares the trail. Default: `origin`.
-    pub(super) remote: Field<String>,
-    /// Whether a trail that is lost after a CI run is `accepted`, or what needs it is `refused` there (the default).
-    #[cfg_attr(test, schemars(with = "WordOf<Ephemeral>"))]
-    pub(super) ephemeral: Field<Ephemeral>,
-}
-
-/// Who can open the sealed copies of keys that a rotation keeps.
-#[derive(Debug, Default)]
-#[cfg_attr(test, derive(JsonSchema), schemars(rename = "Escrow", default, deny_unknown_fields))]
-pub(super) struct RawEscrow {
-    /// The age recipients (`age1…`) that keys are sealed to.
-    #[cfg_attr(test, schemars(with = "Vec<String>", extend("minItems" = 1, "uniqueItems" = true)))]
-    pub(super) recipients: Field<Vec<At<String>>>,
-    /// Where the age identity is that opens them: `{ env = NAME }`, `{ file = FILE }`, or `{ dotenv = FILE, name = NAME }`.
-    pub(super) identity: Field<RawSource>,
-}
-
-/// Not supported yet: what the scan for leaked keys looks for.
-#[derive(Debug, Default)]
-#[cfg_attr(test, derive(JsonSchema), schemars(rename = "Leaks", default, deny_unknown_fields))]
-pub(super) struct RawLeaks {
-    /// Regular expressions of further key forms.
-    #[cfg_attr(test, schemars(with = "Vec<String>"))]
-    pub(super) patterns: Field<Vec<At<String>>>,
-    /// Keys that may be in the repository, each with a reason. Never a key that is configured or in the trail.
-    #[cfg_attr(test, schemars(with = "Vec<RawAllowedLeak>"))]
-    pub(super) allow: Field<Vec<RawAllowedLeak>>,
-}
-
-/// A key that may be in the repository.
-#[derive(Debug, Default)]
-#[cfg_attr(test, derive(JsonSchema), schemars(rename = "AllowedLeak", default, deny_unknown_fields))]
-#[cfg_attr(test, schemars(extend("required" = ["fingerprint", "reason"])))]
-pub(super) struct RawAllowedLeak {
-    /// The key's fingerprint: 16 hex digits.
-    pub(super) fingerprint: Field<String>,
-    /// Why it may be there.
-    pub(super) reason: Field<String>,
-}
-
-/// Not supported yet: who hears about licenses that expire.
+    /// Who hears about licenses that end, and about rotations that stand still.
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(JsonSchema), schemars(rename = "Alerts", default, deny_unknown_fields))]
 pub(super) struct RawAlerts {
-    /// How many days before the end of a license an alert is due.
-    #[cfg_attr(test, schemars(with = "Vec<u32>"))]
+    /// How many days before the end of a license an alert is due. Default: 30, 7 and 1.
+    #[cfg_attr(test, schemars(with = "Vec<u32>", extend("minItems" = 1, "uniqueItems" = true)))]
     pub(super) days: Field<Vec<u32>>,
-    /// The names of the sinks that get the alerts.
-    #[cfg_attr(test, schemars(with = "Vec<String>"))]
+    /// The names of the sinks that get the alerts. Default: all of `[sinks]`.
+    #[cfg_attr(test, schemars(with = "Vec<String>", extend("uniqueItems" = true)))]
     pub(super) sinks: Field<Vec<At<String>>>,
+    /// After how long without a look at an environment the next one says so, from `1h` to `90d`. Default: `3d`.
+    #[cfg_attr(test, schemars(regex(pattern = DURATION_PATTERN)))]
+    pub(super) gap: Field<String>,
 }
 
 /// A service that says whether a key may be used.
@@ -189,14 +121,35 @@ pub(super) struct RawStore {
     pub(super) namespace: Field<String>,
 }
 
-/// Not supported yet: where alerts go.
+/// Where alerts go.
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(JsonSchema), schemars(rename = "Sink", default, deny_unknown_fields, extend("required" = ["kind"])))]
 pub(super) struct RawSink {
-    /// What it is, such as `slack`.
-    pub(super) kind: Field<String>,
-    /// Where its address is: it is a secret.
+    /// `slack`: a webhook that takes Slack's messages. `pagerduty`: PagerDuty's Events API, version 2. `webhook`: a signed
+    /// `CloudEvent`. `github`: an annotation of the workflow run. `command`: a program. `email`: a `sendmail` program.
+    #[cfg_attr(test, schemars(with = "WordOf<SinkKind>"))]
+    pub(super) kind: Field<SinkKind>,
+    /// `slack` and `webhook` only: where the address is. It is a secret.
     pub(super) url: Field<RawSource>,
+    /// `pagerduty` only: where the integration key is.
+    pub(super) routing_key: Field<RawSource>,
+    /// `pagerduty` only: the base address, https except on this machine. Default: `https://events.pagerduty.com`.
+    pub(super) service: Field<String>,
+    /// `webhook` only: where the secret is that signs what is sent.
+    pub(super) secret: Field<RawSource>,
+    /// `slack`, `pagerduty` and `webhook` only: a file of PEM certificates to trust besides the system's, relative to this file.
+    pub(super) ca_file: Field<String>,
+    /// `command` and `email` only: the program: a text that is split into words (no shell), or the words. Default with
+    /// `email`: `/usr/sbin/sendmail -t -i`.
+    pub(super) command: Field<RawCommand>,
+    /// `email` only: who gets it.
+    #[cfg_attr(test, schemars(with = "Vec<String>", extend("minItems" = 1, "uniqueItems" = true)))]
+    pub(super) to: Field<Vec<At<String>>>,
+    /// `email` only: who it is from. Default: what the mail program fills in.
+    pub(super) from: Field<String>,
+    /// The bound on one try, from `1s` to `1m`. Default: `10s`.
+    #[cfg_attr(test, schemars(regex(pattern = DURATION_PATTERN)))]
+    pub(super) timeout: Field<String>,
 }
 
 /// One environment: what is deployed, and what its license must allow.
@@ -224,8 +177,7 @@ pub(super) struct RawEnvironment {
     /// How many days the license must still last. Default: 0.
     #[cfg_attr(test, schemars(range(min = 0, max = MIN_DAYS_LEFT_MAX)))]
     pub(super) min_days_left: Field<u32>,
-    /// Whether the license renews by itself. Default: false.
-    #[cfg_attr(not(test), expect(dead_code, reason = "accepted now, acted on later"))]
+    /// Whether the license renews by itself: then only the last threshold before its end is an alert. Default: false.
     pub(super) auto_renew: Field<bool>,
     /// What a check comes to whose fact the authority did not state. Default: `block`.
     #[cfg_attr(test, schemars(with = "WordOf<UnknownPolicy>"))]
@@ -369,7 +321,11 @@ impl RawAllowedLeak {
 
 impl RawAlerts {
     pub(super) fn read(fields: &mut Fields<'_>) -> Self {
-        Self { days: fields.wholes("days", &(1..=MIN_DAYS_LEFT_MAX)), sinks: fields.texts("sinks") }
+        Self {
+            days: fields.wholes("days", &(1..=MIN_DAYS_LEFT_MAX)),
+            sinks: fields.texts("sinks"),
+            gap: fields.text("gap"),
+        }
     }
 }
 
@@ -416,7 +372,18 @@ impl RawStore {
 
 impl RawSink {
     pub(super) fn read(fields: &mut Fields<'_>) -> Self {
-        Self { kind: fields.text("kind"), url: fields.secret("url", RawSource::read) }
+        Self {
+            kind: fields.word("kind"),
+            url: fields.secret("url", RawSource::read),
+            routing_key: fields.secret("routing_key", RawSource::read),
+            service: fields.text("service"),
+            secret: fields.secret("secret", RawSource::read),
+            ca_file: fields.text("ca_file"),
+            command: fields.command("command"),
+            to: fields.texts("to"),
+            from: fields.text("from"),
+            timeout: fields.text("timeout"),
+        }
     }
 }
 
@@ -547,6 +514,28 @@ impl Word for StoreKind {
         ("command", Self::Command),
         ("github", Self::Github),
         ("vault", Self::Vault),
+    ];
+}
+
+/// The kinds of sinks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SinkKind {
+    Slack,
+    Pagerduty,
+    Webhook,
+    Github,
+    Command,
+    Email,
+}
+
+impl Word for SinkKind {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("slack", Self::Slack),
+        ("pagerduty", Self::Pagerduty),
+        ("webhook", Self::Webhook),
+        ("github", Self::Github),
+        ("command", Self::Command),
+        ("email", Self::Email),
     ];
 }
 
