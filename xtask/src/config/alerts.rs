@@ -248,7 +248,8 @@ fn recipients(checking: &mut Checking<'_>, at: &At<Vec<At<String>>>) -> Option<V
 
 /// What may stand in a header of a mail: one word with an `@` in it.
 fn mail_address(checking: &mut Checking<'_>, name: &str, text: &At<String>) -> Option<String> {
-    let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>' | b',' | b';' | b'"' | b'(' | b')');
+    let is_plain =
+        |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'<' | b'>' | b',' | b';' | b'"' | b'(' | b')');
     let parts = text.value.rsplit_once('@').filter(|(local, domain)| !local.is_empty() && !domain.is_empty());
     if parts.is_some() && text.value.bytes().all(is_plain) {
         return Some(text.value.clone());

@@ -12,12 +12,13 @@ use miette::{NamedSource, SourceSpan};
 use toml::de::DeTable;
 
 use super::{
-    AuthoritySettings, Config, ConfigError, EnvName, Environment, LeaksSettings, Problem, StoreSettings, authority,
+    AlertSettings, AuthoritySettings, Config, ConfigError, EnvName, Environment, LeaksSettings, Problem, StoreSettings,
+    alerts, authority,
     checking::{Checking, NamedFiles, Owner},
     environment,
     escrow::{self, Escrow},
     fields::{self, Field, did_you_mean},
-    alerts, leaks,
+    leaks,
     problem::{PROBLEMS_MAX, code},
     raw::RawConfig,
     secrets::{displayable, shown},

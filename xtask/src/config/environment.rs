@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use license_core::{Check, Demand, Domain, KeyClass, UnknownPolicy};
+use license_core::{Check, Demand, Domain, KeyClass, UnknownPolicy, alert::AutoRenew};
 use miette::SourceSpan;
 
 use super::{

@@ -7,7 +7,8 @@
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use license_core::{
-    Check, Demand, Fingerprint, UnknownPolicy, alert::AutoRenew, leaks::Pattern, rotation::RotationVisible, token::PublicKey,
+    Check, Demand, Fingerprint, UnknownPolicy, alert::AutoRenew, leaks::Pattern, rotation::RotationVisible,
+    token::PublicKey,
 };
 use miette::{NamedSource, SourceSpan};
 

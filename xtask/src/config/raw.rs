@@ -26,9 +26,81 @@ pub(super) struct RawConfig {
     /// Who can open the sealed copies of keys that a rotation keeps.
     pub(super) escrow: Field<RawEscrow>,
     /// What the scan for leaked keys looks for besides the keys that are configured, and what it leaves alone.
-    #[cfg_attr(test, schemars(extend("deprecated" = true)))]
     pub(super) leaks: Field<RawLeaks>,
     /// Who hears about licenses that end, and about rotations that stand still.
+    pub(super) alerts: Field<RawAlerts>,
+    /// The services that say whether a key may be used, by a name of your choice.
+    #[cfg_attr(test, schemars(with = "std::collections::BTreeMap<String, RawAuthority>"))]
+    pub(super) authority: Field<Vec<Named<RawAuthority>>>,
+    /// Where a rotation writes the new key, by a name of your choice: lower-case letters, digits, `-` and `_`, at most 63.
+    #[cfg_attr(test, schemars(
+        with = "std::collections::BTreeMap<String, RawStore>",
+        extend("propertyNames" = { "pattern": "^[a-z0-9][a-z0-9_-]{0,62}$" })
+    ))]
+    pub(super) stores: Field<Vec<Named<RawStore>>>,
+    /// Where alerts go, by a name of your choice: lower-case letters, digits, `-` and `_`, at most 63.
+    #[cfg_attr(test, schemars(
+        with = "std::collections::BTreeMap<String, RawSink>",
+        extend("propertyNames" = { "pattern": "^[a-z0-9][a-z0-9_-]{0,62}$" })
+    ))]
+    pub(super) sinks: Field<Vec<Named<RawSink>>>,
+    /// What is deployed where, by name: lower-case letters, digits and hyphens, at most 63.
+    #[cfg_attr(test, schemars(
+        with = "std::collections::BTreeMap<String, RawEnvironment>",
+        extend("minProperties" = 1, "propertyNames" = { "pattern": "^[a-z0-9][a-z0-9-]{0,62}$" })
+    ))]
+    pub(super) environments: Field<Vec<Named<RawEnvironment>>>,
+}
+
+/// Where the record of every decision is kept.
+#[derive(Debug, Default)]
+#[cfg_attr(test, derive(JsonSchema), schemars(rename = "Trail", default, deny_unknown_fields))]
+pub(super) struct RawTrail {
+    /// `file`: under `.license/trail` beside this file (the default). `git`: on refs of a git remote, shared by all machines.
+    #[cfg_attr(test, schemars(with = "WordOf<TrailKind>"))]
+    pub(super) kind: Field<TrailKind>,
+    /// `git` only: the name of the git remote that shares the trail. Default: `origin`.
+    pub(super) remote: Field<String>,
+    /// Whether a trail that is lost after a CI run is `accepted`, or what needs it is `refused` there (the default).
+    #[cfg_attr(test, schemars(with = "WordOf<Ephemeral>"))]
+    pub(super) ephemeral: Field<Ephemeral>,
+}
+
+/// Who can open the sealed copies of keys that a rotation keeps.
+#[derive(Debug, Default)]
+#[cfg_attr(test, derive(JsonSchema), schemars(rename = "Escrow", default, deny_unknown_fields))]
+pub(super) struct RawEscrow {
+    /// The age recipients (`age1…`) that keys are sealed to.
+    #[cfg_attr(test, schemars(with = "Vec<String>", extend("minItems" = 1, "uniqueItems" = true)))]
+    pub(super) recipients: Field<Vec<At<String>>>,
+    /// Where the age identity is that opens them: `{ env = NAME }`, `{ file = FILE }`, or `{ dotenv = FILE, name = NAME }`.
+    pub(super) identity: Field<RawSource>,
+}
+
+/// What the scan for leaked keys looks for, and what it leaves alone.
+#[derive(Debug, Default)]
+#[cfg_attr(test, derive(JsonSchema), schemars(rename = "Leaks", default, deny_unknown_fields))]
+pub(super) struct RawLeaks {
+    /// Regular expressions of further key forms.
+    #[cfg_attr(test, schemars(with = "Vec<String>"))]
+    pub(super) patterns: Field<Vec<At<String>>>,
+    /// Keys that may be in the repository, each with a reason. Never a key that is configured or in the trail.
+    #[cfg_attr(test, schemars(with = "Vec<RawAllowedLeak>"))]
+    pub(super) allow: Field<Vec<RawAllowedLeak>>,
+}
+
+/// A key that may be in the repository.
+#[derive(Debug, Default)]
+#[cfg_attr(test, derive(JsonSchema), schemars(rename = "AllowedLeak", default, deny_unknown_fields))]
+#[cfg_attr(test, schemars(extend("required" = ["fingerprint", "reason"])))]
+pub(super) struct RawAllowedLeak {
+    /// The key's fingerprint: 16 hex digits.
+    pub(super) fingerprint: Field<String>,
+    /// Why it may be there.
+    pub(super) reason: Field<String>,
+}
+
+/// Who hears about licenses that end, and about rotations that stand still.
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(JsonSchema), schemars(rename = "Alerts", default, deny_unknown_fields))]
 pub(super) struct RawAlerts {

@@ -97,7 +97,7 @@ pub(crate) fn of(ctx: &Context, config: &Config) -> Watched {
 fn lines(text: Zeroizing<String>, named: Named<'_>) -> Vec<Zeroizing<String>> {
     match named {
         Named::Key(_) | Named::OfflineToken(_) | Named::Token(_) => vec![text],
-        Named::OfStore(_) | Named::Escrow | Named::Identity(_) => {
+        Named::OfStore(_) | Named::OfSink(_) | Named::Escrow | Named::Identity(_) => {
             let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
             lines.map(|line| Zeroizing::new(line.to_owned())).collect()
         }
@@ -160,6 +160,8 @@ fn keys_of(replay: &Replay) -> (BTreeSet<Fingerprint>, Whole) {
             | Event::RollbackEnded { .. }
             | Event::Claim(_)
             | Event::Rotation(_)
+            | Event::Alert(_)
+            | Event::Look(_)
             | Event::NotKnown) => keys.extend(event.key_fingerprint()),
         }
     }
