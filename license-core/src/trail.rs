@@ -23,7 +23,7 @@ mod folded;
 mod look;
 
 pub use folded::{CHECKPOINT_ENTRIES, Checkpoint, Folded, GOODS_MAX, KEYS_MAX};
-pub use look::{Approved, Deployed, Deploys, LOOK_AGAIN_SECS, Look, Looked};
+pub use look::{Approved, Deployed, Deploys, LOOK_AGAIN_SECS, Look, Looked, since};
 
 /// What one entry says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -38,6 +38,7 @@ mod hook;
 mod journal;
 mod keyring;
 mod log;
+mod many;
 mod mask;
 mod narrator;
 mod private_directory;

@@ -1,6 +1,6 @@
 //! What the watch saw, and what was deployed: what later looks are compared with.
 
-use alloc::{boxed::Box, string::String, vec::Vec};
+use alloc::{borrow::ToOwned, boxed::Box, format, string::String, vec::Vec};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -9,6 +9,7 @@ use super::{Ended, Event, GateRecord, HealthRecord, Record, Trouble};
 use crate::{
     alert::Refusal,
     demand::Demand,
+    finding::clean,
     gate::Verdict,
     health::Difference,
     key::Fingerprint,
@@ -111,6 +112,54 @@ pub struct Deployed {
     pub health: Option<HealthRecord>,
 }
 
+/// What has changed since a deploy: in the license, and in the key that deploys read.
+///
+/// Only what both sides state is compared. A later end is a renewal, and no difference.
+pub fn since(deployed: &Deployed, key: Option<Fingerprint>, license: Option<&License>) -> Vec<Difference> {
+    let approved = deployed.approved.as_ref().and_then(|approved| approved.license.as_ref());
+    let both = approved.zip(license);
+    let found = [
+        other_key(deployed, key),
+        both.and_then(|(then, now)| other_plan(then, now)),
+        both.and_then(|(then, now)| features_gone(then, now)),
+        both.and_then(|(then, now)| sooner_end(then, now)),
+    ];
+    found.into_iter().flatten().collect()
+}
+
+fn other_key(deployed: &Deployed, key: Option<Fingerprint>) -> Option<Difference> {
+    let (shipped, key) = (deployed.key_fingerprint, key?);
+    (shipped != key).then(|| Difference {
+        field: "key".to_owned(),
+        message: format!("key {shipped} was deployed, and deploys now read {key}"),
+    })
+}
+
+fn other_plan(then: &License, now: &License) -> Option<Difference> {
+    let (then, now) = (then.plan.as_ref()?, now.plan.as_ref()?);
+    (then != now).then(|| Difference {
+        field: "plan".to_owned(),
+        message: format!("the plan was `{}` at the deploy, and is `{}`", clean(then), clean(now)),
+    })
+}
+
+fn features_gone(then: &License, now: &License) -> Option<Difference> {
+    let (then, now) = (then.features.as_ref()?, now.features.as_ref()?);
+    let gone: Vec<String> = then.difference(now).map(|feature| format!("`{feature}`")).collect();
+    (!gone.is_empty()).then(|| Difference {
+        field: "features".to_owned(),
+        message: format!("gone from the license since the deploy: {}", clean(&gone.join(", "))),
+    })
+}
+
+fn sooner_end(then: &License, now: &License) -> Option<Difference> {
+    let (then, now) = (then.expires_at?, now.expires_at?);
+    (now.as_second() < then.as_second()).then(|| Difference {
+        field: "expiresAt".to_owned(),
+        message: format!("the license ended at {then:.0} at the deploy, and ends at {now:.0}"),
+    })
+}
+
 /// The deploys that matter to a look.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Deploys {
@@ -187,7 +236,7 @@ impl Deploys {
 
 #[cfg(test)]
 mod tests {
-    use alloc::{borrow::ToOwned, vec};
+    use alloc::{collections::BTreeSet, vec};
 
     use super::*;
     use crate::trail::tests::{fingerprint, go, record};
@@ -260,6 +309,48 @@ mod tests {
             health("r0", HealthRecord::Unhealthy),
         ]);
         assert_eq!(deploys.running().unwrap().health, Some(HealthRecord::Proved));
+    }
+
+    #[test]
+    fn what_has_changed_since_a_deploy_is_named() {
+        let bare = || License::bare(Answer::Accepted { code: None });
+        let at = |secs| Timestamp::from_second(secs).unwrap();
+        let features = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>());
+        let then = License {
+            plan: Some("pro".to_owned()),
+            features: features(&["analytics", "sso"]),
+            expires_at: Some(at(900)),
+            ..bare()
+        };
+        let deploys = deploys(vec![
+            Event::Gate(GateRecord { license: Some(then.clone()), ..go() }),
+            started("r1"),
+            ended("r1", 0),
+        ]);
+        let running = deploys.running().unwrap();
+        let key = |key: &str| Some(fingerprint(key));
+        for (key, license, expected) in [
+            (key("TO-PRD-1"), Some(then.clone()), &[][..]),
+            (None, None, &[]),
+            (key("TO-PRD-1"), Some(bare()), &[]),
+            (key("TO-PRD-1"), Some(License { expires_at: Some(at(901)), ..then.clone() }), &[]),
+            (key("TO-PRD-1"), Some(License { features: features(&["analytics", "sso", "more"]), ..then.clone() }), &[]),
+            (key("TO-PRD-2"), None, &["key"]),
+            (
+                key("TO-PRD-2"),
+                Some(License {
+                    plan: Some("free".to_owned()),
+                    features: features(&["sso"]),
+                    expires_at: Some(at(899)),
+                    ..then.clone()
+                }),
+                &["key", "plan", "features", "expiresAt"],
+            ),
+        ] {
+            let found = since(running, key, license.as_ref());
+            let fields: Vec<&str> = found.iter().map(|difference| difference.field.as_str()).collect();
+            assert_eq!(fields, expected, "{license:?}");
+        }
     }
 
     fn look() -> Look {

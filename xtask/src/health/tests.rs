@@ -102,7 +102,7 @@ fn expected() -> Expected {
         features: BTreeSet::from(["sso".to_owned()]),
         expires_at: Some("2030-01-01T00:00:00Z".parse().unwrap()),
         key_fingerprint: key().fingerprint(),
-        release: "r1".to_owned(),
+        release: Some("r1".to_owned()),
     }
 }
 
