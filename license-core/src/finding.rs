@@ -137,6 +137,16 @@ pub enum Reason {
     TooOld,
 }
 
+impl Reason {
+    /// The word that stands for it in documents.
+    pub fn word(self) -> String {
+        match serde_json::to_value(self) {
+            Ok(serde_json::Value::String(word)) => word,
+            Ok(_) | Err(_) => String::new(),
+        }
+    }
+}
+
 /// One check's result: what was checked, how it came out, why, and a sentence for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {

@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Deploy(DeployArgs),
     /// Prove the license of one or more environments; changes nothing
     Check(CheckArgs),
+    /// What runs, what the authority says of it, and whom to tell
+    Status(StatusArgs),
     /// Replace the license key, with a grace for the old one, in every place that deploys read
     Rotate(RotateArgs),
     /// Look for leaked keys: in the working tree, in a range of commits, or in all of history
@@ -138,6 +140,74 @@ pub(crate) struct CheckArgs {
 
     #[command(flatten)]
     pub(crate) output: OutputArgs,
+}
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line, and turned into a wish at once")]
+pub(crate) struct StatusArgs {
+    /// The environments [default: `default` of license.toml, else the only one]
+    #[arg(value_name = "ENV")]
+    pub(crate) environments: Vec<String>,
+
+    /// Look at every environment
+    #[arg(long, conflicts_with = "environments")]
+    pub(crate) all: bool,
+
+    /// Do not ask the authority: show what the trail has of it, record nothing, tell nobody
+    #[arg(long)]
+    pub(crate) cached: bool,
+
+    /// Send no alerts
+    #[arg(long)]
+    pub(crate) no_alerts: bool,
+
+    /// End with 15 when an alert stands
+    #[arg(long)]
+    pub(crate) exit_code: bool,
+
+    /// End with 15 when a key stops working within this time, as `7d`
+    #[arg(long, value_name = "TIME", value_parser = crate::config::age)]
+    pub(crate) fail_within: Option<std::time::Duration>,
+
+    /// The form of the output [default: `github` when `GITHUB_ACTIONS` is `true`, else `human`]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<StatusFormat>,
+}
+
+impl StatusArgs {
+    /// Where the facts of licenses come from.
+    pub(crate) fn memory(&self) -> crate::commands::status::Memory {
+        use crate::commands::status::Memory;
+        if self.cached { Memory::Trail } else { Memory::Ask }
+    }
+
+    /// The form in which it is told what happens: where stdout holds a document, people read stderr.
+    pub(crate) fn told_as(&self) -> Option<Format> {
+        self.format.map(|format| match format {
+            StatusFormat::Human => Format::Human,
+            StatusFormat::Json | StatusFormat::Junit => Format::Json,
+            StatusFormat::Github => Format::Github,
+        })
+    }
+
+    /// Whether anybody is told.
+    pub(crate) fn tells(&self) -> bool {
+        !self.cached && !self.no_alerts
+    }
+}
+
+/// The forms of the output of `status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StatusFormat {
+    /// For people
+    Human,
+    /// One JSON document on stdout
+    Json,
+    /// For people, with annotations and a step summary for GitHub Actions
+    Github,
+    /// A JUnit report on stdout: one test case for each environment
+    Junit,
 }
 
 /// Arguments of `pre-push`, as git gives them to its hook.

@@ -41,6 +41,7 @@ mod log;
 mod many;
 mod mask;
 mod narrator;
+mod notify;
 mod private_directory;
 mod process;
 mod push;
@@ -53,7 +54,7 @@ mod store;
 mod trail;
 mod vars;
 
-use cli::{CheckArgs, Cli, Command, DeployArgs, Format, RotateArgs};
+use cli::{CheckArgs, Cli, Command, DeployArgs, Format, RotateArgs, StatusArgs, StatusFormat};
 use commands::{
     audit::{self, AuditCommand, AuditFormat},
     authority as authority_command, check, deploy,
@@ -61,7 +62,7 @@ use commands::{
     hook::{self as hook_command, HookCommand},
     leaks::{self, Document, LeaksArgs},
     lock::{self, LockCommand},
-    pre_push, rotate, schema,
+    pre_push, rotate, schema, status,
     store::{self as store_command, StoreCommand},
 };
 use config::{AuthoritySettings, Config};
@@ -89,6 +90,7 @@ fn run(cli: Cli) -> Exit {
     match cli.command {
         Command::Deploy(args) => run_deploy(&ctx, config.as_deref(), &args),
         Command::Check(args) => run_check(&ctx, config.as_deref(), &args),
+        Command::Status(args) => run_status(&ctx, config.as_deref(), &args),
         Command::Rotate(args) => run_rotate(&ctx, config.as_deref(), &args),
         Command::Leaks(args) => run_leaks(&ctx, config.as_deref(), &args),
         Command::Audit(command) => run_audit(&ctx, config.as_deref(), command),
@@ -153,6 +155,32 @@ fn run_check(ctx: &Context, config: Option<&Path>, args: &CheckArgs) -> Exit {
     let exit = check::exit(&report);
     append_summary(ctx, &narrator, || github::check_summary(&report));
     document(&narrator, exit, || json::check(&report, exit))
+}
+
+fn run_status(ctx: &Context, config: Option<&Path>, args: &StatusArgs) -> Exit {
+    let narrator = Narrator::new(ctx, args.told_as());
+    let config = match load_hiding(ctx, config, &narrator) {
+        Ok(config) => config,
+        Err(failure) => return cannot_begin(&narrator, json::Document::Other, &failure),
+    };
+    let asking = narrator.spinner("looking");
+    let looked = status::run(ctx, &config, args, &narrator);
+    if let Some(asking) = asking {
+        asking.done();
+    }
+    let report = match looked {
+        Ok(report) => report,
+        Err(failure) => return cannot_begin(&narrator, json::Document::Other, &failure),
+    };
+    let exit = report.exit();
+    narrator.status(&config, &report);
+    append_summary(ctx, &narrator, || github::status_summary(&report));
+    match args.format {
+        Some(StatusFormat::Junit) => finish(&narrator, &report::status::junit(&report), exit),
+        Some(StatusFormat::Human | StatusFormat::Json | StatusFormat::Github) | None => {
+            document(&narrator, exit, || report::status::json(&report, exit))
+        }
+    }
 }
 
 fn run_rotate(ctx: &Context, config: Option<&Path>, args: &RotateArgs) -> Exit {

@@ -11,4 +11,5 @@ pub(crate) mod lock;
 pub(crate) mod pre_push;
 pub(crate) mod rotate;
 pub(crate) mod schema;
+pub(crate) mod status;
 pub(crate) mod store;

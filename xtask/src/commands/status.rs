@@ -285,13 +285,13 @@ fn license_facts(known: &Known, folded: &Folded, now: Timestamp) -> Option<Licen
     Some(LicenseFacts::of(judged.fingerprint, license, refused))
 }
 
-/// Why the authority, or the demand, says no: the first reason.
+/// Why the authority, or the demand, says no: the first reason, a stable word.
 fn refusal(judged: &Judgement) -> Option<String> {
     if judged.verdict != Verdict::Refused {
         return None;
     }
     let failed = judged.checks.iter().find(|finding| finding.outcome == Outcome::Fail)?;
-    Some(format!("{}: {}", failed.check.code(), clean(&failed.message)))
+    Some(failed.reason.word())
 }
 
 fn stands(

@@ -101,7 +101,7 @@ fn expected() -> Expected {
         plan: Some("pro".to_owned()),
         features: BTreeSet::from(["sso".to_owned()]),
         expires_at: Some("2030-01-01T00:00:00Z".parse().unwrap()),
-        key_fingerprint: key().fingerprint(),
+        key_fingerprint: Some(key().fingerprint()),
         release: Some("r1".to_owned()),
     }
 }

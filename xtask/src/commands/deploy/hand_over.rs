@@ -49,7 +49,7 @@ impl<'a> HandOver<'a> {
             plan: license.and_then(|license| license.plan.clone()),
             features: environment.demand.features.clone(),
             expires_at: license.and_then(|license| license.expires_at),
-            key_fingerprint: key.fingerprint(),
+            key_fingerprint: Some(key.fingerprint()),
             release: Some(release.clone()),
         };
         let given = given(environment, key, judgement, &release);
