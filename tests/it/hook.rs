@@ -234,7 +234,7 @@ fn recorder(seen: &Path, name: &str, says: &str, code: i32) -> String {
 }
 
 /// The name under which a hook from before is kept.
-const KEPT: &str = "pre-push.license-kept";
+pub(crate) const KEPT: &str = "pre-push.license-kept";
 
 /// The arguments that the program gets before git's own.
 const ASKED: &str = "pre-push\n--say\npassed\n--\n";
@@ -798,7 +798,7 @@ fn a_program_that_is_no_program_refuses_and_says_what_to_do() {
             whole[18..20].copy_from_slice(&[0xfe, 0xfe]);
             fs::write(program, whole).unwrap();
         }),
-        ("zeros", |program| fs::write(program, [0; 1 << 16]).unwrap()),
+        ("zeros", |program| fs::write(program, vec![0; 1 << 16]).unwrap()),
         ("garbage", |program| fs::write(program, [b"\n\n# ".as_slice(), &[0xa5; 1 << 12]].concat()).unwrap()),
         ("another program", |program| script(program, "#!/bin/sh\nexit 0\n", 0o755)),
         ("not executable", |program| fs::set_permissions(program, fs::Permissions::from_mode(0o644)).unwrap()),
@@ -841,7 +841,7 @@ fn leaking() -> Repository {
 }
 
 /// A key of a known form, made here so that no file of this repository holds one.
-fn drawn() -> String {
+pub(crate) fn drawn() -> String {
     ["TO-PRD", "7QK2", "M9XW", "4TBD", "H3VN"].join("-")
 }
 

@@ -279,7 +279,12 @@ fn agreed_lines(installed: &Installed) -> String {
 }
 
 fn uninstalled_lines(uninstalled: &Uninstalled) -> String {
-    let file = shown(&uninstalled.facts.place.file);
+    // A manager that came after us kept our hook under the other name.
+    let place = &uninstalled.facts.place.file;
+    let file = match (uninstalled.facts.hook, uninstalled.facts.legacy) {
+        (Hook::Foreign(..), Legacy::Ours(..)) => shown(&place.with_file_name(shim::LEGACY)),
+        (Hook::Foreign(..) | Hook::Ours(..) | Hook::Nothing | Hook::NotAFile, _) => shown(place),
+    };
     let mut lines = match uninstalled.removed {
         Removed::Nothing => format!("`{file}` is not ours, or not there: nothing was taken out\n"),
         Removed::Hook => format!("`{file}` is gone: pushes are not checked any more\n"),

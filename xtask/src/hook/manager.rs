@@ -133,7 +133,7 @@ impl Manager {
             Self::Lefthook => format!(
                 "pre-push:\n  commands:\n    license:\n      run: '{}'\n      use_stdin: true\n",
                 // As a string of YAML has it.
-                asking(&shim::config_argument(config), "{1} {2}").replace('\'', "''")
+                asking(&shim::config_argument(config), "'{1}' '{2}'").replace('\'', "''")
             ),
             Self::Prek if self.file(top) == "prek.toml" => format!(
                 "[[repos]]\nrepo = \"local\"\n\n[[repos.hooks]]\nid = \"{PRE_COMMIT_ID}\"\nname = \"{PRE_COMMIT_NAME}\"\n\
