@@ -722,6 +722,7 @@ fn the_hook_reads_the_license_toml_that_it_was_installed_with() {
             let installed = installed.named(&name);
             installed.exits(0).says(&format!("it reads `{directory}/license.toml` of what is pushed"));
             installed.says("may be read: the variable `LICENSE_KEY`");
+            assert_eq!(repository.status()["hook"]["config"], format!("{directory}/license.toml"), "{name}");
             repository.git(&["add", "--all"]);
             repository.git(&["commit", "--quiet", "--message=file"]);
             let key = [("LICENSE_KEY", KEY)];
@@ -826,6 +827,46 @@ fn a_program_that_is_no_program_refuses_and_says_what_to_do() {
             }
             repository.install().named(name).exits(0);
             assert_eq!(repository.status()["guarded"], true, "{name}");
+        }
+    }
+}
+
+#[test]
+fn every_shell_hears_the_same_answer() {
+    for shell in
+        [&["dash"][..], &["bash"], &["bash", "--posix"], &["busybox", "sh"], &["zsh", "--emulate", "sh"], &["ksh"]]
+    {
+        if Command::new(shell[0]).arg("-c").arg("exit 0").output().is_err() {
+            continue;
+        }
+        for chained in [false, true] {
+            for (name, program, exit) in [
+                ("passed", "#!/bin/sh\ncat > /dev/null\necho passed\n", 0),
+                ("leaked", "#!/bin/sh\nexit 30\n", 30),
+                ("passed, and yet not", "#!/bin/sh\necho passed\nexit 30\n", 30),
+                ("silent", "#!/bin/sh\nexit 0\n", 1),
+                ("empty", "", 1),
+                ("another word", "#!/bin/sh\necho passed by\n", 1),
+                ("an unknown option", "#!/bin/sh\nexit 2\n", 1),
+            ] {
+                let name = format!("{shell:?} {name} {chained}");
+                let repository = Repository::new().with_the_program(BINARY);
+                if chained {
+                    repository.with_hook(0);
+                }
+                repository.install().named(&name).exits(0);
+                script(&repository.program(), program, 0o755);
+                let mut command = Command::new(shell[0]);
+                command.args(&shell[1..]).arg(repository.hook()).args(["--help", "../hub.git"]);
+                command.current_dir(&repository.directory);
+                let ended = Running::start_with_input(&mut command, "refs/heads/main 1 refs/heads/main 0\n").wait();
+                assert_eq!(ended.code(), exit, "{name}: {ended:?}");
+                assert_eq!(repository.seen("theirs-args").exists(), chained && exit == 0, "{name}");
+                if chained && exit == 0 {
+                    assert_eq!(repository.trace("theirs-args"), "--help\n../hub.git\n", "{name}");
+                    assert_eq!(repository.trace("theirs-stdin"), "refs/heads/main 1 refs/heads/main 0\n", "{name}");
+                }
+            }
         }
     }
 }

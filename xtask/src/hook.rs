@@ -178,6 +178,15 @@ impl Facts {
         }
     }
 
+    /// The `license.toml` that our hook names, wherever that is, if it is not the usual one.
+    pub(crate) fn config(&self) -> Option<String> {
+        let file = match self.hook {
+            Hook::Ours(..) => self.place.file.clone(),
+            Hook::Foreign(..) | Hook::Nothing | Hook::NotAFile => self.behind().map(|_| legacy_of(&self.place.file))?,
+        };
+        shim::config_of(&files::read_head(&file, HEAD_BYTES).ok()?)
+    }
+
     /// What an installation does.
     fn plan(&self) -> Result<Plan, HookError> {
         if let Some(hook) = self.configured_ours() {

@@ -87,7 +87,7 @@ pub(crate) fn run(
         }
         HookCommand::Uninstall(_) => Report::Uninstalled(hook::uninstall(ctx, facts)?),
         HookCommand::Status(_) => {
-            let named = found.map(named).transpose()?.flatten();
+            let named = found.and_then(|found| named(found).ok().flatten());
             Report::Status(Status::of(named, facts)?)
         }
     };
@@ -454,6 +454,9 @@ impl Status {
             };
             let _ = writeln!(lines, "{who} {does}");
         }
+        if let Some(config) = self.facts.config() {
+            let _ = writeln!(lines, "it reads `{}` of what is pushed", clean(&config));
+        }
         let program = shown(&program::place(&self.facts.place.common));
         let _ = match self.program {
             // Nothing needs it.
@@ -501,7 +504,7 @@ impl Status {
         json!({
             "schema": "license-hooks/hook-status/1",
             "guarded": self.is_guarded(),
-            "hook": { "file": shown(&self.facts.place.file), "state": state, "edition": edition },
+            "hook": { "file": shown(&self.facts.place.file), "state": state, "edition": edition, "config": self.facts.config() },
             "mechanisms": self.mechanisms().into_iter().map(mechanism).collect::<Vec<_>>(),
             "others": self.others().into_iter().map(|(who, does)| json!({ "name": who.replace('`', ""), "runs": runs(does) })).collect::<Vec<_>>(),
             "hooks_path": self.facts.place.named.as_ref().map(|named| json!({ "path": named.text, "origin": named.origin, "shared": self.facts.shared().is_some() })),

@@ -166,6 +166,14 @@ pub(crate) fn config_argument(config: Option<&str>) -> String {
     config.map_or_else(String::new, |config| format!(" --config='{}'", config.replace('\'', "'\\''")))
 }
 
+/// The `license.toml` that a shim names, where it is not the usual one.
+pub(crate) fn config_of(text: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(text);
+    let (_, rest) = text.split_once(" --config='")?;
+    let (word, _) = rest.split_once("' pre-push ")?;
+    Some(word.replace("'\\''", "'"))
+}
+
 impl Text {
     /// Looks at the beginning of a file.
     pub(crate) fn of(bytes: &[u8]) -> Self {
@@ -258,6 +266,10 @@ mod tests {
             (Some("it's/$x`y`\"z"), " --config='it'\\''s/$x`y`\"z'"),
         ] {
             assert_eq!(config_argument(config), expected);
+            for runs in [Besides::Nobody, Besides::Kept] {
+                let text = Shim { finds: Finds::Beside, runs, config }.text();
+                assert_eq!(config_of(text.as_bytes()).as_deref(), config);
+            }
         }
     }
 }
