@@ -20,6 +20,7 @@ mod fresh_clone;
 mod github;
 mod health;
 mod hook;
+mod hook_managers;
 mod leaks;
 mod lock;
 mod messages;

@@ -150,6 +150,10 @@ pub(crate) struct PrePushArgs {
     /// The address that is pushed to
     #[arg(value_name = "URL")]
     pub(crate) url: Option<String>,
+
+    /// What to print on stdout when the push may go out: a hook that waits for it takes no broken program for a yes
+    #[arg(long, value_name = "WORD")]
+    pub(crate) say: Option<String>,
 }
 
 /// How to print.

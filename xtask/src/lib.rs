@@ -52,7 +52,7 @@ mod store;
 mod trail;
 mod vars;
 
-use cli::{CheckArgs, Cli, Command, DeployArgs, Format, RotateArgs};
+use cli::{CheckArgs, Cli, Command, DeployArgs, Format, PrePushArgs, RotateArgs};
 use commands::{
     audit::{self, AuditCommand, AuditFormat},
     authority as authority_command, check, deploy,
@@ -95,7 +95,7 @@ fn run(cli: Cli) -> Exit {
         Command::Authority(args) => run_authority(&ctx, config.as_deref(), args),
         Command::Escrow(command) => run_escrow(&ctx, config.as_deref(), &command),
         Command::Store(command) => run_store(&ctx, config.as_deref(), &command),
-        Command::PrePush(args) => pre_push::run(&Arc::new(ctx), config.as_deref(), &args),
+        Command::PrePush(args) => run_pre_push(ctx, config.as_deref(), &args),
         Command::Hook(command) => run_hook(&ctx, config.as_deref(), &command),
         Command::Schema => finish(&Narrator::new(&ctx, None), schema::TEXT, Exit::Done),
     }
@@ -295,12 +295,22 @@ fn run_store(ctx: &Context, config: Option<&Path>, command: &StoreCommand) -> Ex
     }
 }
 
+/// stdout belongs to the push, unless the hook keeps it for itself to hear the answer.
+fn run_pre_push(ctx: Context, config: Option<&Path>, args: &PrePushArgs) -> Exit {
+    let ctx = Arc::new(ctx);
+    match (pre_push::run(&ctx, config, args), &args.say) {
+        (Exit::Done, Some(word)) => finish(&Narrator::new(&ctx, None), &format!("{word}\n"), Exit::Done),
+        (exit, _) => exit,
+    }
+}
+
 /// The hook is about the repository; license.toml says what it may do, where there is one.
 fn run_hook(ctx: &Context, config: Option<&Path>, command: &HookCommand) -> Exit {
     let narrator = Narrator::new(ctx, Some(command.format()));
-    let loaded = match config {
-        Some(config) => load(ctx, Some(config)).map(Some),
-        None => config::find(&ctx.directory).map(|_| load(ctx, None)).transpose(),
+    let file = config.map(|file| ctx.directory.join(file)).or_else(|| config::find(&ctx.directory));
+    let loaded = match &file {
+        Some(file) => load(ctx, config).map(|config| Some(hook_command::Loaded { file, config })),
+        None => Ok(None),
     };
     match hook_command::run(ctx, loaded, command, &narrator) {
         Ok((text, exit)) => finish(&narrator, &text, exit),
