@@ -663,6 +663,33 @@ fn a_range_that_is_none_is_a_mistake_of_the_command_line() {
 }
 
 #[test]
+fn a_key_in_the_range_itself_is_not_shown() {
+    let own = format!("{}+/?", &key()[7..]);
+    let (project, key) = repository();
+    let project = project.var("TO_API_KEY", &own);
+    git(&project, &["branch", &format!("fix/{key}")]);
+    let long = format!("{}{key}..HEAD", "x".repeat(190));
+    for format in ["human", "json", "sarif", "github"] {
+        let scan = |range: &str, exit: i32| {
+            let ran = leaks(&project, &[&format!("--range={range}"), "--format", format]).named(format);
+            ran.exits(exit);
+            shows_nothing_of(&ran, &key);
+            shows_nothing_of(&ran, &own);
+            let first = &key[..16];
+            assert!(!ran.stdout().contains(first) && !ran.stderr().contains(first), "a part of the key: {ran}");
+        };
+        scan(&format!("main..fix/{key}"), 0);
+        scan(&format!("{key}..HEAD"), 2);
+        scan(&format!("HEAD..{own}"), 2);
+        scan(&long, 2);
+    }
+    // By its form, where nothing is configured.
+    let ran = leaks(&project.without_license_toml(), &[&format!("--range={key}")]);
+    ran.exits(2).says("is no range of commits here");
+    shows_nothing_of(&ran, &key);
+}
+
+#[test]
 fn outside_of_a_repository_nothing_is_clean() {
     let project = project().authority_at("http://127.0.0.1:9/api/v1").var("GIT_CEILING_DIRECTORIES", "/");
     for arguments in [&[][..], &["--history"], &["--range", "HEAD"]] {

@@ -25,6 +25,7 @@ mod leaks;
 mod lock;
 mod messages;
 mod pre_push;
+mod pre_push_config;
 mod pre_push_licenses;
 mod refusals;
 mod rotate;

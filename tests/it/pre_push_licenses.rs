@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::symlink,
     time::{Duration, Instant},
 };
 
@@ -267,6 +268,41 @@ fn a_broken_file_stops_the_push_and_names_commit_and_file() {
 }
 
 #[test]
+fn a_file_that_is_a_link_is_read_where_it_leads_inside_of_the_commit() {
+    let server = saying(&json!({ "valid": false }));
+    let pushing = machine(&server);
+    pushing.commit("deploy/production.toml", toml(&server.url(), ""));
+    let link = |to: &str, name: &str| {
+        let _ = fs::remove_file(pushing.path("work").join(name));
+        symlink(to, pushing.path("work").join(name)).unwrap();
+        pushing.git(&["add", "--all"]);
+        pushing.git(&["commit", "--quiet", "--message", to]);
+    };
+    link("current.toml", "license.toml");
+    link("deploy/production.toml", "current.toml");
+    pushing.push(&["origin", "main"]).stops(10).says("the license of `production` is refused");
+    assert_eq!(server.connections(), 1);
+    // The work tree's is looked for, too.
+    pushing.commit("leak", key());
+    pushing.push(&["origin", "main:elsewhere"]).stops(30).says("the key of `production`");
+    pushing.git(&["reset", "--quiet", "--hard", "HEAD~1"]);
+    let outside = pushing.path("outside.toml");
+    fs::write(&outside, toml(&server.url(), "")).unwrap();
+    for (to, says) in [
+        (outside.to_str().unwrap(), "a symbolic link that leads out of the repository"),
+        ("../outside.toml", "a symbolic link that leads out of the repository"),
+        ("nowhere.toml", "to something that is not in the commit"),
+        ("license.toml", "leads back to itself"),
+        ("README/license.toml", "is a file"),
+    ] {
+        link(to, "license.toml");
+        let commit = pushing.git(&["rev-parse", "--short=12", "HEAD"]);
+        pushing.push(&["origin", "main:elsewhere"]).stops(3).says(&format!("{commit}:license.toml")).says(says);
+    }
+    assert_eq!(server.connections(), 1);
+}
+
+#[test]
 fn a_key_in_a_broken_file_or_in_the_name_of_a_record_is_not_shown() {
     let server = saying(&good());
     let pushing = machine(&server);
@@ -289,12 +325,15 @@ fn a_key_in_a_broken_file_or_in_the_name_of_a_record_is_not_shown() {
 fn a_file_of_a_newer_program_is_no_reason_not_to_scan() {
     let server = saying(&json!({ "valid": false }));
     let pushing = machine(&server);
-    let newer = toml(&server.url(), "reminder = \"soon\"\n");
+    let newer = toml(&server.url(), "reminder = \"soon\"\n").replace("version = 1", "version = 2");
     pushing.commit("license.toml", &newer);
+    pushing.git(&["switch", "--quiet", "--detach", "main~1"]);
     let pushed = pushing.push(&["origin", "main"]);
-    pushed.goes_with("says more than this hook understands").says("reminder").says("cargo xtask hook install");
+    pushed.goes_with("says more than this hook understands").says("version 2").says("cargo xtask hook install");
     // Its form is nobody's: it is found because the record names its variable.
+    pushing.git(&["switch", "--quiet", "main"]);
     pushing.commit("leak", token());
+    pushing.git(&["switch", "--quiet", "--detach", "main~2"]);
     pushing.push(&["origin", "main"]).stops(30).says("TO_API_KEY");
     assert_eq!(server.connections(), 0);
 }

@@ -55,6 +55,13 @@ impl Pushing {
         self
     }
 
+    /// Takes a variable away from every git that is run from now on.
+    #[must_use]
+    pub fn unset(mut self, name: &str) -> Self {
+        self.variables.remove(name);
+        self
+    }
+
     /// A path of the test's directory.
     pub fn path(&self, path: &str) -> PathBuf {
         self.root.path().join(path)
@@ -140,7 +147,12 @@ impl Pushing {
 
     /// Runs the binary in the work tree.
     pub fn xtask(&self, arguments: &[&str]) -> Ran {
-        Ran::of(Running::start(self.command(&self.binary, "work").args(arguments)).wait(), None)
+        self.xtask_in("work", arguments)
+    }
+
+    /// Runs the binary in a directory of the test.
+    pub fn xtask_in(&self, directory: &str, arguments: &[&str]) -> Ran {
+        Ran::of(Running::start(self.command(&self.binary, directory).args(arguments)).wait(), None)
     }
 
     fn run_git(&self, directory: &str, arguments: &[&str]) -> Finished {

@@ -17,7 +17,7 @@ use crate::{
     exit::Exit,
     git::{Contains, GitError, Oid, stream::Surroundings},
     hook::{
-        self,
+        self, told_once,
         trust::{Agreed, TrustRecord},
     },
     mask::Masks,
@@ -37,13 +37,13 @@ use crate::{
         place::{self, Located},
         repository::Repository as Scanning,
         told,
-        watch::Watched,
+        watch::{PassedOver, Watched},
     },
 };
 
 /// Looks at a push, says what is wrong with it, and whether it may go out.
 pub(crate) fn run(ctx: &Arc<Context>, config: Option<&Path>, args: &PrePushArgs) -> Exit {
-    let mut verdict = Verdict { ctx, masks: Vec::new(), stops: Vec::new() };
+    let mut verdict = Verdict { ctx, masks: Masks::default(), stops: Vec::new() };
     let push = match told(ctx, args) {
         // Everything is up to date: this is the most frequent push, and costs nothing.
         Ok(push) if push.updates.is_empty() => return Exit::Done,
@@ -104,12 +104,12 @@ fn look(ctx: &Arc<Context>, config: Option<&Path>, push: &Push, verdict: &mut Ve
     let place = FilePlace::of(config, &ctx.directory, top.as_deref())?;
     let stored = stored.map_or_else(|| file::read(&repository, &place.in_commit, &push.updates), Ok)?;
     let files = file::understand(stored, &place, &push.updates, &ctx.vars);
-    let (watched, masks) = watched(ctx, &place, &files, &agreed, record.as_ref());
-    verdict.masks = vec![watched.masks.clone(), masks];
+    let watched = watched(ctx, &place, &files, &agreed, record.as_ref());
+    verdict.masks = watched.masks();
     keep_trails(&repository, push, verdict)?;
     tell_files(&place, &files, verdict);
     let asking = licenses::ask(ctx, files, &agreed);
-    leaks(ctx, push, known, watched, verdict);
+    leaks(ctx, push, known, watched, &common, verdict);
     for answer in asking.wait() {
         tell_license(&answer, verdict);
     }
@@ -174,13 +174,21 @@ fn tell_files(place: &FilePlace, files: &[PushedFile], verdict: &mut Verdict<'_>
             Says::LeftOut(why) => {
                 verdict.line(&format!("`{}` was not read, and no license was checked: {why}", file.shown));
             }
-            Says::Newer(what) => verdict.line(&format!(
-                "`{}` says more than this hook understands, and no license was checked: {}; `cargo xtask hook install` renews the hook",
-                file.shown,
-                clean(what)
-            )),
+            Says::Newer { format, blocking } => {
+                verdict.line(&format!(
+                    "`{}` says more than this hook understands, and no license was checked: {format}; {RENEW}",
+                    file.shown
+                ));
+                for one in blocking.iter().filter(|one| one.may_be_meant_by(&file.refs)) {
+                    let why = format!("the license of `{}` must be known: it has `on_push`", clean(&one.environment));
+                    verdict.stop(Exit::Unknown, &why);
+                }
+            }
             Says::Broken(error) => {
                 verdict.picture(&**error);
+                if error.may_be_of_a_newer_program() {
+                    verdict.line(&format!("if a newer version of this program reads it, {RENEW}"));
+                }
                 verdict.stop(Exit::Config, &format!("`{}` is broken", file.shown));
             }
             Says::Nothing => {
@@ -230,9 +238,18 @@ fn tell_license(answer: &Answer, verdict: &mut Verdict<'_>) {
     }
 }
 
+/// What to do about a file that the installed program is too old for.
+const RENEW: &str = "`cargo xtask hook install` renews the hook";
+
 /// Scans everything that the push sends, and tells what was found.
-fn leaks(ctx: &Context, push: &Push, known: Known, watched: Watched, verdict: &mut Verdict<'_>) {
-    let Watched { watch, environments, patterns, notes, incomplete, .. } = watched;
+fn leaks(ctx: &Context, push: &Push, known: Known, watched: Watched, common: &Path, verdict: &mut Verdict<'_>) {
+    if push.updates.iter().all(|update| update.new.is_none()) {
+        // What only deletes sends nothing, and takes the names along.
+        return;
+    }
+    let notes = watched.notes();
+    let passed_over = watched.passed_over.values().map(PassedOver::told).map(str::to_owned).collect();
+    let Watched { watch, environments, patterns, incomplete, .. } = watched;
     let mut told = match scan(ctx, push, known, watch) {
         Ok((scanned, located)) => told::Report {
             asked: told::Asked::Range { range: "push".to_owned() },
@@ -256,12 +273,23 @@ fn leaks(ctx: &Context, push: &Push, known: Known, watched: Watched, verdict: &m
         verdict.stop(Exit::Incomplete, "it could not be scanned to the end");
     }
     if told.exit() == Exit::Done {
+        if told_once::is_news(common, &passed_over) {
+            verdict.line(&not_looked_for(passed_over.len()));
+        }
         return;
     }
     for note in &notes {
         verdict.line(note);
     }
     verdict.tell(&told::human(&told, &ctx.console.err_look));
+}
+
+fn not_looked_for(secrets: usize) -> String {
+    let (secrets, are) = match secrets {
+        1 => ("1 secret".to_owned(), "is"),
+        more => (format!("{more} secrets"), "are"),
+    };
+    format!("{secrets} of license.toml {are} not looked for on this machine; `cargo xtask leaks` says which and why")
 }
 
 fn scan(ctx: &Context, push: &Push, known: Known, watch: Watch) -> Result<(Scanned, Located), ScanFault> {
@@ -294,7 +322,7 @@ fn scan(ctx: &Context, push: &Push, known: Known, watch: Watch) -> Result<(Scann
 struct Verdict<'a> {
     ctx: &'a Context,
     /// What hides secrets in whatever is told: names and files of a push may hold one.
-    masks: Vec<Masks>,
+    masks: Masks,
     stops: Vec<(Exit, String)>,
 }
 
@@ -305,7 +333,7 @@ impl Verdict<'_> {
     }
 
     fn tell(&self, text: &str) {
-        let text = self.masks.iter().fold(text.to_owned(), |text, masks| masks.text(&text));
+        let text = self.masks.text(text);
         self.ctx.console.tell(&github::defused_for(self.ctx.runs_on(), &text));
     }
 

@@ -41,7 +41,12 @@ const VERSION: u32 = 1;
 
 /// The nearest `license.toml`, in the directory or above it.
 pub(crate) fn find(directory: &Path) -> Option<PathBuf> {
-    directory.ancestors().map(|directory| directory.join(FILE_NAME)).find(|path| path.exists())
+    directory.ancestors().map(|directory| directory.join(FILE_NAME)).find(|path| is_there(path))
+}
+
+/// Whether there is something of this name, a link that leads nowhere included.
+pub(crate) fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
 }
 
 /// Reads and checks a file; all problems come together.
@@ -265,7 +270,13 @@ fn version(checking: &mut Checking<'_>, raw: &RawConfig) {
     let Some(version) = checking.required(&top, "version", &raw.version, "`version = 1` as its first line") else {
         return;
     };
-    if version.value != VERSION {
+    if version.value < VERSION {
+        let problem = Problem::new(code::OUT_OF_RANGE, format!("there is no version {} of this file", version.value))
+            .help(format!("write `version = {VERSION}`"))
+            .at(version.place, format!("should be {VERSION}"));
+        checking.report(problem);
+    }
+    if version.value > VERSION {
         let problem = Problem::new(code::VERSION, format!("version {} of this file is not known", version.value))
             .help(format!(
                 "this program reads version {VERSION}; write that, or use a program that knows the newer one"
