@@ -251,3 +251,40 @@ fn a_text_that_cannot_be_looked_for_is_told() {
     pushing.push(&["origin", "main"]).goes_with(NOT_LOOKED_FOR);
     pushing.xtask(&["leaks"]).exits(0).says("the key of `production` is not looked for: it has 5 bytes");
 }
+
+#[test]
+fn a_hook_that_is_told_nothing_at_all_says_so_and_git_that_has_nothing_to_push_is_left_alone() {
+    let pushing = with_key(&toml(""));
+    let hub = pushing.path("hub.git").to_str().unwrap().to_owned();
+    for arguments in [&["origin", hub.as_str()][..], &[]] {
+        let ran = pushing.pre_push_without_input("work", arguments);
+        ran.exits(2).says("does not come through").says("`use_stdin: true`").says("git push --no-verify");
+        assert_eq!(ran.stdout(), "");
+    }
+    // git's own pipe, and an empty file.
+    pushing.push(&["origin", "main"]).goes();
+    let ran = pushing.pre_push("work", &["origin", &hub], "");
+    assert_eq!((ran.exits(0).stdout(), ran.stderr()), ("", ""));
+    // pre-commit tells it in variables.
+    let told = pushing.var("PRE_COMMIT_TO_REF", "main");
+    assert_eq!(told.pre_push_without_input("work", &["origin", &hub]).exits(0).stderr(), "");
+    let skipped = told.unset("PRE_COMMIT_TO_REF").var("LICENSE_HOOK", "0");
+    skipped.pre_push_without_input("work", &["origin", &hub]).exits(0).says("this push is not checked");
+}
+
+#[test]
+fn a_hook_that_cannot_begin_names_the_way_round() {
+    let pushing = with_key(&toml(""));
+    for arguments in [&["a", "b", "c"][..], &["--unknown"], &["--color", "blue"], &["--config"]] {
+        let ran = pushing.pre_push("work", arguments, "");
+        ran.exits(2).says("this push was stopped").says("git push --no-verify");
+        assert_eq!(ran.stdout(), "", "{arguments:?}");
+    }
+    pushing.xtask(&["--color", "never", "pre-push", "--unknown"]).exits(2).says("git push --no-verify");
+    for arguments in [&["leaks", "pre-push"][..], &["pre-pusch"], &["leaks", "--range"]] {
+        pushing.xtask(arguments).exits(2).says_nothing_of("--no-verify");
+    }
+    pushing.xtask(&["pre-push", "--help"]).exits(0).says_nothing_of("this push was stopped");
+    pushing.xtask_that_lost_its_directory(&["pre-push"]).exits(2).says("the current directory").says("--no-verify");
+    pushing.xtask_that_lost_its_directory(&["leaks"]).exits(2).says_nothing_of("--no-verify");
+}

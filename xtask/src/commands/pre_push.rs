@@ -12,7 +12,8 @@ use miette::Diagnostic;
 
 use crate::{
     cli::PrePushArgs,
-    config, console,
+    config,
+    console::{self, Input},
     context::Context,
     exit::Exit,
     git::{Contains, GitError, Oid, stream::Surroundings},
@@ -43,18 +44,17 @@ use crate::{
 
 /// Looks at a push, says what is wrong with it, and whether it may go out.
 pub(crate) fn run(ctx: &Arc<Context>, config: Option<&Path>, args: &PrePushArgs) -> Exit {
-    let mut verdict = Verdict { ctx, masks: Masks::default(), stops: Vec::new() };
-    let push = match told(ctx, args) {
+    let mut verdict = Verdict { ctx, masks: Masks::default(), told: BTreeSet::new(), stops: Vec::new() };
+    let told = match told(ctx, args) {
         // Everything is up to date: this is the most frequent push, and costs nothing.
         Ok(push) if push.updates.is_empty() => return Exit::Done,
-        Ok(push) => push,
-        Err(error) => return verdict.broken(&error),
+        told => told,
     };
     if let Some(skipped) = hook::skipped(ctx) {
         verdict.tell(&format!("{skipped}\n"));
         return Exit::Done;
     }
-    match look(ctx, config, &push, &mut verdict) {
+    match told.and_then(|push| look(ctx, config, &push, &mut verdict)) {
         Ok(()) => verdict.end(),
         Err(error) => verdict.broken(&error),
     }
@@ -70,10 +70,12 @@ struct Push {
 /// Reads what git says, or else what a framework for hooks passes on.
 fn told(ctx: &Context, args: &PrePushArgs) -> Result<Push, PushError> {
     let framework = framework::told(&ctx.vars);
-    let input = match (&framework, console::input_is_terminal()) {
-        (None, true) => return Err(PushError::Terminal),
-        (Some(_), true) => Vec::new(),
-        (_, false) => console::read_input(LINES_BYTES_MAX).map_err(not_read)?,
+    let input = match (&framework, console::input()) {
+        (None, Input::Terminal) => return Err(PushError::Terminal),
+        // git itself opens a pipe, also where everything is up to date: silence is no answer for anybody else.
+        (None, Input::Device) => return Err(PushError::NotPassed),
+        (Some(_), Input::Terminal | Input::Device) => Vec::new(),
+        (_, Input::Passed) => console::read_input(LINES_BYTES_MAX).map_err(not_read)?,
     };
     let updates = lines::parse(&input)?;
     let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
@@ -103,10 +105,11 @@ fn look(ctx: &Arc<Context>, config: Option<&Path>, push: &Push, verdict: &mut Ve
     let (record, agreed) = (TrustRecord::read(&common)?, Agreed::here(&common, &ctx.vars)?);
     let place = FilePlace::of(config, &ctx.directory, top.as_deref())?;
     let stored = stored.map_or_else(|| file::read(&repository, &place.in_commit, &push.updates), Ok)?;
-    let files = file::understand(stored, &place, &push.updates, &ctx.vars);
+    let mut files = file::understand(stored, &place, &push.updates, &ctx.vars);
     let watched = watched(ctx, &place, &files, &agreed, record.as_ref());
     verdict.masks = watched.masks();
     keep_trails(&repository, push, verdict)?;
+    licenses::refuse_shared(ctx, &mut files, &agreed);
     tell_files(&place, &files, verdict);
     let asking = licenses::ask(ctx, files, &agreed);
     leaks(ctx, push, known, watched, &common, verdict);
@@ -323,21 +326,26 @@ struct Verdict<'a> {
     ctx: &'a Context,
     /// What hides secrets in whatever is told: names and files of a push may hold one.
     masks: Masks,
+    /// What was told: two pushed files may say the same.
+    told: BTreeSet<String>,
     stops: Vec<(Exit, String)>,
 }
 
 impl Verdict<'_> {
     /// A line for people. stdout belongs to the push.
-    fn line(&self, line: &str) {
+    fn line(&mut self, line: &str) {
         self.tell(&format!("license: {line}\n"));
     }
 
-    fn tell(&self, text: &str) {
+    fn tell(&mut self, text: &str) {
         let text = self.masks.text(text);
+        if !self.told.insert(text.clone()) {
+            return;
+        }
         self.ctx.console.tell(&github::defused_for(self.ctx.runs_on(), &text));
     }
 
-    fn picture(&self, diagnostic: &dyn Diagnostic) {
+    fn picture(&mut self, diagnostic: &dyn Diagnostic) {
         self.tell(&human::picture(diagnostic, &self.ctx.console.err_look));
     }
 
@@ -353,19 +361,25 @@ impl Verdict<'_> {
     }
 
     /// Whether the push goes out: the exit, and where it does not, why, and the way round.
-    fn end(self) -> Exit {
+    fn end(mut self) -> Exit {
         let exits: Vec<Exit> = self.stops.iter().map(|(exit, _)| *exit).collect();
         let exit = worst(&exits);
         if exit != Exit::Done {
             let mut why: Vec<&str> = self.stops.iter().map(|(_, why)| why.as_str()).collect();
             why.dedup();
-            self.line(&format!(
-                "this push was stopped: {}; `git push --no-verify` pushes without any of these checks",
-                why.join("; ")
-            ));
+            let why = why.join("; ");
+            self.line(&format!("this push was stopped: {why}; {WAY_ROUND}"));
         }
         exit
     }
+}
+
+/// What stands at the end of every no.
+const WAY_ROUND: &str = "`git push --no-verify` pushes without any of these checks";
+
+/// What is said after an error that came before the push could be looked at at all.
+pub(crate) fn not_begun() -> String {
+    format!("license: this push was stopped: it could not be looked at; {WAY_ROUND}")
 }
 
 /// The exit of the whole, the first that applies: what cannot be undone once it is out comes first, then whatever nobody
