@@ -49,6 +49,7 @@ struct Driver {
 struct Rule {
     id: &'static str,
     short_description: Text,
+    full_description: Text,
     help: Text,
     default_configuration: Level,
 }
@@ -93,8 +94,7 @@ struct Result {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Location {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    physical_location: Option<Physical>,
+    physical_location: Physical,
     logical_locations: Vec<Logical>,
 }
 
@@ -102,8 +102,7 @@ struct Location {
 #[serde(rename_all = "camelCase")]
 struct Physical {
     artifact_location: Artifact,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    region: Option<Region>,
+    region: Region,
 }
 
 #[derive(Debug, Serialize)]
@@ -223,6 +222,7 @@ fn driver() -> Driver {
     let rules = RULES.map(|(id, description)| Rule {
         id,
         short_description: text(description.to_owned()),
+        full_description: text(format!("{description}. Whoever can read the repository has it.")),
         help: text(
             "Take it out of the files and commits that hold it, replace it if anybody may have seen it, and allow it \
              with a reason if it is no secret."
@@ -235,15 +235,6 @@ fn driver() -> Driver {
 
 fn result(report: &Report, finding: &Finding) -> Result {
     let Finding { leak, place } = finding;
-    let physical = match place.thing {
-        Thing::File | Thing::Staged | Thing::Blob | Thing::LinkTarget | Thing::FileName | Thing::Tree => {
-            place.path.as_deref().map(|path| Physical {
-                artifact_location: Artifact { uri: uri(path), uri_base_id: "%SRCROOT%" },
-                region: finding.line().map(|start_line| Region { start_line }),
-            })
-        }
-        Thing::Commit | Thing::Tag | Thing::RefName => None,
-    };
     let rule_index = rule(&leak.what);
     Result {
         rule_id: RULES.get(rule_index).map_or(kind(&leak.what), |(id, _)| id),
@@ -251,7 +242,7 @@ fn result(report: &Report, finding: &Finding) -> Result {
         level: "error",
         message: text(format!("{} ({})", report.sentence(finding), finding.place())),
         locations: vec![Location {
-            physical_location: physical,
+            physical_location: physical(finding),
             logical_locations: vec![Logical { fully_qualified_name: finding.place() }],
         }],
         partial_fingerprints: Fingerprints { leak: same(finding) },
@@ -262,6 +253,28 @@ fn result(report: &Report, finding: &Finding) -> Result {
             commit: place.commit.as_ref().map(ToString::to_string),
             object: place.object.as_ref().map(ToString::to_string),
         },
+    }
+}
+
+/// Where it is as a file and a line: services refuse a whole document because of one result without them. What is in no
+/// file is shown where git keeps it.
+fn physical(finding: &Finding) -> Physical {
+    let place = &finding.place;
+    let path = match place.thing {
+        Thing::File | Thing::Staged | Thing::Blob | Thing::LinkTarget | Thing::FileName | Thing::Tree => {
+            place.path.clone()
+        }
+        Thing::RefName => place.path.as_ref().map(|name| format!(".git/{name}")),
+        Thing::Commit | Thing::Tag => None,
+    };
+    let object = || {
+        let (directory, file) = place.object.as_ref()?.as_str().split_at_checked(2)?;
+        Some(format!(".git/objects/{directory}/{file}"))
+    };
+    let path = path.or_else(object).unwrap_or_else(|| ".git".to_owned());
+    Physical {
+        artifact_location: Artifact { uri: uri(&path), uri_base_id: "%SRCROOT%" },
+        region: Region { start_line: finding.line().unwrap_or(1) },
     }
 }
 
