@@ -6,6 +6,9 @@ use license_tests::{Pushing, sealed};
 
 use crate::{BINARY, pre_push::secret};
 
+/// What is done to a repository before it pushes.
+type Prepare = fn(&Pushing);
+
 /// A file that names the key's variable, with more lines for production.
 fn toml(lines: &str) -> String {
     "version = 1\n[authority.local]\nkind = \"embedded\"\n[environments.production]\nauthority = \"local\"\n\
@@ -60,7 +63,7 @@ fn a_field_that_nobody_knows_is_a_mistake_and_no_newer_file() {
 
 #[test]
 fn a_file_of_the_work_tree_that_cannot_be_understood_leaves_the_scan_incomplete() {
-    let breaks: [(&str, fn(&Pushing)); 5] = [
+    let breaks: [(&str, Prepare); 5] = [
         ("has no field `reminder`", |p| p.write("license.toml", toml("reminder = \"soon\"\n"))),
         ("cargo xtask hook install", |p| p.write("license.toml", toml("").replace("version = 1", "version = 2"))),
         ("line 1, column", |p| p.write("license.toml", "version =\n")),
@@ -134,7 +137,7 @@ const NOT_LOOKED_FOR: &str = "1 secret of license.toml is not looked for on this
 
 #[test]
 fn a_secret_that_is_not_here_is_told_once() {
-    let absent: [(&str, String, fn(&Pushing)); 4] = [
+    let absent: [(&str, String, Prepare); 4] = [
         ("a variable", toml(""), |_| ()),
         ("a file", dotenv_toml(), |_| ()),
         ("an entry", dotenv_toml(), |p| p.write(".env", "OTHER=1\n")),
@@ -184,7 +187,7 @@ fn without_a_license_toml_nothing_is_missing() {
 
 #[test]
 fn a_secret_that_is_here_and_cannot_be_read_leaves_the_scan_incomplete() {
-    let breaks: [(&str, fn(&Pushing)); 3] = [
+    let breaks: [(&str, Prepare); 3] = [
         ("line 1", |p| p.write(".env", "LICENSE_KEY = 'no end\n")),
         ("not UTF-8", |p| p.write(".env", b"LICENSE_KEY=\xff\n")),
         ("it is a directory", |p| fs::create_dir(p.path("work/.env")).unwrap()),

@@ -111,8 +111,8 @@ pub(crate) fn run(
     let hidden = |text: &str| shown_path(&scanner, masks.text(text).as_bytes());
     let secrets = config.map_or_else(BTreeSet::new, child_env::secret_names);
     let repository = Repository::at(&ctx.directory, &ctx.vars, &secrets, Surroundings::Directory);
-    let scanned = scan(&repository, &asked, &scanner, narrator);
-    let (mut outcome, located) = scanned.map_err(|fault| without_secrets(fault, &asked, &hidden))?;
+    let done = scan(&repository, &asked, &scanner, narrator);
+    let (mut outcome, located) = done.map_err(|fault| without_secrets(fault, &asked, &hidden))?;
     outcome.notes.extend(notes);
     for one in incomplete {
         outcome.miss(one.what, one.why);

@@ -85,12 +85,10 @@ fn sources_of(text: &str, root: &Path) -> Vec<Source> {
     while let Some(table) = tables.pop() {
         let source = source(table, root).filter(|source| !found.contains(source));
         found.extend(source.filter(|_| found.len() < SOURCES_MAX));
-        let values = table.iter().map(|(_, value)| value.get_ref());
-        let items = |value| match value {
-            &DeValue::Array(ref items) => items.iter().filter_map(|item| item.get_ref().as_table()).collect(),
-            value => value.as_table().into_iter().collect::<Vec<_>>(),
-        };
-        tables.extend(values.flat_map(items));
+        for (_, value) in table {
+            let items = value.get_ref().as_array().into_iter().flat_map(|items| items.iter());
+            tables.extend(items.chain([value]).filter_map(|value| value.get_ref().as_table()));
+        }
     }
     found
 }

@@ -20,7 +20,7 @@ pub(crate) fn is_news(common: &Path, told: &BTreeSet<String>) -> bool {
         forget(common);
         return false;
     }
-    let text = told.iter().map(|line| format!("{line:?}\n")).collect::<String>();
+    let text = told.iter().fold(String::new(), |text, line| text + &format!("{line:?}\n"));
     if files::read_limited(&file, FILE_BYTES_MAX).is_ok_and(|bytes| bytes == text.as_bytes()) {
         return false;
     }

@@ -47,7 +47,7 @@ const ASKED_MAX: usize = 32;
 
 /// The deadline in force.
 pub(crate) fn deadline(vars: &Vars) -> Duration {
-    let wished = vars.text(DEADLINE_VARIABLE).and_then(|text| crate::config::age(text).ok());
+    let wished = vars.text(DEADLINE_VARIABLE).and_then(|text| config::age(text).ok());
     wished.map_or(Duration::from_secs(DEADLINE_SECS), |wished| wished.min(Duration::from_secs(DEADLINE_SECS_MAX)))
 }
 
@@ -134,20 +134,16 @@ pub(crate) fn ask(ctx: &Arc<Context>, files: Vec<PushedFile>, agreed: &Agreed) -
         let config: Arc<Config> = Arc::from(config);
         for environment in mapped {
             let Some(asked) = config.environments.get(&environment) else { continue };
-            let outcome = match not_to_ask(ctx, &config, asked, agreed) {
-                Some(outcome) => outcome,
-                None => {
-                    let job = (asking.answers.len(), Arc::clone(&config), environment.clone());
-                    let question = question(&config, asked);
-                    if questions.len() < ASKED_MAX || questions.contains_key(&question) {
-                        questions.entry(question).or_default().push(job);
-                        asking.open += 1;
-                        Checked::NotKnown(format!("there was no answer within {} s", deadline.as_secs()))
-                    } else {
-                        Checked::NotKnown(format!("the push deploys to more than {ASKED_MAX} environments"))
-                    }
+            let outcome = not_to_ask(ctx, &config, asked, agreed).unwrap_or_else(|| {
+                let question = question(&config, asked);
+                if questions.len() >= ASKED_MAX && !questions.contains_key(&question) {
+                    return Checked::NotKnown(format!("the push deploys to more than {ASKED_MAX} environments"));
                 }
-            };
+                let job = (asking.answers.len(), Arc::clone(&config), environment.clone());
+                questions.entry(question).or_default().push(job);
+                asking.open += 1;
+                Checked::NotKnown(format!("there was no answer within {} s", deadline.as_secs()))
+            });
             let (config, shown) = (Arc::clone(&config), file.shown.clone());
             asking.answers.push(Answer { config, shown, environment, outcome });
         }
@@ -166,7 +162,7 @@ type Job = (usize, Arc<Config>, EnvName);
 /// What the authority is asked about a license: two files that ask the same get one answer.
 fn question(config: &Config, environment: &Environment) -> String {
     let whom = match &config.authorities[&environment.authority] {
-        AuthoritySettings::Embedded { state } => format!("{state:?}"),
+        AuthoritySettings::Embedded { state } => state.display().to_string(),
         AuthoritySettings::Remote(RemoteSettings {
             url,
             token,

@@ -67,3 +67,48 @@ fn is_there(source: &Source) -> bool {
 fn is_file_there(file: &Path) -> bool {
     file.symlink_metadata().is_ok()
 }
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test prepares its files")]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn only_a_linked_worktree_has_a_main_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let top = directory.path().canonicalize().unwrap();
+        let make = |path: &str, text: &str| {
+            fs::create_dir_all(top.join(path).parent().unwrap()).unwrap();
+            fs::write(top.join(path), text).unwrap();
+        };
+        make("main/.git/HEAD", "");
+        make("main/.git/worktrees/linked/commondir", "../..\n");
+        make("linked/.git", &format!("gitdir: {}/main/.git/worktrees/linked\n", top.display()));
+        make("beside/.git", "gitdir: ../main/.git/worktrees/linked\n");
+        make("main/.git/modules/below/HEAD", "");
+        make("main/below/.git", "gitdir: ../.git/modules/below\n");
+        make("bare.git/worktrees/one/commondir", "../..\n");
+        make("one/.git", "gitdir: ../bare.git/worktrees/one\n");
+        make("broken/.git", "gitdir: ../nowhere\n");
+        fs::create_dir_all(top.join("linked/deep/down")).unwrap();
+        let of = |path: &str| MainTree::of(&top.join(path)).map(|found| (found.linked, found.main));
+        let linked = |path: &str| Some((top.join(path), top.join("main")));
+        for (path, expected) in [
+            ("main", None),
+            ("linked", linked("linked")),
+            ("linked/deep/down", linked("linked")),
+            ("beside", linked("beside")),
+            ("main/below", None),
+            ("one", None),
+            ("broken", None),
+        ] {
+            assert_eq!(of(path), expected, "{path}");
+        }
+        let tree = MainTree::of(&top.join("linked")).unwrap();
+        let file = |path: &str| Source::File { file: top.join(path) };
+        assert_eq!(tree.place(&file("linked/app/.env")), Some(file("main/app/.env")));
+        assert_eq!(tree.place(&file("elsewhere/.env")), None);
+    }
+}

@@ -92,7 +92,7 @@ impl Watched {
             }
             Err(error) => return self.miss(name, &error.to_string()),
         };
-        for text in lines(&text) {
+        for text in texts(&text) {
             if self.texts.contains(&text) {
                 continue;
             }
@@ -171,14 +171,18 @@ fn is_not_here(error: &StoreError) -> bool {
     }
 }
 
-/// The texts of a secret that are to be looked for: an identity's file holds the identity between other lines.
-fn lines(text: &str) -> Vec<Zeroizing<String>> {
-    if !text.contains('\n') {
+/// The texts of a secret that are to be looked for: an identity's file holds identities between other lines.
+fn texts(text: &str) -> Vec<Zeroizing<String>> {
+    let lines = || text.lines().map(str::trim);
+    if !lines().any(|line| line.starts_with(IDENTITY_BEGIN)) {
         return vec![Zeroizing::new(text.to_owned())];
     }
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let lines = lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines.map(|line| Zeroizing::new(line.to_owned())).collect()
 }
+
+/// How every kind of age identity begins.
+const IDENTITY_BEGIN: &str = "AGE-";
 
 /// The keys that the trails know, as far as they are on this machine.
 fn known(ctx: &Context, config: &Config, watched: &mut Watched) {
@@ -240,4 +244,21 @@ fn keys_of(replay: &Replay) -> (BTreeSet<Fingerprint>, Whole) {
         }
     }
     (keys, whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_of_identities_are_looked_for_and_every_other_text_as_a_whole() {
+        for (text, expected) in [
+            ("one", &["one"][..]),
+            ("# made: today\n\n  AGE-SECRET-KEY-1A\r\nAGE-PLUGIN-B\n", &["AGE-SECRET-KEY-1A", "AGE-PLUGIN-B"]),
+            ("-----BEGIN X-----\nabc\n", &["-----BEGIN X-----\nabc\n"]),
+        ] {
+            let found = texts(text);
+            assert_eq!(found.iter().map(|text| text.as_str()).collect::<Vec<_>>(), expected, "{text:?}");
+        }
+    }
 }
