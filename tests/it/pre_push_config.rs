@@ -49,7 +49,6 @@ fn a_field_that_nobody_knows_is_a_mistake_and_no_newer_file() {
         ("branchs = [\"main\"]\n", "did you mean `branches`?"),
         ("reminder = \"soon\"\n", "has no field `reminder`"),
         ("on_push = \"blok\"\n", "has an unknown value"),
-        ("[alerts]\ndays = [1]\n", "[alerts]"),
     ] {
         let pushing = with_key(&toml(""));
         on_a_branch(&pushing, &toml(line));

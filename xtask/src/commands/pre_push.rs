@@ -1,8 +1,14 @@
 //! `pre-push`: what the installed hook runs. It says whether a push may go out, on stderr alone, and asks nobody.
 //!
-//! Nothing is recorded. What could not be looked at never reads as clean.
+//! Nothing is recorded in the trail. What could not be looked at never reads as clean.
 
-use std::{collections::BTreeSet, io, path::Path, sync::Arc, thread};
+use std::{
+    collections::BTreeSet,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+};
 
 use license_core::{
     finding::clean,
@@ -38,7 +44,7 @@ use crate::{
         place::{self, Located},
         repository::Repository as Scanning,
         told,
-        watch::{PassedOver, Watched},
+        watch::Watched,
     },
 };
 
@@ -112,7 +118,8 @@ fn look(ctx: &Arc<Context>, config: Option<&Path>, push: &Push, verdict: &mut Ve
     licenses::refuse_shared(ctx, &mut files, &agreed);
     tell_files(&place, &files, verdict);
     let asking = licenses::ask(ctx, files, &agreed);
-    leaks(ctx, push, known, watched, &common, verdict);
+    let once = Once { passed_over: watched.places_passed_over(&place.root), common };
+    leaks(ctx, push, known, watched, &once, verdict);
     for answer in asking.wait() {
         tell_license(&answer, verdict);
     }
@@ -245,13 +252,12 @@ fn tell_license(answer: &Answer, verdict: &mut Verdict<'_>) {
 const RENEW: &str = "`cargo xtask hook install` renews the hook";
 
 /// Scans everything that the push sends, and tells what was found.
-fn leaks(ctx: &Context, push: &Push, known: Known, watched: Watched, common: &Path, verdict: &mut Verdict<'_>) {
+fn leaks(ctx: &Context, push: &Push, known: Known, watched: Watched, once: &Once, verdict: &mut Verdict<'_>) {
     if push.updates.iter().all(|update| update.new.is_none()) {
         // What only deletes sends nothing, and takes the names along.
         return;
     }
     let notes = watched.notes();
-    let passed_over = watched.passed_over.values().map(PassedOver::told).map(str::to_owned).collect();
     let Watched { watch, environments, patterns, incomplete, .. } = watched;
     let mut told = match scan(ctx, push, known, watch) {
         Ok((scanned, located)) => told::Report {
@@ -276,8 +282,8 @@ fn leaks(ctx: &Context, push: &Push, known: Known, watched: Watched, common: &Pa
         verdict.stop(Exit::Incomplete, "it could not be scanned to the end");
     }
     if told.exit() == Exit::Done {
-        if told_once::is_news(common, &passed_over) {
-            verdict.line(&not_looked_for(passed_over.len()));
+        if told_once::is_news(&once.common, &once.passed_over) {
+            verdict.line(&not_looked_for(once.passed_over.len()));
         }
         return;
     }
@@ -285,6 +291,14 @@ fn leaks(ctx: &Context, push: &Push, known: Known, watched: Watched, common: &Pa
         verdict.line(note);
     }
     verdict.tell(&told::human(&told, &ctx.console.err_look));
+}
+
+/// The secrets that are not looked for, and where it is remembered that it was told.
+struct Once {
+    /// Their places.
+    passed_over: BTreeSet<String>,
+    /// The directory that all worktrees share.
+    common: PathBuf,
 }
 
 fn not_looked_for(secrets: usize) -> String {

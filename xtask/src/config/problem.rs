@@ -64,7 +64,7 @@ impl ConfigError {
 const NO_FILE: [&str; 3] = [code::FILE_UNREADABLE, code::FILE_IS_A_DIRECTORY, code::FILE_MISSING];
 
 /// What a file gets that a newer program understands, and one with a slip.
-const MAY_BE_NEWER: [&str; 3] = [code::UNKNOWN_FIELD, code::UNKNOWN_WORD, code::NOT_SUPPORTED];
+const MAY_BE_NEWER: [&str; 2] = [code::UNKNOWN_FIELD, code::UNKNOWN_WORD];
 
 fn headline(path: &str, problems: usize) -> String {
     match problems {

@@ -1,7 +1,10 @@
 //! What a scan looks for: the secrets that `license.toml` names and this machine can read, the keys that the trail
 //! knows, and what `[leaks]` adds and allows.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use license_core::{
     Fingerprint,
@@ -48,15 +51,6 @@ pub(crate) enum PassedOver {
     Unfit(String),
 }
 
-impl PassedOver {
-    /// What is told about it, without the secret.
-    pub(crate) fn told(&self) -> &str {
-        match self {
-            Self::NotHere(told) | Self::Unfit(told) => told,
-        }
-    }
-}
-
 /// Without a `license.toml`: forms of keys only.
 pub(crate) fn forms() -> Watched {
     Watched::default()
@@ -86,7 +80,8 @@ impl Watched {
         let text = match read(ctx, source, main) {
             Ok(text) => text,
             Err(error) if is_not_here(&error) => {
-                let told = format!("{name} ({source})");
+                let place = source.to_string();
+                let told = if name.contains(&place) { name.to_owned() } else { format!("{name} ({place})") };
                 self.passed_over.entry(source.clone()).or_insert(PassedOver::NotHere(told));
                 return;
             }
@@ -128,6 +123,12 @@ impl Watched {
             notes.insert(0, format!("not on this machine, and so not looked for by value: {not_here}"));
         }
         notes
+    }
+
+    /// The places of the secrets that were passed over, alike in every worktree. `root` is the directory of license.toml.
+    pub(crate) fn places_passed_over(&self, root: &Path) -> BTreeSet<String> {
+        let root = format!("{}/", root.display());
+        self.passed_over.keys().map(|source| source.to_string().replace(&root, "")).collect()
     }
 
     /// Secrets that cannot be read for one reason are one thing that was not scanned.
