@@ -162,6 +162,19 @@ fn a_secret_that_is_not_here_is_told_once() {
 }
 
 #[test]
+fn what_was_told_goes_with_the_hook() {
+    let pushing = pushing(&toml(""));
+    fs::remove_file(pushing.path("work/.git/hooks/pre-push")).unwrap();
+    fs::remove_dir_all(pushing.path("work/.git/license")).unwrap();
+    pushing.xtask(&["hook", "install"]).exits(0);
+    pushing.commit("a", "1");
+    pushing.push(&["origin", "main"]).ran.exits(0).says(NOT_LOOKED_FOR);
+    assert!(pushing.path("work/.git/license/passed-over").exists());
+    pushing.xtask(&["hook", "uninstall"]).exits(0);
+    assert!(!pushing.path("work/.git/license").exists());
+}
+
+#[test]
 fn a_recorded_variable_that_is_not_set_and_a_bare_clone_are_told_too() {
     let unset = with_key(&toml(""));
     unset.agree(&[], &["LICENSE_KEY", "OTHER_KEY"], &[".license/authority"]);
