@@ -88,6 +88,16 @@ fn a_file_of_the_work_tree_that_cannot_be_understood_leaves_the_scan_incomplete(
 }
 
 #[test]
+fn a_file_of_certificates_that_is_not_here_is_no_matter_of_the_scan() {
+    let authority = "[authority.to]\nkind = \"traffic-orchestrator\"\nurl = \"https://to.example.com/api/v1\"\nca_file = \"gone.pem\"\n";
+    let pushing = with_key(&toml(authority));
+    pushing.commit("a", "1");
+    pushing.push(&["origin", "main"]).goes();
+    pushing.commit("a", secret());
+    pushing.push(&["origin", "main"]).stops(30).says("the key of `production`");
+}
+
+#[test]
 fn what_a_file_with_a_mistake_names_is_looked_for_all_the_same() {
     let pushing = with_key(&toml(""));
     pushing.agree(&[], &[], &[]);

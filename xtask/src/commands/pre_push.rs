@@ -190,7 +190,10 @@ fn tell_files(place: &FilePlace, files: &[PushedFile], verdict: &mut Verdict<'_>
                     file.shown
                 ));
                 for one in blocking.iter().filter(|one| one.may_be_meant_by(&file.refs)) {
-                    let why = format!("the license of `{}` must be known: it has `on_push`", clean(&one.environment));
+                    let why = format!(
+                        "the license of `{}` must be known: its `on_push` is not \"warn\"",
+                        clean(&one.environment)
+                    );
                     verdict.stop(Exit::Unknown, &why);
                 }
             }

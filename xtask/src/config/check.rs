@@ -51,11 +51,20 @@ pub(crate) fn is_there(path: &Path) -> bool {
 
 /// Reads and checks a file; all problems come together.
 pub(crate) fn load(path: &Path, vars: &Vars) -> Result<Config, ConfigError> {
+    load_with(path, NamedFiles::Looked, vars)
+}
+
+/// The same for who only wants to know what the file says: no file that it names is looked at.
+pub(crate) fn load_alone(path: &Path, vars: &Vars) -> Result<Config, ConfigError> {
+    load_with(path, NamedFiles::Taken, vars)
+}
+
+fn load_with(path: &Path, named_files: NamedFiles, vars: &Vars) -> Result<Config, ConfigError> {
     let shown_path = path.display().to_string();
     let error = |problem| into_error(&shown_path, vec![problem]);
     let bytes = read(path).map_err(error)?;
     let absolute = std::path::absolute(path).map_err(|cause| error(unreadable(&cause)))?;
-    of_bytes(&shown_path, bytes, absolute.parent().unwrap_or(&absolute), NamedFiles::Looked, vars)
+    of_bytes(&shown_path, bytes, absolute.parent().unwrap_or(&absolute), named_files, vars)
 }
 
 /// Checks the file of a commit. Paths in it are relative to `root`, which is absolute; no file that it names is looked

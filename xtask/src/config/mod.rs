@@ -39,7 +39,7 @@ mod cases;
 #[cfg(test)]
 mod schema;
 
-pub(crate) use check::{FILE_BYTES_MAX, FILE_NAME, find, is_there, load, of_commit, problems_of_keys};
+pub(crate) use check::{FILE_BYTES_MAX, FILE_NAME, find, is_there, load, load_alone, of_commit, problems_of_keys};
 pub(crate) use duration::Shown as ShownDuration;
 pub(crate) use partly::{Blocking, blocking, sources as sources_of_broken};
 use problem::line_column;

@@ -27,7 +27,7 @@ pub(crate) fn watched(
 ) -> Watched {
     let mut watched = match place.in_tree.as_deref().filter(|_| place.is_in_tree()) {
         None => watch::forms(),
-        Some(path) => match config::load(path, &ctx.vars) {
+        Some(path) => match config::load_alone(path, &ctx.vars) {
             Ok(config) => watch::of(ctx, &config),
             Err(error) => of_broken(ctx, place, path, &error, files),
         },
