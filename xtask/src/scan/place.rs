@@ -184,11 +184,11 @@ pub(crate) fn locate(
     repository: &Repository,
     range: &Range,
     scanner: &Scanner,
-    scanned: &mut Scanned,
+    outcome: &mut Scanned,
 ) -> Result<Located, ScanFault> {
     let found =
-        scanned.findings.iter_mut().map(|finding| Sought { place: &mut finding.place, offset: finding.leak.offset });
-    let left_out = scanned.unscanned.iter_mut().map(|archive| Sought { place: &mut archive.place, offset: 0 });
+        outcome.findings.iter_mut().map(|finding| Sought { place: &mut finding.place, offset: finding.leak.offset });
+    let left_out = outcome.unscanned.iter_mut().map(|archive| Sought { place: &mut archive.place, offset: 0 });
     let mut sought: Vec<Sought<'_>> = found.chain(left_out).collect();
     let mut targets: BTreeMap<Target, Vec<usize>> = BTreeMap::new();
     let mut texts: BTreeMap<String, Vec<u8>> = BTreeMap::new();

@@ -52,7 +52,7 @@ pub(super) struct Closed {
     /// What it begins with.
     begin: &'static [u8],
     /// What must come then.
-    then: fn(&[u8]) -> bool,
+    then: IsOne,
     /// Whether a scan that leaves it out is incomplete.
     pub(super) weight: Weight,
 }
@@ -90,11 +90,11 @@ const CLOSED: [Closed; 11] = [
     told("Chrome extension", b"Cr24", |then| then.get(1..4) == Some(&[0, 0, 0])),
 ];
 
-const fn stops(what: &'static str, begin: &'static [u8], then: fn(&[u8]) -> bool) -> Closed {
+const fn stops(what: &'static str, begin: &'static [u8], then: IsOne) -> Closed {
     Closed { what, begin, then, weight: Weight::Stops }
 }
 
-const fn told(what: &'static str, begin: &'static [u8], then: fn(&[u8]) -> bool) -> Closed {
+const fn told(what: &'static str, begin: &'static [u8], then: IsOne) -> Closed {
     Closed { what, begin, then, weight: Weight::Told }
 }
 
@@ -107,20 +107,24 @@ fn bits_of_compress(then: &[u8]) -> bool {
     then.first().is_some_and(|flags| (9..=16).contains(&(flags & 0x1f)) && flags & 0x60 == 0)
 }
 
+/// Whether something begins so.
+type IsOne = fn(&[u8]) -> bool;
+
+const CODECS: [(Codec, IsOne); 6] = [
+    (Codec::Gzip, is_gzip),
+    (Codec::Bzip2, is_bzip2),
+    (Codec::Xz, |head| head.starts_with(b"\xfd7zXZ\0\0") && head.len() >= 12),
+    (Codec::Zstd, is_zstd),
+    (Codec::Lzip, |head| lzip_dictionary_bytes(head).is_some()),
+    (Codec::Lzma, is_lzma),
+];
+
 impl Form {
     /// By the first bytes: [`HEAD_BYTES`] of them, or all that there are.
     pub(super) fn of(head: &[u8]) -> Option<Self> {
         if is_zip(head) {
             return Some(Self::Zip);
         }
-        const CODECS: [(Codec, fn(&[u8]) -> bool); 6] = [
-            (Codec::Gzip, is_gzip),
-            (Codec::Bzip2, is_bzip2),
-            (Codec::Xz, |head| head.starts_with(b"\xfd7zXZ\0\0") && head.len() >= 12),
-            (Codec::Zstd, is_zstd),
-            (Codec::Lzip, |head| lzip_dictionary_bytes(head).is_some()),
-            (Codec::Lzma, is_lzma),
-        ];
         let codec = CODECS.iter().find(|(_, is)| is(head)).map(|(codec, _)| Self::Packed(*codec));
         let closed = || CLOSED.iter().find(|one| head.strip_prefix(one.begin).is_some_and(one.then)).map(Self::Closed);
         let tar = || head.first_chunk().and_then(tar_header).map(|_| Self::Tar);
@@ -317,7 +321,7 @@ fn is_lzma(head: &[u8]) -> bool {
     let (Some(dictionary), Some(length)) = (u32_at(head, 1), head.get(5..).and_then(<[u8]>::first_chunk)) else {
         return false;
     };
-    let is_usual = |bytes: u32| bytes.is_power_of_two() || (bytes % 3 == 0 && (bytes / 3).is_power_of_two());
+    let is_usual = |bytes: u32| bytes.is_power_of_two() || (bytes.is_multiple_of(3) && (bytes / 3).is_power_of_two());
     let length = u64::from_le_bytes(*length);
     // The first byte of the coder is always zero.
     is_usual(dictionary) && (length == u64::MAX || length < LENGTH_BYTES_MAX) && head.get(13) == Some(&0)

@@ -502,15 +502,16 @@ enum ZipMethod {
 
 impl ZipMethod {
     fn of(method: CompressionMethod) -> Self {
-        match method {
-            CompressionMethod::Stored => Self::Stored,
-            CompressionMethod::DEFLATE => Self::Deflate,
-            CompressionMethod::BZIP2 => Self::Bzip2,
-            CompressionMethod::LZMA => Self::Lzma,
-            CompressionMethod::ZSTD => Self::Zstd,
-            CompressionMethod::XZ => Self::Xz,
-            other => Self::Other(other.to_string()),
-        }
+        let known = [
+            (CompressionMethod::Stored, Self::Stored),
+            (CompressionMethod::DEFLATE, Self::Deflate),
+            (CompressionMethod::BZIP2, Self::Bzip2),
+            (CompressionMethod::LZMA, Self::Lzma),
+            (CompressionMethod::ZSTD, Self::Zstd),
+            (CompressionMethod::XZ, Self::Xz),
+        ];
+        let found = known.into_iter().find(|(known, _)| *known == method);
+        found.map_or_else(|| Self::Other(method.to_string()), |(_, known)| known)
     }
 
     /// By the number that stands in a header.

@@ -179,16 +179,15 @@ impl<'r, 'm> Streams<'r, 'm> {
             Codec::Gzip => Stream::Gzip(Box::new(Gzip::new(input, &mut self.names)?)),
             Codec::Bzip2 => Stream::Bzip2(BzDecoder::new(input)),
             Codec::Xz => Stream::Xz(Box::new(XzReader::new_mem_limit(input, false, MEMORY_KIB))),
-            Codec::Zstd => match zstd_skipped_bytes(input.ahead(8)?) {
-                Some(bytes) => {
+            Codec::Zstd => {
+                if let Some(bytes) = zstd_skipped_bytes(input.ahead(8)?) {
                     input.consume(8);
                     Stream::Passed(input.take(u64::from(bytes)))
-                }
-                None => {
+                } else {
                     let decoder = StreamingDecoder::new_with_max_window_size(input, u64::from(DECODER_BYTES_MAX));
                     Stream::Zstd(Box::new(decoder.map_err(io::Error::other)?))
                 }
-            },
+            }
             Codec::Lzip => {
                 let bytes = lzip_dictionary_bytes(input.ahead(6)?);
                 if bytes.is_none_or(|bytes| bytes > DECODER_BYTES_MAX) {
@@ -370,7 +369,7 @@ impl Read for Deflated<'_> {
 }
 
 /// The content of an entry of a zip that is compressed with lzma: a header of its own stands before it.
-pub(super) fn lzma_of_zip<'r>(reader: &'r mut dyn Read, bytes: u64) -> io::Result<LzmaReader<Input<'r>>> {
+pub(super) fn lzma_of_zip(reader: &mut dyn Read, bytes: u64) -> io::Result<LzmaReader<Input<'_>>> {
     let mut input = Input::new(reader);
     let [_, _, 5, 0, properties, rest @ ..] = input.take_array::<9>()? else {
         return Err(invalid("its properties are none"));
