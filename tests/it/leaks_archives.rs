@@ -337,19 +337,34 @@ fn an_archive_that_is_too_large_is_named_and_may_be_allowed() {
         file.set_len(TOO_LARGE).unwrap();
         file.write_all(end).unwrap();
     };
-    large("large.gz", &gzip(b"begin"), b"");
-    large("large.run", b"#!/bin/sh\n", &zip("key.env", b"content"));
-    let named = |unscanned: &[Value]| {
-        for path in ["large.gz", "large.run"] {
-            let one = unscanned.iter().find(|one| one["path"] == path).unwrap_or_else(|| panic!("{unscanned:#?}"));
-            assert!(one["why"].as_str().unwrap().contains("more than 64 MiB"), "{one}");
-            assert_eq!(one["sha256"].as_str().unwrap().len(), 64, "{one}");
-        }
+    let named = |path: &str, unscanned: &[Value]| {
+        let one = unscanned.iter().find(|one| one["path"] == path).unwrap_or_else(|| panic!("{unscanned:#?}"));
+        assert!(one["why"].as_str().unwrap().contains("more than 64 MiB"), "{one}");
+        assert_eq!(one["sha256"].as_str().unwrap().len(), 64, "{one}");
     };
-    named(&told(&project, &[], 31).0);
+    // One of them at a time: each is some seconds of work for a program that is not optimized.
+    large("large.run", b"#!/bin/sh\n", &zip("key.env", b"content"));
+    named("large.run", &told(&project, &[], 31).0);
+    std::fs::remove_file(project.path("large.run")).unwrap();
+    large("large.gz", &gzip(b"begin"), b"");
     commit(&project, "large");
     let project = project.tables("\n[leaks]\nunscanned = [{ path = \"large.*\", reason = \"zeros\" }]\n");
-    named(&told(&project, &["--history"], 0).0);
+    named("large.gz", &told(&project, &["--history"], 0).0);
+}
+
+#[test]
+fn hundreds_of_fixtures_are_allowed_by_one_line() {
+    const FIXTURES: usize = 300;
+    let (project, _) = repository();
+    for at in 0..FIXTURES {
+        let bytes = [CLOSED[0].1, at.to_string().as_bytes()].concat();
+        write(&project, &format!("fixtures/{at}.7z"), &bytes);
+    }
+    commit(&project, "fixtures");
+    let project = project.tables("\n[leaks]\nunscanned = [{ path = \"fixtures/*\", reason = \"samples\" }]\n");
+    for arguments in [&[][..], &["--history"]] {
+        assert_eq!(told(&project, arguments, 0).0.len(), FIXTURES);
+    }
 }
 
 #[test]

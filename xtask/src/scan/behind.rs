@@ -26,25 +26,26 @@ pub(super) struct Behind {
 }
 
 /// Looks into all of them. Their bytes as such were scanned before.
-pub(super) fn look(repository: &Repository, work: &mut Work<'_>) -> Result<(), GitError> {
+pub(super) fn look(repository: &Repository, work: &mut Work<'_>) {
     let behind = std::mem::take(&mut work.behind);
     if behind.is_empty() {
-        return Ok(());
+        return;
     }
-    let input = behind.iter().flat_map(|one| [one.object.as_str(), "\n"]).collect::<String>().into_bytes();
-    let mut output = repository.git.stream(&["cat-file", "--batch", "--buffer"], input)?;
-    let read = behind.iter().try_for_each(|one| again(&mut output, work, one));
-    let wrong = match read {
-        Ok(()) => output.finish("reading objects").err(),
-        Err(error) => {
-            output.stop();
-            Some(GitError::Failed { doing: "reading objects", said: clean(&error.to_string()) })
-        }
-    };
-    if let Some(error) = wrong {
+    if let Err(error) = read(repository, work, &behind) {
         work.scanned.miss("archives", error.to_string());
     }
-    Ok(())
+}
+
+fn read(repository: &Repository, work: &mut Work<'_>, behind: &[Behind]) -> Result<(), GitError> {
+    let input = behind.iter().flat_map(|one| [one.object.as_str(), "\n"]).collect::<String>().into_bytes();
+    let mut output = repository.git.stream(&["cat-file", "--batch", "--buffer"], input)?;
+    match behind.iter().try_for_each(|one| again(&mut output, work, one)) {
+        Ok(()) => output.finish("reading objects"),
+        Err(error) => {
+            output.stop();
+            Err(GitError::Failed { doing: "reading objects", said: clean(&error.to_string()) })
+        }
+    }
 }
 
 fn again(output: &mut Streaming, work: &mut Work<'_>, one: &Behind) -> io::Result<()> {

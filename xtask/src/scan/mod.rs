@@ -27,7 +27,7 @@ use crate::{
 pub(crate) const FINDINGS_MAX: usize = 1_000;
 
 /// How many archives are kept that were not looked into, or not to their end.
-const UNSCANNED_MAX: usize = 1_000;
+const UNSCANNED_MAX: usize = 5_000;
 
 /// How many things that could not be scanned are listed. More are counted only.
 const INCOMPLETE_MAX: usize = 100;

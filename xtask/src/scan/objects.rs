@@ -117,7 +117,7 @@ pub(crate) fn objects(
     let mut work = Work::new(scanner);
     let mut reading = Reading { wanted: walk.wanted.len() as u64, answered: 0 };
     let read = reading.everything(&mut through.output, &mut work, progress);
-    behind::look(repository, &mut work)?;
+    behind::look(repository, &mut work);
     let mut outcome = finish(repository, through, read, &reading, work)?;
     if let Some(said) = walk.broken {
         outcome.miss("refs", said);
@@ -144,7 +144,7 @@ pub(super) fn listed(
             Err(error) => break Err(error),
         }
     };
-    behind::look(repository, &mut work)?;
+    behind::look(repository, &mut work);
     let wrong = match read {
         Ok(()) => output.finish("reading objects").err(),
         Err(error) => {

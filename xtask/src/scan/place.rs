@@ -20,7 +20,7 @@ use crate::git::{self, Oid, stream::Answer};
 
 /// How long it is looked for where leaks are.
 const LOOK_WAIT: Duration = Duration::from_secs(20);
-/// For how many objects it is looked for.
+/// For how many objects that have to be read for it; blobs are found on the way.
 const OBJECTS_MAX: usize = 200;
 /// The largest tree or commit that is read once more, in bytes.
 const OBJECT_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -197,7 +197,7 @@ pub(crate) fn locate(
         let name = object.as_str().to_owned();
         let known = targets.len() + texts.len() < OBJECTS_MAX;
         match one.place.thing {
-            Thing::Blob if known => targets.entry(Target::Blob(name)).or_default().push(index),
+            Thing::Blob => targets.entry(Target::Blob(name)).or_default().push(index),
             Thing::Tree if known => {
                 if let Some(target) = entry(repository, &object, one.offset) {
                     targets.entry(target).or_default().push(index);
@@ -209,8 +209,7 @@ pub(crate) fn locate(
                 let (part, line) = part(text, one.offset);
                 (one.place.part, one.place.line) = (Some(clean(&part)), Some(line));
             }
-            Thing::Blob
-            | Thing::Tree
+            Thing::Tree
             | Thing::Commit
             | Thing::Tag
             | Thing::File
