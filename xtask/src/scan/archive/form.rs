@@ -47,7 +47,7 @@ impl Codec {
 /// What is known to hold files and is not looked into.
 #[derive(Debug)]
 pub(super) struct Closed {
-    /// What it is called.
+    /// What it is called, with its article.
     pub(super) what: &'static str,
     /// What it begins with.
     begin: &'static [u8],
@@ -77,17 +77,17 @@ pub(crate) enum Weight {
 /// What people put files into stops a push. Packages of software are built from what is scanned anyway, or come from
 /// others: they are worth a word.
 const CLOSED: [Closed; 11] = [
-    stops("7z archive", b"7z\xbc\xaf\x27\x1c", whatever),
-    stops("RAR archive", b"Rar!\x1a\x07", whatever),
-    stops("file of `compress`", b"\x1f\x9d", bits_of_compress),
-    stops("LZ4 frame", b"\x04\x22\x4d\x18", |then| then.first().is_some_and(|flags| flags >> 6 == 1)),
-    stops("file of `lzop`", b"\x89LZO\0\r\n\x1a\n", whatever),
-    told("RPM package", b"\xed\xab\xee\xdb", whatever),
-    told("Debian package", b"!<arch>\ndebian-binary", whatever),
-    told("cabinet file", b"MSCF\0\0\0\0", whatever),
-    told("macOS package", b"xar!\0\x1c", whatever),
-    told("squashfs image", b"hsqs", |then| then.get(24..28) == Some(&[4, 0, 0, 0])),
-    told("Chrome extension", b"Cr24", |then| then.get(1..4) == Some(&[0, 0, 0])),
+    stops("a 7z archive", b"7z\xbc\xaf\x27\x1c", whatever),
+    stops("a RAR archive", b"Rar!\x1a\x07", whatever),
+    stops("a file of `compress`", b"\x1f\x9d", bits_of_compress),
+    stops("an LZ4 frame", b"\x04\x22\x4d\x18", |then| then.first().is_some_and(|flags| flags >> 6 == 1)),
+    stops("a file of `lzop`", b"\x89LZO\0\r\n\x1a\n", whatever),
+    told("an RPM package", b"\xed\xab\xee\xdb", whatever),
+    told("a Debian package", b"!<arch>\ndebian-binary", whatever),
+    told("a cabinet file", b"MSCF\0\0\0\0", whatever),
+    told("a macOS package", b"xar!\0\x1c", whatever),
+    told("a squashfs image", b"hsqs", |then| then.get(24..28) == Some(&[4, 0, 0, 0])),
+    told("a Chrome extension", b"Cr24", |then| then.get(1..4) == Some(&[0, 0, 0])),
 ];
 
 const fn stops(what: &'static str, begin: &'static [u8], then: IsOne) -> Closed {

@@ -160,7 +160,7 @@ impl Refused {
     }
 
     fn add_closed(&mut self, place: &Place, closed: &form::Closed) {
-        let why = format_args!("is a {}, which is not looked into", closed.what);
+        let why = format_args!("is {}, which is not looked into", closed.what);
         match closed.weight {
             Weight::Stops => self.add(place, why),
             Weight::Told => self.note(place, why, Weight::Told),

@@ -235,7 +235,7 @@ fn what_is_known_by_name_only_is_told_and_what_stops_comes_first() {
     let closed: &[(&str, &[u8])] =
         &[("a.rpm", b"\xed\xab\xee\xdb\x03"), ("b.7z", b"7z\xbc\xaf\x27\x1c\0\x04"), ("c", KEY)];
     let rows = [
-        (&closed[..1], Weight::Told, "`a.rpm` in the archive is a RPM package, which is not looked into"),
+        (&closed[..1], Weight::Told, "`a.rpm` in the archive is an RPM package, which is not looked into"),
         (closed, Weight::Stops, "`b.7z` in the archive is a 7z archive, which is not looked into; and 1 more like it"),
     ];
     for (entries, weight, why) in rows {
