@@ -22,6 +22,7 @@ mod health;
 mod hook;
 mod hook_managers;
 mod leaks;
+mod leaks_archives;
 mod lock;
 mod messages;
 mod pre_push;

@@ -14,7 +14,7 @@ use crate::{
     git::stream::Surroundings,
     narrator::Narrator,
     scan::{
-        ScanFault, Scanned,
+        ScanFault, Scanned, allowed,
         objects::{self, Range},
         place::{Located, locate},
         repository::Repository,
@@ -104,7 +104,7 @@ pub(crate) fn run(
     if config.is_none() {
         watched.notes.push("there is no license.toml, so only the forms of keys are looked for".to_owned());
     }
-    let Watched { watch, environments, patterns, masks, notes, incomplete } = watched;
+    let Watched { watch, environments, patterns, unscanned, masks, notes, incomplete } = watched;
     let scanner = Scanner::new(watch).map_err(ScanFault::from)?;
     let secrets = config.map_or_else(BTreeSet::new, child_env::secret_names);
     let repository = Repository::at(&ctx.directory, &ctx.vars, &secrets, Surroundings::Directory);
@@ -112,6 +112,10 @@ pub(crate) fn run(
     outcome.notes.extend(notes);
     for one in incomplete {
         outcome.miss(one.what, one.why);
+    }
+    allowed::settle(&mut outcome, &unscanned);
+    for one in &mut outcome.unscanned {
+        one.why = masks.text(&one.why);
     }
     // What git and the operating system said may hold what must not be shown.
     for one in &mut outcome.incomplete {
@@ -162,6 +166,6 @@ fn in_commits(
 ) -> Result<(Scanned, Located), ScanFault> {
     let mut outcome = objects::objects(repository, range, scanner, tell)?;
     outcome.promised += objects::promised(repository, range)?;
-    let located = locate(repository, range, scanner, &mut outcome.findings)?;
+    let located = locate(repository, range, scanner, &mut outcome)?;
     Ok((outcome, located))
 }

@@ -32,7 +32,8 @@ use crate::{
     },
     report::{github, human},
     scan::{
-        ScanFault, Scanned,
+        ScanFault, Scanned, Unscanned, allowed,
+        archive::Weight,
         objects::{self, Range},
         place::{self, Located},
         repository::Repository as Scanning,
@@ -232,7 +233,7 @@ fn tell_license(answer: &Answer, verdict: &mut Verdict<'_>) {
 
 /// Scans everything that the push sends, and tells what was found.
 fn leaks(ctx: &Context, push: &Push, known: Known, watched: Watched, verdict: &mut Verdict<'_>) {
-    let Watched { watch, environments, patterns, notes, incomplete, .. } = watched;
+    let Watched { watch, environments, patterns, unscanned, notes, incomplete, .. } = watched;
     let mut told = match scan(ctx, push, known, watch) {
         Ok((scanned, located)) => told::Report {
             asked: told::Asked::Range { range: "push".to_owned() },
@@ -249,6 +250,7 @@ fn leaks(ctx: &Context, push: &Push, known: Known, watched: Watched, verdict: &m
     for one in incomplete {
         told.scanned.miss(one.what, one.why);
     }
+    allowed::settle(&mut told.scanned, &unscanned);
     if told.scanned.leaks() > 0 {
         verdict.stop(Exit::Leaked, "it holds secrets");
     }
@@ -256,12 +258,26 @@ fn leaks(ctx: &Context, push: &Push, known: Known, watched: Watched, verdict: &m
         verdict.stop(Exit::Incomplete, "it could not be scanned to the end");
     }
     if told.exit() == Exit::Done {
-        return;
+        return tell_left_out(&told.scanned, verdict);
     }
     for note in &notes {
         verdict.line(note);
     }
     verdict.tell(&told::human(&told, &ctx.console.err_look));
+}
+
+/// What was not looked into, stops nothing, and was allowed by nobody.
+fn tell_left_out(scanned: &Scanned, verdict: &Verdict<'_>) {
+    const TOLD_MAX: usize = 5;
+    let told = |one: &&Unscanned| one.weight == Weight::Told && one.allowed.is_none();
+    for one in scanned.unscanned.iter().filter(told).take(TOLD_MAX) {
+        let name = one.place.path.clone().unwrap_or_else(|| one.place.words());
+        verdict.line(&format!("`{name}` was not looked into: {}", one.why));
+    }
+    let more = scanned.unscanned.iter().filter(told).count().saturating_sub(TOLD_MAX);
+    if more > 0 {
+        verdict.line(&format!("{more} more were not looked into"));
+    }
 }
 
 fn scan(ctx: &Context, push: &Push, known: Known, watch: Watch) -> Result<(Scanned, Located), ScanFault> {
@@ -283,10 +299,10 @@ fn scan(ctx: &Context, push: &Push, known: Known, watch: Watch) -> Result<(Scann
         whole.add(objects::pushed_name(&update.remote_ref, &scanner));
     }
     whole.add(objects::objects(&repository, &range, &scanner, &mut |_| ())?);
-    if whole.findings.is_empty() {
+    if whole.findings.is_empty() && whole.unscanned.is_empty() {
         return Ok((whole, Located::Everything));
     }
-    let located = place::locate(&repository, &range, &scanner, &mut whole.findings).unwrap_or(Located::NotEverything);
+    let located = place::locate(&repository, &range, &scanner, &mut whole).unwrap_or(Located::NotEverything);
     Ok((whole, located))
 }
 

@@ -68,6 +68,7 @@ fn add(ctx: &Context, config: &Config, agreed: &Agreed, watched: &mut Watched, t
             watched.patterns.push(pattern.as_str().to_owned());
         }
     }
+    watched.unscanned.extend(config.leaks.unscanned.iter().cloned());
     watched.watch.allowed.extend(config.leaks.allow.iter().map(|(fingerprint, _)| *fingerprint));
 }
 

@@ -10,7 +10,7 @@ use license_core::{
 };
 use zeroize::Zeroizing;
 
-use super::Incomplete;
+use super::{Incomplete, allowed::Allowance};
 use crate::{
     config::Config,
     connect,
@@ -31,6 +31,8 @@ pub(crate) struct Watched {
     pub(crate) environments: BTreeMap<String, String>,
     /// The texts of `[leaks] patterns`, in the order of the file.
     pub(crate) patterns: Vec<String>,
+    /// The archives that may stay unseen.
+    pub(crate) unscanned: Vec<Allowance>,
     /// What hides the secrets in texts of others.
     pub(crate) masks: Masks,
     /// What is worth a word.
@@ -46,6 +48,7 @@ pub(crate) fn forms() -> Watched {
         watch,
         environments: BTreeMap::new(),
         patterns: Vec::new(),
+        unscanned: Vec::new(),
         masks: Masks::default(),
         notes: Vec::new(),
         incomplete: Vec::new(),
@@ -89,6 +92,7 @@ pub(crate) fn of(ctx: &Context, config: &Config) -> Watched {
     known(ctx, config, &mut watched);
     watched.watch.patterns.clone_from(&config.leaks.patterns);
     watched.patterns = config.leaks.patterns.iter().map(|pattern| pattern.as_str().to_owned()).collect();
+    watched.unscanned.clone_from(&config.leaks.unscanned);
     watched.watch.allowed = config.leaks.allow.iter().map(|(fingerprint, _)| *fingerprint).collect();
     watched
 }
