@@ -597,7 +597,7 @@ fn a_helper_that_lies_about_what_it_stored_is_read_back() {
         assert_eq!(fs::read_to_string(rotating.project.path("kept")).unwrap().trim(), rotating.newest_key(), "{name}");
         assert_eq!((rotating.calls(), rotating.rotations()), (1, 1), "{name}");
     }
-    let done = r#"echo '{}'"#;
+    let done = r"echo '{}'";
     for (name, put, resumed) in [
         ("it stored nothing", format!("cat > /dev/null\n{done}\n"), 0),
         ("it stored a part", format!("{TAKES}\ncut -c 1-12 kept > part\nmv part kept\n{done}\n"), 24),
