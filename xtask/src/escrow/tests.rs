@@ -107,7 +107,8 @@ fn what_was_written_in_part_is_deleted_with_its_rotation_and_no_other() {
     }
     // Somebody who is still writing has the lock.
     let written = at("rot-1.old.age.Wr1t1ng0.license-new");
-    let writer = fs::File::create(&written).unwrap();
+    files::append(&written, b"sealed").unwrap();
+    let writer = fs::File::options().append(true).open(&written).unwrap();
     writer.lock().unwrap();
 
     escrow.delete("rot-1").unwrap();
