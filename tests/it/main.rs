@@ -29,6 +29,7 @@ mod pre_push;
 mod pre_push_licenses;
 mod refusals;
 mod rotate;
+mod rotate_deploys;
 mod rotate_faults;
 mod rotate_kills;
 mod rotate_paused;
