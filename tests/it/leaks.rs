@@ -36,7 +36,7 @@ pub(crate) fn repository_with_a_leak() -> (Project, String) {
 }
 
 /// A project that is a repository, whose production key is configured, and the key.
-fn repository() -> (Project, String) {
+pub(crate) fn repository() -> (Project, String) {
     repository_hashing_with("sha1")
 }
 
@@ -50,7 +50,7 @@ fn repository_hashing_with(format: &str) -> (Project, String) {
 }
 
 /// Runs git as a person would, and gives its output.
-fn git(project: &Project, arguments: &[&str]) -> String {
+pub(crate) fn git(project: &Project, arguments: &[&str]) -> String {
     git_in(&project.path(""), arguments, b"")
 }
 
@@ -74,25 +74,25 @@ fn git_in(directory: &Path, arguments: &[&str], input: &[u8]) -> String {
     String::from_utf8_lossy(&output.stdout).trim_end_matches('\n').to_owned()
 }
 
-fn commit(project: &Project, message: &str) -> String {
+pub(crate) fn commit(project: &Project, message: &str) -> String {
     git(project, &["add", "--all"]);
     git(project, &["commit", "--quiet", "--allow-empty", "--message", message]);
     git(project, &["rev-parse", "HEAD"])
 }
 
-fn write(project: &Project, path: &str, bytes: &[u8]) {
+pub(crate) fn write(project: &Project, path: &str, bytes: &[u8]) {
     let path = project.path(path);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, bytes).unwrap();
 }
 
-fn leaks(project: &Project, arguments: &[&str]) -> Ran {
+pub(crate) fn leaks(project: &Project, arguments: &[&str]) -> Ran {
     project.run(&[&["leaks"], arguments].concat())
 }
 
 /// The findings of a scan that finds something, and never shows it.
 #[track_caller]
-fn found(name: &str, project: &Project, key: &str, arguments: &[&str]) -> Vec<Value> {
+pub(crate) fn found(name: &str, project: &Project, key: &str, arguments: &[&str]) -> Vec<Value> {
     let ran = leaks(project, &[arguments, &["--format", "json"]].concat()).named(name);
     let document = ran.exits(30).json();
     shows_nothing_of(&ran, key);
@@ -101,17 +101,17 @@ fn found(name: &str, project: &Project, key: &str, arguments: &[&str]) -> Vec<Va
 
 /// No output has the key, in whatever form.
 #[track_caller]
-fn shows_nothing_of(ran: &Ran, key: &str) {
+pub(crate) fn shows_nothing_of(ran: &Ran, key: &str) {
     for (form, secret) in forms::of(key) {
         assert!(!ran.stdout().contains(&secret) && !ran.stderr().contains(&secret), "it shows the key {form}: {ran}");
     }
 }
 
 /// Fields of a finding that must be so.
-type Expected<'a> = &'a [(&'a str, Value)];
+pub(crate) type Expected<'a> = &'a [(&'a str, Value)];
 
 #[track_caller]
-fn one_is(name: &str, findings: &[Value], expected: Expected<'_>) {
+pub(crate) fn one_is(name: &str, findings: &[Value], expected: Expected<'_>) {
     let fits = |finding: &&Value| expected.iter().all(|(field, value)| finding[field] == *value);
     assert!(findings.iter().any(|finding| fits(&finding)), "{name}: no finding is {expected:?}: {findings:#?}");
 }
@@ -415,7 +415,7 @@ fn a_key_with_the_characters_that_encodings_change_is_found() {
 }
 
 /// A tar with one file.
-fn tar(name: &str, content: &[u8]) -> Vec<u8> {
+pub(crate) fn tar(name: &str, content: &[u8]) -> Vec<u8> {
     let mut header = vec![0; 512];
     header[..name.len()].copy_from_slice(name.as_bytes());
     header[100..108].copy_from_slice(b"0000644\0");
@@ -433,7 +433,7 @@ fn tar(name: &str, content: &[u8]) -> Vec<u8> {
 }
 
 /// A gzip whose one block is stored.
-fn gzip(content: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(content: &[u8]) -> Vec<u8> {
     let length = u16::try_from(content.len()).unwrap();
     let mut bytes = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255, 1];
     bytes.extend_from_slice(&length.to_le_bytes());

@@ -33,6 +33,7 @@ mod failure;
 mod files;
 mod gate;
 mod git;
+mod glob;
 mod health;
 mod hook;
 mod journal;

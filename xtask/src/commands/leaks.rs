@@ -14,7 +14,7 @@ use crate::{
     git::stream::Surroundings,
     narrator::Narrator,
     scan::{
-        ScanFault, Scanned,
+        ScanFault, Scanned, allowed,
         objects::{self, Range},
         place::{Located, locate, shown_path},
         repository::Repository,
@@ -105,7 +105,7 @@ pub(crate) fn run(
     if config.is_none() {
         notes.push("there is no license.toml, so only the forms of keys are looked for".to_owned());
     }
-    let Watched { watch, environments, patterns, incomplete, .. } = watched;
+    let Watched { watch, environments, patterns, unscanned, incomplete, .. } = watched;
     let scanner = Scanner::new(watch).map_err(ScanFault::from)?;
     // What was typed, and what git and the operating system said, may hold what must not be shown.
     let hidden = |text: &str| shown_path(&scanner, masks.text(text).as_bytes());
@@ -116,6 +116,10 @@ pub(crate) fn run(
     outcome.notes.extend(notes);
     for one in incomplete {
         outcome.miss(one.what, one.why);
+    }
+    allowed::settle(&mut outcome, &unscanned);
+    for one in &mut outcome.unscanned {
+        one.why = masks.text(&one.why);
     }
     for one in &mut outcome.incomplete {
         (one.what, one.why) = (masks.text(&one.what), masks.text(&one.why));
@@ -181,6 +185,6 @@ fn in_commits(
 ) -> Result<(Scanned, Located), ScanFault> {
     let mut outcome = objects::objects(repository, range, scanner, tell)?;
     outcome.promised += objects::promised(repository, range)?;
-    let located = locate(repository, range, scanner, &mut outcome.findings)?;
+    let located = locate(repository, range, scanner, &mut outcome)?;
     Ok((outcome, located))
 }

@@ -39,7 +39,8 @@ use crate::{
     },
     report::{github, human},
     scan::{
-        ScanFault, Scanned,
+        ScanFault, Scanned, Unscanned, allowed,
+        archive::Weight,
         objects::{self, Range},
         place::{self, Located},
         repository::Repository as Scanning,
@@ -261,7 +262,7 @@ fn leaks(ctx: &Context, push: &Push, known: Known, watched: Watched, once: &Once
         return;
     }
     let notes = watched.notes();
-    let Watched { watch, environments, patterns, incomplete, .. } = watched;
+    let Watched { watch, environments, patterns, unscanned, incomplete, .. } = watched;
     let mut told = match scan(ctx, push, known, watch) {
         Ok((scanned, located)) => told::Report {
             asked: told::Asked::Range { range: "push".to_owned() },
@@ -278,6 +279,7 @@ fn leaks(ctx: &Context, push: &Push, known: Known, watched: Watched, once: &Once
     for one in incomplete {
         told.scanned.miss(one.what, one.why);
     }
+    allowed::settle(&mut told.scanned, &unscanned);
     if told.scanned.leaks() > 0 {
         verdict.stop(Exit::Leaked, "it holds secrets");
     }
@@ -288,7 +290,7 @@ fn leaks(ctx: &Context, push: &Push, known: Known, watched: Watched, once: &Once
         if told_once::is_news(&once.common, &once.passed_over) {
             verdict.line(&not_looked_for(once.passed_over.len()));
         }
-        return;
+        return tell_left_out(&told.scanned, verdict);
     }
     for note in &notes {
         verdict.line(note);
@@ -312,6 +314,20 @@ fn not_looked_for(secrets: usize) -> String {
     format!("{secrets} of license.toml {are} not looked for on this machine; `cargo xtask leaks` says which and why")
 }
 
+/// What was not looked into, stops nothing, and was allowed by nobody.
+fn tell_left_out(scanned: &Scanned, verdict: &mut Verdict<'_>) {
+    const TOLD_MAX: usize = 5;
+    let told = |one: &&Unscanned| one.weight == Weight::Told && one.allowed.is_none();
+    for one in scanned.unscanned.iter().filter(told).take(TOLD_MAX) {
+        let name = one.place.path.clone().unwrap_or_else(|| one.place.words());
+        verdict.line(&format!("`{name}` was not looked into: {}", one.why));
+    }
+    let more = scanned.unscanned.iter().filter(told).count().saturating_sub(TOLD_MAX);
+    if more > 0 {
+        verdict.line(&format!("{more} more were not looked into"));
+    }
+}
+
 fn scan(ctx: &Context, push: &Push, known: Known, watch: Watch) -> Result<(Scanned, Located), ScanFault> {
     let scanner = Scanner::new(watch)?;
     let want: Vec<Oid> = push.updates.iter().filter_map(|update| update.new.clone()).collect();
@@ -331,10 +347,10 @@ fn scan(ctx: &Context, push: &Push, known: Known, watch: Watch) -> Result<(Scann
         whole.add(objects::pushed_name(&update.remote_ref, &scanner));
     }
     whole.add(objects::objects(&repository, &range, &scanner, &mut |_| ())?);
-    if whole.findings.is_empty() {
+    if whole.findings.is_empty() && whole.unscanned.is_empty() {
         return Ok((whole, Located::Everything));
     }
-    let located = place::locate(&repository, &range, &scanner, &mut whole.findings).unwrap_or(Located::NotEverything);
+    let located = place::locate(&repository, &range, &scanner, &mut whole).unwrap_or(Located::NotEverything);
     Ok((whole, located))
 }
 

@@ -12,7 +12,7 @@ use license_core::{
 };
 use miette::{NamedSource, SourceSpan};
 
-use crate::{health::Probe, push::branches::BranchGlob, store::Source};
+use crate::{health::Probe, push::branches::BranchGlob, scan::allowed::Allowance, store::Source};
 
 mod address;
 mod authority;
@@ -216,6 +216,8 @@ pub(crate) struct LeaksSettings {
     pub(crate) patterns: Vec<Pattern>,
     /// Keys that may be in the repository, each with the reason; none is there twice.
     pub(crate) allow: Vec<(Fingerprint, String)>,
+    /// Archives that may stay unseen.
+    pub(crate) unscanned: Vec<Allowance>,
 }
 
 /// An authority as it is configured.

@@ -299,6 +299,8 @@ codes! {
     REPOSITORY = "repository";
     /// Not a pattern that can be looked for.
     PATTERN = "pattern";
+    /// Not an archive that may stay unseen.
+    ARCHIVE = "archive";
     /// Not a path of a secret.
     SECRET_PATH = "secret_path";
 

@@ -88,5 +88,6 @@ fn add(ctx: &Context, config: &Config, agreed: &Agreed, watched: &mut Watched) {
             watched.patterns.push(pattern.as_str().to_owned());
         }
     }
+    watched.unscanned.extend(config.leaks.unscanned.iter().cloned());
     watched.watch.allowed.extend(config.leaks.allow.iter().map(|(fingerprint, _)| *fingerprint));
 }

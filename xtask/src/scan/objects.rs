@@ -7,9 +7,12 @@
 use std::io;
 
 use license_core::{finding::clean, leaks::Scanner};
+use sha2::{Digest as _, Sha256};
 
 use super::{
-    Progress, ScanFault, Scanned, Work,
+    ARCHIVE_BYTES_MAX, Progress, ScanFault, Scanned, Work,
+    archive::{HEAD_BYTES, looks_packed},
+    behind::{self, Behind},
     place::{Kind, Place, Thing},
     repository::Repository,
 };
@@ -20,10 +23,6 @@ use crate::git::{
 
 /// The longest line that git answers with before an object, in bytes.
 const HEADER_BYTES_MAX: usize = 512;
-/// How much of a blob is looked at to see whether it is an archive, in bytes: a tar's mark is at 257.
-const ARCHIVE_MARK_BYTES: usize = 262;
-/// The largest archive that is looked into, in bytes: it is held as a whole.
-pub(super) const ARCHIVE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// After how many objects the progress is told.
 const OBJECTS_BETWEEN_NEWS: u64 = 512;
 /// How many refs a repository may have for their names to be scanned.
@@ -118,6 +117,7 @@ pub(crate) fn objects(
     let mut work = Work::new(scanner);
     let mut reading = Reading { wanted: walk.wanted.len() as u64, answered: 0 };
     let read = reading.everything(&mut through.output, &mut work, progress);
+    behind::look(repository, &mut work);
     let mut outcome = finish(repository, through, read, &reading, work)?;
     if let Some(said) = walk.broken {
         outcome.miss("refs", said);
@@ -144,6 +144,7 @@ pub(super) fn listed(
             Err(error) => break Err(error),
         }
     };
+    behind::look(repository, &mut work);
     let wrong = match read {
         Ok(()) => output.finish("reading objects").err(),
         Err(error) => {
@@ -250,44 +251,57 @@ fn body(
     bytes: u64,
     place: &dyn Fn() -> Place,
 ) -> io::Result<()> {
-    let what = || format!("{} {name}", kind.word());
     let packed = kind == Kind::Blob && {
-        let seen = usize::try_from(bytes).unwrap_or(usize::MAX).min(ARCHIVE_MARK_BYTES);
-        looks_packed(output.ahead(seen)?)
+        let seen = usize::try_from(bytes).unwrap_or(usize::MAX).min(HEAD_BYTES);
+        looks_packed(output.ahead(seen)?.get(..seen).unwrap_or_default())
     };
-    if packed && bytes <= ARCHIVE_BYTES_MAX {
-        let mut whole = Vec::with_capacity(usize::try_from(bytes).unwrap_or(0));
-        output.pieces(bytes, |piece| {
-            whole.extend_from_slice(piece);
-            work.push(piece);
-        })?;
-        work.finish(place);
-        work.unpack(None, &whole, |inside| place().inside(inside), what);
-    } else {
-        output.pieces(bytes, |piece| work.push(piece))?;
-        work.finish(place);
-        if packed {
-            work.scanned.miss(what(), too_large());
+    match (kind, packed) {
+        (Kind::Blob, true) if bytes <= ARCHIVE_BYTES_MAX => {
+            let mut whole = Vec::with_capacity(usize::try_from(bytes).unwrap_or(0));
+            output.pieces(bytes, |piece| {
+                whole.extend_from_slice(piece);
+                work.push(piece);
+            })?;
+            work.finish(place);
+            work.unpack(None, &whole, place);
+        }
+        (Kind::Blob, true) => {
+            let mut digest = Sha256::new();
+            output.pieces(bytes, |piece| {
+                digest.update(piece);
+                work.push(piece);
+            })?;
+            work.finish(place);
+            work.too_large(place(), digest);
+        }
+        (Kind::Blob, false) => {
+            work.tail.begin(bytes);
+            output.pieces(bytes, |piece| {
+                work.tail.push(piece);
+                work.push(piece);
+            })?;
+            work.finish(place);
+            if work.tail.looks_zipped() {
+                work.behind.push(Behind { object: name.clone(), place: place() });
+            }
+        }
+        (Kind::Tree | Kind::Commit | Kind::Tag, _) => {
+            output.pieces(bytes, |piece| work.push(piece))?;
+            work.finish(place);
         }
     }
     work.scanned.objects += 1;
     end_of_object(output)
 }
 
-/// Why a large archive was not looked into.
-pub(super) fn too_large() -> String {
-    format!("it is an archive of more than {} MiB, which is not looked into", ARCHIVE_BYTES_MAX / (1024 * 1024))
+/// What git says before the next object; `None`: nothing that is understood.
+pub(super) fn next_header(output: &mut Streaming) -> io::Result<Option<Header>> {
+    let mut line = Vec::new();
+    Ok(output.until(b'\n', HEADER_BYTES_MAX, &mut line)?.and_then(|()| Header::read(&line)))
 }
 
-/// Whether a file begins like a zip, a gzip or a tar.
-pub(super) fn looks_packed(begin: &[u8]) -> bool {
-    begin.starts_with(b"PK\x03\x04")
-        || begin.starts_with(b"PK\x07\x08")
-        || begin.starts_with(b"\x1f\x8b")
-        || begin.get(257..262) == Some(b"ustar")
-}
-
-fn end_of_object(output: &mut Streaming) -> io::Result<()> {
+/// Passes over what follows every object.
+pub(super) fn end_of_object(output: &mut Streaming) -> io::Result<()> {
     if output.ahead(1)?.first() != Some(&b'\n') {
         return Err(ended_early());
     }
@@ -296,7 +310,7 @@ fn end_of_object(output: &mut Streaming) -> io::Result<()> {
 }
 
 /// What `git cat-file --batch` answers with before an object.
-enum Header {
+pub(super) enum Header {
     Object { name: Oid, kind: Kind, bytes: u64 },
     Missing { name: String },
 }

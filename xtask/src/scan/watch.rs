@@ -13,7 +13,7 @@ use license_core::{
 };
 use zeroize::Zeroizing;
 
-use super::{Incomplete, main_tree::MainTree};
+use super::{Incomplete, allowed::Allowance, main_tree::MainTree};
 use crate::{
     config::Config,
     connect,
@@ -36,6 +36,8 @@ pub(crate) struct Watched {
     pub(crate) patterns: Vec<String>,
     /// The secrets that are named and not looked for by value, by their places.
     pub(crate) passed_over: BTreeMap<Source, PassedOver>,
+    /// The archives that may stay unseen.
+    pub(crate) unscanned: Vec<Allowance>,
     /// What should have been looked for and could not be.
     pub(crate) incomplete: Vec<Incomplete>,
     /// The texts of the secrets that are looked for, each once.
@@ -69,6 +71,7 @@ pub(crate) fn of(ctx: &Context, config: &Config) -> Watched {
     known(ctx, config, &mut watched);
     watched.watch.patterns.clone_from(&config.leaks.patterns);
     watched.patterns = config.leaks.patterns.iter().map(|pattern| pattern.as_str().to_owned()).collect();
+    watched.unscanned.clone_from(&config.leaks.unscanned);
     watched.watch.allowed = config.leaks.allow.iter().map(|(fingerprint, _)| *fingerprint).collect();
     watched
 }
