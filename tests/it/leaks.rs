@@ -13,7 +13,7 @@ use base64::{
     Engine as _,
     engine::general_purpose::{STANDARD, URL_SAFE},
 };
-use license_tests::{Project, Ran, forms};
+use license_tests::{Project, Ran, forms, process::Running};
 use serde_json::Value;
 
 use crate::project;
@@ -637,6 +637,86 @@ fn sarif_has_a_place_and_a_fingerprint_that_stays() {
     );
 }
 
+/// SARIF of scans that end in every way, by name.
+fn sarif_of_every_end() -> Vec<(&'static str, Value)> {
+    let (project, key) = repository();
+    write(&project, "src/a b.rs", format!("{key}\n").as_bytes());
+    write(&project, &format!("names/{key}"), b"\n");
+    write(&project, "backup.tar.gz", &gzip(&tar("conf/key.env", format!("\nKEY={key}\n").as_bytes())));
+    symlink(format!("/nowhere/{key}"), project.path("link")).unwrap();
+    commit(&project, &format!("subject\n\nuse {key}"));
+    git(&project, &["tag", "--annotate", "--message", &key, "v1"]);
+    git(&project, &["branch", &format!("fix/{key}")]);
+    let blob = git_in(&project.path(""), &["hash-object", "-w", "--stdin"], format!("the {key}").as_bytes());
+    git(&project, &["tag", "loose", &blob]);
+    let run = |arguments: &[&str], exit: i32| {
+        let ran = leaks(&project, &[arguments, &["--format", "sarif"]].concat());
+        shows_nothing_of(&ran, &key);
+        ran.exits(exit).json()
+    };
+    let mut documents = vec![
+        ("the tree", run(&[], 30)),
+        ("history", run(&["--history"], 30)),
+        ("no range", run(&["--range", "nope..HEAD"], 2)),
+    ];
+    write(&project, "broken.gz", &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255, 7, 7, 7, 7]);
+    documents.push(("incomplete", run(&[], 30)));
+    let clean = leaks(&repository().0, &["--format", "sarif"]);
+    documents.push(("clean", clean.exits(0).json()));
+    documents
+}
+
+/// What code scanning on GitHub wants of a document; it refuses one that lacks any of it as a whole.
+#[test]
+fn every_result_of_sarif_has_what_code_scanning_wants() {
+    let has_text = |value: &Value| value["text"].as_str().is_some_and(|text| !text.is_empty() && text.len() <= 1024);
+    let mut places = std::collections::BTreeSet::new();
+    for (name, document) in sarif_of_every_end() {
+        assert!(document["$schema"].is_string() && document["version"] == "2.1.0", "{name}");
+        let run = &document["runs"][0];
+        assert_eq!(run["tool"]["driver"]["name"], "license-hooks", "{name}");
+        let rules = run["tool"]["driver"]["rules"].as_array().unwrap();
+        for rule in rules {
+            assert!(rule["id"].is_string() && rule["defaultConfiguration"]["level"] == "error", "{name}: {rule}");
+            assert!(has_text(&rule["shortDescription"]) && has_text(&rule["fullDescription"]), "{name}: {rule}");
+            assert!(has_text(&rule["help"]), "{name}: {rule}");
+        }
+        for result in run["results"].as_array().unwrap() {
+            places.insert(result["properties"]["place"].as_str().unwrap().to_owned());
+            assert!(rules.iter().any(|rule| rule["id"] == result["ruleId"]), "{name}: {result}");
+            assert!(result["level"] == "error" && has_text(&result["message"]), "{name}: {result}");
+            assert!(!result["partialFingerprints"].as_object().unwrap().is_empty(), "{name}: {result}");
+            for location in result["locations"].as_array().unwrap() {
+                let physical = &location["physicalLocation"];
+                let uri = physical["artifactLocation"]["uri"].as_str().unwrap_or_default();
+                assert!(!uri.is_empty() && !uri.starts_with('/') && !uri.contains(' '), "{name}: {result}");
+                assert!(physical["region"]["startLine"].as_u64().is_some_and(|line| line > 0), "{name}: {result}");
+            }
+            assert_eq!(result["locations"].as_array().unwrap().len(), 1, "{name}: {result}");
+        }
+    }
+    let expected = ["blob", "commit", "file", "file_name", "ref_name", "symlink_target", "tag", "tree"];
+    assert_eq!(places.into_iter().collect::<Vec<_>>(), expected, "every place was tried");
+}
+
+/// `LICENSE_TESTS_PYTHON` names a python that has the schema and a validator: see `sarif_driver.py`.
+#[test]
+fn every_document_of_sarif_is_one_by_the_published_schema() {
+    let skip = |why: &str| std::io::Write::write_all(&mut std::io::stderr(), format!("skipped: {why}\n").as_bytes());
+    let Some(python) = std::env::var_os("LICENSE_TESTS_PYTHON").filter(|python| !python.is_empty()) else {
+        return skip("LICENSE_TESTS_PYTHON is not set, and the schema of SARIF is not here").unwrap();
+    };
+    for (name, document) in sarif_of_every_end() {
+        let mut command = Command::new(&python);
+        command.arg("-B").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("it/sarif_driver.py"));
+        let finished = Running::start_with_input(&mut command, &document.to_string()).wait();
+        if finished.code() == 3 {
+            return skip(&format!("that python cannot check SARIF: {}", finished.stderr.trim())).unwrap();
+        }
+        assert_eq!((finished.code(), finished.stdout.as_str()), (0, ""), "{name}: {}", finished.stderr);
+    }
+}
+
 #[test]
 fn without_a_license_toml_the_forms_are_looked_for() {
     let (project, key) = repository();
@@ -660,6 +740,33 @@ fn a_range_that_is_none_is_a_mistake_of_the_command_line() {
         leaks(&project, &[&format!("--range={range}")]).named(range).exits(2).says_nothing_of("no leak");
     }
     leaks(&project, &["--history", "--range", "HEAD"]).exits(2);
+}
+
+#[test]
+fn a_key_in_the_range_itself_is_not_shown() {
+    let own = format!("{}+/?", &key()[7..]);
+    let (project, key) = repository();
+    let project = project.var("TO_API_KEY", &own);
+    git(&project, &["branch", &format!("fix/{key}")]);
+    let long = format!("{}{key}..HEAD", "x".repeat(190));
+    for format in ["human", "json", "sarif", "github"] {
+        let scan = |range: &str, exit: i32| {
+            let ran = leaks(&project, &[&format!("--range={range}"), "--format", format]).named(format);
+            ran.exits(exit);
+            shows_nothing_of(&ran, &key);
+            shows_nothing_of(&ran, &own);
+            let first = &key[..16];
+            assert!(!ran.stdout().contains(first) && !ran.stderr().contains(first), "a part of the key: {ran}");
+        };
+        scan(&format!("main..fix/{key}"), 0);
+        scan(&format!("{key}..HEAD"), 2);
+        scan(&format!("HEAD..{own}"), 2);
+        scan(&long, 2);
+    }
+    // By its form, where nothing is configured.
+    let ran = leaks(&project.without_license_toml(), &[&format!("--range={key}")]);
+    ran.exits(2).says("is no range of commits here");
+    shows_nothing_of(&ran, &key);
 }
 
 #[test]

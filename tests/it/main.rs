@@ -26,6 +26,7 @@ mod leaks_archives;
 mod lock;
 mod messages;
 mod pre_push;
+mod pre_push_config;
 mod pre_push_licenses;
 mod refusals;
 mod rotate;

@@ -26,6 +26,7 @@ use crate::{
 pub(crate) mod manager;
 pub(crate) mod program;
 pub(crate) mod shim;
+pub(crate) mod told_once;
 pub(crate) mod trust;
 
 use manager::{Manager, Mention};
@@ -393,6 +394,7 @@ pub(crate) fn uninstall(ctx: &Context, facts: Facts) -> Result<Uninstalled, Hook
     let program = if is_needed {
         Kept::Needed
     } else {
+        told_once::forget(common);
         TrustRecord::remove(common)
             .and_then(|()| program::remove(common))
             .map_err(|source| unusable(&program::place(common), source))?;

@@ -12,7 +12,7 @@ use std::{
 };
 
 use clap::{
-    Parser,
+    CommandFactory as _, Parser,
     error::{ContextKind, ContextValue},
 };
 
@@ -83,7 +83,7 @@ pub fn main_impl() -> ExitCode {
 fn run(cli: Cli) -> Exit {
     let ctx = match Context::of_process(cli.color) {
         Ok(ctx) => ctx,
-        Err(error) => return no_directory(&error),
+        Err(error) => return no_directory(&error, &cli.command),
     };
     let config = cli.config;
     match cli.command {
@@ -404,6 +404,9 @@ fn append_summary(ctx: &Context, narrator: &Narrator<'_>, summary: impl FnOnce()
 fn explain_usage(mut error: clap::Error) -> Exit {
     hide_what_may_be_a_key(&mut error);
     let told = error.print();
+    if error.use_stderr() && is_for_the_hook() {
+        not_begun();
+    }
     match (error.use_stderr(), told) {
         (false, Ok(())) => Exit::Done,
         (false, Err(_)) => Exit::Bug,
@@ -448,7 +451,21 @@ fn config_path(ctx: &Context, config: Option<&Path>) -> Result<PathBuf, Failure>
 }
 
 /// There is no directory to work in, so there is no context to tell it with.
-fn no_directory(error: &io::Error) -> Exit {
+fn no_directory(error: &io::Error, command: &Command) -> Exit {
     let _ = writeln!(io::stderr(), "the current directory cannot be read: {error}");
+    if matches!(command, Command::PrePush(_)) {
+        not_begun();
+    }
     Exit::Usage
+}
+
+/// Whether a command line that makes no sense is one of git's hook.
+fn is_for_the_hook() -> bool {
+    let understood = Cli::command().ignore_errors(true).try_get_matches();
+    understood.is_ok_and(|matches| matches.subcommand_name() == Some("pre-push"))
+}
+
+/// Says that a push was stopped before there was anything to tell it with.
+fn not_begun() {
+    let _ = writeln!(io::stderr(), "{}", pre_push::not_begun());
 }

@@ -1,8 +1,14 @@
 //! `pre-push`: what the installed hook runs. It says whether a push may go out, on stderr alone, and asks nobody.
 //!
-//! Nothing is recorded. What could not be looked at never reads as clean.
+//! Nothing is recorded in the trail. What could not be looked at never reads as clean.
 
-use std::{collections::BTreeSet, io, path::Path, sync::Arc, thread};
+use std::{
+    collections::BTreeSet,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+};
 
 use license_core::{
     finding::clean,
@@ -12,12 +18,13 @@ use miette::Diagnostic;
 
 use crate::{
     cli::PrePushArgs,
-    config, console,
+    config,
+    console::{self, Input},
     context::Context,
     exit::Exit,
     git::{Contains, GitError, Oid, stream::Surroundings},
     hook::{
-        self,
+        self, told_once,
         trust::{Agreed, TrustRecord},
     },
     mask::Masks,
@@ -44,18 +51,17 @@ use crate::{
 
 /// Looks at a push, says what is wrong with it, and whether it may go out.
 pub(crate) fn run(ctx: &Arc<Context>, config: Option<&Path>, args: &PrePushArgs) -> Exit {
-    let mut verdict = Verdict { ctx, masks: Vec::new(), stops: Vec::new() };
-    let push = match told(ctx, args) {
+    let mut verdict = Verdict { ctx, masks: Masks::default(), told: BTreeSet::new(), stops: Vec::new() };
+    let told = match told(ctx, args) {
         // Everything is up to date: this is the most frequent push, and costs nothing.
         Ok(push) if push.updates.is_empty() => return Exit::Done,
-        Ok(push) => push,
-        Err(error) => return verdict.broken(&error),
+        told => told,
     };
     if let Some(skipped) = hook::skipped(ctx) {
         verdict.tell(&format!("{skipped}\n"));
         return Exit::Done;
     }
-    match look(ctx, config, &push, &mut verdict) {
+    match told.and_then(|push| look(ctx, config, &push, &mut verdict)) {
         Ok(()) => verdict.end(),
         Err(error) => verdict.broken(&error),
     }
@@ -71,10 +77,12 @@ struct Push {
 /// Reads what git says, or else what a framework for hooks passes on.
 fn told(ctx: &Context, args: &PrePushArgs) -> Result<Push, PushError> {
     let framework = framework::told(&ctx.vars);
-    let input = match (&framework, console::input_is_terminal()) {
-        (None, true) => return Err(PushError::Terminal),
-        (Some(_), true) => Vec::new(),
-        (_, false) => console::read_input(LINES_BYTES_MAX).map_err(not_read)?,
+    let input = match (&framework, console::input()) {
+        (None, Input::Terminal) => return Err(PushError::Terminal),
+        // git itself opens a pipe, also where everything is up to date: silence is no answer for anybody else.
+        (None, Input::Device) => return Err(PushError::NotPassed),
+        (Some(_), Input::Terminal | Input::Device) => Vec::new(),
+        (_, Input::Passed) => console::read_input(LINES_BYTES_MAX).map_err(not_read)?,
     };
     let updates = lines::parse(&input)?;
     let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
@@ -104,13 +112,15 @@ fn look(ctx: &Arc<Context>, config: Option<&Path>, push: &Push, verdict: &mut Ve
     let (record, agreed) = (TrustRecord::read(&common)?, Agreed::here(&common, &ctx.vars)?);
     let place = FilePlace::of(config, &ctx.directory, top.as_deref())?;
     let stored = stored.map_or_else(|| file::read(&repository, &place.in_commit, &push.updates), Ok)?;
-    let files = file::understand(stored, &place, &push.updates, &ctx.vars);
-    let (watched, masks) = watched(ctx, &place, &files, &agreed, record.as_ref());
-    verdict.masks = vec![watched.masks.clone(), masks];
+    let mut files = file::understand(stored, &place, &push.updates, &ctx.vars);
+    let watched = watched(ctx, &place, &files, &agreed, record.as_ref());
+    verdict.masks = watched.masks();
     keep_trails(&repository, push, verdict)?;
+    licenses::refuse_shared(ctx, &mut files, &agreed);
     tell_files(&place, &files, verdict);
     let asking = licenses::ask(ctx, files, &agreed);
-    leaks(ctx, push, known, watched, verdict);
+    let once = Once { passed_over: watched.places_passed_over(&place.root), common };
+    leaks(ctx, push, known, watched, &once, verdict);
     for answer in asking.wait() {
         tell_license(&answer, verdict);
     }
@@ -175,13 +185,24 @@ fn tell_files(place: &FilePlace, files: &[PushedFile], verdict: &mut Verdict<'_>
             Says::LeftOut(why) => {
                 verdict.line(&format!("`{}` was not read, and no license was checked: {why}", file.shown));
             }
-            Says::Newer(what) => verdict.line(&format!(
-                "`{}` says more than this hook understands, and no license was checked: {}; `cargo xtask hook install` renews the hook",
-                file.shown,
-                clean(what)
-            )),
+            Says::Newer { format, blocking } => {
+                verdict.line(&format!(
+                    "`{}` says more than this hook understands, and no license was checked: {format}; {RENEW}",
+                    file.shown
+                ));
+                for one in blocking.iter().filter(|one| one.may_be_meant_by(&file.refs)) {
+                    let why = format!(
+                        "the license of `{}` must be known: its `on_push` is not \"warn\"",
+                        clean(&one.environment)
+                    );
+                    verdict.stop(Exit::Unknown, &why);
+                }
+            }
             Says::Broken(error) => {
                 verdict.picture(&**error);
+                if error.may_be_of_a_newer_program() {
+                    verdict.line(&format!("if a newer version of this program reads it, {RENEW}"));
+                }
                 verdict.stop(Exit::Config, &format!("`{}` is broken", file.shown));
             }
             Says::Nothing => {
@@ -231,9 +252,17 @@ fn tell_license(answer: &Answer, verdict: &mut Verdict<'_>) {
     }
 }
 
+/// What to do about a file that the installed program is too old for.
+const RENEW: &str = "`cargo xtask hook install` renews the hook";
+
 /// Scans everything that the push sends, and tells what was found.
-fn leaks(ctx: &Context, push: &Push, known: Known, watched: Watched, verdict: &mut Verdict<'_>) {
-    let Watched { watch, environments, patterns, unscanned, notes, incomplete, .. } = watched;
+fn leaks(ctx: &Context, push: &Push, known: Known, watched: Watched, once: &Once, verdict: &mut Verdict<'_>) {
+    if push.updates.iter().all(|update| update.new.is_none()) {
+        // What only deletes sends nothing, and takes the names along.
+        return;
+    }
+    let notes = watched.notes();
+    let Watched { watch, environments, patterns, unscanned, incomplete, .. } = watched;
     let mut told = match scan(ctx, push, known, watch) {
         Ok((scanned, located)) => told::Report {
             asked: told::Asked::Range { range: "push".to_owned() },
@@ -258,6 +287,9 @@ fn leaks(ctx: &Context, push: &Push, known: Known, watched: Watched, verdict: &m
         verdict.stop(Exit::Incomplete, "it could not be scanned to the end");
     }
     if told.exit() == Exit::Done {
+        if told_once::is_news(&once.common, &once.passed_over) {
+            verdict.line(&not_looked_for(once.passed_over.len()));
+        }
         return tell_left_out(&told.scanned, verdict);
     }
     for note in &notes {
@@ -266,8 +298,24 @@ fn leaks(ctx: &Context, push: &Push, known: Known, watched: Watched, verdict: &m
     verdict.tell(&told::human(&told, &ctx.console.err_look));
 }
 
+/// The secrets that are not looked for, and where it is remembered that it was told.
+struct Once {
+    /// Their places.
+    passed_over: BTreeSet<String>,
+    /// The directory that all worktrees share.
+    common: PathBuf,
+}
+
+fn not_looked_for(secrets: usize) -> String {
+    let (secrets, are) = match secrets {
+        1 => ("1 secret".to_owned(), "is"),
+        more => (format!("{more} secrets"), "are"),
+    };
+    format!("{secrets} of license.toml {are} not looked for on this machine; `cargo xtask leaks` says which and why")
+}
+
 /// What was not looked into, stops nothing, and was allowed by nobody.
-fn tell_left_out(scanned: &Scanned, verdict: &Verdict<'_>) {
+fn tell_left_out(scanned: &Scanned, verdict: &mut Verdict<'_>) {
     const TOLD_MAX: usize = 5;
     let told = |one: &&Unscanned| one.weight == Weight::Told && one.allowed.is_none();
     for one in scanned.unscanned.iter().filter(told).take(TOLD_MAX) {
@@ -310,22 +358,27 @@ fn scan(ctx: &Context, push: &Push, known: Known, watch: Watch) -> Result<(Scann
 struct Verdict<'a> {
     ctx: &'a Context,
     /// What hides secrets in whatever is told: names and files of a push may hold one.
-    masks: Vec<Masks>,
+    masks: Masks,
+    /// What was told: two pushed files may say the same.
+    told: BTreeSet<String>,
     stops: Vec<(Exit, String)>,
 }
 
 impl Verdict<'_> {
     /// A line for people. stdout belongs to the push.
-    fn line(&self, line: &str) {
+    fn line(&mut self, line: &str) {
         self.tell(&format!("license: {line}\n"));
     }
 
-    fn tell(&self, text: &str) {
-        let text = self.masks.iter().fold(text.to_owned(), |text, masks| masks.text(&text));
+    fn tell(&mut self, text: &str) {
+        let text = self.masks.text(text);
+        if !self.told.insert(text.clone()) {
+            return;
+        }
         self.ctx.console.tell(&github::defused_for(self.ctx.runs_on(), &text));
     }
 
-    fn picture(&self, diagnostic: &dyn Diagnostic) {
+    fn picture(&mut self, diagnostic: &dyn Diagnostic) {
         self.tell(&human::picture(diagnostic, &self.ctx.console.err_look));
     }
 
@@ -341,19 +394,25 @@ impl Verdict<'_> {
     }
 
     /// Whether the push goes out: the exit, and where it does not, why, and the way round.
-    fn end(self) -> Exit {
+    fn end(mut self) -> Exit {
         let exits: Vec<Exit> = self.stops.iter().map(|(exit, _)| *exit).collect();
         let exit = worst(&exits);
         if exit != Exit::Done {
             let mut why: Vec<&str> = self.stops.iter().map(|(_, why)| why.as_str()).collect();
             why.dedup();
-            self.line(&format!(
-                "this push was stopped: {}; `git push --no-verify` pushes without any of these checks",
-                why.join("; ")
-            ));
+            let why = why.join("; ");
+            self.line(&format!("this push was stopped: {why}; {WAY_ROUND}"));
         }
         exit
     }
+}
+
+/// What stands at the end of every no.
+const WAY_ROUND: &str = "`git push --no-verify` pushes without any of these checks";
+
+/// What is said after an error that came before the push could be looked at at all.
+pub(crate) fn not_begun() -> String {
+    format!("license: this push was stopped: it could not be looked at; {WAY_ROUND}")
 }
 
 /// The exit of the whole, the first that applies: what cannot be undone once it is out comes first, then whatever nobody

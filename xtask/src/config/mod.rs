@@ -3,7 +3,7 @@
 //! `fields` walks the parsed file and `raw` is what it finds, every value with its place; `check` turns that
 //! into [`Config`] with the rules of the table that a module is named for, and collects every problem; `problem` and
 //! `secrets` say what is shown. `rotation` says what a rotation needs of the file. Keys of later work are refused by
-//! name in `later`.
+//! name in `later`. `partly` says what can be said of a file that is not understood.
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
@@ -25,6 +25,7 @@ mod escrow;
 mod fields;
 mod later;
 mod leaks;
+mod partly;
 mod problem;
 mod raw;
 mod rotation;
@@ -38,8 +39,9 @@ mod cases;
 #[cfg(test)]
 mod schema;
 
-pub(crate) use check::{FILE_BYTES_MAX, FILE_NAME, find, load, of_commit, problems_of_keys};
+pub(crate) use check::{FILE_BYTES_MAX, FILE_NAME, find, is_there, load, load_alone, of_commit, problems_of_keys};
 pub(crate) use duration::Shown as ShownDuration;
+pub(crate) use partly::{Blocking, blocking, sources as sources_of_broken};
 use problem::line_column;
 pub(crate) use problem::{ConfigError, Problem};
 pub(crate) use store::{KEY_PLACE, StoreSettings};

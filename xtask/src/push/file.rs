@@ -13,7 +13,7 @@ use super::{
     repository::{Contents, Found, Repository},
 };
 use crate::{
-    config::{self, Config, ConfigError},
+    config::{self, Blocking, Config, ConfigError},
     git::{GitError, Oid},
     vars::Vars,
 };
@@ -50,7 +50,7 @@ impl FilePlace {
 
     /// Whether the work tree has one, of whatever content.
     pub(crate) fn is_in_tree(&self) -> bool {
-        self.in_tree.as_deref().is_some_and(Path::exists)
+        self.in_tree.as_deref().is_some_and(config::is_there)
     }
 
     fn at(in_commit: String, base: &Path, top: Option<&Path>) -> Self {
@@ -95,8 +95,13 @@ pub(crate) enum Says {
     Good(Box<Config>),
     /// It is there, and was not read, for this reason.
     LeftOut(String),
-    /// It has something that this program does not know, and nothing else is wrong with it.
-    Newer(String),
+    /// It is in a newer format than this program reads.
+    Newer {
+        /// Which one, in words.
+        format: String,
+        /// The environments that stop a push when nobody knows their license, as far as that can be read.
+        blocking: Vec<Blocking>,
+    },
     /// It is broken.
     Broken(Box<ConfigError>),
     /// There is none.
@@ -154,9 +159,12 @@ fn says(found: &Found, shown: &str, root: &Path, contents: &mut Contents, vars: 
         Found::Unreadable(why) => Says::Broken(Box::new(ConfigError::unreadable(shown, why))),
         Found::File(blob) => {
             let bytes = contents.remove(blob.as_str()).unwrap_or_default();
-            match config::of_commit(shown, bytes, root, vars) {
+            match config::of_commit(shown, bytes.clone(), root, vars) {
                 Ok(config) => Says::Good(Box::new(config)),
-                Err(error) => error.of_a_newer_program().map_or_else(|| Says::Broken(Box::new(error)), Says::Newer),
+                Err(error) => match error.newer_format() {
+                    Some(format) => Says::Newer { format: format.to_owned(), blocking: config::blocking(&bytes) },
+                    None => Says::Broken(Box::new(error)),
+                },
             }
         }
     }

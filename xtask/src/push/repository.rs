@@ -128,14 +128,15 @@ impl Repository {
     }
 
     /// What is at a path in each of these objects: in their order, with the contents beside it. A path begins at the
-    /// top of the tree and has no line break.
+    /// top of the tree and has no line break. Symbolic links are followed inside of the object's tree, by git, which
+    /// bounds that.
     pub(crate) fn files(&self, of: &[&Oid], path: &str, bytes_max: u64) -> Result<(Vec<Found>, Contents), GitError> {
         let doing = "reading the pushed license.toml";
         if of.is_empty() {
             return Ok((Vec::new(), Contents::new()));
         }
         let input = of.iter().flat_map(|oid| [oid.as_str(), ":", path, "\n"]).collect::<String>().into_bytes();
-        let mut output = self.git.stream(&["cat-file", "--batch", "--buffer"], input)?;
+        let mut output = self.git.stream(&["cat-file", "--batch", "--buffer", "--follow-symlinks"], input)?;
         let mut contents = Contents::new();
         let mut found = Vec::new();
         for _ in of {
@@ -180,6 +181,13 @@ fn next_file(output: &mut Streaming, bytes_max: u64, contents: &mut Contents) ->
         return Ok(Found::Nothing);
     }
     let words: Vec<&str> = header.split(' ').collect();
+    if let [word, bytes] = words[..] {
+        let why = no_target(word).ok_or_else(unreadable)?;
+        // What is linked to, or what was asked for.
+        output.pieces(bytes.parse().map_err(|_| unreadable())?, |_| ())?;
+        output.pieces(1, |_| ())?;
+        return Ok(Found::Unreadable(why.to_owned()));
+    }
     let [name, kind, bytes] = words[..] else { return Err(unreadable()) };
     let (blob, bytes) = Oid::parse(name).zip(bytes.parse::<u64>().ok()).ok_or_else(unreadable)?;
     let file = match () {
@@ -202,4 +210,15 @@ fn next_file(output: &mut Streaming, bytes_max: u64, contents: &mut Contents) ->
         contents.insert(name.to_owned(), kept);
     }
     Ok(file)
+}
+
+/// Why a symbolic link leads to nothing that can be read, by git's word for it.
+fn no_target(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "symlink" => "it is a symbolic link that leads out of the repository",
+        "dangling" => "it is a symbolic link to something that is not in the commit",
+        "loop" => "it is a symbolic link that leads back to itself",
+        "notdir" => "a directory of its path, or of the symbolic link that it is, is a file",
+        _ => return None,
+    })
 }

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 pub(crate) mod allowed;
 pub(crate) mod archive;
 mod behind;
+pub(crate) mod main_tree;
 pub(crate) mod objects;
 pub(crate) mod place;
 pub(crate) mod repository;
@@ -286,6 +287,18 @@ pub(crate) enum ScanFault {
 }
 
 impl ScanFault {
+    /// The same with the texts of others as they may be shown.
+    pub(crate) fn hidden(self, hide: &dyn Fn(&str) -> String) -> Self {
+        match self {
+            Self::NoGit { why } => Self::NoGit { why: hide(&why) },
+            Self::TooOld { said } => Self::TooOld { said: hide(&said) },
+            Self::NoRepository { directory, said } => Self::NoRepository { directory, said: hide(&said) },
+            Self::Range { range, said } => Self::Range { range: hide(&range), said: hide(&said) },
+            Self::Git(GitError::Failed { doing, said }) => Self::Git(GitError::Failed { doing, said: hide(&said) }),
+            same @ (Self::NoTree { .. } | Self::Watch(_) | Self::Git(_)) => same,
+        }
+    }
+
     /// The exit code.
     pub(crate) fn exit(&self) -> crate::exit::Exit {
         match self {

@@ -157,7 +157,7 @@ impl Place {
 }
 
 /// A path as it may be shown: without what would change the line, and without a secret that is a part of it.
-pub(super) fn shown_path(scanner: &Scanner, path: &[u8]) -> String {
+pub(crate) fn shown_path(scanner: &Scanner, path: &[u8]) -> String {
     let part = |part: &[u8]| match scanner.scan(part).first() {
         Some(leak) => leak.shown.clone(),
         None => clean(&String::from_utf8_lossy(part)),

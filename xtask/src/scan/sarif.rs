@@ -50,6 +50,7 @@ struct Driver {
 struct Rule {
     id: &'static str,
     short_description: Text,
+    full_description: Text,
     help: Text,
     default_configuration: Level,
 }
@@ -114,8 +115,7 @@ struct Result {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Location {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    physical_location: Option<Physical>,
+    physical_location: Physical,
     logical_locations: Vec<Logical>,
 }
 
@@ -123,8 +123,7 @@ struct Location {
 #[serde(rename_all = "camelCase")]
 struct Physical {
     artifact_location: Artifact,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    region: Option<Region>,
+    region: Region,
 }
 
 #[derive(Debug, Serialize)]
@@ -247,6 +246,7 @@ fn driver() -> Driver {
     let rules = RULES.map(|(id, description)| Rule {
         id,
         short_description: text(description.to_owned()),
+        full_description: text(format!("{description}. Whoever can read the repository has it.")),
         help: text(
             "Take it out of the files and commits that hold it, replace it if anybody may have seen it, and allow it \
              with a reason if it is no secret."
@@ -277,18 +277,28 @@ fn result(report: &Report, finding: &Finding) -> Result {
     }
 }
 
-/// A place, with its line and in words.
+/// A place as a file and a line, and in words: services refuse a whole document because of one result without them. What
+/// is in no file is shown where git keeps it.
 fn location(place: &Place, line: Option<u64>, words: String) -> Location {
-    let physical = match place.thing {
+    let path = match place.thing {
         Thing::File | Thing::Staged | Thing::Blob | Thing::LinkTarget | Thing::FileName | Thing::Tree => {
-            place.path.as_deref().map(|path| Physical {
-                artifact_location: Artifact { uri: uri(path), uri_base_id: "%SRCROOT%" },
-                region: line.map(|start_line| Region { start_line }),
-            })
+            place.path.clone()
         }
-        Thing::Commit | Thing::Tag | Thing::RefName => None,
+        Thing::RefName => place.path.as_ref().map(|name| format!(".git/{name}")),
+        Thing::Commit | Thing::Tag => None,
     };
-    Location { physical_location: physical, logical_locations: vec![Logical { fully_qualified_name: words }] }
+    let object = || {
+        let (directory, file) = place.object.as_ref()?.as_str().split_at_checked(2)?;
+        Some(format!(".git/objects/{directory}/{file}"))
+    };
+    let path = path.or_else(object).unwrap_or_else(|| ".git".to_owned());
+    Location {
+        physical_location: Physical {
+            artifact_location: Artifact { uri: uri(&path), uri_base_id: "%SRCROOT%" },
+            region: Region { start_line: line.unwrap_or(1) },
+        },
+        logical_locations: vec![Logical { fully_qualified_name: words }],
+    }
 }
 
 /// What stays when lines are added above: the secret, how it is written, and the file.
