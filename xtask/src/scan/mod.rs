@@ -11,6 +11,7 @@ pub(crate) mod allowed;
 pub(crate) mod archive;
 mod behind;
 pub(crate) mod objects;
+pub(crate) mod packs;
 pub(crate) mod place;
 pub(crate) mod repository;
 pub(crate) mod sarif;
