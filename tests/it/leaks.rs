@@ -317,6 +317,8 @@ fn a_key_is_found_wherever_it_hides_in_history() {
         let findings = found(name, &project, &key, &["--history"]);
         one_is(name, &findings, &expected());
         assert!(findings.iter().all(|finding| finding["kind"] == "configured"), "{name}: {findings:#?}");
+        git(&project, &["repack", "--quiet", "-a", "-d"]);
+        assert_eq!(found(name, &project, &key, &["--history"]), findings, "{name}, in a pack");
     }
 }
 
@@ -937,11 +939,53 @@ fn a_git_that_dies_says_too_little_or_is_none_is_never_clean() {
         ),
     ];
     for (name, case, says) in rows {
+        let script = format!("{both}case $kind in {case}\n*) real \"$@\" ;; esac");
         let (project, _) = repository();
-        let project = with_git(project, &format!("{both}case $kind in {case}\n*) real \"$@\" ;; esac"));
+        let project = with_git(project, &script);
         let ran = leaks(&project, &["--history"]).named(name);
         ran.exits(31).says("incomplete").says(says);
+        // Most of it in a pack, which is read without git.
+        let (project, _) = repository();
+        git(&project, &["repack", "--quiet", "-a", "-d"]);
+        commit(&project, "second");
+        write(&project, "third.txt", b"third\n");
+        commit(&project, "third");
+        let project = with_git(project, &script);
+        leaks(&project, &["--history"]).named(&format!("{name}, with a pack")).exits(31).says("incomplete");
     }
+}
+
+#[test]
+fn a_broken_pack_is_never_clean_and_the_leaks_in_the_rest_are_told() {
+    let (project, key) = repository();
+    write(&project, "a.txt", key.as_bytes());
+    commit(&project, "in");
+    write(&project, "other.txt", b"something that is in no other file\n");
+    commit(&project, "other");
+    git(&project, &["repack", "--quiet", "-a", "-d"]);
+    let blob = git(&project, &["rev-parse", "HEAD:other.txt"]);
+    let listed = git(
+        &project,
+        &["cat-file", "--batch-check=%(objectname) %(objectsize:disk)", "--batch-all-objects", "--unordered"],
+    );
+    // In the order of the pack.
+    let mut end = 12;
+    for line in listed.lines() {
+        let (name, bytes) = line.split_once(' ').unwrap();
+        end += bytes.parse::<usize>().unwrap();
+        if name == blob {
+            break;
+        }
+    }
+    let pack = fs::read_dir(project.path(".git/objects/pack")).unwrap().map(|entry| entry.unwrap().path());
+    let pack = pack.into_iter().find(|path| path.extension().is_some_and(|extension| extension == "pack")).unwrap();
+    let mut bytes = fs::read(&pack).unwrap();
+    bytes[end - 6] ^= 0x10;
+    fs::set_permissions(&pack, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::write(&pack, bytes).unwrap();
+    let ran = leaks(&project, &["--history"]);
+    ran.exits(30).says("a.txt:1").says(&format!("object {blob}")).says("the scan is incomplete");
+    shows_nothing_of(&ran, &key);
 }
 
 #[test]

@@ -124,9 +124,21 @@ impl Oid {
         is_name.then(|| Self(text.to_owned()))
     }
 
+    /// The name that these bytes are.
+    pub(crate) fn of_bytes(bytes: &[u8]) -> Self {
+        let digit = |half: u8| char::from_digit(half.into(), 16).unwrap_or_default();
+        Self(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect())
+    }
+
     /// The hex digits.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The bytes that they stand for.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let half = |digit: u8| if digit.is_ascii_digit() { digit - b'0' } else { digit - b'a' + 10 };
+        self.0.as_bytes().chunks_exact(2).map(|two| half(two[0]) << 4 | half(two[1])).collect()
     }
 }
 

@@ -16,6 +16,7 @@ use crate::{
     scan::{
         ScanFault, Scanned, allowed,
         objects::{self, Range},
+        packs,
         place::{Located, locate, shown_path},
         repository::Repository,
         told::{Asked, Report},
@@ -183,7 +184,10 @@ fn in_commits(
     scanner: &Scanner,
     tell: &mut dyn FnMut(&Scanned),
 ) -> Result<(Scanned, Located), ScanFault> {
-    let mut outcome = objects::objects(repository, range, scanner, tell)?;
+    let mut outcome = match range {
+        Range::All => packs::history(repository, scanner, tell)?,
+        Range::Push { .. } | Range::Between { .. } => objects::objects(repository, range, scanner, tell)?,
+    };
     outcome.promised += objects::promised(repository, range)?;
     let located = locate(repository, range, scanner, &mut outcome)?;
     Ok((outcome, located))

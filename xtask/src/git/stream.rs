@@ -319,6 +319,16 @@ impl Streaming {
         self.ending.wait().check(doing)
     }
 
+    /// The same for a list: one that git left something out of is none.
+    pub(crate) fn finish_list(mut self, doing: &'static str) -> Result<(), GitError> {
+        drop(self.stdout.take());
+        let ended = self.ending.wait();
+        match left_out(&ended.said) {
+            Some(said) if ended.code == Some(0) => Err(GitError::Failed { doing, said }),
+            Some(_) | None => ended.check(doing),
+        }
+    }
+
     /// Stops git: what it still has to say is not wanted.
     pub(crate) fn stop(mut self) {
         drop(self.stdout.take());
@@ -401,7 +411,7 @@ impl Through {
 
 impl Streaming {
     /// Ends a git whose output made no sense, and says what it said about it.
-    fn stopped(mut self, doing: &'static str) -> Option<GitError> {
+    pub(crate) fn stopped(mut self, doing: &'static str) -> Option<GitError> {
         drop(self.stdout.take());
         let ended = self.ending.stopped();
         let told = !ended.said.lines.is_empty();

@@ -12,6 +12,7 @@ pub(crate) mod archive;
 mod behind;
 pub(crate) mod main_tree;
 pub(crate) mod objects;
+pub(crate) mod packs;
 pub(crate) mod place;
 pub(crate) mod repository;
 pub(crate) mod sarif;

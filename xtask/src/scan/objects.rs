@@ -25,6 +25,8 @@ use crate::git::{
 const HEADER_BYTES_MAX: usize = 512;
 /// After how many objects the progress is told.
 const OBJECTS_BETWEEN_NEWS: u64 = 512;
+/// At how many objects git may end before the rest is given up.
+const BROKEN_MAX: usize = 32;
 /// How many refs a repository may have for their names to be scanned.
 const REF_NAME_BYTES_MAX: usize = 16 * 1024;
 
@@ -49,14 +51,17 @@ pub(crate) enum Range {
     All,
 }
 
+/// How git is told to list objects.
+pub(super) const OBJECTS: [&str; 3] = ["--objects", "--no-object-names", "--missing=allow-promisor"];
+
 /// A walk: what one git is told to list.
 pub(super) struct Walk {
     arguments: Vec<String>,
     input: Vec<u8>,
     /// What must be there, so that nothing that was asked for is passed over.
-    wanted: Vec<Oid>,
+    pub(super) wanted: Vec<Oid>,
     /// What git says about refs that it cannot read.
-    broken: Option<String>,
+    pub(super) broken: Option<String>,
 }
 
 impl Walk {
@@ -110,12 +115,12 @@ pub(crate) fn objects(
     progress: Progress<'_>,
 ) -> Result<Scanned, ScanFault> {
     let walk = Walk::of(repository, range)?;
-    let listed = walk.list(&["--objects", "--no-object-names", "--missing=allow-promisor"]);
+    let listed = walk.list(&OBJECTS);
     let wanted = walk.wanted.iter().flat_map(|oid| [oid.as_str(), "\n"]).collect::<String>().into_bytes();
     let mut through =
         repository.git.stream_through(&listed, walk.input(), &["cat-file", "--batch", "--buffer"], wanted)?;
     let mut work = Work::new(scanner);
-    let mut reading = Reading { wanted: walk.wanted.len() as u64, answered: 0 };
+    let mut reading = Reading { wanted: walk.wanted.len() as u64, proved: 0, answered: 0 };
     let read = reading.everything(&mut through.output, &mut work, progress);
     behind::look(repository, &mut work);
     let mut outcome = finish(repository, through, read, &reading, work)?;
@@ -123,6 +128,60 @@ pub(crate) fn objects(
         outcome.miss("refs", said);
     }
     Ok(outcome)
+}
+
+/// Scans the objects of a list, past each that git cannot hand out, after it was proved that those that are wanted are
+/// there.
+pub(super) fn one_by_one(
+    repository: &Repository,
+    wanted: &[Oid],
+    names: &[Oid],
+    scanner: &Scanner,
+    progress: Progress<'_>,
+) -> Result<Scanned, ScanFault> {
+    let mut work = Work::new(scanner);
+    let (mut wanted, mut names) = (wanted, names);
+    for _ in 0..=BROKEN_MAX {
+        if wanted.is_empty() && names.is_empty() {
+            break;
+        }
+        let lines = |oids: &[Oid]| oids.iter().flat_map(|oid| [oid.as_str(), "\n"]).collect::<String>();
+        let input = lines(wanted) + &lines(names);
+        let mut output = repository.git.stream(&["cat-file", "--batch", "--buffer"], input.into_bytes())?;
+        let mut reading = Reading { wanted: wanted.len() as u64, proved: 0, answered: 0 };
+        let read = reading.everything(&mut output, &mut work, progress);
+        behind::look(repository, &mut work);
+        let wrong = match read {
+            Ok(()) => output.finish("reading objects").err(),
+            Err(error) => {
+                let said = clean(&error.to_string());
+                let failed = || GitError::Failed { doing: "reading objects", said };
+                Some(output.stopped("reading objects").unwrap_or_else(failed))
+            }
+        };
+        if wrong.is_none() && reading.answered > names.len() as u64 {
+            let more = reading.answered;
+            work.scanned.miss("objects", format!("{} were asked for, and {more} came", names.len()));
+        }
+        let count = |done: u64| usize::try_from(done).unwrap_or(usize::MAX);
+        wanted = wanted.get(count(reading.proved)..).unwrap_or_default();
+        names = names.get(count(reading.answered)..).unwrap_or_default();
+        // The one that is next is the one that git ended at.
+        let next = if wanted.is_empty() { &mut names } else { &mut wanted };
+        if let Some((broken, rest)) = next.split_first() {
+            let why = wrong.map_or_else(|| "git did not hand it out".to_owned(), |error| error.to_string());
+            work.scanned.miss(format!("object {broken}"), why);
+            *next = rest;
+        } else if let Some(error) = wrong {
+            work.scanned.miss("objects", error.to_string());
+        }
+        // What came of it must not run into the next one.
+        work = Work { scanned: work.scanned, ..Work::new(scanner) };
+    }
+    if !names.is_empty() || !wanted.is_empty() {
+        work.scanned.miss("objects", format!("{} more were not read after these", names.len() + wanted.len()));
+    }
+    Ok(work.scanned)
 }
 
 /// Scans the objects of a list. Those that a partial clone left with its remote are counted.
@@ -173,6 +232,8 @@ pub(super) enum Missing {
 struct Reading {
     /// How many of the first answers only prove that something is there; it comes again later.
     wanted: u64,
+    /// How many of these came.
+    proved: u64,
     answered: u64,
 }
 
@@ -182,6 +243,7 @@ impl Reading {
             if !prove(output, work)? {
                 return Err(ended_early());
             }
+            self.proved += 1;
         }
         while let Next::Object = next(output, work, Missing::Broken, None)? {
             self.answered += 1;
@@ -232,7 +294,8 @@ fn next(
     match Header::read(&line) {
         Some(Header::Object { name, kind, bytes }) => {
             let at = || place.map_or_else(|| Place::object(kind, &name), |place| place(&name));
-            body(output, work, kind, &name, bytes, &at)?;
+            body(output, work, kind, &|| name.clone(), bytes, &at)?;
+            end_of_object(output)?;
         }
         Some(Header::Missing { name }) => match missing {
             Missing::Broken => work.scanned.miss(format!("object {name}"), "it is missing"),
@@ -243,11 +306,47 @@ fn next(
     Ok(Next::Object)
 }
 
-fn body(
-    output: &mut Streaming,
+/// Where the bytes of an object come from.
+pub(super) trait Source {
+    /// Shows so many bytes that come next, or more.
+    fn ahead(&mut self, bytes: usize) -> io::Result<&[u8]>;
+    /// Hands on exactly so many bytes, in pieces.
+    fn pieces(&mut self, bytes: u64, each: impl FnMut(&[u8])) -> io::Result<()>;
+}
+
+impl Source for Streaming {
+    fn ahead(&mut self, bytes: usize) -> io::Result<&[u8]> {
+        Self::ahead(self, bytes)
+    }
+
+    fn pieces(&mut self, bytes: u64, each: impl FnMut(&[u8])) -> io::Result<()> {
+        Self::pieces(self, bytes, each)
+    }
+}
+
+/// An object that is there as a whole.
+pub(super) struct Memory<'b>(pub(super) &'b [u8]);
+
+impl Source for Memory<'_> {
+    fn ahead(&mut self, _: usize) -> io::Result<&[u8]> {
+        Ok(self.0)
+    }
+
+    fn pieces(&mut self, bytes: u64, mut each: impl FnMut(&[u8])) -> io::Result<()> {
+        let bytes = usize::try_from(bytes).map_err(|_| ended_early())?;
+        let (piece, rest) = self.0.split_at_checked(bytes).ok_or_else(ended_early)?;
+        each(piece);
+        self.0 = rest;
+        Ok(())
+    }
+}
+
+/// Scans an object whose bytes come next.
+pub(super) fn body(
+    output: &mut impl Source,
     work: &mut Work<'_>,
     kind: Kind,
-    name: &Oid,
+    name: &dyn Fn() -> Oid,
     bytes: u64,
     place: &dyn Fn() -> Place,
 ) -> io::Result<()> {
@@ -282,7 +381,7 @@ fn body(
             })?;
             work.finish(place);
             if work.tail.looks_zipped() {
-                work.behind.push(Behind { object: name.clone(), place: place() });
+                work.behind.push(Behind { object: name(), place: place() });
             }
         }
         (Kind::Tree | Kind::Commit | Kind::Tag, _) => {
@@ -291,7 +390,7 @@ fn body(
         }
     }
     work.scanned.objects += 1;
-    end_of_object(output)
+    Ok(())
 }
 
 /// What git says before the next object; `None`: nothing that is understood.

@@ -18,9 +18,9 @@ use crate::{
 };
 
 /// A secret that nothing else contains.
-const SECRET: &str = "a-secret-of-the-tests-of-the-scan";
+pub(super) const SECRET: &str = "a-secret-of-the-tests-of-the-scan";
 
-fn scanner() -> Scanner {
+pub(super) fn scanner() -> Scanner {
     let secret = Secret::new("the secret", Zeroizing::new(SECRET.to_owned())).unwrap();
     let (known, patterns, allowed) = (BTreeSet::new(), Vec::new(), BTreeSet::new());
     Scanner::new(Watch { secrets: vec![secret], known, patterns, allowed }).unwrap()
@@ -33,12 +33,12 @@ fn vars(hub: &Hub, more: &[(&str, &str)]) -> Vars {
     own.iter().chain(more).copied().collect()
 }
 
-fn at(hub: &Hub, directory: &Path) -> Repository {
+pub(super) fn at(hub: &Hub, directory: &Path) -> Repository {
     Repository::at(directory, &vars(hub, &[]), &BTreeSet::new(), Surroundings::Directory)
 }
 
 /// Commits a file, and gives the commit.
-fn commit(hub: &Hub, directory: &Path, name: &str, content: &str) -> Oid {
+pub(super) fn commit(hub: &Hub, directory: &Path, name: &str, content: &str) -> Oid {
     files::replace(&directory.join(name), content.as_bytes()).unwrap();
     hub.raw(directory, &["add", "--all"], "");
     hub.raw(directory, &["commit", "--quiet", "--message", name], "");
