@@ -486,6 +486,10 @@ fn instead_of_git(pushing: Pushing, script: &str) -> Pushing {
 fn a_git_that_dies_in_the_middle_never_reads_as_clean() {
     for (name, script) in [
         ("the list", "case \"$*\" in *rev-list*) git \"$@\" | head -c 50; kill -KILL $$ ;; esac"),
+        ("the list, at a line end, without a sign", "case \"$*\" in *rev-list*) git \"$@\" | head -n 4; exit 0 ;; esac"),
+        ("all of the list but the tip", "case \"$*\" in *rev-list*) git \"$@\" | head -n 1; exit 0 ;; esac"),
+        ("the list and what is said", "case \"$*\" in *rev-list*) git \"$@\" 2>&- | head -n 4; exit 0 ;; esac"),
+        ("the whole list, without a sign", "case \"$*\" in *rev-list*) exit 0 ;; esac"),
         ("the list, at once", "case \"$*\" in *rev-list*) kill -KILL $$ ;; esac"),
         ("the objects", "case \"$*\" in *cat-file*) git \"$@\" | head -c 700; kill -KILL $$ ;; esac"),
         ("the objects, without a sign", "case \"$*\" in *cat-file*) git \"$@\" | head -c 700; exit 0 ;; esac"),
@@ -502,6 +506,54 @@ fn a_git_that_dies_in_the_middle_never_reads_as_clean() {
         let ran = pushing.pre_push("work", &["origin", "url"], &line).named(name);
         ran.exits(31).says("git push --no-verify");
     }
+}
+
+#[test]
+fn no_program_of_gits_configuration_runs() {
+    let pushing = pushing();
+    leak(&pushing);
+    // An ignored file, a changed one and a staged one: whatever makes git look at the work tree.
+    pushing.write("README", "changed\n");
+    pushing.write("new", "new\n");
+    let marker = pushing.path("marker");
+    let program = pushing.path("home/program");
+    let text = format!("#!/bin/sh\necho \"$0 $*\" >> '{}'\nexit 1\n", marker.display());
+    fs::write(&program, text).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let program = program.to_str().unwrap();
+    for name in [
+        "core.fsmonitor",
+        "core.pager",
+        "core.editor",
+        "core.askPass",
+        "core.sshCommand",
+        "core.alternateRefsCommand",
+        "core.gitProxy",
+        "credential.helper",
+        "diff.external",
+        "diff.one.textconv",
+        "diff.one.command",
+        "filter.one.clean",
+        "filter.one.smudge",
+        "filter.one.process",
+        "gpg.program",
+        "interactive.diffFilter",
+        "uploadpack.packObjectsHook",
+    ] {
+        pushing.git(&["config", name, program]);
+    }
+    for (name, value) in [("log.showSignature", "true"), ("core.fsmonitorHookVersion", "2"), ("core.untrackedCache", "true")] {
+        pushing.git(&["config", name, value]);
+    }
+    fs::write(pushing.path("work/.git/info/attributes"), "* diff=one filter=one\n").unwrap();
+    let head = pushing.git(&["rev-parse", "HEAD"]);
+    let zeros = "0".repeat(40);
+    fs::remove_file(&marker).ok();
+    pushing.pre_push("work", &["origin", "url"], &format!("HEAD {head} refs/heads/new {zeros}\n")).exits(30);
+    for arguments in [&["leaks"][..], &["leaks", "--history"], &["leaks", "--range", "HEAD~1..HEAD"]] {
+        pushing.xtask(arguments).exits(30);
+    }
+    assert_eq!(fs::read_to_string(&marker).unwrap_or_default(), "");
 }
 
 #[test]

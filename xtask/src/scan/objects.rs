@@ -2,7 +2,7 @@
 //!
 //! Not differences but objects, as they are stored: no attribute, no text conversion, no color and no replacement can
 //! hide one, and what a merge changed by itself is there like everything else. What git lists is counted on its way from
-//! one git to the other, and must be as much as was scanned.
+//! one git to the other, and must be as much as the one says that it listed and as the other one gave to be scanned.
 
 use std::io;
 
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::git::{
     GitError, Oid,
-    stream::{Streaming, Through},
+    stream::{COUNTING, Streaming, Through},
 };
 
 /// The longest line that git answers with before an object, in bytes.
@@ -110,7 +110,7 @@ pub(crate) fn objects(
     progress: Progress<'_>,
 ) -> Result<Scanned, ScanFault> {
     let walk = Walk::of(repository, range)?;
-    let listed = walk.list(&["--objects", "--no-object-names", "--missing=allow-promisor"]);
+    let listed = walk.list(&["--objects", "--no-object-names", "--missing=allow-promisor", COUNTING]);
     let wanted = walk.wanted.iter().flat_map(|oid| [oid.as_str(), "\n"]).collect::<String>().into_bytes();
     let mut through =
         repository.git.stream_through(&listed, walk.input(), &["cat-file", "--batch", "--buffer"], wanted)?;
@@ -118,7 +118,7 @@ pub(crate) fn objects(
     let mut reading = Reading { wanted: walk.wanted.len() as u64, answered: 0 };
     let read = reading.everything(&mut through.output, &mut work, progress);
     behind::look(repository, &mut work);
-    let mut outcome = finish(repository, through, read, &reading, work)?;
+    let mut outcome = finish(repository, through, read, &walk, &reading, work)?;
     if let Some(said) = walk.broken {
         outcome.miss("refs", said);
     }
@@ -334,6 +334,7 @@ fn finish(
     repository: &Repository,
     through: Through,
     read: io::Result<()>,
+    walk: &Walk,
     reading: &Reading,
     work: Work<'_>,
 ) -> Result<Scanned, ScanFault> {
@@ -354,11 +355,30 @@ fn finish(
         };
         scanned.miss("objects", error.to_string());
     }
-    if went_well && passed.lines != reading.answered {
-        let (listed, answered) = (passed.lines, reading.answered);
-        scanned.miss("objects", format!("git listed {listed} objects, and {answered} were scanned"));
+    if !went_well {
+        return Ok(scanned);
+    }
+    let (lines, answered) = (passed.lines, reading.answered);
+    match passed.counted {
+        Some(counted) if counted == lines => {}
+        Some(counted) => {
+            scanned.miss("objects", format!("git says that it listed {counted} objects, and {lines} came"));
+        }
+        // Whoever lists nothing says nothing, and so does whoever was kept from listing.
+        None if lines == 0 && is_nothing(repository, walk)? => {}
+        None => scanned.miss("objects", format!("git listed {lines} objects, and does not say whether these are all")),
+    }
+    if lines != answered {
+        scanned.miss("objects", format!("git listed {lines} objects, and {answered} were scanned"));
     }
     Ok(scanned)
+}
+
+/// Whether git says in so many words that there is nothing in a walk.
+fn is_nothing(repository: &Repository, walk: &Walk) -> Result<bool, ScanFault> {
+    let counted = walk.list(&["--count", "--objects", "--missing=allow-promisor"]);
+    let answer = repository.git.ask("counting objects", &counted, walk.input())?;
+    Ok(answer.is_ok() && answer.text() == "0")
 }
 
 /// Scans the names of all refs.
