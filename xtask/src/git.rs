@@ -33,6 +33,7 @@ use rustix::{
 use crate::{child_env, vars::Vars};
 
 pub(crate) mod hooks;
+pub(crate) mod settings;
 
 /// The oldest git that understands what it is asked here.
 pub(crate) const OLDEST: &str = "2.29";
@@ -117,7 +118,7 @@ struct Waits {
 }
 
 /// The name of an object: 40 hex digits, or 64 in a repository that hashes with SHA-256.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Oid(String);
 
 impl Oid {

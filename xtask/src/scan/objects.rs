@@ -37,8 +37,8 @@ pub(crate) enum Range {
         want: Vec<Oid>,
         /// What the other side has, as far as it said. What is not known here is passed over.
         have: Vec<Oid>,
-        /// A remote whose refs, as they were seen last, the other side has too.
-        not_remote: Option<String>,
+        /// What else it is known to have.
+        seen: Seen,
     },
     /// A range as people write it.
     Between {
@@ -47,6 +47,17 @@ pub(crate) enum Range {
     },
     /// Everything that any ref leads to.
     All,
+}
+
+/// What the other side is known to have, since git saw it there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// Nothing.
+    Nothing,
+    /// Whatever the refs of the remote with this name hold, which has no sign that git takes for a pattern.
+    Refs(String),
+    /// These.
+    These(Vec<Oid>),
 }
 
 /// A walk: what one git is told to list.
@@ -62,10 +73,10 @@ pub(super) struct Walk {
 impl Walk {
     pub(super) fn of(repository: &Repository, range: &Range) -> Result<Self, ScanFault> {
         Ok(match range {
-            Range::Push { want, have, not_remote } => Self::between(want, have, not_remote.as_deref()),
+            Range::Push { want, have, seen } => Self::between(want, have, seen),
             Range::Between { range } => {
                 let (want, have) = repository.commits_of(range)?;
-                Self::between(&want, &have, None)
+                Self::between(&want, &have, &Seen::Nothing)
             }
             Range::All => {
                 let stashes = repository.stashes()?;
@@ -77,14 +88,19 @@ impl Walk {
         })
     }
 
-    fn between(want: &[Oid], have: &[Oid], not_remote: Option<&str>) -> Self {
+    fn between(want: &[Oid], have: &[Oid], seen: &Seen) -> Self {
+        let (refs, these) = match seen {
+            Seen::Nothing => (None, &[][..]),
+            Seen::Refs(remote) => (Some(remote), &[][..]),
+            Seen::These(these) => (None, &these[..]),
+        };
         let wants = want.iter().flat_map(|oid| [oid.as_str(), "\n"]);
-        let haves = have.iter().flat_map(|oid| ["^", oid.as_str(), "\n"]);
+        let haves = have.iter().chain(these).flat_map(|oid| ["^", oid.as_str(), "\n"]);
         let input = wants.chain(haves).collect::<String>().into_bytes();
         // What the other side has may be unknown here. That this leaves out nothing that is wanted is proved by asking
         // for each of those.
         let mut arguments = vec!["--ignore-missing".to_owned(), "--stdin".to_owned()];
-        if let Some(remote) = not_remote {
+        if let Some(remote) = refs {
             arguments.extend(["--not".to_owned(), format!("--remotes={remote}")]);
         }
         Self { arguments, input, wanted: want.to_vec(), broken: None }
@@ -109,21 +125,76 @@ pub(crate) fn objects(
     scanner: &Scanner,
     progress: Progress<'_>,
 ) -> Result<Scanned, ScanFault> {
+    begin(repository, range, &[])?.scan(repository, scanner, progress)
+}
+
+/// A scan that git has begun to list and to hand out.
+pub(crate) struct Begun {
+    walk: Walk,
+    through: Through,
+}
+
+/// Has git begin. `ahead` is what it hands out first, each by a name that it understands: whoever asks reads these
+/// answers before the scan.
+pub(crate) fn begin(repository: &Repository, range: &Range, ahead: &[String]) -> Result<Begun, ScanFault> {
     let walk = Walk::of(repository, range)?;
     let listed = walk.list(&["--objects", "--no-object-names", "--missing=allow-promisor", COUNTING]);
-    let wanted = walk.wanted.iter().flat_map(|oid| [oid.as_str(), "\n"]).collect::<String>().into_bytes();
-    let mut through =
-        repository.git.stream_through(&listed, walk.input(), &["cat-file", "--batch", "--buffer"], wanted)?;
-    let mut work = Work::new(scanner);
-    let mut reading = Reading { wanted: walk.wanted.len() as u64, answered: 0 };
-    let read = reading.everything(&mut through.output, &mut work, progress);
-    behind::look(repository, &mut work);
-    let mut outcome = finish(repository, through, read, &walk, &reading, work)?;
-    if let Some(said) = walk.broken {
-        outcome.miss("refs", said);
-    }
-    Ok(outcome)
+    let asked = ahead.iter().map(String::as_str).chain(walk.wanted.iter().map(Oid::as_str));
+    let before = asked.flat_map(|name| [name, "\n"]).collect::<String>().into_bytes();
+    // A name may lead through symbolic links inside of a tree; the names of objects do not.
+    let hand_out = ["cat-file", "--batch", "--buffer", "--follow-symlinks"];
+    let through = repository.git.stream_through(&listed, walk.input(), &hand_out, before)?;
+    Ok(Begun { walk, through })
 }
+
+impl Begun {
+    /// The answers.
+    pub(crate) fn output(&mut self) -> &mut Streaming {
+        &mut self.through.output
+    }
+
+    /// Ends it: what git still has to say is not wanted.
+    pub(crate) fn abandon(self) {
+        self.through.abandon();
+    }
+
+    /// Ends it, since the answers made no sense, and says what git said about that.
+    pub(crate) fn broken(self, repository: &Repository, read: io::Error) -> ScanFault {
+        let why = clean(&read.to_string());
+        let passed = self.through.finish(LISTING, READING, Err(read));
+        match passed.wrong.into_iter().next() {
+            Some(GitError::Failed { doing, said }) => match repository.explained(doing, said) {
+                Ok(error) => error.into(),
+                Err(fault) => fault,
+            },
+            Some(error) => error.into(),
+            None => GitError::Failed { doing: READING, said: why }.into(),
+        }
+    }
+
+    /// Scans everything.
+    pub(crate) fn scan(
+        mut self,
+        repository: &Repository,
+        scanner: &Scanner,
+        progress: Progress<'_>,
+    ) -> Result<Scanned, ScanFault> {
+        let mut work = Work::new(scanner);
+        let mut reading = Reading { wanted: self.walk.wanted.len() as u64, answered: 0 };
+        let read = reading.everything(&mut self.through.output, &mut work, progress);
+        behind::look(repository, &mut work);
+        let mut outcome = finish(repository, self.through, read, &self.walk, &reading, work)?;
+        if let Some(said) = self.walk.broken {
+            outcome.miss("refs", said);
+        }
+        Ok(outcome)
+    }
+}
+
+/// What the one git does.
+const LISTING: &str = "listing objects";
+/// What the other one does.
+const READING: &str = "reading objects";
 
 /// Scans the objects of a list. Those that a partial clone left with its remote are counted.
 pub(super) fn listed(
@@ -338,7 +409,7 @@ fn finish(
     reading: &Reading,
     work: Work<'_>,
 ) -> Result<Scanned, ScanFault> {
-    let passed = through.finish("listing objects", "reading objects", read);
+    let passed = through.finish(LISTING, READING, read);
     let mut scanned = work.scanned;
     let went_well = passed.wrong.is_empty();
     for error in passed.wrong {
