@@ -116,7 +116,8 @@ fn look(ctx: &Arc<Context>, config: Option<&Path>, push: &Push, verdict: &mut Ve
         updates: &push.updates,
         remote: push.remote.as_ref(),
     })?;
-    let (record, agreed) = (TrustRecord::read(&common)?, Agreed::here(&common, &ctx.vars)?);
+    let record = TrustRecord::read(&common)?;
+    let agreed = Agreed::here(record.as_ref(), &ctx.vars)?;
     let mut files = file::understand(stored, &place, &push.updates, &ctx.vars);
     let watched = watched(ctx, &place, &files, &agreed, record.as_ref());
     verdict.masks = watched.masks();

@@ -157,9 +157,9 @@ impl Settings {
     /// What the settings of a repository say.
     #[cfg(test)]
     pub(crate) fn of_lines(lines: &[(&str, &str)]) -> Self {
-        let text: String =
+        let texts: Vec<String> =
             lines.iter().map(|(key, value)| format!("local\0file:.git/config\0{key}\n{value}\0")).collect();
-        Self::parse(&text).unwrap()
+        Self::parse(&texts.concat()).unwrap()
     }
 
     /// The names of the remotes.
@@ -174,20 +174,17 @@ impl Settings {
         if remote.urls.iter().chain(&remote.push_urls).any(String::is_empty) {
             return None;
         }
-        let address = self.rewritten(remote.urls.first()?, Of::Everything)?;
-        let mut pushes: Vec<String> =
-            remote.push_urls.iter().map(|url| self.rewritten(url, Of::Everything).unwrap_or_default()).collect();
+        let address = self.rewritten(remote.urls.first()?);
+        let mut pushes: Vec<String> = remote.push_urls.iter().map(|url| self.rewritten(url)).collect();
         if pushes.is_empty() {
-            let rewritten = |url: &String| {
-                self.rewrite(url, Of::Pushes).or_else(|| self.rewritten(url, Of::Everything)).unwrap_or_default()
-            };
+            let rewritten = |url: &String| self.rewrite(url, Of::Pushes).unwrap_or_else(|| self.rewritten(url));
             pushes = remote.urls.iter().map(rewritten).collect();
         }
         pushes.iter().all(|push| *push == address).then_some(address)
     }
 
-    fn rewritten(&self, url: &str, of: Of) -> Option<String> {
-        Some(self.rewrite(url, of).unwrap_or_else(|| url.to_owned()))
+    fn rewritten(&self, url: &str) -> String {
+        self.rewrite(url, Of::Everything).unwrap_or_else(|| url.to_owned())
     }
 
     /// An address as it is rewritten: the longest beginning counts, and of equal ones the first base.

@@ -124,7 +124,7 @@ impl Opened {
             .any(|((at, _), held)| held.as_ref().is_some_and(|held| asked.updates[*at].old.as_ref() != Some(held)));
         if is_denied {
             self.begun.abandon();
-            let seen = asked.listed(&facts, &asked.records(&facts))?;
+            let seen = asked.listed(&facts, &records(&facts))?;
             let begun = objects::begin(asked.scanning, &asked.range(seen.clone()), &[])?;
             self = Self { seen, begun, tracked: Vec::new() };
         }
@@ -179,16 +179,12 @@ impl Asked<'_> {
         (is_sure && is_plain(name)).then(|| Seen::Refs(name.to_owned()))
     }
 
-    fn records(self, facts: &Facts) -> Remotes {
-        Remotes::read(&facts.whereabouts.common)
-    }
-
     /// What the remote has besides what it said, by what git says about it.
     fn seen(self, facts: &Facts) -> Result<Seen, GitError> {
         let Some((name, url)) = self.remote.filter(|(name, url)| is_of(&facts.settings, name, url)) else {
             return Ok(Seen::Nothing);
         };
-        let records = self.records(facts);
+        let records = records(facts);
         let is_usual = facts.settings.tracking(name).is_usual(name);
         match self.recorded(&records, name, url).filter(|_| is_usual) {
             Some(seen) => Ok(seen),
@@ -224,6 +220,10 @@ impl Asked<'_> {
         let named = self.updates.iter().map(name).enumerate();
         named.filter_map(|(at, name)| Some((at, name?))).collect()
     }
+}
+
+fn records(facts: &Facts) -> Remotes {
+    Remotes::read(&facts.whereabouts.common)
 }
 
 /// Whether git takes no sign of a name for a pattern, or for the end of a line.
