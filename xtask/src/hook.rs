@@ -25,6 +25,7 @@ use crate::{
 
 pub(crate) mod manager;
 pub(crate) mod program;
+pub(crate) mod remotes;
 pub(crate) mod shim;
 pub(crate) mod told_once;
 pub(crate) mod trust;
@@ -396,6 +397,7 @@ pub(crate) fn uninstall(ctx: &Context, facts: Facts) -> Result<Uninstalled, Hook
     } else {
         told_once::forget(common);
         TrustRecord::remove(common)
+            .and_then(|()| remotes::Remotes::remove(common))
             .and_then(|()| program::remove(common))
             .map_err(|source| unusable(&program::place(common), source))?;
         Kept::No

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 use std::{
+    ffi::OsString,
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -12,7 +13,7 @@ use std::{
 };
 
 use clap::{
-    CommandFactory as _, Parser,
+    CommandFactory as _,
     error::{ContextKind, ContextValue},
 };
 
@@ -74,7 +75,8 @@ use scan::{sarif, told};
 
 /// The whole program: parse, load, dispatch, render, exit. A workspace of your own calls it from a `main` of one line.
 pub fn main_impl() -> ExitCode {
-    match Cli::try_parse() {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    match Cli::read(&arguments) {
         Ok(cli) => run(cli).into(),
         Err(error) => explain_usage(error).into(),
     }

@@ -22,6 +22,7 @@ use crate::{
         self, Before, Facts, Guard, Hook, HookError, Installed, Kept, Legacy, Named, Removed, Runs, Uninstalled,
         manager::{self, Manager, Mention},
         program::{self, Age, Standing},
+        remotes::Remotes,
         shim::{self, Besides, Chain, Edition},
         trust::{TrustRecord, What},
     },
@@ -78,12 +79,17 @@ pub(crate) fn run(
 ) -> Result<(String, Exit), Failure> {
     let found = loaded.as_ref().ok().and_then(Option::as_ref);
     let secrets = found.map(|found| child_env::secret_names(&found.config)).unwrap_or_default();
-    let facts = hook::look(&Git::new(&ctx.directory, &ctx.vars, &secrets), &ctx.directory)?;
+    let git = Git::new(&ctx.directory, &ctx.vars, &secrets);
+    let facts = hook::look(&git, &ctx.directory)?;
     let named = |loaded: &Loaded<'_>| Named::of(loaded.file, &loaded.config, &facts);
     let report = match command {
         HookCommand::Install(_) => {
             let named = loaded?.as_ref().map(named).transpose()?.flatten();
-            Report::Installed(hook::install(ctx, facts, named)?)
+            let (settings, common) = (git.settings().map_err(HookError::from)?, facts.place.common.clone());
+            let installed = hook::install(ctx, facts, named)?;
+            // Without it a first push is only looked at more closely.
+            Remotes::install(&common, &settings).ok();
+            Report::Installed(installed)
         }
         HookCommand::Uninstall(_) => Report::Uninstalled(hook::uninstall(ctx, facts)?),
         HookCommand::Status(_) => {

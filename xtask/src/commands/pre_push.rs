@@ -7,7 +7,6 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
-    thread,
 };
 
 use license_core::{
@@ -18,11 +17,10 @@ use miette::Diagnostic;
 
 use crate::{
     cli::PrePushArgs,
-    config,
     console::{self, Input},
     context::Context,
     exit::Exit,
-    git::{Contains, GitError, Oid, stream::Surroundings},
+    git::{Contains, stream::Surroundings},
     hook::{
         self, told_once,
         trust::{Agreed, TrustRecord},
@@ -30,18 +28,19 @@ use crate::{
     mask::Masks,
     push::{
         error::PushError,
-        file::{self, FilePlace, PushedFile, Says, Stored},
+        file::{self, FilePlace, PushedFile, Says},
         framework,
         licenses::{self, Answer, Checked, Consequence, consequence},
         lines::{self, LINES_BYTES_MAX, Update},
-        repository::{Known, Repository, Whereabouts},
+        repository::{Repository, Whereabouts},
+        sending::{self, Asked, Sending},
         watched::watched,
     },
     report::{github, human},
     scan::{
         ScanFault, Scanned, Unscanned, allowed,
         archive::Weight,
-        objects::{self, Range},
+        objects::{self, Begun, Range},
         place::{self, Located},
         repository::Repository as Scanning,
         told,
@@ -108,10 +107,17 @@ fn not_read(source: io::Error) -> PushError {
 /// The story: where we are, what is pushed, whose license it needs, what leaks.
 fn look(ctx: &Arc<Context>, config: Option<&Path>, push: &Push, verdict: &mut Verdict<'_>) -> Result<(), PushError> {
     let repository = Repository::of_hook(&ctx.directory, &ctx.vars);
-    let Asked { whereabouts: Whereabouts { common, top }, known, stored } = ask(&repository, config, push)?;
-    let (record, agreed) = (TrustRecord::read(&common)?, Agreed::here(&common, &ctx.vars)?);
-    let place = FilePlace::of(config, &ctx.directory, top.as_deref())?;
-    let stored = stored.map_or_else(|| file::read(&repository, &place.in_commit, &push.updates), Ok)?;
+    let scanning = Scanning::at(&ctx.directory, &ctx.vars, &BTreeSet::new(), Surroundings::Push);
+    let Sending { whereabouts: Whereabouts { common, .. }, place, stored, range, begun } = sending::begin(Asked {
+        repository: &repository,
+        scanning: &scanning,
+        directory: &ctx.directory,
+        config,
+        updates: &push.updates,
+        remote: push.remote.as_ref(),
+    })?;
+    let record = TrustRecord::read(&common)?;
+    let agreed = Agreed::here(record.as_ref(), &ctx.vars)?;
     let mut files = file::understand(stored, &place, &push.updates, &ctx.vars);
     let watched = watched(ctx, &place, &files, &agreed, record.as_ref());
     verdict.masks = watched.masks();
@@ -120,44 +126,11 @@ fn look(ctx: &Arc<Context>, config: Option<&Path>, push: &Push, verdict: &mut Ve
     tell_files(&place, &files, verdict);
     let asking = licenses::ask(ctx, files, &agreed);
     let once = Once { passed_over: watched.places_passed_over(&place.root), common };
-    leaks(ctx, push, known, watched, &once, verdict);
+    leaks(ctx, push, Scan { repository: &scanning, range, begun }, watched, &once, verdict);
     for answer in asking.wait() {
         tell_license(&answer, verdict);
     }
     Ok(())
-}
-
-/// What git was asked at once.
-struct Asked {
-    whereabouts: Whereabouts,
-    known: Known,
-    /// The pushed files, where their path does not depend on where we are.
-    stored: Option<Stored>,
-}
-
-/// Asks git everything at once that no other answer is needed for: each git takes longer to start than to answer.
-fn ask(repository: &Repository, config: Option<&Path>, push: &Push) -> Result<Asked, GitError> {
-    thread::scope(|scope| {
-        let whereabouts = scope.spawn(|| repository.whereabouts());
-        let known = scope.spawn(|| known(repository, push));
-        let stored = match config {
-            None => Some(file::read(repository, config::FILE_NAME, &push.updates)),
-            Some(_) => None,
-        };
-        // What is said about the place explains the other errors.
-        Ok(Asked { whereabouts: joined(whereabouts)?, known: joined(known)?, stored: stored.transpose()? })
-    })
-}
-
-fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
-
-fn known(repository: &Repository, push: &Push) -> Result<Known, GitError> {
-    match &push.remote {
-        Some((name, url)) => repository.known(name, url),
-        None => Ok(Known::No),
-    }
 }
 
 /// The trails and the escrow of the fleet are only ever added to, by this program itself.
@@ -256,14 +229,14 @@ fn tell_license(answer: &Answer, verdict: &mut Verdict<'_>) {
 const RENEW: &str = "`cargo xtask hook install` renews the hook";
 
 /// Scans everything that the push sends, and tells what was found.
-fn leaks(ctx: &Context, push: &Push, known: Known, watched: Watched, once: &Once, verdict: &mut Verdict<'_>) {
+fn leaks(ctx: &Context, push: &Push, begun: Scan<'_>, watched: Watched, once: &Once, verdict: &mut Verdict<'_>) {
     if push.updates.iter().all(|update| update.new.is_none()) {
         // What only deletes sends nothing, and takes the names along.
         return;
     }
     let notes = watched.notes();
     let Watched { watch, environments, patterns, unscanned, incomplete, .. } = watched;
-    let mut told = match scan(ctx, push, known, watch) {
+    let mut told = match scan(push, begun, watch) {
         Ok((scanned, located)) => told::Report {
             asked: told::Asked::Range { range: "push".to_owned() },
             scanned,
@@ -328,29 +301,28 @@ fn tell_left_out(scanned: &Scanned, verdict: &mut Verdict<'_>) {
     }
 }
 
-fn scan(ctx: &Context, push: &Push, known: Known, watch: Watch) -> Result<(Scanned, Located), ScanFault> {
+/// A scan that git has begun with.
+struct Scan<'r> {
+    repository: &'r Scanning,
+    range: Range,
+    /// None where nothing is sent.
+    begun: Option<Begun>,
+}
+
+fn scan(push: &Push, scan: Scan<'_>, watch: Watch) -> Result<(Scanned, Located), ScanFault> {
+    let Scan { repository, range, begun } = scan;
     let scanner = Scanner::new(watch)?;
-    let want: Vec<Oid> = push.updates.iter().filter_map(|update| update.new.clone()).collect();
     let mut whole = Scanned::default();
-    if want.is_empty() {
-        return Ok((whole, Located::Everything));
-    }
-    let not_remote = match (known, &push.remote) {
-        (Known::Yes, Some((name, _))) => Some(name.clone()),
-        (Known::Yes | Known::No, _) => None,
-    };
-    let have = push.updates.iter().filter_map(|update| update.old.clone()).collect();
-    let range = Range::Push { want, have, not_remote };
-    let repository = Scanning::at(&ctx.directory, &ctx.vars, &BTreeSet::new(), Surroundings::Push);
+    let Some(begun) = begun else { return Ok((whole, Located::Everything)) };
     // A ref that is deleted takes its name with it.
     for update in push.updates.iter().filter(|update| update.new.is_some()) {
         whole.add(objects::pushed_name(&update.remote_ref, &scanner));
     }
-    whole.add(objects::objects(&repository, &range, &scanner, &mut |_| ())?);
+    whole.add(begun.scan(repository, &scanner, &mut |_| ())?);
     if whole.findings.is_empty() && whole.unscanned.is_empty() {
         return Ok((whole, Located::Everything));
     }
-    let located = place::locate(&repository, &range, &scanner, &mut whole).unwrap_or(Located::NotEverything);
+    let located = place::locate(repository, &range, &scanner, &mut whole).unwrap_or(Located::NotEverything);
     Ok((whole, located))
 }
 

@@ -3,18 +3,18 @@
 //! By default it is the file at the top of the repository; `--config` names another one of the work tree.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Component, Path, PathBuf},
 };
 
 use super::{
     error::PushError,
     lines::Update,
-    repository::{Contents, Found, Repository},
+    repository::{Contents, Found},
 };
 use crate::{
     config::{self, Blocking, Config, ConfigError},
-    git::{GitError, Oid},
+    git::Oid,
     vars::Vars,
 };
 
@@ -109,21 +109,23 @@ pub(crate) enum Says {
 }
 
 /// What is at the file's path in every pushed object, as it is stored.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Stored {
     /// By the name of the pushed object.
     found: BTreeMap<String, Found>,
     contents: Contents,
 }
 
-/// Reads the file of all refs that are not deleted, each object once.
-pub(crate) fn read(repository: &Repository, in_commit: &str, updates: &[Update]) -> Result<Stored, GitError> {
-    let objects: BTreeMap<&str, &Oid> =
-        updates.iter().filter_map(|update| update.new.as_ref()).map(|oid| (oid.as_str(), oid)).collect();
-    let objects: Vec<&Oid> = objects.into_values().collect();
-    let (found, contents) = repository.files(&objects, in_commit, config::FILE_BYTES_MAX)?;
-    let names = objects.iter().map(ToString::to_string);
-    Ok(Stored { found: names.zip(found).collect(), contents })
+/// The objects whose file is read: each of those that are pushed, once.
+pub(crate) fn objects(updates: &[Update]) -> Vec<&Oid> {
+    updates.iter().filter_map(|update| update.new.as_ref()).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+impl Stored {
+    /// What was found in each of these objects.
+    pub(crate) fn of(objects: &[&Oid], found: Vec<Found>, contents: Contents) -> Self {
+        Self { found: objects.iter().map(ToString::to_string).zip(found).collect(), contents }
+    }
 }
 
 /// Understands what was read: each content once, and one for all the refs that bring none.

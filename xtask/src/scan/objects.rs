@@ -2,7 +2,7 @@
 //!
 //! Not differences but objects, as they are stored: no attribute, no text conversion, no color and no replacement can
 //! hide one, and what a merge changed by itself is there like everything else. What git lists is counted on its way from
-//! one git to the other, and must be as much as was scanned.
+//! one git to the other, and must be as much as the one says that it listed and as the other one gave to be scanned.
 
 use std::io;
 
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::git::{
     GitError, Oid,
-    stream::{Streaming, Through},
+    stream::{COUNTING, Streaming, Through},
 };
 
 /// The longest line that git answers with before an object, in bytes.
@@ -39,8 +39,8 @@ pub(crate) enum Range {
         want: Vec<Oid>,
         /// What the other side has, as far as it said. What is not known here is passed over.
         have: Vec<Oid>,
-        /// A remote whose refs, as they were seen last, the other side has too.
-        not_remote: Option<String>,
+        /// What else it is known to have.
+        seen: Seen,
     },
     /// A range as people write it.
     Between {
@@ -53,6 +53,17 @@ pub(crate) enum Range {
 
 /// How git is told to list objects.
 pub(super) const OBJECTS: [&str; 3] = ["--objects", "--no-object-names", "--missing=allow-promisor"];
+
+/// What the other side is known to have, since git saw it there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// Nothing.
+    Nothing,
+    /// Whatever the refs of the remote with this name hold, which has no sign that git takes for a pattern.
+    Refs(String),
+    /// These.
+    These(Vec<Oid>),
+}
 
 /// A walk: what one git is told to list.
 pub(super) struct Walk {
@@ -67,10 +78,10 @@ pub(super) struct Walk {
 impl Walk {
     pub(super) fn of(repository: &Repository, range: &Range) -> Result<Self, ScanFault> {
         Ok(match range {
-            Range::Push { want, have, not_remote } => Self::between(want, have, not_remote.as_deref()),
+            Range::Push { want, have, seen } => Self::between(want, have, seen),
             Range::Between { range } => {
                 let (want, have) = repository.commits_of(range)?;
-                Self::between(&want, &have, None)
+                Self::between(&want, &have, &Seen::Nothing)
             }
             Range::All => {
                 let stashes = repository.stashes()?;
@@ -82,14 +93,19 @@ impl Walk {
         })
     }
 
-    fn between(want: &[Oid], have: &[Oid], not_remote: Option<&str>) -> Self {
+    fn between(want: &[Oid], have: &[Oid], seen: &Seen) -> Self {
+        let (refs, these) = match seen {
+            Seen::Nothing => (None, &[][..]),
+            Seen::Refs(remote) => (Some(remote), &[][..]),
+            Seen::These(these) => (None, &these[..]),
+        };
         let wants = want.iter().flat_map(|oid| [oid.as_str(), "\n"]);
-        let haves = have.iter().flat_map(|oid| ["^", oid.as_str(), "\n"]);
+        let haves = have.iter().chain(these).flat_map(|oid| ["^", oid.as_str(), "\n"]);
         let input = wants.chain(haves).collect::<String>().into_bytes();
         // What the other side has may be unknown here. That this leaves out nothing that is wanted is proved by asking
         // for each of those.
         let mut arguments = vec!["--ignore-missing".to_owned(), "--stdin".to_owned()];
-        if let Some(remote) = not_remote {
+        if let Some(remote) = refs {
             arguments.extend(["--not".to_owned(), format!("--remotes={remote}")]);
         }
         Self { arguments, input, wanted: want.to_vec(), broken: None }
@@ -114,21 +130,76 @@ pub(crate) fn objects(
     scanner: &Scanner,
     progress: Progress<'_>,
 ) -> Result<Scanned, ScanFault> {
-    let walk = Walk::of(repository, range)?;
-    let listed = walk.list(&OBJECTS);
-    let wanted = walk.wanted.iter().flat_map(|oid| [oid.as_str(), "\n"]).collect::<String>().into_bytes();
-    let mut through =
-        repository.git.stream_through(&listed, walk.input(), &["cat-file", "--batch", "--buffer"], wanted)?;
-    let mut work = Work::new(scanner);
-    let mut reading = Reading { wanted: walk.wanted.len() as u64, proved: 0, answered: 0 };
-    let read = reading.everything(&mut through.output, &mut work, progress);
-    behind::look(repository, &mut work);
-    let mut outcome = finish(repository, through, read, &reading, work)?;
-    if let Some(said) = walk.broken {
-        outcome.miss("refs", said);
-    }
-    Ok(outcome)
+    begin(repository, range, &[])?.scan(repository, scanner, progress)
 }
+
+/// A scan that git has begun to list and to hand out.
+pub(crate) struct Begun {
+    walk: Walk,
+    through: Through,
+}
+
+/// Has git begin. `ahead` is what it hands out first, each by a name that it understands: whoever asks reads these
+/// answers before the scan.
+pub(crate) fn begin(repository: &Repository, range: &Range, ahead: &[String]) -> Result<Begun, ScanFault> {
+    let walk = Walk::of(repository, range)?;
+    let listed = walk.list(&[&OBJECTS[..], &[COUNTING]].concat());
+    let asked = ahead.iter().map(String::as_str).chain(walk.wanted.iter().map(Oid::as_str));
+    let before = asked.flat_map(|name| [name, "\n"]).collect::<String>().into_bytes();
+    // A name may lead through symbolic links inside of a tree; the names of objects do not.
+    let hand_out = ["cat-file", "--batch", "--buffer", "--follow-symlinks"];
+    let through = repository.git.stream_through(&listed, walk.input(), &hand_out, before)?;
+    Ok(Begun { walk, through })
+}
+
+impl Begun {
+    /// The answers.
+    pub(crate) fn output(&mut self) -> &mut Streaming {
+        &mut self.through.output
+    }
+
+    /// Ends it: what git still has to say is not wanted.
+    pub(crate) fn abandon(self) {
+        self.through.abandon();
+    }
+
+    /// Ends it, since the answers made no sense, and says what git said about that.
+    pub(crate) fn broken(self, repository: &Repository, read: io::Error) -> ScanFault {
+        let why = clean(&read.to_string());
+        let passed = self.through.finish(LISTING, READING, Err(read));
+        match passed.wrong.into_iter().next() {
+            Some(GitError::Failed { doing, said }) => match repository.explained(doing, said) {
+                Ok(error) => error.into(),
+                Err(fault) => fault,
+            },
+            Some(error) => error.into(),
+            None => GitError::Failed { doing: READING, said: why }.into(),
+        }
+    }
+
+    /// Scans everything.
+    pub(crate) fn scan(
+        mut self,
+        repository: &Repository,
+        scanner: &Scanner,
+        progress: Progress<'_>,
+    ) -> Result<Scanned, ScanFault> {
+        let mut work = Work::new(scanner);
+        let mut reading = Reading { wanted: self.walk.wanted.len() as u64, proved: 0, answered: 0 };
+        let read = reading.everything(&mut self.through.output, &mut work, progress);
+        behind::look(repository, &mut work);
+        let mut outcome = finish(repository, self.through, read, &self.walk, &reading, work)?;
+        if let Some(said) = self.walk.broken {
+            outcome.miss("refs", said);
+        }
+        Ok(outcome)
+    }
+}
+
+/// What the one git does.
+const LISTING: &str = "listing objects";
+/// What the other one does.
+const READING: &str = "reading objects";
 
 /// Scans the objects of a list, past each that git cannot hand out, after it was proved that those that are wanted are
 /// there.
@@ -433,10 +504,11 @@ fn finish(
     repository: &Repository,
     through: Through,
     read: io::Result<()>,
+    walk: &Walk,
     reading: &Reading,
     work: Work<'_>,
 ) -> Result<Scanned, ScanFault> {
-    let passed = through.finish("listing objects", "reading objects", read);
+    let passed = through.finish(LISTING, READING, read);
     let mut scanned = work.scanned;
     let went_well = passed.wrong.is_empty();
     for error in passed.wrong {
@@ -453,11 +525,30 @@ fn finish(
         };
         scanned.miss("objects", error.to_string());
     }
-    if went_well && passed.lines != reading.answered {
-        let (listed, answered) = (passed.lines, reading.answered);
-        scanned.miss("objects", format!("git listed {listed} objects, and {answered} were scanned"));
+    if !went_well {
+        return Ok(scanned);
+    }
+    let (lines, answered) = (passed.lines, reading.answered);
+    match passed.counted {
+        Some(counted) if counted == lines => {}
+        Some(counted) => {
+            scanned.miss("objects", format!("git says that it listed {counted} objects, and {lines} came"));
+        }
+        // Whoever lists nothing says nothing, and so does whoever was kept from listing.
+        None if lines == 0 && is_nothing(repository, walk)? => {}
+        None => scanned.miss("objects", format!("git listed {lines} objects, and does not say whether these are all")),
+    }
+    if lines != answered {
+        scanned.miss("objects", format!("git listed {lines} objects, and {answered} were scanned"));
     }
     Ok(scanned)
+}
+
+/// Whether git says in so many words that there is nothing in a walk.
+fn is_nothing(repository: &Repository, walk: &Walk) -> Result<bool, ScanFault> {
+    let counted = walk.list(&["--count", "--objects", "--missing=allow-promisor"]);
+    let answer = repository.git.ask("counting objects", &counted, walk.input())?;
+    Ok(answer.is_ok() && answer.text() == "0")
 }
 
 /// Scans the names of all refs.

@@ -6,7 +6,7 @@ use license_core::leaks::{Secret, Watch};
 use zeroize::Zeroizing;
 
 use super::{
-    objects::{Range, objects, pushed_name},
+    objects::{Range, Seen, objects, pushed_name},
     place::{Located, locate},
     repository::Repository,
     *,
@@ -51,7 +51,7 @@ fn scan(repository: &Repository, range: &Range) -> Scanned {
 
 fn push(want: &[&Oid], have: &[&Oid]) -> Range {
     let list = |oids: &[&Oid]| oids.iter().map(|oid| (*oid).clone()).collect();
-    Range::Push { want: list(want), have: list(have), not_remote: None }
+    Range::Push { want: list(want), have: list(have), seen: Seen::Nothing }
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn what_a_remote_was_seen_to_have_is_left_out_only_when_asked() {
     hub.raw(&clone, &["update-ref", "refs/remotes/origin/main", first.as_str()], "");
     let second = commit(&hub, &clone, "b.txt", "b");
     let leaving_out =
-        Range::Push { want: vec![second.clone()], have: Vec::new(), not_remote: Some("origin".to_owned()) };
+        Range::Push { want: vec![second.clone()], have: Vec::new(), seen: Seen::Refs("origin".to_owned()) };
     assert_eq!(scan(&at(&hub, &clone), &leaving_out).leaks(), 0);
     assert_eq!(scan(&at(&hub, &clone), &push(&[&second], &[])).leaks(), 1);
 }
