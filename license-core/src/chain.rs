@@ -422,16 +422,21 @@ mod tests {
     }
 
     #[test]
-    fn every_changed_byte_shows() {
+    fn every_changed_bit_shows_and_its_line_is_named() {
         let (lines, head) = written(&[said(1, "a"), said(2, "b"), said(3, "c")]);
         for line in 0..lines.len() {
             for at in 0..lines[line].len() {
-                let mut changed: Vec<Vec<u8>> = bytes(&lines).map(Vec::from).collect();
-                changed[line][at] ^= 1;
-                let end = verify(Head::EMPTY, changed.iter().map(Vec::as_slice));
-                assert_ne!(end, Ok(head), "line {line}, byte {at}");
-                // Before the last line, no kept head is needed to see it.
-                assert!(line == lines.len() - 1 || end.is_err(), "line {line}, byte {at}");
+                for bit in 0..8 {
+                    let mut changed: Vec<Vec<u8>> = bytes(&lines).map(Vec::from).collect();
+                    changed[line][at] ^= 1 << bit;
+                    let end = verify(Head::EMPTY, changed.iter().map(Vec::as_slice));
+                    assert_ne!(end, Ok(head), "line {line}, byte {at}, bit {bit}");
+                    // Before the last line, no kept head is needed to see it, and it is told of the line or of the next.
+                    let said = end.map_err(|error| error.to_string());
+                    let named = [line + 1, line + 2].map(|number| format!("line {number} "));
+                    let is_named = said.as_ref().is_err_and(|why| named.iter().any(|name| why.starts_with(name)));
+                    assert!(is_named || line == lines.len() - 1, "line {line}, byte {at}, bit {bit}: {said:?}");
+                }
             }
         }
     }

@@ -19,7 +19,7 @@ pub use event::{
     Adoption, BlobHash, BodySource, ClaimEvent, Fact, IntentTerms, ListedBefore, NotRotated, RotationEvent, RotationId,
     RunId, Snapshot, Which,
 };
-pub use grace::{GRACE_SHIP_SECS_MIN, GRACE_WARN_HOURS, GraceLeft, Shipping, adopted, shipping};
+pub use grace::{GRACE_SHIP_SECS_MIN, GRACE_WARN_HOURS, GraceLeft, Shipping, adopted, not_adopted, shipping};
 pub use outcome::{
     CallClass, CallOutcome, Conclusion, Evidence, Listed, OldKey, Part, RotationVisible, classify, conclude,
 };

@@ -101,6 +101,22 @@ impl Repository {
         repository
     }
 
+    /// The same, with the program in place already: a copy of it takes longer than all the rest.
+    fn with_the_program(self, binary: &str) -> Self {
+        fs::create_dir_all(self.program().parent().unwrap()).unwrap();
+        // Where it cannot be linked, it is copied by the installation.
+        let _ = fs::hard_link(binary, self.program());
+        self
+    }
+
+    /// The same, with `license.toml` elsewhere, by its path in the work tree.
+    fn with_license_toml_at(self, path: &str) -> Self {
+        let text = self.project.text();
+        let repository = Self { project: self.project.without_license_toml(), ..self };
+        script(&repository.directory.join(path), &text, 0o644);
+        repository
+    }
+
     /// The same, with another authority in `license.toml`.
     pub(crate) fn asking(self, url: &str) -> Self {
         Self { project: self.project.authority_line("url", &format!("{url:?}")), ..self }
@@ -147,12 +163,13 @@ impl Repository {
     /// Puts a program there that leaves what it got in `seen`, and ends as it is told.
     fn with_program(&self, code: i32) {
         let seen = self.seen("");
-        script(&self.program(), &recorder(&seen, "ours", code), 0o755);
+        let says = if code == 0 { "passed" } else { "" };
+        script(&self.program(), &recorder(&seen, "ours", says, code), 0o755);
     }
 
     /// Puts a hook there that does the same.
     pub(crate) fn with_hook(&self, code: i32) {
-        script(&self.hook(), &recorder(&self.seen(""), "theirs", code), 0o755);
+        script(&self.hook(), &recorder(&self.seen(""), "theirs", "theirs out", code), 0o755);
     }
 
     /// A trace, and nothing where there is none.
@@ -187,7 +204,7 @@ pub(crate) fn script(path: &Path, text: &str, mode: u32) {
 }
 
 /// A file as it is: its mode, and its bytes or where it leads.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Entry {
     File { mode: u32, bytes: Vec<u8> },
     Link(PathBuf),
@@ -208,13 +225,19 @@ impl Entry {
 }
 
 /// A script that leaves its arguments and its input, says something on both streams, and ends with a code.
-fn recorder(seen: &Path, name: &str, code: i32) -> String {
+fn recorder(seen: &Path, name: &str, says: &str, code: i32) -> String {
     let seen = seen.display();
     format!(
         "#!/bin/sh\nprintf '%s\\n' \"$@\" > '{seen}/{name}-args'\ncat > '{seen}/{name}-stdin'\n\
-         echo '{name} out'; echo '{name} err' >&2\nexit {code}\n"
+         echo '{says}'; echo '{name} err' >&2\nexit {code}\n"
     )
 }
+
+/// The name under which a hook from before is kept.
+pub(crate) const KEPT: &str = "pre-push.license-kept";
+
+/// The arguments that the program gets before git's own.
+const ASKED: &str = "pre-push\n--say\npassed\n--\n";
 
 type Make = fn() -> Repository;
 type Prepare = fn(&Repository);
@@ -269,11 +292,9 @@ fn comes_and_goes(place: &str, make: Make, before: &str, prepare: Prepare) {
     repository.install().named(&name).exits(0).says("every push from this repository is checked");
     let installed = repository.state();
     let Some(Entry::File { mode: 0o755, bytes }) = installed.get("pre-push") else { panic!("{name}: {installed:?}") };
-    assert!(bytes.starts_with(b"#!/bin/sh\n# license-hooks pre-push 1"), "{name}");
-    match was.get("pre-push") {
-        Some(hook) => assert_eq!(installed.get("pre-push.legacy"), Some(hook), "{name}"),
-        None => assert_eq!(installed.get("pre-push.legacy"), was.get("pre-push.legacy"), "{name}"),
-    }
+    assert!(bytes.starts_with(b"#!/bin/sh\n# license-hooks pre-push 2 "), "{name}");
+    assert_eq!(installed.get(KEPT), was.get("pre-push"), "{name}");
+    assert_eq!(installed.get("pre-push.legacy"), was.get("pre-push.legacy"), "{name}: that name is not ours");
     let program = fs::metadata(repository.program()).unwrap();
     assert_eq!((program.mode() & 0o777, program.len()), (0o755, fs::metadata(BINARY).unwrap().len()), "{name}");
     assert_eq!(repository.status()["guarded"], true, "{name}");
@@ -324,7 +345,7 @@ fn git_runs_the_program_with_what_it_says_wherever_the_hook_is() {
         repository.with_program(0);
         repository.try_git(&["push", "hub", "HEAD:refs/heads/new"], &[]).named(place).exits(0);
         assert_eq!(repository.trace("ours-args").lines().next(), Some("pre-push"), "{place}");
-        assert_eq!(repository.trace("ours-args").lines().nth(1), Some("hub"), "{place}");
+        assert_eq!(repository.trace("ours-args").lines().nth(4), Some("hub"), "{place}");
         let stdin = repository.trace("ours-stdin");
         assert!(stdin.starts_with("HEAD ") && stdin.contains(" refs/heads/new 0000"), "{place}: {stdin}");
         assert_eq!(stdin.lines().count(), 1, "{place}");
@@ -345,7 +366,10 @@ fn the_program_stops_a_push() {
 fn both_hooks_see_the_whole_push() {
     let repository = Repository::new();
     repository.with_hook(0);
-    repository.install().exits(0).says("is kept beside it as `pre-push.legacy`, and runs when the check has passed");
+    repository
+        .install()
+        .exits(0)
+        .says("is kept beside it as `pre-push.license-kept`, and runs when the check has passed");
     repository.with_program(0);
     for branch in ["one", "two", "three"] {
         repository.git(&["branch", branch]);
@@ -354,7 +378,7 @@ fn both_hooks_see_the_whole_push() {
     pushed.exits(0).says("ours err").says("theirs err");
     assert_eq!(repository.trace("ours-stdin").lines().count(), 4);
     assert_eq!(repository.trace("ours-stdin"), repository.trace("theirs-stdin"));
-    assert_eq!(repository.trace("ours-args"), format!("pre-push\n{}", repository.trace("theirs-args")));
+    assert_eq!(repository.trace("ours-args"), format!("{ASKED}{}", repository.trace("theirs-args")));
 
     repository.try_git(&["push", "hub", "--all"], &[]).exits(0);
     assert_eq!(repository.trace("ours-stdin"), "", "nothing to push is said as nothing");
@@ -377,7 +401,7 @@ fn the_hook_from_before_has_its_say_and_only_once_the_check_has_passed() {
 #[test]
 fn a_hook_that_git_did_not_run_is_not_run_now() {
     let repository = Repository::new();
-    script(&repository.hook(), &recorder(&repository.seen(""), "theirs", 1), 0o644);
+    script(&repository.hook(), &recorder(&repository.seen(""), "theirs", "theirs out", 1), 0o644);
     repository.install().exits(0).says("git did not run it, since it is not executable");
     repository.with_program(0);
     repository.try_git(&["push", "hub", "main"], &[]).exits(0);
@@ -389,7 +413,7 @@ fn hooks_that_do_not_read_are_no_trouble() {
     let repository = Repository::new();
     script(&repository.hook(), "#!/bin/sh\nexit 0\n", 0o755);
     repository.install().exits(0);
-    script(&repository.program(), "#!/bin/sh\nexit 0\n", 0o755);
+    script(&repository.program(), "#!/bin/sh\necho passed\n", 0o755);
     // More than a pipe holds.
     let create = |n| format!("create refs/tags/a-rather-long-name-of-a-tag-{n} HEAD\n");
     let refs = (0..2_000).map(create).collect::<Vec<_>>().concat();
@@ -455,45 +479,423 @@ fn a_file_of_the_work_tree_is_never_taken_for_the_program() {
         let repository = make();
         repository.install().exits(0);
         let trap = repository.directory.join("license/xtask");
-        script(&trap, &recorder(&repository.seen(""), "trap", 0), 0o755);
+        script(&trap, &recorder(&repository.seen(""), "trap", "passed", 0), 0o755);
         repository.with_program(30);
         repository.try_git(&["push", "hub", "main"], &[]).exits(1).says("ours err").says_nothing_of("trap");
     }
 }
 
+/// The hook as the first version wrote it, where it finds the program by its own place and where it asks git.
+fn first_versions(text: &str) -> [String; 2] {
+    [text.to_owned(), text.replace("${0%/*}/../license/xtask", "$(git rev-parse --git-common-dir)/license/xtask")]
+}
+
+const FIRST_ALONE: &str = include_str!("../cases/hooks/1-alone.sh");
+const FIRST_WITH_LEGACY: &str = include_str!("../cases/hooks/1-with-legacy.sh");
+
 #[test]
-fn a_hook_of_another_version_is_replaced_and_keeps_what_it_kept() {
-    for chained in [false, true] {
-        let repository = Repository::new();
-        if chained {
-            repository.with_hook(0);
+fn a_hook_of_the_first_version_is_replaced_and_what_it_kept_is_kept_and_comes_back() {
+    for (before, prepare) in [BEFORE[0], BEFORE[1], BEFORE[2], BEFORE[3], BEFORE[5], BEFORE[6]] {
+        for by_git in [0, 1] {
+            for installs in [0, 1, 2] {
+                let name = format!("{before} {by_git} {installs}");
+                let repository = Repository::new().with_the_program(BINARY);
+                prepare(&repository);
+                let was = repository.state();
+                let text = if was.contains_key("pre-push") {
+                    fs::rename(repository.hook(), repository.hooks.join("pre-push.legacy")).unwrap();
+                    &first_versions(FIRST_WITH_LEGACY)[by_git]
+                } else {
+                    &first_versions(FIRST_ALONE)[by_git]
+                };
+                script(&repository.hook(), text, 0o755);
+                let status = repository.status();
+                assert_eq!(status["hook"]["edition"], "other", "{name}");
+                for _ in 0..installs {
+                    repository.install().named(&name).exits(0);
+                    let state = repository.state();
+                    assert_eq!(state.get(KEPT), was.get("pre-push"), "{name}");
+                    assert!(!state.contains_key("pre-push.legacy"), "{name}");
+                    assert_eq!(repository.status()["hook"]["edition"], "present", "{name}");
+                }
+                repository.uninstall().named(&name).exits(0);
+                assert_eq!(repository.state(), was, "{name}");
+            }
         }
+    }
+}
+
+#[test]
+fn the_first_version_s_kept_hook_runs_on_after_the_update() {
+    let repository = Repository::new();
+    script(&repository.hooks.join("pre-push.legacy"), &recorder(&repository.seen(""), "theirs", "", 0), 0o755);
+    script(&repository.hook(), FIRST_WITH_LEGACY, 0o755);
+    repository.install().exits(0).says("is kept beside it as `pre-push.license-kept`, and runs when");
+    repository.with_program(0);
+    repository.try_git(&["push", "hub", "main"], &[]).exits(0);
+    assert!(repository.trace("theirs-stdin").starts_with("refs/heads/main "));
+}
+
+#[test]
+fn what_a_person_wrote_into_our_hook_is_never_lost() {
+    for chained in [false, true] {
+        for edit in ["echo mine\n", "\n"] {
+            let repository = Repository::new();
+            if chained {
+                repository.with_hook(0);
+            }
+            let was = repository.state();
+            repository.install().exits(0);
+            let text = fs::read_to_string(repository.hook()).unwrap() + edit;
+            script(&repository.hook(), &text, 0o700);
+            let edited = repository.state();
+            repository
+                .install()
+                .exits(3)
+                .says("somebody changed")
+                .says("nothing was changed")
+                .says("move the file away");
+            repository.uninstall().exits(3).says("somebody changed");
+            assert_eq!(repository.state(), edited, "{edit:?}");
+            assert_eq!(repository.status()["hook"]["edition"], "edited");
+            repository.run(&["hook", "status"]).exits(3).says("was changed by somebody");
+
+            // What the help says to do.
+            fs::rename(repository.hook(), repository.hooks.join("mine")).unwrap();
+            repository.uninstall().exits(0);
+            let mut state = repository.state();
+            assert_eq!(state.remove("mine"), Some(Entry::File { mode: 0o700, bytes: text.into_bytes() }));
+            assert_eq!(state, was);
+            repository.install().exits(0);
+            assert_eq!(repository.status()["guarded"], true);
+        }
+    }
+}
+
+#[test]
+fn a_hook_of_the_first_version_that_somebody_changed_is_left_alone() {
+    for text in [FIRST_ALONE, FIRST_WITH_LEGACY] {
+        let repository = Repository::new();
+        script(&repository.hooks.join("pre-push.legacy"), "#!/bin/sh\nexit 0\n", 0o755);
+        script(&repository.hook(), &text.replace("exit 1", "exit 7"), 0o755);
         let was = repository.state();
+        repository.install().exits(3).says("somebody changed");
+        repository.uninstall().exits(3).says("somebody changed");
+        assert_eq!(repository.state(), was);
+    }
+}
+
+/// What pre-commit and prek do when they come to a hook of somebody else.
+fn moved_by_pre_commit(repository: &Repository) {
+    fs::rename(repository.hook(), repository.hooks.join("pre-push.legacy")).unwrap();
+    let text = format!(
+        "#!/bin/sh\n# File generated by pre-commit: https://pre-commit.com\ncat > '{0}/lines'\n\
+         echo x >> '{0}/rounds'\n\"${{0%/*}}/pre-push.legacy\" \"$@\" < '{0}/lines'\n",
+        repository.seen("").display()
+    );
+    script(&repository.hook(), &text, 0o755);
+}
+
+#[test]
+fn whoever_keeps_our_hook_as_the_hook_from_before_runs_it_once() {
+    for first_version in [false, true] {
+        let repository = Repository::new();
+        if first_version {
+            // Its chain would run itself for ever.
+            script(&repository.hook(), FIRST_WITH_LEGACY, 0o755);
+        } else {
+            repository.with_hook(0);
+            repository.install().exits(0);
+        }
+        moved_by_pre_commit(&repository);
+        if first_version {
+            repository.install().exits(0).says("runs ours, which it keeps as `pre-push.legacy`");
+        }
+        let status = repository.status();
+        assert_eq!((&status["guarded"], &status["mechanisms"][0]["kind"]), (&json!(true), &json!("hook")));
+        let name = status["mechanisms"][0]["name"].as_str().unwrap();
+        assert!(name.ends_with("pre-push.legacy"), "{name}");
+        repository.with_program(0);
+        repository.try_git(&["push", "hub", "main"], &[]).exits(0);
+        assert_eq!(repository.trace("rounds"), "x\n");
+        assert!(repository.trace("ours-stdin").starts_with("refs/heads/main "));
+        assert_eq!(repository.seen("theirs-args").exists(), !first_version, "what was moved away is gone");
+        repository.with_program(30);
+        repository.try_git(&["push", "hub", "HEAD:b"], &[]).exits(1);
+
+        // Again, and away: the other one's hook stays, and the hook from before is where it would be without us.
+        let before = repository.state();
         repository.install().exits(0);
-        let present = fs::read_to_string(repository.hook()).unwrap();
-        let older = present.replace("pre-push 1:", "pre-push 0:");
-        assert_ne!(older, present);
-        script(&repository.hook(), &older, 0o644);
-        let status = repository.run(&["hook", "status"]);
-        status.exits(3).says("is not executable").says("written by another version");
-        repository.install().exits(0);
-        assert_eq!(fs::read_to_string(repository.hook()).unwrap(), present);
+        assert_eq!(repository.state(), before);
         repository.uninstall().exits(0);
+        let after = repository.state();
+        assert_eq!(after.get("pre-push"), before.get("pre-push"));
+        assert_eq!(after.get("pre-push.legacy"), before.get(KEPT));
+        assert_eq!(after.get(KEPT), None);
+        assert_eq!(repository.status()["guarded"], false);
+    }
+}
+
+#[test]
+fn a_hook_from_before_that_runs_our_hook_runs_once() {
+    let repository = Repository::new();
+    let text =
+        format!("#!/bin/sh\necho x >> '{}'\n\"${{0%/*}}/pre-push\" \"$@\"\n", repository.seen("rounds").display());
+    script(&repository.hook(), &text, 0o755);
+    repository.install().exits(0);
+    repository.with_program(0);
+    repository.try_git(&["push", "hub", "main"], &[]).exits(0);
+    assert_eq!(repository.trace("rounds"), "x\n");
+}
+
+#[test]
+fn our_hook_under_the_name_of_a_kept_one_is_not_run_for_ever() {
+    let repository = Repository::new();
+    repository.with_hook(0);
+    repository.install().exits(0);
+    fs::copy(repository.hook(), repository.hooks.join(KEPT)).unwrap();
+    repository.with_program(0);
+    repository.try_git(&["push", "hub", "main"], &[]).exits(0);
+}
+
+#[test]
+fn a_hook_that_somebody_put_over_ours_does_not_cost_the_one_from_before() {
+    let repository = Repository::new();
+    repository.with_hook(0);
+    repository.install().exits(0);
+    script(&repository.hook(), "#!/bin/sh\nexit 0\n", 0o755);
+    let was = repository.state();
+    repository.install().exits(3).says("pre-push.license-kept").says("nothing was changed");
+    repository.uninstall().exits(0).says("`pre-push.license-kept` beside it is the hook from before ours, and stays");
+    assert_eq!(repository.state(), was);
+    repository.run(&["hook", "status"]).exits(3).says("`pre-push.license-kept` is there too, and is not run");
+}
+
+#[test]
+fn a_hook_that_somebody_removed_comes_again_with_the_one_from_before() {
+    let repository = Repository::new();
+    repository.with_hook(0);
+    let was = repository.state();
+    for reinstall in [true, false] {
+        repository.install().exits(0);
+        let installed = repository.state();
+        fs::remove_file(repository.hook()).unwrap();
+        if reinstall {
+            repository.install().exits(0);
+            assert_eq!(repository.state(), installed);
+        }
+        repository.uninstall().exits(0).says("is again the hook from before");
         assert_eq!(repository.state(), was);
     }
 }
 
 #[test]
-fn two_foreign_hooks_are_left_alone() {
+fn two_foreign_hooks_both_stay() {
     let repository = Repository::new();
     repository.with_hook(0);
-    script(&repository.hooks.join("pre-push.legacy"), "#!/bin/sh\nexit 0\n", 0o755);
+    let text = format!("#!/bin/sh\necho x > '{}'\n", repository.seen("other").display());
+    script(&repository.hooks.join("pre-push.legacy"), &text, 0o755);
     let was = repository.state();
-    repository.install().exits(3).says("nothing was changed");
-    assert_eq!(repository.state(), was);
-    assert!(!repository.common.join("license").exists());
+    repository.install().exits(0);
+    repository.with_program(0);
+    repository.try_git(&["push", "hub", "main"], &[]).exits(0);
+    assert!(repository.seen("theirs-args").exists() && !repository.seen("other").exists());
     repository.uninstall().exits(0);
     assert_eq!(repository.state(), was);
+}
+
+/// Names of directories for a license.toml.
+const DIRECTORIES: [&str; 5] = ["sub", "some where/deep er", "it's $(touch pwned) `x` \"y\"", "-dash", "ünï & co;"];
+
+#[test]
+fn the_hook_reads_the_license_toml_that_it_was_installed_with() {
+    for directory in DIRECTORIES {
+        for by_option in [true, false] {
+            let name = format!("{directory} {by_option}");
+            let repository = Repository::new().with_license_toml_at(&format!("{directory}/license.toml"));
+            let file = repository.directory.join(directory).join("license.toml");
+            let installed = if by_option {
+                repository.run(&["hook", "install", &format!("--config={directory}/license.toml")])
+            } else {
+                repository.project.run_in(file.parent().unwrap(), &["hook", "install"])
+            };
+            let installed = installed.named(&name);
+            installed.exits(0).says(&format!("it reads `{directory}/license.toml` of what is pushed"));
+            installed.says("may be read: the variable `LICENSE_KEY`");
+            assert_eq!(repository.status()["hook"]["config"], format!("{directory}/license.toml"), "{name}");
+            repository.git(&["add", "--all"]);
+            repository.git(&["commit", "--quiet", "--message=file"]);
+            let key = [("LICENSE_KEY", KEY)];
+            repository.try_git(&["push", "hub", "main"], &key).named(&name).exits(0);
+
+            // The key is known by nothing but that file; in a linked worktree too.
+            repository.git(&["worktree", "add", "--quiet", "--detach", "../linked"]);
+            for place in [repository.directory.clone(), repository.project.path("../linked")] {
+                let there = ["-C", place.to_str().unwrap()];
+                fs::write(place.join("notes"), format!("{KEY}\n")).unwrap();
+                repository.git(&[&there[..], &["add", "notes"]].concat());
+                repository.git(&[&there[..], &["commit", "--quiet", "--message=leak"]].concat());
+                let push = [&there[..], &["push", "hub", "HEAD:refs/heads/new"]].concat();
+                let pushed = repository.try_git(&push, &key).named(&name);
+                pushed.exits(1).says("it holds secrets").says_nothing_of(KEY);
+            }
+            assert!(!repository.directory.join("pwned").exists());
+
+            // A broken one in the commit stops the push, as the usual one does.
+            repository.git(&["reset", "--quiet", "--hard", "HEAD~1"]);
+            fs::write(&file, "version = 1\nnonsense = true\n").unwrap();
+            repository.git(&["commit", "--quiet", "--all", "--message=broken"]);
+            repository.try_git(&["push", "hub", "main"], &key).named(&name).exits(1).says("nonsense");
+            repository.uninstall().named(&name).exits(0);
+        }
+    }
+}
+
+#[test]
+fn a_license_toml_with_another_name_at_the_top_is_named_too() {
+    let repository = Repository::new().with_license_toml_at("other.toml");
+    repository.run(&["hook", "install", "--config", "other.toml"]).exits(0).says("it reads `other.toml`");
+    let text = fs::read_to_string(repository.hook()).unwrap();
+    assert!(text.contains(" --config='other.toml' pre-push "), "{text}");
+}
+
+#[test]
+fn a_path_that_no_line_can_hold_installs_nothing() {
+    let repository = Repository::new().with_license_toml_at("a\nb/license.toml");
+    let directory = repository.directory.join("a\nb");
+    repository.project.run_in(&directory, &["hook", "install"]).exits(3).says("cannot be named in a hook");
+    assert!(!repository.hook().exists());
+    repository.project.run_in(&directory, &["hook", "uninstall"]).exits(0);
+}
+
+#[test]
+fn the_lines_for_a_manager_name_the_license_toml() {
+    for (manager, file, hook) in MANAGERS {
+        let repository = Repository::new().with_license_toml_at("it's a sub/license.toml");
+        let sub = repository.directory.join("it's a sub");
+        script(&repository.directory.join(file), "# nothing yet\n", 0o644);
+        script(&repository.hook(), hook, 0o755);
+        let ran = repository.project.run_in(&sub, &["hook", "install", "--format", "json"]);
+        let lines = ran.exits(3).json()["guard"]["lines"].as_str().unwrap().to_owned();
+        assert!(lines.contains("--config="), "{manager}: {lines}");
+    }
+}
+
+/// The program as it is after an accident, and none of it may pass for one that says yes.
+#[test]
+fn a_program_that_is_no_program_refuses_and_says_what_to_do() {
+    type Break = fn(&Path);
+    let breaks: [(&str, Break); 9] = [
+        ("empty", |program| fs::write(program, "").unwrap()),
+        ("cut short in its head", |program| fs::write(program, &fs::read(BINARY).unwrap()[..100]).unwrap()),
+        ("cut short", |program| {
+            // What debuggers need is at the end, and nobody misses it.
+            let whole = fs::read(BINARY).unwrap();
+            fs::write(program, &whole[..whole.len() / 32]).unwrap();
+        }),
+        ("of another machine", |program| {
+            let mut whole = fs::read(BINARY).unwrap();
+            // The machine in the head of an ELF file.
+            whole[18..20].copy_from_slice(&[0xfe, 0xfe]);
+            fs::write(program, whole).unwrap();
+        }),
+        ("zeros", |program| fs::write(program, vec![0; 1 << 16]).unwrap()),
+        ("garbage", |program| fs::write(program, [b"\n\n# ".as_slice(), &[0xa5; 1 << 12]].concat()).unwrap()),
+        ("another program", |program| script(program, "#!/bin/sh\nexit 0\n", 0o755)),
+        ("not executable", |program| fs::set_permissions(program, fs::Permissions::from_mode(0o644)).unwrap()),
+        ("a directory", |program| {
+            fs::remove_file(program).unwrap();
+            fs::create_dir(program).unwrap();
+        }),
+    ];
+    for chained in [false, true] {
+        for (name, accident) in breaks {
+            let repository = Repository::new();
+            if chained {
+                repository.with_hook(0);
+            }
+            repository.install().exits(0);
+            accident(&repository.program());
+            let pushed = repository.try_git(&["push", "hub", "main"], &[]).named(name);
+            pushed.exits(1).says("cargo xtask hook install").says("git push --no-verify");
+            assert_eq!(repository.git(&["ls-remote", "hub"]).stdout(), "", "{name}: nothing arrived");
+            assert!(!repository.seen("theirs-args").exists(), "{name}");
+            repository.run(&["hook", "status"]).named(name).exits(3).says("are not checked");
+            if repository.program().is_dir() {
+                repository.install().named(name).exits(3).says("cannot be used");
+                continue;
+            }
+            repository.install().named(name).exits(0);
+            assert_eq!(repository.status()["guarded"], true, "{name}");
+        }
+    }
+}
+
+#[test]
+fn every_shell_hears_the_same_answer() {
+    for shell in
+        [&["dash"][..], &["bash"], &["bash", "--posix"], &["busybox", "sh"], &["zsh", "--emulate", "sh"], &["ksh"]]
+    {
+        if Command::new(shell[0]).arg("-c").arg("exit 0").output().is_err() {
+            continue;
+        }
+        for chained in [false, true] {
+            for (name, program, exit) in [
+                ("passed", "#!/bin/sh\ncat > /dev/null\necho passed\n", 0),
+                ("leaked", "#!/bin/sh\nexit 30\n", 30),
+                ("passed, and yet not", "#!/bin/sh\necho passed\nexit 30\n", 30),
+                ("silent", "#!/bin/sh\nexit 0\n", 1),
+                ("empty", "", 1),
+                ("another word", "#!/bin/sh\necho passed by\n", 1),
+                ("an unknown option", "#!/bin/sh\nexit 2\n", 1),
+            ] {
+                let name = format!("{shell:?} {name} {chained}");
+                let repository = Repository::new().with_the_program(BINARY);
+                if chained {
+                    repository.with_hook(0);
+                }
+                repository.install().named(&name).exits(0);
+                script(&repository.program(), program, 0o755);
+                let mut command = Command::new(shell[0]);
+                command.args(&shell[1..]).arg(repository.hook()).args(["--help", "../hub.git"]);
+                command.current_dir(&repository.directory);
+                let ended = Running::start_with_input(&mut command, "refs/heads/main 1 refs/heads/main 0\n").wait();
+                assert_eq!(ended.code(), exit, "{name}: {ended:?}");
+                assert_eq!(repository.seen("theirs-args").exists(), chained && exit == 0, "{name}");
+                if chained && exit == 0 {
+                    assert_eq!(repository.trace("theirs-args"), "--help\n../hub.git\n", "{name}");
+                    assert_eq!(repository.trace("theirs-stdin"), "refs/heads/main 1 refs/heads/main 0\n", "{name}");
+                }
+            }
+        }
+    }
+}
+
+/// A repository in which the real program finds a key in what is pushed.
+fn leaking() -> Repository {
+    let repository = Repository::new();
+    let repository = Repository { project: repository.project.without_license_toml(), ..repository };
+    fs::write(repository.directory.join("notes"), format!("{}\n", drawn())).unwrap();
+    repository.git(&["add", "notes"]);
+    repository.git(&["commit", "--quiet", "--message=second"]);
+    repository
+}
+
+/// A key of a known form, made here so that no file of this repository holds one.
+pub(crate) fn drawn() -> String {
+    ["TO-PRD", "7QK2", "M9XW", "4TBD", "H3VN"].join("-")
+}
+
+#[test]
+fn a_remote_with_the_name_of_an_option_is_checked_like_any_other() {
+    let repository = leaking();
+    repository.install().exits(0);
+    for name in ["--help", "-V", "--version", "--config=x.toml", "--say=passed", "--color=always", "-h", "--"] {
+        repository.git(&["config", &format!("remote.{name}.url"), "../hub.git"]);
+        let pushed = repository.try_git(&["push", "--", name, "main"], &[]).named(name);
+        pushed.exits(1).says("this push was stopped: it holds secrets");
+    }
+    assert_eq!(repository.git(&["ls-remote", "hub"]).stdout(), "", "nothing arrived");
 }
 
 #[test]
@@ -569,7 +971,7 @@ fn a_manager_that_came_later_does_not_take_our_hook_away() {
     let repository = Repository::new();
     repository.install().exits(0);
     script(&repository.directory.join("lefthook.yml"), "pre-commit:\n", 0o644);
-    repository.install().exits(0).says("lefthook has a configuration here, and will replace this hook");
+    repository.install().exits(0).says("lefthook has a configuration here, and may put its own hook there");
     assert_eq!(repository.status()["guarded"], true);
 }
 
@@ -589,7 +991,7 @@ fn the_lines_for_husky_run_the_program() {
     assert_eq!(repository.status()["guarded"], true);
     repository.with_program(30);
     repository.try_git(&["push", "hub", "main"], &[]).exits(1).says("ours err");
-    assert_eq!(repository.trace("ours-args").lines().collect::<Vec<_>>(), ["pre-push", "hub", "../hub.git"]);
+    assert_eq!(repository.trace("ours-args"), format!("{ASKED}hub\n../hub.git\n"));
     assert_eq!(repository.trace("ours-stdin").lines().count(), 1);
 }
 
@@ -605,7 +1007,7 @@ fn a_directory_of_hooks_for_all_repositories_is_not_ours() {
     assert_eq!(repository.status()["hooks_path"]["shared"], true);
 
     // The line for the hook there does what it says, and nothing in other repositories.
-    let line = ran.stdout().lines().find(|line| line.trim_start().starts_with("x=")).unwrap().trim().to_owned();
+    let line = ran.stdout().lines().find(|line| line.trim_start().starts_with("[ ! -e ")).unwrap().trim().to_owned();
     script(&shared.join("pre-push"), &format!("#!/bin/sh\n{line}\n"), 0o755);
     repository.with_program(30);
     repository.try_git(&["push", "hub", "main"], &[]).exits(1).says("ours err");
@@ -751,41 +1153,117 @@ fn a_subdirectory_is_as_good_as_the_top() {
     }
 }
 
+/// What may be there before a kill: the hook is what is there, or what the first version of ours keeps.
+const BEFORE_A_KILL: [(&str, Prepare); 7] = [
+    BEFORE[0],
+    BEFORE[1],
+    BEFORE[3],
+    BEFORE[5],
+    ("the first version", |repository| script(&repository.hook(), FIRST_ALONE, 0o755)),
+    ("the first version with a hook", |repository| {
+        script(&repository.hooks.join("pre-push.legacy"), "#!/bin/sh\nexit 0\n", 0o755);
+        script(&repository.hook(), FIRST_WITH_LEGACY, 0o755);
+    }),
+    ("the first version with a hook that is not executable", |repository| {
+        script(&repository.hooks.join("pre-push.legacy"), "#!/bin/sh\nexit 1\n", 0o644);
+        script(&repository.hook(), FIRST_WITH_LEGACY, 0o755);
+    }),
+];
+
 #[test]
-fn an_installation_that_is_killed_leaves_the_old_hook_or_the_new_one() {
+fn a_kill_leaves_the_old_hook_or_the_new_one() {
     let binary = failpoints::binary(BINARY).to_str().unwrap();
-    for (before, prepare) in [BEFORE[0], BEFORE[1], BEFORE[3], BEFORE[5]] {
-        for (dies_at, command, is_new) in [
-            ("hook-program", "install", false),
-            ("hook-kept", "install", false),
-            ("hook-written", "install", true),
-            ("hook-removed", "uninstall", false),
-        ] {
-            let name = format!("{before}, {dies_at}");
-            let repository = Repository::of(binary);
-            prepare(&repository);
-            let was = repository.state();
-            let is_kept = was.contains_key("pre-push");
-            if dies_at == "hook-kept" && !is_kept {
-                continue;
+    let deaths = [
+        ("hook-program", "install"),
+        ("hook-kept", "install"),
+        ("hook-replaced", "install"),
+        ("hook-written", "install"),
+        ("hook-removed", "uninstall"),
+    ];
+    let mut died = BTreeMap::new();
+    for (before, prepare) in BEFORE_A_KILL {
+        // What a removal leads to, whatever happened in between.
+        let repository = Repository::of(binary);
+        prepare(&repository);
+        let first = repository.state();
+        repository.uninstall().named(before).exits(0);
+        let removed = repository.state();
+        for (dies_at, command) in deaths {
+            for next in ["install", "uninstall"] {
+                let name = format!("{before}, {dies_at}, {next}");
+                let repository = Repository::of(binary).with_the_program(binary);
+                prepare(&repository);
+                if command == "uninstall" {
+                    repository.install().named(&name).exits(0);
+                }
+                let was = repository.state().remove("pre-push");
+                let project = repository.project.var(failpoints::DIES_AT, dies_at);
+                let repository = Repository { project, ..repository };
+                if repository.run(&["hook", command]).named(&name).code() == 137 {
+                    *died.entry(dies_at).or_insert(0) += 1;
+                }
+                let hook = repository.state().remove("pre-push");
+                let is_ours = |hook: &Option<Entry>| matches!(hook, Some(Entry::File { bytes, .. }) if bytes.starts_with(b"#!/bin/sh\n# license-hooks"));
+                if command == "install" {
+                    assert!(hook == was || is_ours(&hook), "{name}: {hook:?}");
+                    assert!(hook == first.get("pre-push").cloned() || is_ours(&hook), "{name}: {hook:?}");
+                } else {
+                    assert_eq!(hook.as_ref(), removed.get("pre-push"), "{name}");
+                }
+                let repository = Repository { project: repository.project.unset(failpoints::DIES_AT), ..repository };
+                if next == "install" {
+                    repository.install().named(&name).exits(0);
+                    assert_eq!(repository.status()["guarded"], true, "{name}");
+                }
+                repository.uninstall().named(&name).exits(0);
+                assert_eq!(repository.state(), removed, "{name}");
             }
-            if command == "uninstall" {
+        }
+    }
+    assert_eq!(died.keys().copied().collect::<Vec<_>>().len(), deaths.len(), "{died:?}");
+}
+
+/// The names beside the hook that somebody may have taken, and what is in the hook's place: all of one with all of the
+/// others, wherever git looks.
+#[test]
+fn every_state_comes_back_byte_for_byte() {
+    type Rows = [(&'static str, Prepare)];
+    let hooks: &Rows = &BEFORE[..7];
+    let beside: &Rows = &[
+        ("nothing", |_| {}),
+        ("a kept hook of somebody else", |repository| {
+            script(&repository.hooks.join("pre-push.legacy"), "#!/bin/sh\nexit 1\n", 0o640);
+        }),
+        ("a link as a kept hook of somebody else", |repository| {
+            fs::create_dir_all(&repository.hooks).unwrap();
+            symlink("/nowhere", repository.hooks.join("pre-push.legacy")).unwrap();
+        }),
+    ];
+    let places: [(&str, Make); 4] = [
+        PLACES[0],
+        PLACES[4],
+        PLACES[7],
+        ("no directory of hooks", || {
+            let repository = Repository::new();
+            fs::remove_dir_all(&repository.hooks).unwrap();
+            repository
+        }),
+    ];
+    for (place, make) in places {
+        for (hook, prepare_hook) in hooks {
+            for (name, prepare) in beside {
+                let name = format!("{hook}, beside it {name}, in {place}");
+                let repository = make().with_the_program(BINARY);
+                prepare_hook(&repository);
+                prepare(&repository);
+                let was = repository.state();
                 repository.install().named(&name).exits(0);
+                let installed = repository.state();
+                assert_eq!(installed.get(KEPT), was.get("pre-push"), "{name}");
+                assert_eq!(repository.status()["guarded"], true, "{name}");
+                repository.uninstall().named(&name).exits(0);
+                assert_eq!(repository.state(), was, "{name}");
             }
-            let project = repository.project.var(failpoints::DIES_AT, dies_at);
-            let repository = Repository { project, ..repository };
-            repository.run(&["hook", command]).named(&name).exits(137);
-            let hook = repository.state().remove("pre-push");
-            if is_new {
-                assert!(matches!(hook, Some(Entry::File { mode: 0o755, .. })), "{name}: {hook:?}");
-            } else {
-                assert_eq!(hook.as_ref(), was.get("pre-push"), "{name}");
-            }
-            let repository = Repository { project: repository.project.unset(failpoints::DIES_AT), ..repository };
-            repository.install().named(&name).exits(0);
-            assert_eq!(repository.status()["guarded"], true, "{name}");
-            repository.uninstall().named(&name).exits(0);
-            assert_eq!(repository.state(), was, "{name}");
         }
     }
 }

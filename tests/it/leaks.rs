@@ -13,7 +13,7 @@ use base64::{
     Engine as _,
     engine::general_purpose::{STANDARD, URL_SAFE},
 };
-use license_tests::{Project, Ran, forms};
+use license_tests::{Project, Ran, forms, process::Running};
 use serde_json::Value;
 
 use crate::project;
@@ -36,7 +36,7 @@ pub(crate) fn repository_with_a_leak() -> (Project, String) {
 }
 
 /// A project that is a repository, whose production key is configured, and the key.
-fn repository() -> (Project, String) {
+pub(crate) fn repository() -> (Project, String) {
     repository_hashing_with("sha1")
 }
 
@@ -50,7 +50,7 @@ fn repository_hashing_with(format: &str) -> (Project, String) {
 }
 
 /// Runs git as a person would, and gives its output.
-fn git(project: &Project, arguments: &[&str]) -> String {
+pub(crate) fn git(project: &Project, arguments: &[&str]) -> String {
     git_in(&project.path(""), arguments, b"")
 }
 
@@ -74,25 +74,25 @@ fn git_in(directory: &Path, arguments: &[&str], input: &[u8]) -> String {
     String::from_utf8_lossy(&output.stdout).trim_end_matches('\n').to_owned()
 }
 
-fn commit(project: &Project, message: &str) -> String {
+pub(crate) fn commit(project: &Project, message: &str) -> String {
     git(project, &["add", "--all"]);
     git(project, &["commit", "--quiet", "--allow-empty", "--message", message]);
     git(project, &["rev-parse", "HEAD"])
 }
 
-fn write(project: &Project, path: &str, bytes: &[u8]) {
+pub(crate) fn write(project: &Project, path: &str, bytes: &[u8]) {
     let path = project.path(path);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, bytes).unwrap();
 }
 
-fn leaks(project: &Project, arguments: &[&str]) -> Ran {
+pub(crate) fn leaks(project: &Project, arguments: &[&str]) -> Ran {
     project.run(&[&["leaks"], arguments].concat())
 }
 
 /// The findings of a scan that finds something, and never shows it.
 #[track_caller]
-fn found(name: &str, project: &Project, key: &str, arguments: &[&str]) -> Vec<Value> {
+pub(crate) fn found(name: &str, project: &Project, key: &str, arguments: &[&str]) -> Vec<Value> {
     let ran = leaks(project, &[arguments, &["--format", "json"]].concat()).named(name);
     let document = ran.exits(30).json();
     shows_nothing_of(&ran, key);
@@ -101,17 +101,17 @@ fn found(name: &str, project: &Project, key: &str, arguments: &[&str]) -> Vec<Va
 
 /// No output has the key, in whatever form.
 #[track_caller]
-fn shows_nothing_of(ran: &Ran, key: &str) {
+pub(crate) fn shows_nothing_of(ran: &Ran, key: &str) {
     for (form, secret) in forms::of(key) {
         assert!(!ran.stdout().contains(&secret) && !ran.stderr().contains(&secret), "it shows the key {form}: {ran}");
     }
 }
 
 /// Fields of a finding that must be so.
-type Expected<'a> = &'a [(&'a str, Value)];
+pub(crate) type Expected<'a> = &'a [(&'a str, Value)];
 
 #[track_caller]
-fn one_is(name: &str, findings: &[Value], expected: Expected<'_>) {
+pub(crate) fn one_is(name: &str, findings: &[Value], expected: Expected<'_>) {
     let fits = |finding: &&Value| expected.iter().all(|(field, value)| finding[field] == *value);
     assert!(findings.iter().any(|finding| fits(&finding)), "{name}: no finding is {expected:?}: {findings:#?}");
 }
@@ -317,6 +317,8 @@ fn a_key_is_found_wherever_it_hides_in_history() {
         let findings = found(name, &project, &key, &["--history"]);
         one_is(name, &findings, &expected());
         assert!(findings.iter().all(|finding| finding["kind"] == "configured"), "{name}: {findings:#?}");
+        git(&project, &["repack", "--quiet", "-a", "-d"]);
+        assert_eq!(found(name, &project, &key, &["--history"]), findings, "{name}, in a pack");
     }
 }
 
@@ -415,7 +417,7 @@ fn a_key_with_the_characters_that_encodings_change_is_found() {
 }
 
 /// A tar with one file.
-fn tar(name: &str, content: &[u8]) -> Vec<u8> {
+pub(crate) fn tar(name: &str, content: &[u8]) -> Vec<u8> {
     let mut header = vec![0; 512];
     header[..name.len()].copy_from_slice(name.as_bytes());
     header[100..108].copy_from_slice(b"0000644\0");
@@ -433,7 +435,7 @@ fn tar(name: &str, content: &[u8]) -> Vec<u8> {
 }
 
 /// A gzip whose one block is stored.
-fn gzip(content: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(content: &[u8]) -> Vec<u8> {
     let length = u16::try_from(content.len()).unwrap();
     let mut bytes = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255, 1];
     bytes.extend_from_slice(&length.to_le_bytes());
@@ -637,6 +639,86 @@ fn sarif_has_a_place_and_a_fingerprint_that_stays() {
     );
 }
 
+/// SARIF of scans that end in every way, by name.
+fn sarif_of_every_end() -> Vec<(&'static str, Value)> {
+    let (project, key) = repository();
+    write(&project, "src/a b.rs", format!("{key}\n").as_bytes());
+    write(&project, &format!("names/{key}"), b"\n");
+    write(&project, "backup.tar.gz", &gzip(&tar("conf/key.env", format!("\nKEY={key}\n").as_bytes())));
+    symlink(format!("/nowhere/{key}"), project.path("link")).unwrap();
+    commit(&project, &format!("subject\n\nuse {key}"));
+    git(&project, &["tag", "--annotate", "--message", &key, "v1"]);
+    git(&project, &["branch", &format!("fix/{key}")]);
+    let blob = git_in(&project.path(""), &["hash-object", "-w", "--stdin"], format!("the {key}").as_bytes());
+    git(&project, &["tag", "loose", &blob]);
+    let run = |arguments: &[&str], exit: i32| {
+        let ran = leaks(&project, &[arguments, &["--format", "sarif"]].concat());
+        shows_nothing_of(&ran, &key);
+        ran.exits(exit).json()
+    };
+    let mut documents = vec![
+        ("the tree", run(&[], 30)),
+        ("history", run(&["--history"], 30)),
+        ("no range", run(&["--range", "nope..HEAD"], 2)),
+    ];
+    write(&project, "broken.gz", &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255, 7, 7, 7, 7]);
+    documents.push(("incomplete", run(&[], 30)));
+    let clean = leaks(&repository().0, &["--format", "sarif"]);
+    documents.push(("clean", clean.exits(0).json()));
+    documents
+}
+
+/// What code scanning on GitHub wants of a document; it refuses one that lacks any of it as a whole.
+#[test]
+fn every_result_of_sarif_has_what_code_scanning_wants() {
+    let has_text = |value: &Value| value["text"].as_str().is_some_and(|text| !text.is_empty() && text.len() <= 1024);
+    let mut places = std::collections::BTreeSet::new();
+    for (name, document) in sarif_of_every_end() {
+        assert!(document["$schema"].is_string() && document["version"] == "2.1.0", "{name}");
+        let run = &document["runs"][0];
+        assert_eq!(run["tool"]["driver"]["name"], "license-hooks", "{name}");
+        let rules = run["tool"]["driver"]["rules"].as_array().unwrap();
+        for rule in rules {
+            assert!(rule["id"].is_string() && rule["defaultConfiguration"]["level"] == "error", "{name}: {rule}");
+            assert!(has_text(&rule["shortDescription"]) && has_text(&rule["fullDescription"]), "{name}: {rule}");
+            assert!(has_text(&rule["help"]), "{name}: {rule}");
+        }
+        for result in run["results"].as_array().unwrap() {
+            places.insert(result["properties"]["place"].as_str().unwrap().to_owned());
+            assert!(rules.iter().any(|rule| rule["id"] == result["ruleId"]), "{name}: {result}");
+            assert!(result["level"] == "error" && has_text(&result["message"]), "{name}: {result}");
+            assert!(!result["partialFingerprints"].as_object().unwrap().is_empty(), "{name}: {result}");
+            for location in result["locations"].as_array().unwrap() {
+                let physical = &location["physicalLocation"];
+                let uri = physical["artifactLocation"]["uri"].as_str().unwrap_or_default();
+                assert!(!uri.is_empty() && !uri.starts_with('/') && !uri.contains(' '), "{name}: {result}");
+                assert!(physical["region"]["startLine"].as_u64().is_some_and(|line| line > 0), "{name}: {result}");
+            }
+            assert_eq!(result["locations"].as_array().unwrap().len(), 1, "{name}: {result}");
+        }
+    }
+    let expected = ["blob", "commit", "file", "file_name", "ref_name", "symlink_target", "tag", "tree"];
+    assert_eq!(places.into_iter().collect::<Vec<_>>(), expected, "every place was tried");
+}
+
+/// `LICENSE_TESTS_PYTHON` names a python that has the schema and a validator: see `sarif_driver.py`.
+#[test]
+fn every_document_of_sarif_is_one_by_the_published_schema() {
+    let skip = |why: &str| std::io::Write::write_all(&mut std::io::stderr(), format!("skipped: {why}\n").as_bytes());
+    let Some(python) = std::env::var_os("LICENSE_TESTS_PYTHON").filter(|python| !python.is_empty()) else {
+        return skip("LICENSE_TESTS_PYTHON is not set, and the schema of SARIF is not here").unwrap();
+    };
+    for (name, document) in sarif_of_every_end() {
+        let mut command = Command::new(&python);
+        command.arg("-B").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("it/sarif_driver.py"));
+        let finished = Running::start_with_input(&mut command, &document.to_string()).wait();
+        if finished.code() == 3 {
+            return skip(&format!("that python cannot check SARIF: {}", finished.stderr.trim())).unwrap();
+        }
+        assert_eq!((finished.code(), finished.stdout.as_str()), (0, ""), "{name}: {}", finished.stderr);
+    }
+}
+
 #[test]
 fn without_a_license_toml_the_forms_are_looked_for() {
     let (project, key) = repository();
@@ -660,6 +742,33 @@ fn a_range_that_is_none_is_a_mistake_of_the_command_line() {
         leaks(&project, &[&format!("--range={range}")]).named(range).exits(2).says_nothing_of("no leak");
     }
     leaks(&project, &["--history", "--range", "HEAD"]).exits(2);
+}
+
+#[test]
+fn a_key_in_the_range_itself_is_not_shown() {
+    let own = format!("{}+/?", &key()[7..]);
+    let (project, key) = repository();
+    let project = project.var("TO_API_KEY", &own);
+    git(&project, &["branch", &format!("fix/{key}")]);
+    let long = format!("{}{key}..HEAD", "x".repeat(190));
+    for format in ["human", "json", "sarif", "github"] {
+        let scan = |range: &str, exit: i32| {
+            let ran = leaks(&project, &[&format!("--range={range}"), "--format", format]).named(format);
+            ran.exits(exit);
+            shows_nothing_of(&ran, &key);
+            shows_nothing_of(&ran, &own);
+            let first = &key[..16];
+            assert!(!ran.stdout().contains(first) && !ran.stderr().contains(first), "a part of the key: {ran}");
+        };
+        scan(&format!("main..fix/{key}"), 0);
+        scan(&format!("{key}..HEAD"), 2);
+        scan(&format!("HEAD..{own}"), 2);
+        scan(&long, 2);
+    }
+    // By its form, where nothing is configured.
+    let ran = leaks(&project.without_license_toml(), &[&format!("--range={key}")]);
+    ran.exits(2).says("is no range of commits here");
+    shows_nothing_of(&ran, &key);
 }
 
 #[test]
@@ -830,11 +939,53 @@ fn a_git_that_dies_says_too_little_or_is_none_is_never_clean() {
         ),
     ];
     for (name, case, says) in rows {
+        let script = format!("{both}case $kind in {case}\n*) real \"$@\" ;; esac");
         let (project, _) = repository();
-        let project = with_git(project, &format!("{both}case $kind in {case}\n*) real \"$@\" ;; esac"));
+        let project = with_git(project, &script);
         let ran = leaks(&project, &["--history"]).named(name);
         ran.exits(31).says("incomplete").says(says);
+        // Most of it in a pack, which is read without git.
+        let (project, _) = repository();
+        git(&project, &["repack", "--quiet", "-a", "-d"]);
+        commit(&project, "second");
+        write(&project, "third.txt", b"third\n");
+        commit(&project, "third");
+        let project = with_git(project, &script);
+        leaks(&project, &["--history"]).named(&format!("{name}, with a pack")).exits(31).says("incomplete");
     }
+}
+
+#[test]
+fn a_broken_pack_is_never_clean_and_the_leaks_in_the_rest_are_told() {
+    let (project, key) = repository();
+    write(&project, "a.txt", key.as_bytes());
+    commit(&project, "in");
+    write(&project, "other.txt", b"something that is in no other file\n");
+    commit(&project, "other");
+    git(&project, &["repack", "--quiet", "-a", "-d"]);
+    let blob = git(&project, &["rev-parse", "HEAD:other.txt"]);
+    let listed = git(
+        &project,
+        &["cat-file", "--batch-check=%(objectname) %(objectsize:disk)", "--batch-all-objects", "--unordered"],
+    );
+    // In the order of the pack.
+    let mut end = 12;
+    for line in listed.lines() {
+        let (name, bytes) = line.split_once(' ').unwrap();
+        end += bytes.parse::<usize>().unwrap();
+        if name == blob {
+            break;
+        }
+    }
+    let pack = fs::read_dir(project.path(".git/objects/pack")).unwrap().map(|entry| entry.unwrap().path());
+    let pack = pack.into_iter().find(|path| path.extension().is_some_and(|extension| extension == "pack")).unwrap();
+    let mut bytes = fs::read(&pack).unwrap();
+    bytes[end - 6] ^= 0x10;
+    fs::set_permissions(&pack, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::write(&pack, bytes).unwrap();
+    let ran = leaks(&project, &["--history"]);
+    ran.exits(30).says("a.txt:1").says(&format!("object {blob}")).says("the scan is incomplete");
+    shows_nothing_of(&ran, &key);
 }
 
 #[test]

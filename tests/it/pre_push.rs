@@ -252,6 +252,145 @@ fn every_push_address_is_looked_at_for_itself() {
     by_address.stops(30);
 }
 
+/// A branch `old` with the key that the remote has, and that git saw there; the work tree is on `main`.
+fn with_old_leak(pushing: &Pushing) {
+    pushing.git(&["switch", "--quiet", "--create", "old"]);
+    leak(pushing);
+    pushing.git(&["push", "--quiet", "--no-verify", "origin", "old"]);
+    pushing.git(&["branch", "new"]);
+    pushing.git(&["switch", "--quiet", "main"]);
+}
+
+fn second_remote(pushing: &Pushing) -> String {
+    pushing.git_in("", &["init", "--quiet", "--bare", "second.git"]);
+    pushing.path("second.git").to_str().unwrap().to_owned()
+}
+
+#[test]
+fn what_was_seen_at_one_address_is_not_left_out_at_another_one() {
+    type Change = fn(&Pushing, &str);
+    let set_url: Change = |pushing, second| drop(pushing.git(&["remote", "set-url", "origin", second]));
+    let instead: Change = |pushing, second| {
+        let hub = pushing.git(&["config", "remote.origin.url"]);
+        pushing.git(&["config", &format!("url.{second}.insteadOf"), &hub]);
+    };
+    // Whether the hook was installed, whether it ran before, and how the address changed.
+    for (name, installed, ran, change) in [
+        ("never seen before", false, false, set_url),
+        ("seen before", false, true, set_url),
+        ("installed", true, false, set_url),
+        ("rewritten", false, true, instead),
+        ("installed and rewritten", true, true, instead),
+    ] {
+        let pushing = pushing();
+        let second = second_remote(&pushing);
+        if installed {
+            pushing.xtask(&["hook", "install"]).exits(0);
+            pushing.hook("work/.git");
+        }
+        with_old_leak(&pushing);
+        if ran {
+            pushing.commit("a", "1");
+            pushing.push(&["origin", "main"]).goes();
+        }
+        change(&pushing, &second);
+        stops(&pushing, name, &["origin", "new"], 30);
+        // What the second one gets is known, and the rest is doubted as before.
+        pushing.push(&["origin", "main"]).goes();
+        stops(&pushing, name, &["origin", "new"], 30);
+        pushing.git(&["push", "--quiet", "--no-verify", "origin", "new"]);
+        pushing.git(&["branch", "newer", "new"]);
+        pushing.push(&["origin", "newer"]).goes();
+    }
+}
+
+#[test]
+fn a_leak_that_the_remote_of_a_clone_or_an_installed_hook_has_stops_nothing() {
+    let pushing = pushing();
+    with_old_leak(&pushing);
+    let hub = pushing.path("hub.git");
+    pushing.git_in("", &["clone", "--quiet", hub.to_str().unwrap(), "clone"]);
+    pushing.hook("clone/.git");
+    pushing.push_in("clone", &["origin", "origin/old:refs/heads/elsewhere"]).goes();
+    // Of this one git does not know where it is from.
+    pushing.xtask(&["hook", "install"]).exits(0);
+    pushing.hook("work/.git");
+    pushing.push(&["origin", "new"]).goes();
+}
+
+#[test]
+fn a_remote_that_denies_what_git_saw_there_is_not_believed_to_have_the_rest() {
+    let installed = || {
+        let pushing = pushing();
+        pushing.xtask(&["hook", "install"]).exits(0);
+        pushing.hook("work/.git");
+        with_old_leak(&pushing);
+        pushing
+    };
+    // It was made anew.
+    let pushing = installed();
+    fs::rename(pushing.path("hub.git"), pushing.path("gone.git")).unwrap();
+    pushing.git_in("", &["init", "--quiet", "--bare", "hub.git"]);
+    pushing.push(&["origin", "main"]).goes();
+    stops(&pushing, "another branch of a new remote", &["origin", "new"], 30);
+    stops(&pushing, "the same branch of a new remote", &["origin", "old"], 30);
+    // It was rewound, to an object that is known here and to one that is not.
+    let pushing = installed();
+    let first = pushing.git(&["rev-parse", "main"]);
+    pushing.git_in("hub.git", &["update-ref", "refs/heads/old", &first]);
+    stops(&pushing, "a rewound branch", &["origin", "old"], 30);
+    let tree = pushing.git_in("hub.git", &["rev-parse", "main^{tree}"]);
+    let unknown = pushing.git_in("hub.git", &["commit-tree", &tree, "-m", "unknown"]);
+    pushing.git_in("hub.git", &["update-ref", "refs/heads/old", &unknown]);
+    stops(&pushing, "a rewritten branch", &["--force", "origin", "old"], 30);
+}
+
+#[test]
+fn the_refs_of_another_remote_are_not_those_of_this_one() {
+    let pushing = pushing();
+    pushing.xtask(&["hook", "install"]).exits(0);
+    pushing.hook("work/.git");
+    let second = second_remote(&pushing);
+    let fetch = |name: &str| format!("remote.{name}.fetch");
+    for (name, into) in [("origin/priv", "origin/priv"), ("other", "origin")] {
+        pushing.git(&["config", &format!("remote.{name}.url"), &second]);
+        pushing.git(&["config", &fetch(name), &format!("+refs/heads/*:refs/remotes/{into}/*")]);
+        pushing.git(&["switch", "--quiet", "--create", "secret", "main"]);
+        leak(&pushing);
+        pushing.git(&["push", "--quiet", "--no-verify", "--force", name, "secret"]);
+        assert!(pushing.git(&["for-each-ref", "--format=%(refname)"]).contains(&format!("refs/remotes/{into}/secret")));
+        stops(&pushing, name, &["origin", "secret:new"], 30);
+        pushing.git(&["switch", "--quiet", "main"]);
+        pushing.git(&["branch", "--quiet", "-D", "secret"]);
+        pushing.git(&["config", "--remove-section", &format!("remote.{name}")]);
+        pushing.git(&["update-ref", "-d", &format!("refs/remotes/{into}/secret")]);
+    }
+    // What this one is fetched into counts, and what only has its name does not.
+    with_old_leak(&pushing);
+    pushing.git(&["config", &fetch("origin"), "+refs/heads/*:refs/remotes/upstream/*"]);
+    stops(&pushing, "its name", &["origin", "new"], 30);
+    pushing.git(&["fetch", "--quiet", "origin"]);
+    pushing.push(&["origin", "new"]).goes();
+}
+
+#[test]
+fn what_a_push_to_several_addresses_left_behind_is_not_believed() {
+    let pushing = pushing();
+    pushing.xtask(&["hook", "install"]).exits(0);
+    pushing.hook("work/.git");
+    let (hub, second) = (pushing.path("hub.git"), second_remote(&pushing));
+    for url in [hub.to_str().unwrap(), &second] {
+        pushing.git(&["remote", "set-url", "--push", "--add", "origin", url]);
+    }
+    pushing.git(&["switch", "--quiet", "--create", "old"]);
+    leak(&pushing);
+    // Only the second one takes it.
+    pushing.git(&["push", "--quiet", "--no-verify", &second, "old"]);
+    pushing.git(&["update-ref", "refs/remotes/origin/old", "old"]);
+    let pushed = pushing.push(&["origin", "old:new"]);
+    assert_eq!(pushed.exits.first(), Some(&30), "{pushed:?}");
+}
+
 #[test]
 fn a_linked_worktree_and_a_submodule_are_looked_at_like_any_other() {
     let pushing = pushing();
@@ -486,11 +625,18 @@ fn instead_of_git(pushing: Pushing, script: &str) -> Pushing {
 fn a_git_that_dies_in_the_middle_never_reads_as_clean() {
     for (name, script) in [
         ("the list", "case \"$*\" in *rev-list*) git \"$@\" | head -c 50; kill -KILL $$ ;; esac"),
+        (
+            "the list, at a line end, without a sign",
+            "case \"$*\" in *rev-list*) git \"$@\" | head -n 4; exit 0 ;; esac",
+        ),
+        ("all of the list but the tip", "case \"$*\" in *rev-list*) git \"$@\" | head -n 1; exit 0 ;; esac"),
+        ("the list and what is said", "case \"$*\" in *rev-list*) git \"$@\" 2>&- | head -n 4; exit 0 ;; esac"),
+        ("the whole list, without a sign", "case \"$*\" in *rev-list*) exit 0 ;; esac"),
         ("the list, at once", "case \"$*\" in *rev-list*) kill -KILL $$ ;; esac"),
         ("the objects", "case \"$*\" in *cat-file*) git \"$@\" | head -c 700; kill -KILL $$ ;; esac"),
         ("the objects, without a sign", "case \"$*\" in *cat-file*) git \"$@\" | head -c 700; exit 0 ;; esac"),
         ("the objects, at once", "case \"$*\" in *cat-file*) kill -KILL $$ ;; esac"),
-        ("the repository", "case \"$*\" in *rev-parse*) kill -KILL $$ ;; esac"),
+        ("the configuration", "case \"$*\" in *get-regexp*) kill -KILL $$ ;; esac"),
     ] {
         let pushing = pushing();
         for number in 0..20 {
@@ -502,6 +648,56 @@ fn a_git_that_dies_in_the_middle_never_reads_as_clean() {
         let ran = pushing.pre_push("work", &["origin", "url"], &line).named(name);
         ran.exits(31).says("git push --no-verify");
     }
+}
+
+#[test]
+fn no_program_of_gits_configuration_runs() {
+    let pushing = pushing();
+    leak(&pushing);
+    // An ignored file, a changed one and a staged one: whatever makes git look at the work tree.
+    pushing.write("README", "changed\n");
+    pushing.write("new", "new\n");
+    let marker = pushing.path("marker");
+    let program = pushing.path("home/program");
+    let text = format!("#!/bin/sh\necho \"$0 $*\" >> '{}'\nexit 1\n", marker.display());
+    fs::write(&program, text).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let program = program.to_str().unwrap();
+    for name in [
+        "core.fsmonitor",
+        "core.pager",
+        "core.editor",
+        "core.askPass",
+        "core.sshCommand",
+        "core.alternateRefsCommand",
+        "core.gitProxy",
+        "credential.helper",
+        "diff.external",
+        "diff.one.textconv",
+        "diff.one.command",
+        "filter.one.clean",
+        "filter.one.smudge",
+        "filter.one.process",
+        "gpg.program",
+        "interactive.diffFilter",
+        "uploadpack.packObjectsHook",
+    ] {
+        pushing.git(&["config", name, program]);
+    }
+    for (name, value) in
+        [("log.showSignature", "true"), ("core.fsmonitorHookVersion", "2"), ("core.untrackedCache", "true")]
+    {
+        pushing.git(&["config", name, value]);
+    }
+    fs::write(pushing.path("work/.git/info/attributes"), "* diff=one filter=one\n").unwrap();
+    let head = pushing.git(&["rev-parse", "HEAD"]);
+    let zeros = "0".repeat(40);
+    fs::remove_file(&marker).ok();
+    pushing.pre_push("work", &["origin", "url"], &format!("HEAD {head} refs/heads/new {zeros}\n")).exits(30);
+    for arguments in [&["leaks"][..], &["leaks", "--history"], &["leaks", "--range", "HEAD~1..HEAD"]] {
+        pushing.xtask(arguments).exits(30);
+    }
+    assert_eq!(fs::read_to_string(&marker).unwrap_or_default(), "");
 }
 
 #[test]

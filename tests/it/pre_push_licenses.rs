@@ -2,11 +2,12 @@
 
 use std::{
     fs,
+    os::unix::fs::symlink,
     time::{Duration, Instant},
 };
 
 use license_tests::{Answer, Pushing, RawServer};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{BINARY, good, pre_push::secret, saying};
 
@@ -149,12 +150,85 @@ fn all_authorities_together_get_two_seconds() {
     let hanging = RawServer::script([Answer::Hang]);
     let pushing = machine(&hanging);
     let second = "[environments.staging]\nauthority = \"to\"\ndomain = \"staging.app.com\"\n\
-                  key = { env = \"LICENSE_KEY\" }\nbranches = [\"main\"]\n";
+                  key = { env = \"STAGING_KEY\" }\nbranches = [\"main\"]\n";
+    let pushing = pushing.var("STAGING_KEY", &key().replace("PRD", "STG"));
+    agree_to_staging(&pushing, &hanging);
     pushing.commit("license.toml", toml(&hanging.url(), second));
     let pushed = pushing.push(&["origin", "main"]);
     let ran = pushed.goes_with("the license of `production` was not checked");
     ran.says("the license of `staging` was not checked").says("within 2 s");
     assert!(hanging.connections() >= 2, "both were asked");
+}
+
+/// Agrees to the key of staging besides.
+fn agree_to_staging(pushing: &Pushing, server: &RawServer) {
+    pushing.agree(&[&origin(server)], &["LICENSE_KEY", "TO_API_KEY", "STAGING_KEY"], &[]);
+    let file = pushing.path("work/.git/license/trust.json");
+    let mut record: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    let way = format!("key env \"STAGING_KEY\" -> {}", origin(server));
+    record["ways"].as_array_mut().unwrap().push(way.into());
+    fs::write(&file, record.to_string()).unwrap();
+}
+
+#[test]
+fn one_license_of_two_files_is_asked_for_once() {
+    for (reply, exit) in [(good(), 0), (json!({ "valid": false }), 10)] {
+        let server = saying(&reply);
+        let pushing = machine(&server);
+        pushing.commit("license.toml", toml(&server.url(), ""));
+        pushing.git(&["branch", "release/1"]);
+        // Another text, and another demand: the answer is judged by each.
+        pushing.commit("license.toml", "# more\n".to_owned() + &toml(&server.url(), "activations = 1\n"));
+        let pushed = pushing.push(&["--dry-run", "origin", "main", "release/1"]);
+        match exit {
+            0 => drop(pushed.ran.exits(0)),
+            _ => drop(pushed.stops(exit)),
+        }
+        assert_eq!(server.connections(), 1);
+        // Another domain is another question.
+        pushing.commit("license.toml", toml(&server.url(), "").replace("\"app.com\"", "\"other.com\""));
+        pushing.push(&["--dry-run", "origin", "main", "release/1"]);
+        assert_eq!(server.connections(), 3);
+    }
+}
+
+#[test]
+fn an_authority_that_is_down_is_told_once_for_two_files() {
+    let server = saying(&good());
+    let pushing = machine(&server);
+    pushing.agree(&["http://127.0.0.1:9"], &["LICENSE_KEY", "TO_API_KEY"], &[]);
+    pushing.commit("license.toml", toml(&down(), ""));
+    pushing.git(&["branch", "release/1"]);
+    pushing.commit("license.toml", toml(&down(), "# more\n"));
+    let pushed = pushing.push(&["origin", "main", "release/1"]);
+    let ran = pushed.goes_with("the license of `production` was not checked");
+    assert_eq!(ran.stderr().matches("license:").count(), 1, "{ran}");
+}
+
+#[test]
+fn one_key_for_two_environments_stops_the_push_before_anybody_is_asked() {
+    let server = saying(&good());
+    let pushing = machine(&server);
+    agree_to_staging(&pushing, &server);
+    let staging =
+        "[environments.staging]\nauthority = \"to\"\ndomain = \"staging.app.com\"\nkey = { env = \"STAGING_KEY\" }\n";
+    pushing.commit("license.toml", toml(&server.url(), staging));
+    pushing.push(&["--dry-run", "origin", "main"]).goes_with("1 secret of license.toml");
+    let pushing = pushing.var("STAGING_KEY", &key());
+    let asked = server.connections();
+    let ran = pushing.push(&["--dry-run", "origin", "main"]);
+    let ran = ran.stops(3).says("`production` and `staging` have one key").says("is broken");
+    assert!(!ran.stderr().contains(&key()), "{ran}");
+    // What nobody agreed to is not read, and a push that deploys nowhere needs no key.
+    pushing.agree(&[&origin(&server)], &["LICENSE_KEY", "TO_API_KEY"], &[]);
+    pushing.push(&["--dry-run", "origin", "main"]).goes();
+    agree_to_staging(&pushing, &server);
+    pushing.push(&["--dry-run", "origin", "main:work"]).goes();
+    assert_eq!(server.connections(), asked + 1);
+    let pushing =
+        pushing.var("STAGING_KEY", &key().replace("PRD", "STG")).var("TO_API_KEY", "to_test_0123456789abcdef");
+    pushing.commit("license.toml", toml(&server.url(), "key_class = \"PRD\"\n"));
+    pushing.push(&["--dry-run", "origin", "main"]).stops(3).says("holds a test token");
 }
 
 #[test]
@@ -267,6 +341,41 @@ fn a_broken_file_stops_the_push_and_names_commit_and_file() {
 }
 
 #[test]
+fn a_file_that_is_a_link_is_read_where_it_leads_inside_of_the_commit() {
+    let server = saying(&json!({ "valid": false }));
+    let pushing = machine(&server);
+    pushing.commit("deploy/production.toml", toml(&server.url(), ""));
+    let link = |to: &str, name: &str| {
+        let _ = fs::remove_file(pushing.path("work").join(name));
+        symlink(to, pushing.path("work").join(name)).unwrap();
+        pushing.git(&["add", "--all"]);
+        pushing.git(&["commit", "--quiet", "--message", to]);
+    };
+    link("current.toml", "license.toml");
+    link("deploy/production.toml", "current.toml");
+    pushing.push(&["origin", "main"]).stops(10).says("the license of `production` is refused");
+    assert_eq!(server.connections(), 1);
+    // The work tree's is looked for, too.
+    pushing.commit("leak", key());
+    pushing.push(&["origin", "main:elsewhere"]).stops(30).says("the key of `production`");
+    pushing.git(&["reset", "--quiet", "--hard", "HEAD~1"]);
+    let outside = pushing.path("outside.toml");
+    fs::write(&outside, toml(&server.url(), "")).unwrap();
+    for (to, says) in [
+        (outside.to_str().unwrap(), "a symbolic link that leads out of the repository"),
+        ("../outside.toml", "a symbolic link that leads out of the repository"),
+        ("nowhere.toml", "to something that is not in the commit"),
+        ("license.toml", "leads back to itself"),
+        ("README/license.toml", "is a file"),
+    ] {
+        link(to, "license.toml");
+        let commit = pushing.git(&["rev-parse", "--short=12", "HEAD"]);
+        pushing.push(&["origin", "main:elsewhere"]).stops(3).says(&format!("{commit}:license.toml")).says(says);
+    }
+    assert_eq!(server.connections(), 1);
+}
+
+#[test]
 fn a_key_in_a_broken_file_or_in_the_name_of_a_record_is_not_shown() {
     let server = saying(&good());
     let pushing = machine(&server);
@@ -289,12 +398,15 @@ fn a_key_in_a_broken_file_or_in_the_name_of_a_record_is_not_shown() {
 fn a_file_of_a_newer_program_is_no_reason_not_to_scan() {
     let server = saying(&json!({ "valid": false }));
     let pushing = machine(&server);
-    let newer = toml(&server.url(), "reminder = \"soon\"\n");
+    let newer = toml(&server.url(), "reminder = \"soon\"\n").replace("version = 1", "version = 2");
     pushing.commit("license.toml", &newer);
+    pushing.git(&["switch", "--quiet", "--detach", "main~1"]);
     let pushed = pushing.push(&["origin", "main"]);
-    pushed.goes_with("says more than this hook understands").says("reminder").says("cargo xtask hook install");
+    pushed.goes_with("says more than this hook understands").says("version 2").says("cargo xtask hook install");
     // Its form is nobody's: it is found because the record names its variable.
+    pushing.git(&["switch", "--quiet", "main"]);
     pushing.commit("leak", token());
+    pushing.git(&["switch", "--quiet", "--detach", "main~2"]);
     pushing.push(&["origin", "main"]).stops(30).says("TO_API_KEY");
     assert_eq!(server.connections(), 0);
 }

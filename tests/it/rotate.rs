@@ -90,6 +90,9 @@ fn after_the_grace_the_old_key_is_proved_dead_and_the_escrow_is_emptied() {
     project.deploy().exits(0);
     project.rotate(&[]).exits(0);
     assert_eq!(project.escrowed().len(), 2);
+    // A sealed copy that a killed process did not bring to its place.
+    let first = project.escrowed().remove(0);
+    let project = project.write(&format!(".license/escrow/production/{first}.Ab1Cd2Ef.license-new"), b"sealed");
 
     let project = project.var("LICENSE_FAILPOINT_CLOCK_AHEAD_SECS", &(8 * 24 * 60 * 60).to_string());
     let project = project.unset(IDENTITY_VARIABLE);
@@ -101,6 +104,41 @@ fn after_the_grace_the_old_key_is_proved_dead_and_the_escrow_is_emptied() {
     project.rotate(&["--resume"]).exits(0).says("its old key is dead").says("adoption unproven");
     assert_eq!(project.facts().last().unwrap(), "closed");
     assert_eq!(project.escrowed(), [""; 0]);
+}
+
+/// The trail says that the rotation is closed, and the run died before it emptied the escrow.
+#[test]
+fn what_a_run_left_in_escrow_that_was_killed_as_it_closed_a_rotation_is_removed_by_the_next_one() {
+    let file = format!(
+        "version = 1\n{ESCROW}[authority.local]\nkind = \"embedded\"\nstate = \"state\"\n[environments.production]\nauthority = \"local\"\n\
+         domain = \"app.com\"\nkey = {{ dotenv = \".env\", name = \"LICENSE_KEY\" }}\ndeploy = \"true\"\n"
+    );
+    let hub = Hub::new();
+    for remote in [None, Some(&hub)] {
+        let file = remote.map_or(file.clone(), |_| format!("{file}[trail]\nkind = \"git\"\nremote = \"origin\"\n"));
+        let project = Project::new(failpoints::binary(BINARY)).license_toml(file.as_bytes());
+        let project = project.var(IDENTITY_VARIABLE, IDENTITY).may_hold(&[".env", "state/events.jsonl"]);
+        let project = remote.into_iter().fold(project, |project, hub| hub.makes_a_repository_of(project));
+        project.deploy().exits(0);
+        project.rotate(&[]).exits(0);
+        let first = project.escrowed();
+        assert_eq!(first.len(), 2, "{first:?}");
+
+        let project = project.var("LICENSE_FAILPOINT_CLOCK_AHEAD_SECS", &(8 * 24 * 60 * 60).to_string());
+        let project = project.var(failpoints::DIES_AT, "after-closed");
+        project.rotate(&["--resume"]).exits(128 + 9);
+        assert_eq!(project.escrowed(), first, "closed, and not emptied yet");
+
+        // A claim in git is in force until it runs out.
+        let later = (9 * 24 * 60 * 60).to_string();
+        let project = project.unset(failpoints::DIES_AT).var("LICENSE_FAILPOINT_CLOCK_AHEAD_SECS", &later);
+        project.rotate(&[]).exits(0);
+        let left = project.escrowed();
+        assert_eq!(left.len(), 2, "{left:?}");
+        assert!(left.iter().all(|name| !first.contains(name)), "{left:?} of {first:?}");
+        let shown = project.run(&["escrow", "show", "production"]);
+        assert_eq!(shown.exits(0).says_nothing_of("only on").stdout().lines().count(), 2, "{shown}");
+    }
 }
 
 /// A schedule finds a rotation whose grace is over, and a key that is not due yet.
@@ -202,13 +240,22 @@ fn a_rotation_within_the_grace_of_the_last_one_is_refused_unless_a_person_accept
     refused("grace open", &rotating, &[], 20, "--accept-no-overlap");
     rotating.stores_hold(&first);
 
+    // A grace is not given up for a rotation that could not begin.
+    let second = fs::read(rotating.project.path(".env.second")).unwrap();
+    let rotating = rotating.with(|project| project.write(".env.second", b"SECOND_KEY=TO-PRD-somebody-elses-key\n"));
+    refused("drifted", &rotating, &["--accept-no-overlap"], 20, "store `second` holds another key");
+    let rotating = rotating.with(|project| project.write(".env.second", &second));
+    rotating.project.rotate(&["--rollback"]).exits(0);
+    rotating.nothing_stored();
+    rotating.project.rotate(&["--resume"]).exits(0);
+
     let ran = rotating.project.rotate(&["--accept-no-overlap"]);
     ran.exits(0).says("is given up");
     rotating.stores_hold(&rotating.newest_key());
     assert_ne!(rotating.newest_key(), first);
     assert!(rotating.accepts(&first));
     assert_eq!((rotating.calls(), rotating.rotations()), (2, 2));
-    assert_eq!(rotating.project.facts()[WHOLE.len()], "overlap_waived");
+    assert_eq!(rotating.project.facts_named("overlap_waived"), 1);
     assert_eq!(rotating.project.escrowed().len(), 2, "nothing of the first rotation is left");
     rotating.hidden(&ran);
 }
@@ -508,6 +555,73 @@ fn a_store_that_takes_a_key_and_reports_a_failure_is_read_back() {
     rotating.project.rotate(&[]).exits(0);
     assert_eq!(vault.secret("app").unwrap()["key"], rotating.newest_key());
     assert_eq!(vault.writes(), 1);
+}
+
+/// A third store behind a helper program, which is a shell and has a script for each verb.
+fn with_helper(put: &str) -> Rotating {
+    let capabilities = r#"echo '{"protocol":1,"get":true,"put":true,"versions":false}'"#;
+    let get = r#"[ -e kept ] || exit 3; read -r key < kept; printf '{"key":"%s"}\n' "$key""#;
+    rotating().with(|project| {
+        fs::create_dir(project.path("bin")).unwrap();
+        std::os::unix::fs::symlink("/bin/sh", project.path("bin/license-store-mine")).unwrap();
+        let path = format!("{}:/usr/local/bin:/usr/bin:/bin", project.path("bin").display());
+        project
+            .write("capabilities", capabilities.as_bytes())
+            .write("get", get.as_bytes())
+            .write("put", put.as_bytes())
+            .may_hold(&["kept"])
+            .var("PATH", &path)
+            .tables("[stores.mine]\nkind = \"command\"\ncommand = [\"license-store-mine\"]\n")
+            .line("stores", r#"["second", "mine"]"#)
+    })
+}
+
+/// Takes the key, as a helper does that tells the truth.
+const TAKES: &str = r#"sed 's/.*"key":"\([^"]*\)".*/\1/' > kept"#;
+
+#[test]
+fn a_helper_that_lies_about_what_it_stored_is_read_back() {
+    for (name, end) in [
+        ("for now it did not", "exit 6"),
+        ("it has another version", "exit 4"),
+        ("it may not write", "exit 5"),
+        ("nobody knows", "exit 8"),
+        ("no answer", "exit 0"),
+        ("it was killed", "kill -9 $$"),
+    ] {
+        let rotating = with_helper(&format!("{TAKES}\n{end}\n"));
+        let ran = rotating.project.rotate(&[]).named(name);
+        ran.exits(0).says("both keys work: confirmed");
+        rotating.hidden(&ran);
+        rotating.stores_hold(&rotating.newest_key());
+        assert_eq!(fs::read_to_string(rotating.project.path("kept")).unwrap().trim(), rotating.newest_key(), "{name}");
+        assert_eq!((rotating.calls(), rotating.rotations()), (1, 1), "{name}");
+    }
+    let done = r"echo '{}'";
+    for (name, put, resumed) in [
+        ("it stored nothing", format!("cat > /dev/null\n{done}\n"), 0),
+        ("it stored a part", format!("{TAKES}\ncut -c 1-12 kept > part\nmv part kept\n{done}\n"), 24),
+        ("it stored another key", format!("cat > /dev/null\necho TO-PRD-another-key > kept\n{done}\n"), 24),
+    ] {
+        let rotating = with_helper(&put);
+        let ran = rotating.project.rotate(&[]).named(name);
+        ran.exits(24).says("`mine`").says("it said that it took the key, and does not hold it").says("--resume");
+        rotating.hidden(&ran);
+        rotating.stores_hold(&rotating.newest_key());
+        rotating.stores_work(name);
+        assert!(rotating.accepts(&rotating.license.key), "{name}: the old key works on");
+        // A key that nobody told us about is not written over, whatever the helper would do.
+        let rotating = rotating.with(|project| project.write("put", format!("{TAKES}\n{done}\n").as_bytes()));
+        let ran = rotating.project.rotate(&["--resume"]).named(name);
+        ran.exits(resumed);
+        if resumed == 24 {
+            ran.says("it holds a third key");
+            fs::remove_file(rotating.project.path("kept")).unwrap();
+            rotating.project.rotate(&["--resume"]).named(name).exits(0);
+        }
+        assert_eq!(fs::read_to_string(rotating.project.path("kept")).unwrap().trim(), rotating.newest_key(), "{name}");
+        assert_eq!((rotating.calls(), rotating.rotations()), (1, 1), "{name}");
+    }
 }
 
 #[test]

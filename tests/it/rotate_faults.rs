@@ -472,6 +472,20 @@ fn a_new_key_that_is_not_valid_yet_is_waited_for() {
     });
 }
 
+/// With the times of the program as it is shipped.
+#[test]
+fn a_new_key_that_an_edge_cache_does_not_know_for_20_seconds_is_waited_for() {
+    let unknown = Answer::json(200, &json!({ "valid": false, "code": "LICENSE_NOT_FOUND" }));
+    let server = late(unknown, |elapsed| elapsed > Duration::from_secs(20));
+    let project = Project::new(BINARY).authority_at(&server.url()).line("license", r#""lic_1""#).rotatable(KEY);
+    let ran = project.rotate(&[]);
+    hidden(ran.exits(0));
+    assert!(asked_about_new(&server) >= 3);
+    assert_eq!(calls(&server), 1);
+    assert_eq!(project.facts(), ["intent", "received", "validated", "store_holds", "store_holds", "committed"]);
+    assert_eq!(project.stored(), [NEW_KEY, NEW_KEY]);
+}
+
 /// Says that the new key is ready once a test opens it.
 fn gate() -> (Arc<AtomicBool>, impl Fn(Duration) -> bool + Send + Sync + 'static) {
     let open: Arc<AtomicBool> = Arc::default();
@@ -572,7 +586,7 @@ fn an_answer_that_no_place_takes_is_printed_sealed_and_brought_back() {
     assert_eq!(project.stored(), [KEY, KEY]);
 
     escrow.unblock();
-    project.rotate(&[]).exits(24).says("only in what was printed, sealed").says("works until");
+    project.rotate(&[]).exits(24).says("only in what was printed, sealed").says("pipe the sealed text");
     let ran = project.adopt(&armor);
     ran.exits(0);
     hidden(&ran);

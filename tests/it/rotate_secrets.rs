@@ -2,7 +2,13 @@
 
 use std::fs;
 
-use license_tests::{Answer, Project, RawServer, Request, failpoints, forms, rotating::IDENTITY};
+use license_tests::{
+    Answer, GithubApi, Hub, Project, RawServer, Request, VaultApi, failpoints, forms,
+    github_api::{GITHUB_TOKEN, On, Trouble},
+    rotating::IDENTITY,
+    sealed, strace,
+    vault_api::{Engine, VAULT_TOKEN, VaultOn, VaultTrouble, errors},
+};
 use serde_json::json;
 
 use crate::{BINARY, good};
@@ -146,5 +152,144 @@ fn a_rotation_puts_no_secret_into_arguments_or_into_the_environment_of_helpers()
             let found = text.lines().find(|line| line.contains(&form));
             assert_eq!(found, None, "a secret stands {name} in {place}");
         }
+    }
+}
+
+/// A project with a store of every kind that takes keys, each of which fails and repeats what it was given.
+struct EveryStore {
+    project: Project,
+    vault: VaultApi,
+    github: GithubApi,
+}
+
+const EVERY_SECRET: [&str; 6] = [KEY, NEW_KEY, TOKEN, IDENTITY, VAULT_TOKEN, GITHUB_TOKEN];
+
+impl EveryStore {
+    fn of(server: &RawServer) -> Self {
+        let (vault, github) = (VaultApi::start(Engine::V2, "secret"), GithubApi::start(&[("acme/app", "production")]));
+        let tables = format!(
+            "[stores.sealed]\nkind = \"age\"\nfile = \"key.age\"\n\
+             [stores.vault]\nkind = \"vault\"\nurl = {:?}\npath = \"app\"\ntoken = {{ env = \"VAULT_TOKEN\" }}\n\
+             [stores.github]\nkind = \"github\"\nurl = {:?}\nrepository = \"acme/app\"\nname = \"LICENSE_KEY\"\n\
+             token = {{ env = \"GH_SECRETS_TOKEN\" }}\n\
+             [stores.mine]\nkind = \"command\"\ncommand = [\"license-store-mine\"]\n",
+            vault.url(),
+            github.url(),
+        );
+        let project = rotatable(server).may_hold(&["kept"]);
+        fs::create_dir(project.path("bin")).unwrap();
+        std::os::unix::fs::symlink("/bin/sh", project.path("bin/license-store-mine")).unwrap();
+        let path = format!("{}:/usr/local/bin:/usr/bin:/bin", project.path("bin").display());
+        let capabilities = r#"echo '{"protocol":1,"get":true,"put":true,"versions":false}'"#;
+        let get = r#"[ -e kept ] || exit 3; read -r key < kept; printf '{"key":"%s"}\n' "$key""#;
+        let put = r#"sed 's/.*"key":"\([^"]*\)".*/\1/' > kept; cat kept >&2; echo '{}'"#;
+        let project = [("capabilities", capabilities), ("get", get), ("put", put)]
+            .into_iter()
+            .fold(project, |project, (verb, script)| project.write(verb, format!("{script}\n").as_bytes()))
+            .write("key.age", &sealed::seal(IDENTITY, &format!("{KEY}\n")))
+            .var("PATH", &path)
+            .var("VAULT_TOKEN", VAULT_TOKEN)
+            .var("GH_SECRETS_TOKEN", GITHUB_TOKEN)
+            .tables(&tables)
+            .line("stores", r#"["second", "sealed", "vault", "github", "mine"]"#);
+        Self { project, vault, github }
+    }
+
+    fn fail(&self) {
+        // What it holds, what it was given, and by whom.
+        let words = |token: &str| format!("{KEY} {NEW_KEY} {token}");
+        self.vault.fail(VaultOn::Write, VaultTrouble::Answer(errors(500, &[&words(VAULT_TOKEN)])));
+        let no = Answer::json(422, &json!({ "message": words(GITHUB_TOKEN) }));
+        self.github.fail(On::Write, Trouble::Answer(no));
+    }
+
+    fn heal(&self) {
+        self.vault.heal();
+        self.github.heal();
+    }
+
+    #[track_caller]
+    fn all_hold(&self, key: &str) {
+        assert_eq!(self.project.stored(), [key, key]);
+        let sealed = fs::read(self.project.path("key.age")).unwrap();
+        assert_eq!(sealed::open(IDENTITY, &sealed).unwrap().trim_end(), key);
+        assert_eq!(self.vault.secret("app").unwrap()["key"], key);
+        assert_eq!(self.github.secret("acme/app", "production", "LICENSE_KEY").as_deref(), Some(key));
+        assert_eq!(fs::read_to_string(self.project.path("kept")).unwrap().trim(), key);
+    }
+}
+
+#[track_caller]
+fn shows_nothing(ran: &license_tests::Ran) {
+    for secret in EVERY_SECRET {
+        ran.never_shows(secret);
+    }
+}
+
+#[test]
+fn no_secret_is_shown_by_a_store_of_any_kind_in_any_way_to_rotate() {
+    for format in ["human", "json"] {
+        let server = rotating_server(Answer::json(200, &json!({ "newKey": NEW_KEY })));
+        let every = EveryStore::of(&server);
+        let look = |rest: &[&str], exit: i32| {
+            shows_nothing(every.project.rotate(&[&["--format", format], rest].concat()).exits(exit));
+        };
+        every.fail();
+        look(&[], 24);
+        look(&["--resume"], 24);
+        every.heal();
+        look(&["--resume"], 0);
+        every.all_hold(NEW_KEY);
+        every.fail();
+        look(&["--rollback"], 24);
+        every.heal();
+        look(&["--rollback"], 0);
+        every.all_hold(KEY);
+        look(&["--resume"], 0);
+        every.all_hold(NEW_KEY);
+        for arguments in [&["store", "list", "--probe"][..], &["escrow", "show"], &["audit", "show", "production"]] {
+            shows_nothing(every.project.run(arguments).exits(0));
+        }
+
+        let server = rotating_server(Answer::json(500, &json!({ "error": EVERY_SECRET.join(" ") })));
+        let every = EveryStore::of(&server);
+        shows_nothing(every.project.rotate(&["--format", format]).exits(21));
+        shows_nothing(every.project.adopt(&format!("{NEW_KEY} {TOKEN}")).exits(2));
+        every.fail();
+        shows_nothing(every.project.adopt(NEW_KEY).exits(24));
+        every.heal();
+        shows_nothing(every.project.rotate(&["--resume", "--format", format]).exits(0));
+        every.all_hold(NEW_KEY);
+    }
+}
+
+/// What the kernel is told of every program that a rotation starts, git and a helper among them: arguments and
+/// environment.
+#[test]
+fn no_program_that_a_rotation_starts_gets_a_secret() {
+    if let Some(why) = strace::missing() {
+        std::io::Write::write_all(&mut std::io::stderr(), format!("skipped: {why}\n").as_bytes()).unwrap();
+        return;
+    }
+    let server = rotating_server(Answer::json(200, &json!({ "newKey": NEW_KEY })));
+    let hub = Hub::new();
+    let EveryStore { project, vault: _vault, github: _github } = EveryStore::of(&server);
+    // Of the two ways to give the key this is the one that children could inherit.
+    let project = hub.shared_by(project).line("key", r#"{ env = "LICENSE_KEY" }"#).key(KEY);
+    let directory = tempfile::TempDir::with_prefix("trace-").unwrap();
+    let file = directory.path().join("trace");
+    let options = ["-f", "-qq", "-v", "-s", "100000", "-e", "trace=execve", "-o", file.to_str().unwrap()];
+    let ran = project.run_under("strace", &options.map(str::to_owned), &["rotate", "production"]);
+    shows_nothing(ran.exits(0));
+    let trace = fs::read_to_string(&file).unwrap();
+    // The first is the program itself.
+    let started: Vec<&str> = trace.lines().skip(1).collect();
+    for name in ["license-store-mine", "/git\""] {
+        assert!(started.iter().any(|line| line.contains(name)), "{name} was not seen");
+    }
+    assert!(trace.lines().next().unwrap().contains(TOKEN), "environments were not seen");
+    for (name, form) in EVERY_SECRET.into_iter().flat_map(forms::of) {
+        let found = started.iter().find(|line| line.contains(&form));
+        assert_eq!(found, None, "a secret stands {name}");
     }
 }

@@ -20,7 +20,8 @@ fn healthy_but(changes: &Value) -> Value {
 
 /// A program that keeps every alert that it gets, one JSON document a line; it fails while a file `refuse` is there.
 fn collecting(project: Project) -> Project {
-    let script = "#!/bin/sh\ntest -e refuse && exit 1\nflock alerts.lock sh -c 'cat >> alerts.jsonl; echo >> alerts.jsonl'\n";
+    let script =
+        "#!/bin/sh\ntest -e refuse && exit 1\nflock alerts.lock sh -c 'cat >> alerts.jsonl; echo >> alerts.jsonl'\n";
     project
         .write("collect.sh", script.as_bytes())
         .tables("[sinks.file]\nkind = \"command\"\ncommand = [\"sh\", \"./collect.sh\"]\n")
@@ -79,7 +80,11 @@ fn every_wrong_answer_of_the_application_fails_with_the_code_of_its_row() {
         ("HTML", Answer::text(200, "text/html", html), "not with a JSON object"),
         ("500", Answer::text(500, "text/plain", "no"), "500"),
         ("404", Answer::text(404, "text/plain", "no"), "docs/monitoring.md"),
-        ("a redirect", Answer::with_headers(302, &[("Location", "https://example.com/")], ""), "redirects are not followed"),
+        (
+            "a redirect",
+            Answer::with_headers(302, &[("Location", "https://example.com/")], ""),
+            "redirects are not followed",
+        ),
     ];
     for (name, answer, says) in rows {
         let app = RawServer::script([answer]);
@@ -181,7 +186,8 @@ fn a_run_that_is_killed_before_it_sends_leaves_the_alert_to_the_next() {
     let server = saying(&good_but(&json!({ "expiresAt": in_days(5) })));
     for (point, sent_twice) in [("alert-due", false), ("alert-sent", true)] {
         let binary = failpoints::binary(BINARY);
-        let project = collecting(Project::new(binary).authority_at(&server.url()).key(KEY)).var("LICENSE_FAILPOINT", point);
+        let project =
+            collecting(Project::new(binary).authority_at(&server.url()).key(KEY)).var("LICENSE_FAILPOINT", point);
         let ran = project.run(&["status"]);
         assert_ne!(ran.code(), 0, "{point}: {ran:?}");
         let project = project.unset("LICENSE_FAILPOINT");
@@ -267,7 +273,10 @@ fn a_junit_report_fails_where_an_environment_does() {
     let ran = project.run(&["status", "--all", "--format", "junit"]);
     ran.exits(3);
     let text = ran.stdout().to_owned();
-    assert!(text.contains("<testsuite") && text.contains("name=\"production\"") && text.contains("name=\"staging\""), "{text}");
+    assert!(
+        text.contains("<testsuite") && text.contains("name=\"production\"") && text.contains("name=\"staging\""),
+        "{text}"
+    );
     assert_eq!(text.matches("<failure").count(), 1, "{text}");
 }
 

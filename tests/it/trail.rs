@@ -193,7 +193,10 @@ fn a_last_line_that_is_cut_at_any_byte_is_named_and_nothing_before_it_is_lost() 
         fs::write(&file, &whole[..end]).unwrap();
         let ran = project.run(&["audit", "verify", "production"]);
         let bytes = end - last;
-        ran.exits(0).says(&format!("{bytes} bytes")).says(&format!("{} entries in order", lines - 1));
+        ran.exits(0)
+            .says(&format!("line {lines}, the last one"))
+            .says(&format!("({bytes} bytes)"))
+            .says(&format!("{} entries in order", lines - 1));
     }
     // A line that ends where the line before it does is no sign of anything: only a head that was kept elsewhere tells.
     fs::write(&file, &whole[..last]).unwrap();

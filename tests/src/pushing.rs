@@ -55,6 +55,13 @@ impl Pushing {
         self
     }
 
+    /// Takes a variable away from every git that is run from now on.
+    #[must_use]
+    pub fn unset(mut self, name: &str) -> Self {
+        self.variables.remove(name);
+        self
+    }
+
     /// A path of the test's directory.
     pub fn path(&self, path: &str) -> PathBuf {
         self.root.path().join(path)
@@ -138,9 +145,27 @@ impl Pushing {
         Ran::of(Running::start_with_input(&mut command, input).wait(), None)
     }
 
+    /// Runs the binary as something would that keeps git's lines to itself.
+    pub fn pre_push_without_input(&self, directory: &str, arguments: &[&str]) -> Ran {
+        self.xtask_in(directory, &[&["pre-push"], arguments].concat())
+    }
+
     /// Runs the binary in the work tree.
     pub fn xtask(&self, arguments: &[&str]) -> Ran {
-        Ran::of(Running::start(self.command(&self.binary, "work").args(arguments)).wait(), None)
+        self.xtask_in("work", arguments)
+    }
+
+    /// Runs the binary in a directory of the test.
+    pub fn xtask_in(&self, directory: &str, arguments: &[&str]) -> Ran {
+        Ran::of(Running::start(self.command(&self.binary, directory).args(arguments)).wait(), None)
+    }
+
+    /// Runs the binary in a directory that is removed before it begins.
+    pub fn xtask_that_lost_its_directory(&self, arguments: &[&str]) -> Ran {
+        fs::create_dir(self.path("lost")).unwrap();
+        let mut command = self.command(Path::new("sh"), "lost");
+        command.args(["-c", "rmdir \"$PWD\" && exec \"$0\" \"$@\""]).arg(&self.binary).args(arguments);
+        Ran::of(Running::start(&mut command).wait(), None)
     }
 
     fn run_git(&self, directory: &str, arguments: &[&str]) -> Finished {

@@ -5,8 +5,14 @@ use std::io::{Read as _, Write as _};
 use age::{
     Decryptor, Encryptor,
     armor::{ArmoredReader, ArmoredWriter, Format},
+    secrecy::ExposeSecret as _,
     x25519::Identity,
 };
+
+/// An identity that nobody else has.
+pub fn identity() -> String {
+    Identity::generate().to_string().expose_secret().to_owned()
+}
 
 /// Seals a text to the recipient of an identity, in armor.
 pub fn seal(identity: &str, text: &str) -> Vec<u8> {

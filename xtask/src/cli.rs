@@ -1,6 +1,6 @@
 //! The command line: types only.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -18,6 +18,27 @@ pub(crate) struct Cli {
 
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Cli {
+    /// Understands the command line.
+    pub(crate) fn read(arguments: &[OsString]) -> Result<Self, clap::Error> {
+        Self::of_hook(arguments).map_or_else(|| Self::try_parse_from(arguments), Ok)
+    }
+
+    /// The command line that git's hook has, `pre-push [--say WORD --] REMOTE URL`: it is read at every push, and the
+    /// description of all commands takes longer to make than everything else that a push of nothing needs.
+    fn of_hook(arguments: &[OsString]) -> Option<Self> {
+        let words: Vec<&str> = arguments.iter().skip(1).map(|argument| argument.to_str()).collect::<Option<_>>()?;
+        let is_word = |word: &str| !word.starts_with('-');
+        let (say, remote, url) = match words[..] {
+            ["pre-push", "--say", word, "--", remote, url] if is_word(word) => (Some(word.to_owned()), remote, url),
+            ["pre-push", remote, url] if is_word(remote) && is_word(url) => (None, remote, url),
+            _ => return None,
+        };
+        let args = PrePushArgs { remote: Some(remote.to_owned()), url: Some(url.to_owned()), say };
+        Some(Self { config: None, color: ColorChoice::Auto, command: Command::PrePush(args) })
+    }
 }
 
 /// What to do.
@@ -220,6 +241,10 @@ pub(crate) struct PrePushArgs {
     /// The address that is pushed to
     #[arg(value_name = "URL")]
     pub(crate) url: Option<String>,
+
+    /// What to print on stdout when the push may go out: a hook that waits for it takes no broken program for a yes
+    #[arg(long, value_name = "WORD")]
+    pub(crate) say: Option<String>,
 }
 
 /// How to print.
@@ -268,5 +293,30 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_line_of_the_hook_means_what_it_always_means() {
+        use clap::Parser as _;
+        for line in [
+            &["x", "pre-push", "origin", "/srv/app.git"][..],
+            &["x", "pre-push", "", ""],
+            &["x", "pre-push", "origin", "https://host/a b"],
+            &["x", "pre-push", "--say", "word", "--", "origin", "/srv/app.git"],
+            &["x", "pre-push", "--say", "word", "--", "-origin", "--url"],
+            &["x", "pre-push", "--say", "-w", "--", "origin", "url"],
+            &["x", "pre-push", "--say", "word", "origin", "url"],
+            &["x", "pre-push", "--", "origin", "url"],
+            &["x", "pre-push", "origin"],
+            &["x", "pre-push", "origin", "--help"],
+            &["x", "pre-push", "-x", "url"],
+            &["x", "pre-push", "origin", "url", "more"],
+            &["x", "check", "a", "b"],
+        ] {
+            let arguments: Vec<std::ffi::OsString> = line.iter().map(Into::into).collect();
+            let described = super::Cli::try_parse_from(line).map_err(|error| error.to_string());
+            let read = super::Cli::read(&arguments).map_err(|error| error.to_string());
+            assert_eq!(format!("{read:?}"), format!("{described:?}"), "{line:?}");
+        }
     }
 }

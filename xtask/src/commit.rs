@@ -20,9 +20,10 @@ use crate::{
 const GIT_WAIT: Duration = Duration::from_secs(2);
 
 /// The commit that is checked out in a directory; `None` where there is no git, no repository or no commit yet.
-pub(crate) fn checked_out(directory: &Path, vars: &Vars) -> Option<String> {
+/// git does not get the variables that hold `secrets`.
+pub(crate) fn checked_out(directory: &Path, vars: &Vars, secrets: &BTreeSet<String>) -> Option<String> {
     let words = ["git", "rev-parse", "--verify", "--quiet", "HEAD"].map(str::to_owned);
-    let variables = child_env::build(vars, &BTreeSet::new(), BTreeMap::new());
+    let variables = child_env::build(vars, secrets, BTreeMap::new());
     let job = Job { words: &words, directory, variables, deadline: GIT_WAIT, masks: &Masks::default() };
     let mut output = Vec::new();
     let Ended::Exited { code: 0 } = process::run(&job, &Signals::none(), &mut output) else { return None };
@@ -39,6 +40,6 @@ mod tests {
     fn a_directory_outside_any_repository_has_no_commit() {
         let outside = tempfile::tempdir().unwrap();
         let vars = [("PATH", "/usr/local/bin:/usr/bin:/bin"), ("GIT_CEILING_DIRECTORIES", "/")];
-        assert_eq!(checked_out(outside.path(), &vars.into_iter().collect()), None);
+        assert_eq!(checked_out(outside.path(), &vars.into_iter().collect(), &BTreeSet::new()), None);
     }
 }

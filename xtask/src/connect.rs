@@ -274,4 +274,6 @@ fn unreadable(secret: &'static str, environment: &EnvName, source: store::StoreE
 pub(crate) const ESCROW_DIRECTORY: &str = ".license/escrow";
 /// The longest file of certificates that is read, in bytes: the largest public bundles stay under 1 MiB.
 const CA_FILE_BYTES_MAX: u64 = 4 << 20;
-pub(crate) fn sink(_: &Context, _: &Config, _: &str, _: &config::Sink) -> Result<crate::notify::Sink, Failure> { Ok(crate::notify::Sink) }
+pub(crate) fn sink(_: &Context, _: &Config, _: &str, _: &config::Sink) -> Result<crate::notify::Sink, Failure> {
+    Ok(crate::notify::Sink)
+}

@@ -9,6 +9,7 @@ use std::{
 };
 
 use anstyle::{AnsiColor, Style};
+use rustix::fs::FileType;
 use zeroize::Zeroizing;
 
 use crate::{cli::ColorChoice, vars::Vars};
@@ -45,9 +46,25 @@ pub(crate) fn read_input(bytes_max: u64) -> io::Result<Vec<u8>> {
     Ok(input)
 }
 
-/// Whether a person could type what is read.
-pub(crate) fn input_is_terminal() -> bool {
-    io::stdin().is_terminal()
+/// Where input comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Input {
+    /// A person could type it.
+    Terminal,
+    /// Another device, most often `/dev/null`: whoever started us passes nothing on.
+    Device,
+    /// A pipe or a file, that another program filled, if with nothing.
+    Passed,
+}
+
+/// Where the process's input comes from.
+pub(crate) fn input() -> Input {
+    if io::stdin().is_terminal() {
+        return Input::Terminal;
+    }
+    // Input that was closed reads as `/dev/null`: the standard library opens that in its place.
+    let is_device = |stat: rustix::fs::Stat| FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice;
+    if rustix::fs::fstat(io::stdin()).is_ok_and(is_device) { Input::Device } else { Input::Passed }
 }
 
 impl Console {

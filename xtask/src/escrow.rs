@@ -261,19 +261,17 @@ impl Escrow {
     }
 
     /// Every rotation and kind of which there is a blob, each once and in order.
-    #[cfg(test)]
     pub(crate) fn list(&self) -> Result<Vec<(String, BlobKind)>, EscrowError> {
-        let entries = [self.entries_in(Look::Here)?, self.entries_in(Look::There)?].concat();
-        let blobs: BTreeSet<_> = entries.into_iter().map(|entry| (entry.rotation, entry.kind)).collect();
-        Ok(blobs.into_iter().collect())
+        let names = [self.names_here()?, self.names_there()?].concat();
+        let blobs: BTreeSet<_> = names.iter().filter_map(|name| parsed(name)).collect();
+        Ok(blobs.into_iter().map(|(rotation, kind)| (rotation.to_owned(), kind)).collect())
     }
 
     /// What lies in one of the places, by rotation and kind, the newest on this machine last.
     pub(crate) fn entries_in(&self, place: Look) -> Result<Vec<Entry>, EscrowError> {
-        let names = match (place, &self.place) {
-            (Look::Here, _) => self.names_here()?,
-            (Look::There, Place::Local) => Vec::new(),
-            (Look::There, Place::Shared(shared)) => shared.list().map_err(|why| EscrowError::Shared { why })?,
+        let names = match place {
+            Look::Here => self.names_here()?,
+            Look::There => self.names_there()?,
         };
         let blobs: BTreeSet<_> = names.iter().filter_map(|name| parsed(name)).collect();
         let mut entries = Vec::new();
@@ -298,10 +296,14 @@ impl Escrow {
         Ok(entries)
     }
 
-    /// Removes every blob of a rotation, durably, in every place. Doing it again is no error.
+    /// Removes every blob of a rotation, durably, in every place, and what killed processes wrote of one. Doing it again
+    /// is no error.
     pub(crate) fn delete(&self, rotation: &str) -> Result<(), EscrowError> {
         self.check_names(rotation)?;
-        let of_rotation = |name: &String| parsed(name).is_some_and(|(other, _)| other == rotation);
+        let is_of_rotation = |name: &str| parsed(name).is_some_and(|(other, _)| other == rotation);
+        let of_rotation = |name: &String| is_of_rotation(name);
+        files::remove_left_behind(&self.directory, is_of_rotation)
+            .map_err(|error| EscrowError::io(&self.directory, &error))?;
         let here: Vec<_> = self.names_here()?.into_iter().filter(of_rotation).collect();
         for name in &here {
             let path = self.directory.join(name);
@@ -389,6 +391,14 @@ impl Escrow {
         }
         names.sort();
         Ok(names)
+    }
+
+    /// The names in the shared place; none where there is no such place.
+    fn names_there(&self) -> Result<Vec<String>, EscrowError> {
+        match &self.place {
+            Place::Local => Ok(Vec::new()),
+            Place::Shared(shared) => shared.list().map_err(|why| EscrowError::Shared { why }),
+        }
     }
 
     /// Nothing that is not a plain name gets near a path.

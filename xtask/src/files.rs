@@ -184,6 +184,30 @@ fn sweep(path: &Path) {
     }
 }
 
+/// Removes what killed processes left of new files in a directory, where the name of the file that they were to become is
+/// meant. What somebody is still writing stays.
+pub(crate) fn remove_left_behind(directory: &Path, is_meant: impl Fn(&str) -> bool) -> io::Result<()> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        read => read?,
+    };
+    for entry in entries.take(ENTRIES_MAX) {
+        let entry = entry?;
+        if entry.file_name().to_str().and_then(place_of).is_some_and(&is_meant)
+            && let Some(_locked) = left_behind(&entry.path())
+        {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// The name of the file that a new file was to become.
+fn place_of(new: &str) -> Option<&str> {
+    let (place, word) = new.strip_suffix(NEW)?.rsplit_once('.')?;
+    (word.len() == WORD_CHARS && word.bytes().all(|byte| byte.is_ascii_alphanumeric())).then_some(place)
+}
+
 fn is_new_file(name: &OsStr, prefix: &OsStr) -> bool {
     let word = name.as_encoded_bytes().strip_prefix(prefix.as_encoded_bytes());
     let word = word.and_then(|rest| rest.strip_suffix(NEW.as_bytes()));

@@ -88,6 +88,9 @@ impl Force {
 /// What the trail says, read only when a rule needs it.
 pub(crate) type History<'a> = &'a dyn Fn() -> Result<Cow<'a, Folded>, Failure>;
 
+/// Asks the authority about a key.
+pub(crate) type Ask<'a> = &'a dyn Fn() -> Result<Reply, AskError>;
+
 /// Judges one environment's key: at most one answered validation.
 pub(crate) fn decide(
     ctx: &Context,
@@ -98,13 +101,27 @@ pub(crate) fn decide(
     history: History<'_>,
     force: &Force,
 ) -> Result<Judgement, Failure> {
+    let ask = || authority.validate(key, &environment.demand.domain);
+    decide_on(ctx, config, environment, key, &ask, history, force)
+}
+
+/// The same, for who asks in a way of its own. It asks at most once.
+pub(crate) fn decide_on(
+    ctx: &Context,
+    config: &Config,
+    environment: &Environment,
+    key: &LicenseKey,
+    ask: Ask<'_>,
+    history: History<'_>,
+    force: &Force,
+) -> Result<Judgement, Failure> {
     let class = judge_class(&environment.demand, key);
     if class.outcome == Outcome::Fail {
         // A key of another class is never sent anywhere.
         let checks = unasked(class, "the key was not sent to the authority");
         return Ok(conclude(environment, key, checks, None, Basis::Class, force));
     }
-    match authority.validate(key, &environment.demand.domain) {
+    match ask() {
         Ok(reply) => judge_reply(environment, key, reply, history, force),
         Err(trouble @ AskError::Unreachable { .. }) => {
             fall_back(ctx, config, environment, key, trouble, history, force)

@@ -33,6 +33,7 @@ use rustix::{
 use crate::{child_env, vars::Vars};
 
 pub(crate) mod hooks;
+pub(crate) mod settings;
 
 /// The oldest git that understands what it is asked here.
 pub(crate) const OLDEST: &str = "2.29";
@@ -71,12 +72,16 @@ const EXIT_USAGE: i32 = 129;
 /// what git takes as the wish to complete the whole repository.
 const DEPTH_ALL: &str = "1000000000";
 
-/// Options of every call. No hook runs; nothing is tidied up in the background; text is plain.
-const ALWAYS: [&str; 14] = [
+/// Options of every call. No hook runs, nor a program that looks for changed files or shows output; nothing is tidied up
+/// in the background; text is plain. What connects to a remote stays as it is configured.
+const ALWAYS: [&str; 17] = [
+    "--no-pager",
     "--no-replace-objects",
     "--literal-pathspecs",
     "-c",
     "core.hooksPath=/dev/null",
+    "-c",
+    "core.fsmonitor=false",
     "-c",
     "gc.auto=0",
     "-c",
@@ -113,7 +118,7 @@ struct Waits {
 }
 
 /// The name of an object: 40 hex digits, or 64 in a repository that hashes with SHA-256.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Oid(String);
 
 impl Oid {
@@ -124,9 +129,21 @@ impl Oid {
         is_name.then(|| Self(text.to_owned()))
     }
 
+    /// The name that these bytes are.
+    pub(crate) fn of_bytes(bytes: &[u8]) -> Self {
+        let digit = |half: u8| char::from_digit(half.into(), 16).unwrap_or_default();
+        Self(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect())
+    }
+
     /// The hex digits.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The bytes that they stand for.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let half = |digit: u8| if digit.is_ascii_digit() { digit - b'0' } else { digit - b'a' + 10 };
+        self.0.as_bytes().chunks_exact(2).map(|two| half(two[0]) << 4 | half(two[1])).collect()
     }
 }
 
@@ -593,7 +610,7 @@ impl Said {
         // What follows every other word about a remote, and says nothing.
         const EMPTY: [&str; 2] = ["Please make sure you have the correct access rights", "and the repository exists."];
         let text = String::from_utf8_lossy(bytes);
-        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !EMPTY.contains(line));
+        let lines = text.split(['\n', '\r']).map(str::trim).filter(|line| !line.is_empty() && !EMPTY.contains(line));
         Self { lines: lines.map(|line| clean(&without_credentials(line))).collect() }
     }
 

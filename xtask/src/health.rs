@@ -143,13 +143,7 @@ pub(crate) struct Glance {
 }
 
 /// Looks once. What it reports is compared with what `expected` makes of it.
-pub(crate) fn glance(
-    url: &str,
-    expected: &Expected,
-    secrets: &Secrets<'_>,
-    vars: &Vars,
-    signals: &Signals,
-) -> Glance {
+pub(crate) fn glance(url: &str, expected: &Expected, secrets: &Secrets<'_>, vars: &Vars, signals: &Signals) -> Glance {
     let unreachable = |why: String| Glance { seen: Seen::Unreachable { why }, reported: None, status: None };
     if let Some(objection) = objection(url) {
         return unreachable(format!("the address {objection}"));

@@ -13,6 +13,7 @@ use std::{
 use license_core::finding::clean;
 
 use crate::{
+    config::{self, Config},
     context::Context,
     exit::Exit,
     failpoint, files,
@@ -24,12 +25,14 @@ use crate::{
 
 pub(crate) mod manager;
 pub(crate) mod program;
+pub(crate) mod remotes;
 pub(crate) mod shim;
+pub(crate) mod told_once;
 pub(crate) mod trust;
 
 use manager::{Manager, Mention};
 use program::{Standing, is_executable};
-use shim::{Chain, Edition, Finds, LEGACY, Shim, Text};
+use shim::{Besides, Chain, Edition, Finds, KEPT, LEGACY, Shim, Text};
 use trust::{TrustError, TrustRecord};
 
 /// The hook.
@@ -51,7 +54,9 @@ pub(crate) struct Facts {
     pub(crate) place: HookPlace,
     /// What is there.
     pub(crate) hook: Hook,
-    /// What is beside it, under the name for a hook that was there before.
+    /// What is beside it, under our name for a hook that was there before.
+    pub(crate) kept: Before,
+    /// What is beside it, under the name that others have for such a hook.
     pub(crate) legacy: Legacy,
     /// Who manages the repository's hooks, by its files.
     pub(crate) manager: Option<Manager>,
@@ -83,9 +88,9 @@ pub(crate) enum Runs {
     No,
 }
 
-/// What has the name for a hook that was there before.
+/// What has our name for a hook that was there before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Legacy {
+pub(crate) enum Before {
     /// Nothing.
     Nothing,
     /// A second name of the present hook: an installation was interrupted.
@@ -94,13 +99,30 @@ pub(crate) enum Legacy {
     There(Runs),
 }
 
+/// What has the name that others have for a hook that was there before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Legacy {
+    /// Nothing.
+    Nothing,
+    /// Ours: pre-commit or prek came after us.
+    Ours(Edition, Runs),
+    /// A second name of the hook that we keep: an installation over the first version's was interrupted.
+    TheKeptOne,
+    /// A file, or a link.
+    There(Runs),
+}
+
 /// What an installation does about the hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Plan {
     /// Writes ours over what is there.
-    Write(Chain),
+    Write(Besides),
     /// Keeps what is there under another name, and writes ours.
     Keep,
+    /// Keeps what the first version kept under the name that is ours now, and writes ours.
+    Rename,
+    /// Writes ours where a manager's hook runs it.
+    Behind(Manager, Besides),
     /// Leaves it to a manager.
     Manager(Manager),
     /// Leaves it to whoever set the directory for all repositories.
@@ -112,7 +134,7 @@ pub(crate) fn look(git: &Git, directory: &Path) -> Result<Facts, HookError> {
     let place = git.hook_place(HOOK)?;
     let place = place.map_err(|said| HookError::NoRepository { directory: directory.to_owned(), said })?;
     let mut hook = hook_at(&place.file).map_err(|source| unusable(&place.file, source))?;
-    let legacy = legacy_at(&place.file)?;
+    let (kept, legacy) = (kept_at(&place.file)?, legacy_at(&place.file)?);
     let hooks_path = place.named.as_ref().map(|named| named.text.as_str());
     // The hooks that husky writes do not name it; their directory does.
     if let (Hook::Foreign(None, runs), true) = (hook, hooks_path.is_some_and(manager::is_huskys)) {
@@ -124,7 +146,7 @@ pub(crate) fn look(git: &Git, directory: &Path) -> Result<Facts, HookError> {
         Some(version) if version >= RUNS_CONFIGURED => Runs::Yes,
         Some(_) | None => Runs::No,
     };
-    Ok(Facts { place, hook, legacy, manager, configured, configured_run })
+    Ok(Facts { place, hook, kept, legacy, manager, configured, configured_run })
 }
 
 impl Facts {
@@ -148,6 +170,25 @@ impl Facts {
         Some((manager, manager.mention(top)))
     }
 
+    /// The manager whose hook runs ours, which it keeps as `pre-push.legacy`.
+    pub(crate) fn behind(&self) -> Option<(Manager, Edition, Runs)> {
+        match (self.hook, self.legacy) {
+            (Hook::Foreign(Some(manager), Runs::Yes), Legacy::Ours(edition, runs)) if manager.runs_legacy() => {
+                Some((manager, edition, runs))
+            }
+            (Hook::Foreign(..) | Hook::Nothing | Hook::Ours(..) | Hook::NotAFile, _) => None,
+        }
+    }
+
+    /// The `license.toml` that our hook names, wherever that is, if it is not the usual one.
+    pub(crate) fn config(&self) -> Option<String> {
+        let file = match self.hook {
+            Hook::Ours(..) => self.place.file.clone(),
+            Hook::Foreign(..) | Hook::Nothing | Hook::NotAFile => self.behind().map(|_| legacy_of(&self.place.file))?,
+        };
+        shim::config_of(&files::read_head(&file, HEAD_BYTES).ok()?)
+    }
+
     /// What an installation does.
     fn plan(&self) -> Result<Plan, HookError> {
         if let Some(hook) = self.configured_ours() {
@@ -156,27 +197,70 @@ impl Facts {
         if self.shared().is_some() {
             return Ok(Plan::Shared);
         }
+        let besides = match self.kept {
+            Before::There(_) => Besides::Kept,
+            // A hook that we kept may be gone by now.
+            Before::Nothing | Before::TheHookItself => Besides::Nobody,
+        };
+        if let Some((manager, edition, _)) = self.behind() {
+            not_edited(edition, &legacy_of(&self.place.file))?;
+            return Ok(Plan::Behind(manager, besides));
+        }
         match (self.hook, self.managed()) {
             (Hook::NotAFile, _) => Err(HookError::NotAFile { file: self.place.file.clone() }),
-            // A hook that we kept may be gone by now.
-            (Hook::Ours(Chain::WithLegacy, ..), _) if self.legacy == Legacy::Nothing => Ok(Plan::Write(Chain::Alone)),
-            (Hook::Ours(chain, ..), _) => Ok(Plan::Write(chain)),
+            (Hook::Ours(_, Edition::Edited, _), _) => Err(HookError::Edited { file: self.place.file.clone() }),
+            (Hook::Ours(Chain::WithLegacy, ..), _) => match (self.legacy, self.kept) {
+                (Legacy::There(_), Before::Nothing) => Ok(Plan::Rename),
+                (Legacy::There(_), Before::There(_) | Before::TheHookItself) => Err(self.kept_taken()),
+                (Legacy::Nothing | Legacy::Ours(..) | Legacy::TheKeptOne, _) => Ok(Plan::Write(besides)),
+            },
             (Hook::Nothing | Hook::Foreign(..), Some((manager, _))) => Ok(Plan::Manager(manager)),
-            (Hook::Nothing, None) => Ok(Plan::Write(Chain::Alone)),
+            (Hook::Ours(Chain::Alone | Chain::WithKept, ..), _) | (Hook::Nothing, None) => Ok(Plan::Write(besides)),
             // A hook of a manager in a bare repository is like any other.
-            (Hook::Foreign(..), None) => match self.legacy {
-                Legacy::Nothing | Legacy::TheHookItself => Ok(Plan::Keep),
-                Legacy::There(_) => Err(HookError::LegacyTaken { file: legacy_of(&self.place.file) }),
+            (Hook::Foreign(..), None) => match self.kept {
+                Before::Nothing | Before::TheHookItself => Ok(Plan::Keep),
+                Before::There(_) => Err(self.kept_taken()),
             },
         }
     }
 
-    fn shim(&self, chain: Chain) -> Shim {
+    fn kept_taken(&self) -> HookError {
+        HookError::KeptTaken { file: kept_of(&self.place.file) }
+    }
+
+    fn shim<'s>(&self, runs: Besides, config: Option<&'s str>) -> Shim<'s> {
         let default = self.place.common.join("hooks");
         // A directory that is a link leads elsewhere, and so would a path that begins there.
         let is_default =
             self.place.file.parent() == Some(&*default) && default.canonicalize().is_ok_and(|real| real == default);
-        Shim { finds: if is_default { Finds::Beside } else { Finds::ByGit }, chain }
+        Shim { finds: if is_default { Finds::Beside } else { Finds::ByGit }, runs, config }
+    }
+}
+
+/// A `license.toml` of this repository: what it agrees to, and where it is.
+#[derive(Debug)]
+pub(crate) struct Named {
+    /// What it names.
+    pub(crate) record: TrustRecord,
+    /// Its path from the top of the work tree; none for the usual one.
+    pub(crate) config: Option<String>,
+}
+
+impl Named {
+    /// Looks at where a file is. One above the repository is another project's, and a bare repository has no work tree.
+    pub(crate) fn of(file: &Path, config: &Config, facts: &Facts) -> Result<Option<Self>, HookError> {
+        let (Some(top), Ok(root)) = (&facts.place.top, config.root.canonicalize()) else { return Ok(None) };
+        let Ok(below) = root.strip_prefix(top.canonicalize().as_ref().unwrap_or(top)) else { return Ok(None) };
+        let path = below.join(file.file_name().unwrap_or_default());
+        let record = TrustRecord::of(config);
+        if path == Path::new(config::FILE_NAME) {
+            return Ok(Some(Self { record, config: None }));
+        }
+        match path.to_str() {
+            // It is written into a file of one word a line.
+            Some(text) if !text.contains(char::is_control) => Ok(Some(Self { record, config: Some(text.to_owned()) })),
+            Some(_) | None => Err(HookError::ConfigName { file: path }),
+        }
     }
 }
 
@@ -193,13 +277,17 @@ pub(crate) struct Installed {
     pub(crate) agreed_before: Option<TrustRecord>,
     /// What is agreed to now.
     pub(crate) agreed: TrustRecord,
+    /// The `license.toml` that the hook names, where it is not the usual one.
+    pub(crate) config: Option<String>,
 }
 
 /// What runs the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Guard {
     /// Our hook.
-    Hook(Chain),
+    Hook(Besides),
+    /// Our hook, which the one of a manager runs.
+    Behind(Manager, Besides),
     /// A manager does, or will once somebody has added the lines to its configuration.
     Manager(Manager, Mention),
     /// Nothing, before somebody decides about a directory that is not this repository's.
@@ -207,28 +295,47 @@ pub(crate) enum Guard {
 }
 
 /// Installs: first the program, then what it may send where, then the hook that runs it.
-pub(crate) fn install(ctx: &Context, facts: Facts, agreed: TrustRecord) -> Result<Installed, HookError> {
+pub(crate) fn install(ctx: &Context, facts: Facts, named: Option<Named>) -> Result<Installed, HookError> {
     let plan = facts.plan()?;
     let (file, common) = (&facts.place.file, &facts.place.common);
+    let (kept, legacy) = (kept_of(file), legacy_of(file));
+    let (agreed, config) = named.map_or_else(Default::default, |named| (named.record, named.config));
     // One that cannot be read is replaced: that is what its own message advises.
     let agreed_before = TrustRecord::read(common).ok().flatten();
     let program_before = program::bring(common).map_err(|source| unusable(&program::place(common), source))?;
     agreed.write(common).map_err(|source| unusable(common, source))?;
     failpoint::reached(ctx, "hook-program");
+    let write = |file: &Path, besides| write(file, &facts.shim(besides, config.as_deref()));
+    // A second name, so that the hook is there all the time; and never over something else.
+    let keep = |from: &Path| fs::hard_link(from, &kept).map_err(|source| unusable(&kept, source));
     let guard = match plan {
-        Plan::Write(chain) => {
-            write(&facts, chain)?;
-            Guard::Hook(chain)
+        Plan::Write(besides) => {
+            write(file, besides)?;
+            failpoint::reached(ctx, "hook-replaced");
+            if facts.legacy == Legacy::TheKeptOne {
+                fs::remove_file(&legacy).map_err(|source| unusable(&legacy, source))?;
+            }
+            Guard::Hook(besides)
         }
         Plan::Keep => {
-            if facts.legacy == Legacy::Nothing {
-                let legacy = legacy_of(file);
-                // A second name, so that the hook is there all the time; and never over something else.
-                fs::hard_link(file, &legacy).map_err(|source| unusable(&legacy, source))?;
+            if facts.kept == Before::Nothing {
+                keep(file)?;
             }
             failpoint::reached(ctx, "hook-kept");
-            write(&facts, Chain::WithLegacy)?;
-            Guard::Hook(Chain::WithLegacy)
+            write(file, Besides::Kept)?;
+            Guard::Hook(Besides::Kept)
+        }
+        Plan::Rename => {
+            keep(&legacy)?;
+            failpoint::reached(ctx, "hook-kept");
+            write(file, Besides::Kept)?;
+            failpoint::reached(ctx, "hook-replaced");
+            fs::remove_file(&legacy).map_err(|source| unusable(&legacy, source))?;
+            Guard::Hook(Besides::Kept)
+        }
+        Plan::Behind(manager, besides) => {
+            write(&legacy, besides)?;
+            Guard::Behind(manager, besides)
         }
         Plan::Manager(manager) => {
             let mention = facts.managed().map_or(Mention::Missing, |(_, mention)| mention);
@@ -237,16 +344,14 @@ pub(crate) fn install(ctx: &Context, facts: Facts, agreed: TrustRecord) -> Resul
         Plan::Shared => Guard::Shared,
     };
     failpoint::reached(ctx, "hook-written");
-    Ok(Installed { facts, guard, program_before, agreed_before, agreed })
+    Ok(Installed { facts, guard, program_before, agreed_before, agreed, config })
 }
 
-fn write(facts: &Facts, chain: Chain) -> Result<(), HookError> {
-    let file = &facts.place.file;
+fn write(file: &Path, shim: &Shim<'_>) -> Result<(), HookError> {
     if let Some(directory) = file.parent() {
         fs::create_dir_all(directory).map_err(|source| unusable(directory, source))?;
     }
-    let text = facts.shim(chain).text();
-    files::replace_with_mode(file, text.as_bytes(), MODE).map_err(|source| unusable(file, source))
+    files::replace_with_mode(file, shim.text().as_bytes(), MODE).map_err(|source| unusable(file, source))
 }
 
 /// What an uninstallation did.
@@ -282,31 +387,78 @@ pub(crate) enum Kept {
 
 /// Removes what an installation put there: first the hook, then the program that it runs.
 pub(crate) fn uninstall(ctx: &Context, facts: Facts) -> Result<Uninstalled, HookError> {
-    let (file, common) = (&facts.place.file, &facts.place.common);
-    let removed = match (facts.hook, facts.shared()) {
-        (Hook::Ours(chain, ..), None) => match (chain, facts.legacy) {
-            (Chain::WithLegacy, Legacy::There(_) | Legacy::TheHookItself) => {
-                files::move_over(&legacy_of(file), file).map_err(|source| unusable(file, source))?;
-                Removed::Restored
-            }
-            (Chain::WithLegacy, Legacy::Nothing) | (Chain::Alone, _) => {
-                fs::remove_file(file).map_err(|source| unusable(file, source))?;
-                Removed::Hook
-            }
-        },
-        (Hook::Nothing | Hook::Foreign(..) | Hook::NotAFile | Hook::Ours(..), _) => Removed::Nothing,
-    };
+    let common = &facts.place.common;
+    let removed = if facts.shared().is_some() { Removed::Nothing } else { take_out(&facts)? };
     failpoint::reached(ctx, "hook-removed");
-    let is_needed = facts.configured_ours().is_some() || matches!(facts.managed(), Some((_, Mention::There)));
+    let is_needed =
+        facts.configured_ours().is_some() || matches!(facts.managed(), Some((_, Mention::There | Mention::Older)));
     let program = if is_needed {
         Kept::Needed
     } else {
+        told_once::forget(common);
         TrustRecord::remove(common)
+            .and_then(|()| remotes::Remotes::remove(common))
             .and_then(|()| program::remove(common))
             .map_err(|source| unusable(&program::place(common), source))?;
         Kept::No
     };
     Ok(Uninstalled { facts, removed, program })
+}
+
+/// Takes our hook away, wherever it is, and brings back the one from before.
+fn take_out(facts: &Facts) -> Result<Removed, HookError> {
+    let file = &facts.place.file;
+    let (kept, legacy) = (kept_of(file), legacy_of(file));
+    let remove = |file: &Path| fs::remove_file(file).map_err(|source| unusable(file, source));
+    let restore = |from: &Path, to: &Path| {
+        files::move_over(from, to).map_err(|source| unusable(to, source)).map(|()| Removed::Restored)
+    };
+    let ours = match (facts.hook, facts.legacy) {
+        (Hook::Ours(chain, edition, _), _) => {
+            not_edited(edition, file)?;
+            if let (Chain::WithLegacy, Legacy::There(_)) = (chain, facts.legacy) {
+                return restore(&legacy, file);
+            }
+            // It is the kept one, which comes back.
+            if facts.legacy == Legacy::TheKeptOne {
+                remove(&legacy)?;
+            }
+            file
+        }
+        // pre-commit or prek runs it, or whoever came in their place does not.
+        (Hook::Foreign(..), Legacy::Ours(edition, _)) => {
+            not_edited(edition, &legacy)?;
+            &legacy
+        }
+        // So is one that was left there when their hook went.
+        (Hook::Nothing, Legacy::Ours(edition, _)) => {
+            not_edited(edition, &legacy)?;
+            if matches!(facts.kept, Before::There(_)) {
+                restore(&kept, file)?;
+            }
+            remove(&legacy)?;
+            return Ok(Removed::Hook);
+        }
+        // Somebody removed ours, and what it kept belongs there.
+        (Hook::Nothing, _) if matches!(facts.kept, Before::There(_)) => return restore(&kept, file),
+        (Hook::Foreign(..), _) if facts.kept == Before::TheHookItself => {
+            remove(&kept)?;
+            return Ok(Removed::Nothing);
+        }
+        (Hook::Nothing | Hook::Foreign(..) | Hook::NotAFile, _) => return Ok(Removed::Nothing),
+    };
+    match facts.kept {
+        Before::There(_) => restore(&kept, ours),
+        Before::Nothing | Before::TheHookItself => remove(ours).map(|()| Removed::Hook),
+    }
+}
+
+/// What a person wrote is not ours to replace or to remove.
+fn not_edited(edition: Edition, file: &Path) -> Result<(), HookError> {
+    match edition {
+        Edition::Edited => Err(HookError::Edited { file: file.to_owned() }),
+        Edition::Present | Edition::Other => Ok(()),
+    }
 }
 
 /// Why the hook is skipped, however the program was started: what to tell instead of working, where somebody said so.
@@ -320,7 +472,7 @@ fn is_ours(command: &str) -> bool {
 
 fn hook_at(file: &Path) -> io::Result<Hook> {
     let Some(metadata) = metadata_of(file)? else { return Ok(Hook::Nothing) };
-    let runs = if is_executable(file) { Runs::Yes } else { Runs::No };
+    let runs = runs(file);
     if metadata.is_symlink() {
         // Ours is never a link, so that what a link leads to is somebody else's, if anything.
         let head = files::read_head(file, HEAD_BYTES).unwrap_or_default();
@@ -336,14 +488,32 @@ fn hook_at(file: &Path) -> io::Result<Hook> {
     })
 }
 
+fn kept_at(hook: &Path) -> Result<Before, HookError> {
+    let file = kept_of(hook);
+    let Some(kept) = identity_of(&file)? else { return Ok(Before::Nothing) };
+    Ok(if identity_of(hook)? == Some(kept) { Before::TheHookItself } else { Before::There(runs(&file)) })
+}
+
 fn legacy_at(hook: &Path) -> Result<Legacy, HookError> {
     let file = legacy_of(hook);
-    let look = |file: &Path| metadata_of(file).map_err(|source| unusable(file, source));
-    let identity = |metadata: Metadata| (metadata.dev(), metadata.ino());
-    let Some(legacy) = look(&file)? else { return Ok(Legacy::Nothing) };
-    let runs = if is_executable(&file) { Runs::Yes } else { Runs::No };
-    let is_same = look(hook)?.map(identity) == Some(identity(legacy));
-    Ok(if is_same { Legacy::TheHookItself } else { Legacy::There(runs) })
+    let Some(legacy) = identity_of(&file)? else { return Ok(Legacy::Nothing) };
+    if identity_of(&kept_of(hook))? == Some(legacy) {
+        return Ok(Legacy::TheKeptOne);
+    }
+    match hook_at(&file).map_err(|source| unusable(&file, source))? {
+        Hook::Ours(_, edition, runs) => Ok(Legacy::Ours(edition, runs)),
+        Hook::Nothing | Hook::Foreign(..) | Hook::NotAFile => Ok(Legacy::There(runs(&file))),
+    }
+}
+
+fn runs(file: &Path) -> Runs {
+    if is_executable(file) { Runs::Yes } else { Runs::No }
+}
+
+/// Which file a name leads to, a link as such.
+fn identity_of(file: &Path) -> Result<Option<(u64, u64)>, HookError> {
+    let metadata = metadata_of(file).map_err(|source| unusable(file, source))?;
+    Ok(metadata.map(|metadata| (metadata.dev(), metadata.ino())))
 }
 
 /// What is at a place, a link as such.
@@ -353,6 +523,10 @@ fn metadata_of(file: &Path) -> io::Result<Option<Metadata>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+fn kept_of(hook: &Path) -> PathBuf {
+    hook.with_file_name(KEPT)
 }
 
 fn legacy_of(hook: &Path) -> PathBuf {
@@ -380,12 +554,29 @@ pub(crate) enum HookError {
     #[diagnostic(transparent)]
     Git(#[from] GitError),
     /// Two foreign hooks, and one name.
-    #[error("there is a hook that is not ours, and `{}` is there already: nothing was changed", file.display())]
+    #[error("there is a hook that is not ours, and `{}` is the one from before it: nothing was changed", file.display())]
     #[diagnostic(help(
         "move one of the two away, or let that hook run the program itself: docs/push-guard.md says how"
     ))]
-    LegacyTaken {
+    KeptTaken {
         /// The file that is there.
+        file: PathBuf,
+    },
+    /// A person wrote into our hook.
+    #[error("somebody changed `{}`, which is ours: nothing was changed", file.display())]
+    #[diagnostic(help(
+        "move the file away, run `cargo xtask hook uninstall`, put your own lines into the hook that is there then, and \
+         run `cargo xtask hook install`, which runs both"
+    ))]
+    Edited {
+        /// The hook.
+        file: PathBuf,
+    },
+    /// A path that no line of a hook can hold.
+    #[error("`{}` cannot be named in a hook: its name is no UTF-8, or has a control character", clean(&file.display().to_string()))]
+    #[diagnostic(help("give the file, or its directory, another name"))]
+    ConfigName {
+        /// The file, from the top of the work tree.
         file: PathBuf,
     },
     /// Something else is in the hook's place.
@@ -425,7 +616,9 @@ impl HookError {
         match self {
             Self::NoRepository { .. }
             | Self::Git(_)
-            | Self::LegacyTaken { .. }
+            | Self::KeptTaken { .. }
+            | Self::Edited { .. }
+            | Self::ConfigName { .. }
             | Self::NotAFile { .. }
             | Self::Configured { .. }
             | Self::Trust(_)

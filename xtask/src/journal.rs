@@ -5,14 +5,14 @@ use std::{fmt, path::PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
 use license_core::{
-    chain::Head,
+    chain::{Entry, Head},
     finding::clean,
     rotation::{Claim, ClaimEvent, Misfit, RunId, State},
     trail::{Actor, CHECKPOINT_ENTRIES, Event, Folded, Record},
 };
 
 use crate::{
-    commit,
+    child_env, commit,
     config::{Config, EnvName, Environment},
     connect,
     context::{self, Context},
@@ -71,7 +71,8 @@ impl Journal {
         narrator: &Narrator<'_>,
     ) -> Result<Self, Failure> {
         let mut actor = ctx.actor();
-        actor.commit = actor.commit.or_else(|| commit::checked_out(&config.root, &ctx.vars));
+        actor.commit =
+            actor.commit.or_else(|| commit::checked_out(&config.root, &ctx.vars, &child_env::secret_names(config)));
         let trail = connect::trails(ctx, config).of(environment.name.as_str());
         let journal = Self::of(trail, environment.name.clone(), config.root.clone(), actor)?;
         journal.notes.iter().for_each(|note| narrator.note(note));
@@ -83,7 +84,8 @@ impl Journal {
         let notes = match tail {
             Tail::Whole => Vec::new(),
             Tail::Torn { bytes } => vec![format!(
-                "the last line of {} lost its end, {bytes} bytes: it is cut off, and what it said is not in the trail",
+                "line {} of {}, the last one, lost its end, {bytes} bytes: it is cut off, and what it said is not in the trail",
+                position.head.seq.saturating_add(1),
                 trail.describe()
             )],
         };
@@ -141,6 +143,12 @@ impl Journal {
         self.folded = reading.folded;
         self.uncovered = reading.uncovered;
         self.position = reading.position;
+        Ok(())
+    }
+
+    /// Hands on every entry from the first one on: what is over is no part of the state.
+    pub(crate) fn each_record(&self, mut each: impl FnMut(Record)) -> Result<(), Failure> {
+        self.trail.scan(|entry: Entry<Record>, _| each(entry.body))?;
         Ok(())
     }
 

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 use std::{
+    ffi::OsString,
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -12,7 +13,7 @@ use std::{
 };
 
 use clap::{
-    Parser,
+    CommandFactory as _,
     error::{ContextKind, ContextValue},
 };
 
@@ -33,6 +34,7 @@ mod failure;
 mod files;
 mod gate;
 mod git;
+mod glob;
 mod health;
 mod hook;
 mod journal;
@@ -54,7 +56,7 @@ mod store;
 mod trail;
 mod vars;
 
-use cli::{CheckArgs, Cli, Command, DeployArgs, Format, RotateArgs, StatusArgs, StatusFormat};
+use cli::{CheckArgs, Cli, Command, DeployArgs, Format, PrePushArgs, RotateArgs, StatusArgs, StatusFormat};
 use commands::{
     audit::{self, AuditCommand, AuditFormat},
     authority as authority_command, check, deploy,
@@ -75,7 +77,8 @@ use scan::{sarif, told};
 
 /// The whole program: parse, load, dispatch, render, exit. A workspace of your own calls it from a `main` of one line.
 pub fn main_impl() -> ExitCode {
-    match Cli::try_parse() {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    match Cli::read(&arguments) {
         Ok(cli) => run(cli).into(),
         Err(error) => explain_usage(error).into(),
     }
@@ -84,7 +87,7 @@ pub fn main_impl() -> ExitCode {
 fn run(cli: Cli) -> Exit {
     let ctx = match Context::of_process(cli.color) {
         Ok(ctx) => ctx,
-        Err(error) => return no_directory(&error),
+        Err(error) => return no_directory(&error, &cli.command),
     };
     let config = cli.config;
     match cli.command {
@@ -98,7 +101,7 @@ fn run(cli: Cli) -> Exit {
         Command::Authority(args) => run_authority(&ctx, config.as_deref(), args),
         Command::Escrow(command) => run_escrow(&ctx, config.as_deref(), &command),
         Command::Store(command) => run_store(&ctx, config.as_deref(), &command),
-        Command::PrePush(args) => pre_push::run(&Arc::new(ctx), config.as_deref(), &args),
+        Command::PrePush(args) => run_pre_push(ctx, config.as_deref(), &args),
         Command::Hook(command) => run_hook(&ctx, config.as_deref(), &command),
         Command::Schema => finish(&Narrator::new(&ctx, None), schema::TEXT, Exit::Done),
     }
@@ -324,12 +327,22 @@ fn run_store(ctx: &Context, config: Option<&Path>, command: &StoreCommand) -> Ex
     }
 }
 
+/// stdout belongs to the push, unless the hook keeps it for itself to hear the answer.
+fn run_pre_push(ctx: Context, config: Option<&Path>, args: &PrePushArgs) -> Exit {
+    let ctx = Arc::new(ctx);
+    match (pre_push::run(&ctx, config, args), &args.say) {
+        (Exit::Done, Some(word)) => finish(&Narrator::new(&ctx, None), &format!("{word}\n"), Exit::Done),
+        (exit, _) => exit,
+    }
+}
+
 /// The hook is about the repository; license.toml says what it may do, where there is one.
 fn run_hook(ctx: &Context, config: Option<&Path>, command: &HookCommand) -> Exit {
     let narrator = Narrator::new(ctx, Some(command.format()));
-    let loaded = match config {
-        Some(config) => load(ctx, Some(config)).map(Some),
-        None => config::find(&ctx.directory).map(|_| load(ctx, None)).transpose(),
+    let file = config.map(|file| ctx.directory.join(file)).or_else(|| config::find(&ctx.directory));
+    let loaded = match &file {
+        Some(file) => load(ctx, config).map(|config| Some(hook_command::Loaded { file, config })),
+        None => Ok(None),
     };
     match hook_command::run(ctx, loaded, command, &narrator) {
         Ok((text, exit)) => finish(&narrator, &text, exit),
@@ -422,6 +435,9 @@ fn append_summary(ctx: &Context, narrator: &Narrator<'_>, summary: impl FnOnce()
 fn explain_usage(mut error: clap::Error) -> Exit {
     hide_what_may_be_a_key(&mut error);
     let told = error.print();
+    if error.use_stderr() && is_for_the_hook() {
+        not_begun();
+    }
     match (error.use_stderr(), told) {
         (false, Ok(())) => Exit::Done,
         (false, Err(_)) => Exit::Bug,
@@ -466,7 +482,21 @@ fn config_path(ctx: &Context, config: Option<&Path>) -> Result<PathBuf, Failure>
 }
 
 /// There is no directory to work in, so there is no context to tell it with.
-fn no_directory(error: &io::Error) -> Exit {
+fn no_directory(error: &io::Error, command: &Command) -> Exit {
     let _ = writeln!(io::stderr(), "the current directory cannot be read: {error}");
+    if matches!(command, Command::PrePush(_)) {
+        not_begun();
+    }
     Exit::Usage
+}
+
+/// Whether a command line that makes no sense is one of git's hook.
+fn is_for_the_hook() -> bool {
+    let understood = Cli::command().ignore_errors(true).try_get_matches();
+    understood.is_ok_and(|matches| matches.subcommand_name() == Some("pre-push"))
+}
+
+/// Says that a push was stopped before there was anything to tell it with.
+fn not_begun() {
+    let _ = writeln!(io::stderr(), "{}", pre_push::not_begun());
 }

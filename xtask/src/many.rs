@@ -23,7 +23,11 @@ use crate::{
 pub(crate) const CONNECTIONS_MAX: NonZeroUsize = NonZeroUsize::new(32).expect("32 is not zero");
 
 /// The environments that a command line means: all, those that it names, or the one that is meant by default.
-pub(crate) fn selected<'a>(config: &'a Config, names: &[String], extent: Extent) -> Result<Vec<&'a Environment>, Failure> {
+pub(crate) fn selected<'a>(
+    config: &'a Config,
+    names: &[String],
+    extent: Extent,
+) -> Result<Vec<&'a Environment>, Failure> {
     match extent {
         Extent::All => Ok(config.environments.values().collect()),
         Extent::Named if names.is_empty() => Ok(vec![config.default_environment()?]),

@@ -75,6 +75,26 @@ fn left(now: Timestamp, until: Timestamp) -> GraceLeft {
     tightest.map_or(GraceLeft::Enough, |hours| GraceLeft::UnderHours(*hours))
 }
 
+/// How long the old key still works where a deploy would ship the new one and none was seen to: what runs may hold the
+/// old one. Nothing where no rotation waits for that.
+pub fn not_adopted(state: &State, key: &Fingerprint, now: Timestamp) -> Option<(Timestamp, GraceLeft)> {
+    match &state.phase {
+        Phase::Committed { keys, adoption: Adoption::Unproven } if keys.new == *key => {
+            Some((keys.grace_ends_at, left(now, keys.grace_ends_at)))
+        }
+        Phase::Committed { .. }
+        | Phase::Idle(_)
+        | Phase::Calling(_)
+        | Phase::Unknown { .. }
+        | Phase::KeyLost { .. }
+        | Phase::Received { .. }
+        | Phase::NewRejected { .. }
+        | Phase::Promoting { .. }
+        | Phase::RollingBack { .. }
+        | Phase::RolledBack(_) => None,
+    }
+}
+
 /// The entry after a deploy that shipped a key and ended well, where it says more than the trail knows already.
 pub fn adopted(state: &State, key: &Fingerprint, proof: Adoption) -> Option<RotationEvent> {
     let Phase::Committed { keys, adoption } = &state.phase else { return None };
@@ -146,6 +166,21 @@ mod tests {
         assert_eq!(shipping(&promoting, &key("K1"), at(200 * HOUR)), Shipping::NewKey);
         assert_eq!(shipping(&promoting, &key("K2"), at(0)), Shipping::Unconcerned);
         assert_eq!(shipping(&State::default(), &key("K0"), at(0)), Shipping::Unconcerned);
+    }
+
+    #[test]
+    fn a_new_key_that_nothing_was_seen_to_use_is_told_how_long_the_old_one_works() {
+        let committed = |adoption| state(Phase::Committed { keys: keys(), adoption });
+        let until = at(100 * HOUR);
+        let table = [(0, GraceLeft::Enough), (94 * HOUR, GraceLeft::UnderHours(6)), (101 * HOUR, GraceLeft::TooLittle)];
+        for (now, left) in table {
+            assert_eq!(not_adopted(&committed(Adoption::Unproven), &key("K1"), at(now)), Some((until, left)), "{now}");
+            for adoption in [Adoption::Shipped, Adoption::Proved] {
+                assert_eq!(not_adopted(&committed(adoption), &key("K1"), at(now)), None, "{adoption:?}");
+            }
+        }
+        assert_eq!(not_adopted(&committed(Adoption::Unproven), &key("K0"), at(0)), None);
+        assert_eq!(not_adopted(&State::default(), &key("K1"), at(0)), None);
     }
 
     #[test]

@@ -911,22 +911,31 @@ fn an_authority_that_shows_nothing_leaves_the_outcome_unknown_and_nothing_aborte
 fn without_an_intent_production_dies() {
     let violation = breaks(Setting { without: Some(Protection::Intent), ..SETTING });
     assert!(violation.contains("outage") || violation.contains("silent loss"), "{violation}");
+    let violation = breaks(Setting { without: Some(Protection::Intent), keeps: Keeps::All, ..SETTING });
+    assert!(violation.contains("silent loss"), "{violation}");
 }
 
 #[test]
 fn without_settling_a_late_execution_is_lost_silently() {
-    let violation = breaks(Setting { without: Some(Protection::Settle), ..SETTING });
-    assert!(violation.contains("silent loss"), "{violation}");
+    for keeps in [Keeps::One, Keeps::All] {
+        let violation = breaks(Setting { without: Some(Protection::Settle), keeps, ..SETTING });
+        assert!(violation.contains("silent loss"), "{violation}");
+    }
 }
 
 #[test]
 fn without_compare_and_append_a_stale_run_does_harm() {
-    let violation = breaks(Setting { without: Some(Protection::CompareAndAppend), ..SETTING });
-    assert!(violation.contains("outage") || violation.contains("silent loss") || violation.contains("two rotations"));
+    for keeps in [Keeps::One, Keeps::All] {
+        let violation = breaks(Setting { without: Some(Protection::CompareAndAppend), keeps, ..SETTING });
+        let known = ["outage", "silent loss", "two rotations"];
+        assert!(known.iter().any(|known| violation.contains(known)), "{violation}");
+    }
 }
 
 #[test]
 fn without_the_self_check_a_paused_run_calls_under_an_intent_that_is_over() {
-    let violation = breaks(Setting { without: Some(Protection::SelfCheck), ..SETTING });
-    assert!(violation.contains("silent loss"), "{violation}");
+    for keeps in [Keeps::One, Keeps::All] {
+        let violation = breaks(Setting { without: Some(Protection::SelfCheck), keeps, ..SETTING });
+        assert!(violation.contains("silent loss"), "{violation}");
+    }
 }

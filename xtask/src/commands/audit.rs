@@ -294,7 +294,7 @@ impl ShowReport {
             text.push('\n');
         }
         if let Tail::Torn { bytes } = self.tail {
-            text.push_str(&torn(bytes));
+            text.push_str(&torn(self.head.seq, bytes));
             text.push('\n');
         }
         text
@@ -375,9 +375,11 @@ fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
     rows.iter().map(line).collect()
 }
 
-fn torn(bytes: u64) -> String {
+/// About a last line that is not whole, after this many that are.
+fn torn(entries: u64, bytes: u64) -> String {
+    let line = entries.saturating_add(1);
     format!(
-        "warning: the last line was not written to its end ({bytes} bytes); it does not count, and the next append cuts it off"
+        "warning: line {line}, the last one, was not written to its end ({bytes} bytes); it does not count, and the next append cuts it off"
     )
 }
 
@@ -482,7 +484,7 @@ impl TrailReport {
             State::Nothing => vec!["nothing is recorded yet".to_owned()],
             State::InOrder(Tail::Whole) => vec![format!("{} in order, head {seq}:{hash}", entries(seq))],
             State::InOrder(Tail::Torn { bytes }) => {
-                vec![format!("{} in order, head {seq}:{hash}", entries(seq)), torn(*bytes)]
+                vec![format!("{} in order, head {seq}:{hash}", entries(seq)), torn(seq, *bytes)]
             }
             State::Broken(Trouble::Log(error)) => vec![format!("broken after {}: {error}", entries(seq))],
             State::Broken(Trouble::OtherEnvironment { seq, named }) => {

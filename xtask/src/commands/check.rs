@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use license_core::{
     LicenseKey, Verdict,
-    rotation::{GraceLeft, Shipping, shipping},
+    rotation::{GraceLeft, Shipping, not_adopted, shipping},
 };
 
 use crate::{
@@ -57,26 +57,40 @@ const WORST_FIRST: [Exit; 8] = [
     Exit::Unknown,
 ];
 
-/// A warning when the key that was judged is the old one of a rotation, and its grace is running out. An environment
-/// without a trail here, and without stores, has no rotation that is worth a look at a remote.
+/// A warning when the grace of a rotation is running out, and the key that was judged is the old one, or nothing was seen
+/// to use the new one. An environment without a trail here, and without stores, has no rotation that is worth a look at a remote.
 pub(crate) fn grace_warning(ctx: &Context, config: &Config, gated: &Gated<'_>) -> Option<String> {
     let (environment, judged) = (gated.environment, gated.outcome.as_ref().ok()?);
     if environment.stores.is_empty() && config.trail != TrailSettings::File {
         return None;
     }
     let folded = journal::look(ctx, config, &environment.name).ok()?;
-    let Shipping::OldKey { until, left } = shipping(folded.rotation(), &judged.fingerprint, context::now()) else {
-        return None;
-    };
-    let soon = match left {
-        GraceLeft::Enough => return None,
-        GraceLeft::UnderHours(hours) => format!("in less than {hours} hours"),
-        GraceLeft::TooLittle => "within the hour, if it is not dead already".to_owned(),
-    };
-    Some(format!(
-        "warning: the key of `{0}` is the old one of a rotation, and dies {soon}, at {until:.0}: `cargo xtask rotate {0} --resume`",
-        environment.name
-    ))
+    let (state, name, now) = (folded.rotation(), &environment.name, context::now());
+    match shipping(state, &judged.fingerprint, now) {
+        Shipping::OldKey { until, left } => Some(format!(
+            "warning: the key of `{name}` is the old one of a rotation, and dies {}, at {until:.0}: `cargo xtask rotate {name} \
+             --resume`",
+            soon(left)?
+        )),
+        Shipping::NewKey => {
+            let (until, left) = not_adopted(state, &judged.fingerprint, now)?;
+            Some(format!(
+                "warning: nothing was seen to use the new key of `{name}`, and the old one dies {}, at {until:.0}: `cargo xtask \
+                 deploy {name}`",
+                soon(left)?
+            ))
+        }
+        Shipping::Unconcerned => None,
+    }
+}
+
+/// How soon a key dies; nothing while that is far.
+fn soon(left: GraceLeft) -> Option<String> {
+    match left {
+        GraceLeft::Enough => None,
+        GraceLeft::UnderHours(hours) => Some(format!("in less than {hours} hours")),
+        GraceLeft::TooLittle => Some("within the hour, if it is not dead already".to_owned()),
+    }
 }
 
 fn exit_of(outcome: &Result<gate::Judgement, Failure>) -> Exit {

@@ -19,10 +19,11 @@ use crate::{
     failure::Failure,
     git::{Git, hooks::HooksPath},
     hook::{
-        self, Facts, Guard, Hook, HookError, Installed, Kept, Legacy, Removed, Runs, Uninstalled,
-        manager::{Manager, Mention},
+        self, Before, Facts, Guard, Hook, HookError, Installed, Kept, Legacy, Named, Removed, Runs, Uninstalled,
+        manager::{self, Manager, Mention},
         program::{self, Age, Standing},
-        shim::{self, Chain, Edition},
+        remotes::Remotes,
+        shim::{self, Besides, Chain, Edition},
         trust::{TrustRecord, What},
     },
     narrator::Narrator,
@@ -60,23 +61,41 @@ pub(crate) struct HookArgs {
     format: AuditFormat,
 }
 
+/// A license.toml, and where it is.
+#[derive(Debug)]
+pub(crate) struct Loaded<'f> {
+    /// The file, absolute.
+    pub(crate) file: &'f Path,
+    /// What it says.
+    pub(crate) config: Config,
+}
+
 /// Does it: the text for stdout, and the exit code. `loaded` is license.toml, where there is one.
 pub(crate) fn run(
     ctx: &Context,
-    loaded: Result<Option<Config>, Failure>,
+    loaded: Result<Option<Loaded<'_>>, Failure>,
     command: &HookCommand,
     narrator: &Narrator<'_>,
 ) -> Result<(String, Exit), Failure> {
-    let config = loaded.as_ref().ok().and_then(Option::as_ref);
-    let secrets = config.map(child_env::secret_names).unwrap_or_default();
-    let facts = hook::look(&Git::new(&ctx.directory, &ctx.vars, &secrets), &ctx.directory)?;
+    let found = loaded.as_ref().ok().and_then(Option::as_ref);
+    let secrets = found.map(|found| child_env::secret_names(&found.config)).unwrap_or_default();
+    let git = Git::new(&ctx.directory, &ctx.vars, &secrets);
+    let facts = hook::look(&git, &ctx.directory)?;
+    let named = |loaded: &Loaded<'_>| Named::of(loaded.file, &loaded.config, &facts);
     let report = match command {
         HookCommand::Install(_) => {
-            let agreed = loaded?.as_ref().and_then(|config| named(config, &facts)).unwrap_or_default();
-            Report::Installed(hook::install(ctx, facts, agreed)?)
+            let named = loaded?.as_ref().map(named).transpose()?.flatten();
+            let (settings, common) = (git.settings().map_err(HookError::from)?, facts.place.common.clone());
+            let installed = hook::install(ctx, facts, named)?;
+            // Without it a first push is only looked at more closely.
+            Remotes::install(&common, &settings).ok();
+            Report::Installed(installed)
         }
         HookCommand::Uninstall(_) => Report::Uninstalled(hook::uninstall(ctx, facts)?),
-        HookCommand::Status(_) => Report::Status(Status::of(config, facts)?),
+        HookCommand::Status(_) => {
+            let named = found.and_then(|found| named(found).ok().flatten());
+            Report::Status(Status::of(named, facts)?)
+        }
     };
     let exit = report.exit();
     let text = match narrator.format() {
@@ -84,13 +103,6 @@ pub(crate) fn run(
         Format::Json => json::line(&report.json(exit), narrator.platform()) + "\n",
     };
     Ok((text, exit))
-}
-
-/// What a license.toml names. One above the repository is another project's.
-fn named(config: &Config, facts: &Facts) -> Option<TrustRecord> {
-    let top = facts.place.top.as_ref()?;
-    let is_within = config.root.canonicalize().is_ok_and(|root| root.starts_with(top));
-    is_within.then(|| TrustRecord::of(config))
 }
 
 /// What was done, or what is there.
@@ -106,8 +118,8 @@ impl Report {
     fn exit(&self) -> Exit {
         let is_done = match self {
             Self::Installed(installed) => match installed.guard {
-                Guard::Hook(_) | Guard::Manager(_, Mention::There) => true,
-                Guard::Manager(_, Mention::Missing) | Guard::Shared => false,
+                Guard::Hook(_) | Guard::Behind(..) | Guard::Manager(_, Mention::There) => true,
+                Guard::Manager(_, Mention::Missing | Mention::Older) | Guard::Shared => false,
             },
             Self::Uninstalled(_) => true,
             Self::Status(status) => status.is_guarded(),
@@ -153,43 +165,61 @@ impl Report {
 fn installed_lines(installed: &Installed) -> String {
     let Facts { place, .. } = &installed.facts;
     let mut lines = match installed.guard {
-        Guard::Hook(chain) => {
+        Guard::Hook(besides) => {
             let mut lines = format!("every push from this repository is checked, by `{}`\n", shown(&place.file));
-            if chain == Chain::WithLegacy {
-                let legacy = match installed.facts.legacy {
-                    Legacy::There(Runs::No) => NOT_RUN,
-                    Legacy::There(Runs::Yes) | Legacy::TheHookItself | Legacy::Nothing => match installed.facts.hook {
-                        Hook::Foreign(_, Runs::No) => NOT_RUN,
-                        Hook::Foreign(_, Runs::Yes) | Hook::Ours(..) | Hook::Nothing | Hook::NotAFile => {
-                            "and runs when the check has passed"
-                        }
-                    },
-                };
-                let _ = writeln!(lines, "the hook that was there is kept beside it as `{}`, {legacy}", shim::LEGACY);
-            }
+            kept_line(&installed.facts, besides, &mut lines);
             if let Some((manager, _)) = installed.facts.managed() {
                 let _ = writeln!(
                     lines,
-                    "{} has a configuration here, and will replace this hook when it installs its own: add the lines then",
+                    "{} has a configuration here, and may put its own hook there when it installs: look at `cargo xtask hook status` then",
                     manager.name()
                 );
             }
             lines
         }
+        Guard::Behind(manager, besides) => {
+            let mut lines = format!(
+                "every push from this repository is checked: the hook of {} runs ours, which it keeps as `{}`\n",
+                manager.name(),
+                shim::LEGACY
+            );
+            kept_line(&installed.facts, besides, &mut lines);
+            lines
+        }
         Guard::Manager(manager, Mention::There) => {
             format!("{} runs the check already; the hook is its own, and stays as it is\n", manager.name())
         }
-        Guard::Manager(manager, Mention::Missing) => manager_lines(&installed.facts, manager),
-        Guard::Shared => {
-            installed.facts.shared().map(|named| shared_lines(&installed.facts, named)).unwrap_or_default()
+        Guard::Manager(manager, mention @ (Mention::Missing | Mention::Older)) => {
+            manager_lines(installed, manager, mention)
         }
+        Guard::Shared => installed.facts.shared().map(|named| shared_lines(installed, named)).unwrap_or_default(),
     };
     let copied = match &installed.program_before {
         Standing::Same => "is this program",
         Standing::Missing | Standing::Other { .. } => "is a copy of this program now",
     };
     let _ = writeln!(lines, "`{}` {copied}", shown(&program::place(&place.common)));
+    if let Some(config) = &installed.config {
+        let _ = writeln!(lines, "it reads `{}` of what is pushed", clean(config));
+    }
     lines + &agreed_lines(installed) + ROUND
+}
+
+/// What becomes of the hook from before.
+fn kept_line(facts: &Facts, besides: Besides, lines: &mut String) {
+    if besides == Besides::Nobody {
+        return;
+    }
+    let runs = match (facts.kept, facts.hook, facts.legacy) {
+        // It is kept since an installation before; or it was the hook until now, or kept under its old name.
+        (Before::There(runs), ..) | (_, Hook::Foreign(_, runs), _) | (_, Hook::Ours(..), Legacy::There(runs)) => runs,
+        (Before::Nothing | Before::TheHookItself, ..) => Runs::Yes,
+    };
+    let does = match runs {
+        Runs::Yes => "and runs when the check has passed",
+        Runs::No => NOT_RUN,
+    };
+    let _ = writeln!(lines, "the hook that was there is kept beside it as `{}`, {does}", shim::KEPT);
 }
 
 const NOT_RUN: &str = "and git did not run it, since it is not executable: it is not run now either";
@@ -197,28 +227,35 @@ const NOT_RUN: &str = "and git did not run it, since it is not executable: it is
 /// The ways round, which a person must know before they are needed.
 const ROUND: &str = "once without the check: `LICENSE_HOOK=0 git push`, or without any hook: `git push --no-verify`\n";
 
-fn manager_lines(facts: &Facts, manager: Manager) -> String {
-    let Some(top) = &facts.place.top else { return String::new() };
+fn manager_lines(installed: &Installed, manager: Manager, mention: Mention) -> String {
+    let Some(top) = &installed.facts.place.top else { return String::new() };
     let (name, file) = (manager.name(), manager.file(top));
-    let mut lines = format!(
-        "pushes are not checked yet: {name} writes the hooks of this repository, and would replace ours\n\
-         add these lines to `{file}`:\n\n"
-    );
-    for line in manager.snippet(top).lines() {
+    let mut lines = match mention {
+        Mention::Older => format!(
+            "the lines in `{file}` are those of an earlier version, which lets a push through when the program is \
+             broken\nwrite these in their place:\n\n"
+        ),
+        Mention::Missing | Mention::There => format!(
+            "pushes are not checked yet: {name} writes the hooks of this repository, and would replace ours\n\
+             add these lines to `{file}`:\n\n"
+        ),
+    };
+    for line in manager.snippet(top, installed.config.as_deref()).lines() {
         let _ = writeln!(lines, "    {line}");
     }
     let _ = writeln!(lines, "\n{}", manager.next());
     lines
 }
 
-fn shared_lines(facts: &Facts, named: &HooksPath) -> String {
+fn shared_lines(installed: &Installed, named: &HooksPath) -> String {
     let HooksPath { text, origin, .. } = named;
-    let common = shown(&facts.place.common);
+    let common = shown(&installed.facts.place.common);
+    let asking = manager::asking(&shim::config_argument(installed.config.as_deref()), "\"$@\"");
     format!(
         "pushes are not checked yet: core.hooksPath is `{text}` for more than this repository, as {origin} says, and a \
          hook there would run in all of them\n\
          let the hook there run the program of each repository that has one:\n\n    \
-         x=\"$(git rev-parse --git-common-dir)/license/xtask\"; [ ! -x \"$x\" ] || \"$x\" pre-push \"$@\" || exit\n\n\
+         [ ! -e \"$(git rev-parse --git-common-dir)/license/xtask\" ] || {{ {asking}; }} || exit\n\n\
          or give this repository hooks of its own, without those of `{text}`, and install again:\n\n    \
          git config --local core.hooksPath '{common}/hooks'\n\n"
     )
@@ -248,15 +285,23 @@ fn agreed_lines(installed: &Installed) -> String {
 }
 
 fn uninstalled_lines(uninstalled: &Uninstalled) -> String {
-    let file = shown(&uninstalled.facts.place.file);
+    // A manager that came after us kept our hook under the other name.
+    let place = &uninstalled.facts.place.file;
+    let file = match (uninstalled.facts.hook, uninstalled.facts.legacy) {
+        (Hook::Foreign(..), Legacy::Ours(..)) => shown(&place.with_file_name(shim::LEGACY)),
+        (Hook::Foreign(..) | Hook::Ours(..) | Hook::Nothing | Hook::NotAFile, _) => shown(place),
+    };
     let mut lines = match uninstalled.removed {
         Removed::Nothing => format!("`{file}` is not ours, or not there: nothing was taken out\n"),
         Removed::Hook => format!("`{file}` is gone: pushes are not checked any more\n"),
         Removed::Restored => format!("`{file}` is again the hook from before: pushes are not checked any more\n"),
     };
+    if uninstalled.removed == Removed::Nothing && matches!(uninstalled.facts.kept, Before::There(_)) {
+        let _ = writeln!(lines, "`{}` beside it is the hook from before ours, and stays there", shim::KEPT);
+    }
     if uninstalled.program == Kept::Needed {
         let who = match (uninstalled.facts.managed(), uninstalled.facts.configured_ours()) {
-            (Some((manager, Mention::There)), _) => {
+            (Some((manager, Mention::There | Mention::Older)), _) => {
                 let top = uninstalled.facts.place.top.as_deref();
                 format!("`{}`", top.map_or(manager.name(), |top| manager.file(top)))
             }
@@ -287,22 +332,30 @@ struct Mechanism {
 }
 
 impl Status {
-    fn of(config: Option<&Config>, facts: Facts) -> Result<Self, HookError> {
+    fn of(named: Option<Named>, facts: Facts) -> Result<Self, HookError> {
         let common = &facts.place.common;
         let program =
             program::standing(common).map_err(|source| HookError::Unusable { file: program::place(common), source })?;
         let agreed = TrustRecord::read(common)?;
-        let named = config.and_then(|config| named(config, &facts));
+        let named = named.map(|named| named.record);
         Ok(Self { facts, program, agreed, named })
     }
 
     /// Everything that runs the program, or looks as if.
     fn mechanisms(&self) -> Vec<Mechanism> {
         let mut mechanisms = Vec::new();
-        if let Hook::Ours(_, _, runs) = self.facts.hook {
-            mechanisms.push(Mechanism { kind: "hook", name: shown(&self.facts.place.file), runs });
+        if let Hook::Ours(_, edition, runs) = self.facts.hook {
+            mechanisms.push(Mechanism {
+                kind: "hook",
+                name: shown(&self.facts.place.file),
+                runs: known_to_run(edition, runs),
+            });
         }
-        if let Some((manager, Mention::There)) = self.facts.managed() {
+        if let Some((_, edition, runs)) = self.facts.behind() {
+            let name = shown(&self.facts.place.file.with_file_name(shim::LEGACY));
+            mechanisms.push(Mechanism { kind: "hook", name, runs: known_to_run(edition, runs) });
+        }
+        if let Some((manager, Mention::There | Mention::Older)) = self.facts.managed() {
             let runs = match self.facts.hook {
                 Hook::Foreign(Some(_), runs) => runs,
                 Hook::Foreign(None, _) | Hook::Ours(..) | Hook::Nothing | Hook::NotAFile => Runs::No,
@@ -317,7 +370,7 @@ impl Status {
     }
 
     fn is_guarded(&self) -> bool {
-        let has_program = program::is_executable(&program::place(&self.facts.place.common));
+        let has_program = program::is_executable(&program::place(&self.facts.place.common)) && self.program.works();
         has_program && self.mechanisms().iter().any(|mechanism| mechanism.runs == Runs::Yes)
     }
 
@@ -327,7 +380,11 @@ impl Status {
         match self.facts.hook {
             Hook::Ours(Chain::WithLegacy, ..) => match self.facts.legacy {
                 Legacy::There(runs) => others.push((format!("`{}`", shim::LEGACY), runs)),
-                Legacy::Nothing | Legacy::TheHookItself => {}
+                Legacy::Nothing | Legacy::Ours(..) | Legacy::TheKeptOne => {}
+            },
+            Hook::Ours(Chain::WithKept, ..) => match self.facts.kept {
+                Before::There(runs) => others.push((format!("`{}`", shim::KEPT), runs)),
+                Before::Nothing | Before::TheHookItself => {}
             },
             Hook::Foreign(manager, runs) => {
                 let whose = manager.map_or(String::new(), |manager| format!(" of {}", manager.name()));
@@ -335,11 +392,27 @@ impl Status {
             }
             Hook::Ours(Chain::Alone, ..) | Hook::Nothing | Hook::NotAFile => {}
         }
+        if let (Hook::Foreign(..) | Hook::Nothing, Before::There(runs)) = (self.facts.hook, self.facts.kept) {
+            let runs = if self.facts.behind().is_some() { runs } else { Runs::No };
+            others.push((format!("`{}`", shim::KEPT), runs));
+        }
         let ours = self.facts.configured_ours();
         for hook in self.facts.configured.iter().filter(|hook| Some(*hook) != ours) {
             others.push((format!("hook `{}` of git's configuration", clean(&hook.name)), self.facts.configured_run));
         }
         others
+    }
+
+    /// The edition of our hook, wherever it is.
+    fn edition(&self) -> Option<Edition> {
+        match self.facts.hook {
+            Hook::Ours(_, edition, _) => Some(edition),
+            Hook::Foreign(..) | Hook::Nothing | Hook::NotAFile => self.facts.behind().map(|(_, edition, _)| edition),
+        }
+    }
+
+    fn is_edited(&self) -> bool {
+        self.edition() == Some(Edition::Edited)
     }
 
     fn lines(&self) -> String {
@@ -352,6 +425,7 @@ impl Status {
         for Mechanism { kind, name, runs } in &mechanisms {
             let does = match (*kind, runs) {
                 (_, Runs::Yes) => "runs the program",
+                ("hook", Runs::No) if self.is_edited() => "was changed by somebody, so that nobody knows what it does",
                 ("hook", Runs::No) => "is not executable, so that git passes over it",
                 ("configuration", Runs::No) => "is not run by this git: only 2.54 and later do",
                 (_, Runs::No) => "would run the program, and has not put its own hook there yet",
@@ -368,7 +442,14 @@ impl Status {
                 named.text, named.origin
             );
         }
-        if let Hook::Ours(_, Edition::Other, _) = self.facts.hook {
+        if let Some((manager, Mention::Older)) = self.facts.managed() {
+            let _ = writeln!(
+                lines,
+                "the lines for {} are those of an earlier version: `cargo xtask hook install` prints those of this one",
+                manager.name()
+            );
+        }
+        if self.edition() == Some(Edition::Other) {
             let _ =
                 writeln!(lines, "the hook was written by another version: `cargo xtask hook install` writes it anew");
         }
@@ -378,6 +459,9 @@ impl Status {
                 Runs::No => "is there too, and is not run",
             };
             let _ = writeln!(lines, "{who} {does}");
+        }
+        if let Some(config) = self.facts.config() {
+            let _ = writeln!(lines, "it reads `{}` of what is pushed", clean(&config));
         }
         let program = shown(&program::place(&self.facts.place.common));
         let _ = match self.program {
@@ -418,6 +502,7 @@ impl Status {
             Hook::Nothing => ("nothing", None),
             Hook::Ours(_, Edition::Present, _) => ("ours", Some("present")),
             Hook::Ours(_, Edition::Other, _) => ("ours", Some("other")),
+            Hook::Ours(_, Edition::Edited, _) => ("ours", Some("edited")),
             Hook::Foreign(..) => ("foreign", None),
             Hook::NotAFile => ("not_a_file", None),
         };
@@ -425,7 +510,7 @@ impl Status {
         json!({
             "schema": "license-hooks/hook-status/1",
             "guarded": self.is_guarded(),
-            "hook": { "file": shown(&self.facts.place.file), "state": state, "edition": edition },
+            "hook": { "file": shown(&self.facts.place.file), "state": state, "edition": edition, "config": self.facts.config() },
             "mechanisms": self.mechanisms().into_iter().map(mechanism).collect::<Vec<_>>(),
             "others": self.others().into_iter().map(|(who, does)| json!({ "name": who.replace('`', ""), "runs": runs(does) })).collect::<Vec<_>>(),
             "hooks_path": self.facts.place.named.as_ref().map(|named| json!({ "path": named.text, "origin": named.origin, "shared": self.facts.shared().is_some() })),
@@ -439,6 +524,14 @@ impl Status {
     }
 }
 
+/// What somebody changed may do anything.
+fn known_to_run(edition: Edition, runs: Runs) -> Runs {
+    match edition {
+        Edition::Present | Edition::Other => runs,
+        Edition::Edited => Runs::No,
+    }
+}
+
 fn program_line(program: &str, standing: &Standing) -> String {
     let version = |version: &Option<String>| version.as_deref().map_or(String::new(), |version| format!(", {version}"));
     match standing {
@@ -449,6 +542,7 @@ fn program_line(program: &str, standing: &Standing) -> String {
                 Age::Older => "is older than this program",
                 Age::Newer => "is newer than this program",
                 Age::OtherBuild => "is another build of this version",
+                Age::NotKnown if !standing.works() => "does not work, so that every push is refused",
                 Age::NotKnown => "does not tell its version",
             };
             format!("`{program}` {compared}{}: `cargo xtask hook install` replaces it", version(says))
@@ -475,12 +569,15 @@ fn program_json(facts: &Facts, standing: &Standing) -> Value {
 
 fn guard_json(installed: &Installed) -> Value {
     match installed.guard {
-        Guard::Hook(chain) => json!({ "kind": "hook", "with_legacy": chain == Chain::WithLegacy }),
+        Guard::Hook(besides) => json!({ "kind": "hook", "with_legacy": besides == Besides::Kept }),
+        Guard::Behind(manager, besides) => {
+            json!({ "kind": "hook", "with_legacy": besides == Besides::Kept, "behind": manager.name() })
+        }
         Guard::Manager(manager, mention) => {
             let top = installed.facts.place.top.as_deref();
             json!({
                 "kind": "manager", "name": manager.name(), "in_place": mention == Mention::There,
-                "file": top.map(|top| manager.file(top)), "lines": top.map(|top| manager.snippet(top)),
+                "file": top.map(|top| manager.file(top)), "lines": top.map(|top| manager.snippet(top, installed.config.as_deref())),
             })
         }
         Guard::Shared => json!({ "kind": "none", "why": "core_hooks_path_is_shared" }),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use clap::ValueEnum;
-use license_core::leaks::Scanner;
+use license_core::{finding::clean, leaks::Scanner};
 
 use crate::{
     child_env,
@@ -14,9 +14,10 @@ use crate::{
     git::stream::Surroundings,
     narrator::Narrator,
     scan::{
-        ScanFault, Scanned,
+        ScanFault, Scanned, allowed,
         objects::{self, Range},
-        place::{Located, locate},
+        packs,
+        place::{Located, locate, shown_path},
         repository::Repository,
         told::{Asked, Report},
         watch::{self, Watched},
@@ -100,27 +101,50 @@ pub(crate) fn run(
     narrator: &Narrator<'_>,
 ) -> Result<Report, Failure> {
     let asked = args.asked();
-    let mut watched = config.map_or_else(watch::forms, |config| watch::of(ctx, config));
+    let watched = config.map_or_else(watch::forms, |config| watch::of(ctx, config));
+    let (masks, mut notes) = (watched.masks(), watched.notes());
     if config.is_none() {
-        watched.notes.push("there is no license.toml, so only the forms of keys are looked for".to_owned());
+        notes.push("there is no license.toml, so only the forms of keys are looked for".to_owned());
     }
-    let Watched { watch, environments, patterns, masks, notes, incomplete } = watched;
+    let Watched { watch, environments, patterns, unscanned, incomplete, .. } = watched;
     let scanner = Scanner::new(watch).map_err(ScanFault::from)?;
+    // What was typed, and what git and the operating system said, may hold what must not be shown.
+    let hidden = |text: &str| shown_path(&scanner, masks.text(text).as_bytes());
     let secrets = config.map_or_else(BTreeSet::new, child_env::secret_names);
     let repository = Repository::at(&ctx.directory, &ctx.vars, &secrets, Surroundings::Directory);
-    let (mut outcome, located) = scan(&repository, &asked, &scanner, narrator)?;
+    let done = scan(&repository, &asked, &scanner, narrator);
+    let (mut outcome, located) = done.map_err(|fault| without_secrets(fault, &asked, &hidden))?;
     outcome.notes.extend(notes);
     for one in incomplete {
         outcome.miss(one.what, one.why);
     }
-    // What git and the operating system said may hold what must not be shown.
+    allowed::settle(&mut outcome, &unscanned);
+    for one in &mut outcome.unscanned {
+        one.why = masks.text(&one.why);
+    }
     for one in &mut outcome.incomplete {
         (one.what, one.why) = (masks.text(&one.what), masks.text(&one.why));
     }
     for note in &mut outcome.notes {
         *note = masks.text(note);
     }
+    let asked = match asked {
+        Asked::Range { range } => Asked::Range { range: hidden(&range) },
+        Asked::Tree | Asked::History => asked,
+    };
     Ok(Report { asked, scanned: outcome, located, environments, patterns })
+}
+
+/// The fault as it may be shown. What git repeats of a range may be cut off, and then no mask finds what is left of a key.
+fn without_secrets(fault: ScanFault, asked: &Asked, hidden: &dyn Fn(&str) -> String) -> ScanFault {
+    match (fault.hidden(hidden), asked) {
+        (ScanFault::Range { said, .. }, Asked::Range { range }) => {
+            let shown = hidden(range);
+            let said = if shown == clean(range) { said } else { "it holds a secret, which is not shown".to_owned() };
+            ScanFault::Range { range: shown, said }
+        }
+        (fault, Asked::Tree | Asked::Range { .. } | Asked::History) => fault,
+    }
 }
 
 fn scan(
@@ -160,8 +184,11 @@ fn in_commits(
     scanner: &Scanner,
     tell: &mut dyn FnMut(&Scanned),
 ) -> Result<(Scanned, Located), ScanFault> {
-    let mut outcome = objects::objects(repository, range, scanner, tell)?;
+    let mut outcome = match range {
+        Range::All => packs::history(repository, scanner, tell)?,
+        Range::Push { .. } | Range::Between { .. } => objects::objects(repository, range, scanner, tell)?,
+    };
     outcome.promised += objects::promised(repository, range)?;
-    let located = locate(repository, range, scanner, &mut outcome.findings)?;
+    let located = locate(repository, range, scanner, &mut outcome)?;
     Ok((outcome, located))
 }

@@ -1,8 +1,13 @@
 //! `pre-push`: what the installed hook runs. It says whether a push may go out, on stderr alone, and asks nobody.
 //!
-//! Nothing is recorded. What could not be looked at never reads as clean.
+//! Nothing is recorded in the trail. What could not be looked at never reads as clean.
 
-use std::{collections::BTreeSet, io, path::Path, sync::Arc, thread};
+use std::{
+    collections::BTreeSet,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use license_core::{
     finding::clean,
@@ -12,28 +17,30 @@ use miette::Diagnostic;
 
 use crate::{
     cli::PrePushArgs,
-    config, console,
+    console::{self, Input},
     context::Context,
     exit::Exit,
-    git::{Contains, GitError, Oid, stream::Surroundings},
+    git::{Contains, stream::Surroundings},
     hook::{
-        self,
+        self, told_once,
         trust::{Agreed, TrustRecord},
     },
     mask::Masks,
     push::{
         error::PushError,
-        file::{self, FilePlace, PushedFile, Says, Stored},
+        file::{self, FilePlace, PushedFile, Says},
         framework,
         licenses::{self, Answer, Checked, Consequence, consequence},
         lines::{self, LINES_BYTES_MAX, Update},
-        repository::{Known, Repository, Whereabouts},
+        repository::{Repository, Whereabouts},
+        sending::{self, Asked, Sending},
         watched::watched,
     },
     report::{github, human},
     scan::{
-        ScanFault, Scanned,
-        objects::{self, Range},
+        ScanFault, Scanned, Unscanned, allowed,
+        archive::Weight,
+        objects::{self, Begun, Range},
         place::{self, Located},
         repository::Repository as Scanning,
         told,
@@ -43,18 +50,17 @@ use crate::{
 
 /// Looks at a push, says what is wrong with it, and whether it may go out.
 pub(crate) fn run(ctx: &Arc<Context>, config: Option<&Path>, args: &PrePushArgs) -> Exit {
-    let mut verdict = Verdict { ctx, masks: Vec::new(), stops: Vec::new() };
-    let push = match told(ctx, args) {
+    let mut verdict = Verdict { ctx, masks: Masks::default(), told: BTreeSet::new(), stops: Vec::new() };
+    let told = match told(ctx, args) {
         // Everything is up to date: this is the most frequent push, and costs nothing.
         Ok(push) if push.updates.is_empty() => return Exit::Done,
-        Ok(push) => push,
-        Err(error) => return verdict.broken(&error),
+        told => told,
     };
     if let Some(skipped) = hook::skipped(ctx) {
         verdict.tell(&format!("{skipped}\n"));
         return Exit::Done;
     }
-    match look(ctx, config, &push, &mut verdict) {
+    match told.and_then(|push| look(ctx, config, &push, &mut verdict)) {
         Ok(()) => verdict.end(),
         Err(error) => verdict.broken(&error),
     }
@@ -70,10 +76,12 @@ struct Push {
 /// Reads what git says, or else what a framework for hooks passes on.
 fn told(ctx: &Context, args: &PrePushArgs) -> Result<Push, PushError> {
     let framework = framework::told(&ctx.vars);
-    let input = match (&framework, console::input_is_terminal()) {
-        (None, true) => return Err(PushError::Terminal),
-        (Some(_), true) => Vec::new(),
-        (_, false) => console::read_input(LINES_BYTES_MAX).map_err(not_read)?,
+    let input = match (&framework, console::input()) {
+        (None, Input::Terminal) => return Err(PushError::Terminal),
+        // git itself opens a pipe, also where everything is up to date: silence is no answer for anybody else.
+        (None, Input::Device) => return Err(PushError::NotPassed),
+        (Some(_), Input::Terminal | Input::Device) => Vec::new(),
+        (_, Input::Passed) => console::read_input(LINES_BYTES_MAX).map_err(not_read)?,
     };
     let updates = lines::parse(&input)?;
     let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
@@ -99,54 +107,30 @@ fn not_read(source: io::Error) -> PushError {
 /// The story: where we are, what is pushed, whose license it needs, what leaks.
 fn look(ctx: &Arc<Context>, config: Option<&Path>, push: &Push, verdict: &mut Verdict<'_>) -> Result<(), PushError> {
     let repository = Repository::of_hook(&ctx.directory, &ctx.vars);
-    let Asked { whereabouts: Whereabouts { common, top }, known, stored } = ask(&repository, config, push)?;
-    let (record, agreed) = (TrustRecord::read(&common)?, Agreed::here(&common, &ctx.vars)?);
-    let place = FilePlace::of(config, &ctx.directory, top.as_deref())?;
-    let stored = stored.map_or_else(|| file::read(&repository, &place.in_commit, &push.updates), Ok)?;
-    let files = file::understand(stored, &place, &push.updates, &ctx.vars);
-    let (watched, masks) = watched(ctx, &place, &files, &agreed, record.as_ref());
-    verdict.masks = vec![watched.masks.clone(), masks];
+    let scanning = Scanning::at(&ctx.directory, &ctx.vars, &BTreeSet::new(), Surroundings::Push);
+    let Sending { whereabouts: Whereabouts { common, .. }, place, stored, range, begun } = sending::begin(Asked {
+        repository: &repository,
+        scanning: &scanning,
+        directory: &ctx.directory,
+        config,
+        updates: &push.updates,
+        remote: push.remote.as_ref(),
+    })?;
+    let record = TrustRecord::read(&common)?;
+    let agreed = Agreed::here(record.as_ref(), &ctx.vars)?;
+    let mut files = file::understand(stored, &place, &push.updates, &ctx.vars);
+    let watched = watched(ctx, &place, &files, &agreed, record.as_ref());
+    verdict.masks = watched.masks();
     keep_trails(&repository, push, verdict)?;
+    licenses::refuse_shared(ctx, &mut files, &agreed);
     tell_files(&place, &files, verdict);
     let asking = licenses::ask(ctx, files, &agreed);
-    leaks(ctx, push, known, watched, verdict);
+    let once = Once { passed_over: watched.places_passed_over(&place.root), common };
+    leaks(ctx, push, Scan { repository: &scanning, range, begun }, watched, &once, verdict);
     for answer in asking.wait() {
         tell_license(&answer, verdict);
     }
     Ok(())
-}
-
-/// What git was asked at once.
-struct Asked {
-    whereabouts: Whereabouts,
-    known: Known,
-    /// The pushed files, where their path does not depend on where we are.
-    stored: Option<Stored>,
-}
-
-/// Asks git everything at once that no other answer is needed for: each git takes longer to start than to answer.
-fn ask(repository: &Repository, config: Option<&Path>, push: &Push) -> Result<Asked, GitError> {
-    thread::scope(|scope| {
-        let whereabouts = scope.spawn(|| repository.whereabouts());
-        let known = scope.spawn(|| known(repository, push));
-        let stored = match config {
-            None => Some(file::read(repository, config::FILE_NAME, &push.updates)),
-            Some(_) => None,
-        };
-        // What is said about the place explains the other errors.
-        Ok(Asked { whereabouts: joined(whereabouts)?, known: joined(known)?, stored: stored.transpose()? })
-    })
-}
-
-fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
-    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
-
-fn known(repository: &Repository, push: &Push) -> Result<Known, GitError> {
-    match &push.remote {
-        Some((name, url)) => repository.known(name, url),
-        None => Ok(Known::No),
-    }
 }
 
 /// The trails and the escrow of the fleet are only ever added to, by this program itself.
@@ -174,13 +158,24 @@ fn tell_files(place: &FilePlace, files: &[PushedFile], verdict: &mut Verdict<'_>
             Says::LeftOut(why) => {
                 verdict.line(&format!("`{}` was not read, and no license was checked: {why}", file.shown));
             }
-            Says::Newer(what) => verdict.line(&format!(
-                "`{}` says more than this hook understands, and no license was checked: {}; `cargo xtask hook install` renews the hook",
-                file.shown,
-                clean(what)
-            )),
+            Says::Newer { format, blocking } => {
+                verdict.line(&format!(
+                    "`{}` says more than this hook understands, and no license was checked: {format}; {RENEW}",
+                    file.shown
+                ));
+                for one in blocking.iter().filter(|one| one.may_be_meant_by(&file.refs)) {
+                    let why = format!(
+                        "the license of `{}` must be known: its `on_push` is not \"warn\"",
+                        clean(&one.environment)
+                    );
+                    verdict.stop(Exit::Unknown, &why);
+                }
+            }
             Says::Broken(error) => {
                 verdict.picture(&**error);
+                if error.may_be_of_a_newer_program() {
+                    verdict.line(&format!("if a newer version of this program reads it, {RENEW}"));
+                }
                 verdict.stop(Exit::Config, &format!("`{}` is broken", file.shown));
             }
             Says::Nothing => {
@@ -230,10 +225,18 @@ fn tell_license(answer: &Answer, verdict: &mut Verdict<'_>) {
     }
 }
 
+/// What to do about a file that the installed program is too old for.
+const RENEW: &str = "`cargo xtask hook install` renews the hook";
+
 /// Scans everything that the push sends, and tells what was found.
-fn leaks(ctx: &Context, push: &Push, known: Known, watched: Watched, verdict: &mut Verdict<'_>) {
-    let Watched { watch, environments, patterns, notes, incomplete, .. } = watched;
-    let mut told = match scan(ctx, push, known, watch) {
+fn leaks(ctx: &Context, push: &Push, begun: Scan<'_>, watched: Watched, once: &Once, verdict: &mut Verdict<'_>) {
+    if push.updates.iter().all(|update| update.new.is_none()) {
+        // What only deletes sends nothing, and takes the names along.
+        return;
+    }
+    let notes = watched.notes();
+    let Watched { watch, environments, patterns, unscanned, incomplete, .. } = watched;
+    let mut told = match scan(push, begun, watch) {
         Ok((scanned, located)) => told::Report {
             asked: told::Asked::Range { range: "push".to_owned() },
             scanned,
@@ -249,6 +252,7 @@ fn leaks(ctx: &Context, push: &Push, known: Known, watched: Watched, verdict: &m
     for one in incomplete {
         told.scanned.miss(one.what, one.why);
     }
+    allowed::settle(&mut told.scanned, &unscanned);
     if told.scanned.leaks() > 0 {
         verdict.stop(Exit::Leaked, "it holds secrets");
     }
@@ -256,7 +260,10 @@ fn leaks(ctx: &Context, push: &Push, known: Known, watched: Watched, verdict: &m
         verdict.stop(Exit::Incomplete, "it could not be scanned to the end");
     }
     if told.exit() == Exit::Done {
-        return;
+        if told_once::is_news(&once.common, &once.passed_over) {
+            verdict.line(&not_looked_for(once.passed_over.len()));
+        }
+        return tell_left_out(&told.scanned, verdict);
     }
     for note in &notes {
         verdict.line(note);
@@ -264,29 +271,58 @@ fn leaks(ctx: &Context, push: &Push, known: Known, watched: Watched, verdict: &m
     verdict.tell(&told::human(&told, &ctx.console.err_look));
 }
 
-fn scan(ctx: &Context, push: &Push, known: Known, watch: Watch) -> Result<(Scanned, Located), ScanFault> {
-    let scanner = Scanner::new(watch)?;
-    let want: Vec<Oid> = push.updates.iter().filter_map(|update| update.new.clone()).collect();
-    let mut whole = Scanned::default();
-    if want.is_empty() {
-        return Ok((whole, Located::Everything));
-    }
-    let not_remote = match (known, &push.remote) {
-        (Known::Yes, Some((name, _))) => Some(name.clone()),
-        (Known::Yes | Known::No, _) => None,
+/// The secrets that are not looked for, and where it is remembered that it was told.
+struct Once {
+    /// Their places.
+    passed_over: BTreeSet<String>,
+    /// The directory that all worktrees share.
+    common: PathBuf,
+}
+
+fn not_looked_for(secrets: usize) -> String {
+    let (secrets, are) = match secrets {
+        1 => ("1 secret".to_owned(), "is"),
+        more => (format!("{more} secrets"), "are"),
     };
-    let have = push.updates.iter().filter_map(|update| update.old.clone()).collect();
-    let range = Range::Push { want, have, not_remote };
-    let repository = Scanning::at(&ctx.directory, &ctx.vars, &BTreeSet::new(), Surroundings::Push);
+    format!("{secrets} of license.toml {are} not looked for on this machine; `cargo xtask leaks` says which and why")
+}
+
+/// What was not looked into, stops nothing, and was allowed by nobody.
+fn tell_left_out(scanned: &Scanned, verdict: &mut Verdict<'_>) {
+    const TOLD_MAX: usize = 5;
+    let told = |one: &&Unscanned| one.weight == Weight::Told && one.allowed.is_none();
+    for one in scanned.unscanned.iter().filter(told).take(TOLD_MAX) {
+        let name = one.place.path.clone().unwrap_or_else(|| one.place.words());
+        verdict.line(&format!("`{name}` was not looked into: {}", one.why));
+    }
+    let more = scanned.unscanned.iter().filter(told).count().saturating_sub(TOLD_MAX);
+    if more > 0 {
+        verdict.line(&format!("{more} more were not looked into"));
+    }
+}
+
+/// A scan that git has begun with.
+struct Scan<'r> {
+    repository: &'r Scanning,
+    range: Range,
+    /// None where nothing is sent.
+    begun: Option<Begun>,
+}
+
+fn scan(push: &Push, scan: Scan<'_>, watch: Watch) -> Result<(Scanned, Located), ScanFault> {
+    let Scan { repository, range, begun } = scan;
+    let scanner = Scanner::new(watch)?;
+    let mut whole = Scanned::default();
+    let Some(begun) = begun else { return Ok((whole, Located::Everything)) };
     // A ref that is deleted takes its name with it.
     for update in push.updates.iter().filter(|update| update.new.is_some()) {
         whole.add(objects::pushed_name(&update.remote_ref, &scanner));
     }
-    whole.add(objects::objects(&repository, &range, &scanner, &mut |_| ())?);
-    if whole.findings.is_empty() {
+    whole.add(begun.scan(repository, &scanner, &mut |_| ())?);
+    if whole.findings.is_empty() && whole.unscanned.is_empty() {
         return Ok((whole, Located::Everything));
     }
-    let located = place::locate(&repository, &range, &scanner, &mut whole.findings).unwrap_or(Located::NotEverything);
+    let located = place::locate(repository, &range, &scanner, &mut whole).unwrap_or(Located::NotEverything);
     Ok((whole, located))
 }
 
@@ -294,22 +330,27 @@ fn scan(ctx: &Context, push: &Push, known: Known, watch: Watch) -> Result<(Scann
 struct Verdict<'a> {
     ctx: &'a Context,
     /// What hides secrets in whatever is told: names and files of a push may hold one.
-    masks: Vec<Masks>,
+    masks: Masks,
+    /// What was told: two pushed files may say the same.
+    told: BTreeSet<String>,
     stops: Vec<(Exit, String)>,
 }
 
 impl Verdict<'_> {
     /// A line for people. stdout belongs to the push.
-    fn line(&self, line: &str) {
+    fn line(&mut self, line: &str) {
         self.tell(&format!("license: {line}\n"));
     }
 
-    fn tell(&self, text: &str) {
-        let text = self.masks.iter().fold(text.to_owned(), |text, masks| masks.text(&text));
+    fn tell(&mut self, text: &str) {
+        let text = self.masks.text(text);
+        if !self.told.insert(text.clone()) {
+            return;
+        }
         self.ctx.console.tell(&github::defused_for(self.ctx.runs_on(), &text));
     }
 
-    fn picture(&self, diagnostic: &dyn Diagnostic) {
+    fn picture(&mut self, diagnostic: &dyn Diagnostic) {
         self.tell(&human::picture(diagnostic, &self.ctx.console.err_look));
     }
 
@@ -325,19 +366,25 @@ impl Verdict<'_> {
     }
 
     /// Whether the push goes out: the exit, and where it does not, why, and the way round.
-    fn end(self) -> Exit {
+    fn end(mut self) -> Exit {
         let exits: Vec<Exit> = self.stops.iter().map(|(exit, _)| *exit).collect();
         let exit = worst(&exits);
         if exit != Exit::Done {
             let mut why: Vec<&str> = self.stops.iter().map(|(_, why)| why.as_str()).collect();
             why.dedup();
-            self.line(&format!(
-                "this push was stopped: {}; `git push --no-verify` pushes without any of these checks",
-                why.join("; ")
-            ));
+            let why = why.join("; ");
+            self.line(&format!("this push was stopped: {why}; {WAY_ROUND}"));
         }
         exit
     }
+}
+
+/// What stands at the end of every no.
+const WAY_ROUND: &str = "`git push --no-verify` pushes without any of these checks";
+
+/// What is said after an error that came before the push could be looked at at all.
+pub(crate) fn not_begun() -> String {
+    format!("license: this push was stopped: it could not be looked at; {WAY_ROUND}")
 }
 
 /// The exit of the whole, the first that applies: what cannot be undone once it is out comes first, then whatever nobody

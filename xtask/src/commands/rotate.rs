@@ -34,6 +34,7 @@ mod call;
 mod due;
 mod error;
 mod keys;
+mod leftovers;
 mod plan;
 mod prepare;
 mod promote;
@@ -324,7 +325,10 @@ impl<'a> Scene<'a> {
                     continue;
                 }
                 Step::End(end) => return Ok((end, did)),
-                Step::Prepare { epoch } => Some(self.prepare(epoch, &bounds)?),
+                Step::Prepare { epoch } => {
+                    self.remove_leftovers(journal);
+                    Some(self.prepare(epoch, &bounds)?)
+                }
                 Step::Call(open) => self.call(journal, &mut run, &open, &bounds)?,
                 Step::Repeat(open) => self.repeat(journal, &mut run, &open, &bounds)?,
                 Step::LookInEscrow(open) => {
@@ -381,8 +385,12 @@ impl<'a> Scene<'a> {
         Ok(true)
     }
 
-    /// A rollback that could not be brought to its end is not begun: it needs the old key.
+    /// A rollback that could not be brought to its end is not begun: it needs the old key. Nor is a grace given up, with
+    /// its escrow, for a rotation that could not begin.
     fn can_do(&mut self, fact: &Fact, phase: &Phase) -> Result<(), Failure> {
+        if *fact == Fact::OverlapWaived {
+            self.preflight()?;
+        }
         match phase.open().filter(|_| *fact == Fact::RollbackStarted) {
             Some(open) => self.old_key_of(open).map(|_| ()),
             None => Ok(()),

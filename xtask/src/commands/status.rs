@@ -116,7 +116,8 @@ pub(crate) fn run<'a>(
     let signals = Signals::watch().map_err(|source| Failure::System { what: "signals cannot be watched", source })?;
     let authorities = many::authorities(ctx, config, &environments, &signals);
     let keyring = Keyring::read(ctx, config);
-    let scene = Scene { ctx, config, narrator, signals: &signals, keyring: &keyring, tells: &tells, memory: args.memory() };
+    let scene =
+        Scene { ctx, config, narrator, signals: &signals, keyring: &keyring, tells: &tells, memory: args.memory() };
     let at = context::now();
     let inputs = environments.iter().map(|_| ()).collect();
     let environments = many::concurrently(&environments, inputs, &signals, |environment, ()| {
@@ -150,11 +151,7 @@ pub(crate) enum Memory {
 }
 
 /// The story of one environment: ask the authority, look at the application, compare, record, tell.
-fn look<'a>(
-    scene: &Scene<'_>,
-    environment: &'a Environment,
-    authority: &Result<Authority, Failure>,
-) -> Status<'a> {
+fn look<'a>(scene: &Scene<'_>, environment: &'a Environment, authority: &Result<Authority, Failure>) -> Status<'a> {
     let mut status = Status {
         environment,
         license: Known::NeverLooked,
@@ -181,13 +178,14 @@ fn look<'a>(
     };
     status.deployed = folded.deploys().running().cloned();
     status.rotation = folded.rotation().clone();
-    status.app = environment.health.as_ref().map(|probe| App {
-        url: probe.url.clone(),
-        glance: glance(scene, environment, &probe.url, &status),
-    });
-    status.changed = status.deployed.as_ref().map_or_else(Vec::new, |deployed| {
-        since(deployed, status.license.key(), status.license.license())
-    });
+    status.app = environment
+        .health
+        .as_ref()
+        .map(|probe| App { url: probe.url.clone(), glance: glance(scene, environment, &probe.url, &status) });
+    status.changed = status
+        .deployed
+        .as_ref()
+        .map_or_else(Vec::new, |deployed| since(deployed, status.license.key(), status.license.license()));
     let now = context::now();
     let license = license_facts(&status.license, &folded, now);
     let stands = stands(scene, environment, license, &folded, now);
@@ -302,8 +300,11 @@ fn stands(
     now: Timestamp,
 ) -> Standing {
     let alerts = &scene.config.alerts;
-    let policy =
-        Policy { days: alerts.days.clone(), auto_renew: environment.auto_renew, gap_secs_max: alerts.gap_max.as_secs() };
+    let policy = Policy {
+        days: alerts.days.clone(),
+        auto_renew: environment.auto_renew,
+        gap_secs_max: alerts.gap_max.as_secs(),
+    };
     let last_look = folded.looked().map(|looked| looked.at);
     standing(&policy, &Facts { license, rotation: folded.rotation(), last_look }, now)
 }
@@ -333,7 +334,9 @@ fn record_and_tell(
 /// What the trail keeps of a look.
 fn record_of(status: &Status<'_>, facts: Option<LicenseFacts>) -> Look {
     let (judged, trouble) = match &status.license {
-        Known::Judged(judged) => (Some(judged), judged.basis.trouble().map(|error| trouble(error.stable_code(), error))),
+        Known::Judged(judged) => {
+            (Some(judged), judged.basis.trouble().map(|error| trouble(error.stable_code(), error)))
+        }
         Known::Not(failure) => (None, Some(trouble(failure.code(), failure))),
         Known::Cached(_) | Known::NeverLooked => (None, None),
     };

@@ -42,16 +42,30 @@ const VERSION: u32 = 1;
 
 /// The nearest `license.toml`, in the directory or above it.
 pub(crate) fn find(directory: &Path) -> Option<PathBuf> {
-    directory.ancestors().map(|directory| directory.join(FILE_NAME)).find(|path| path.exists())
+    directory.ancestors().map(|directory| directory.join(FILE_NAME)).find(|path| is_there(path))
+}
+
+/// Whether there is something of this name, a link that leads nowhere included.
+pub(crate) fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
 }
 
 /// Reads and checks a file; all problems come together.
 pub(crate) fn load(path: &Path, vars: &Vars) -> Result<Config, ConfigError> {
+    load_with(path, NamedFiles::Looked, vars)
+}
+
+/// The same for who only wants to know what the file says: no file that it names is looked at.
+pub(crate) fn load_alone(path: &Path, vars: &Vars) -> Result<Config, ConfigError> {
+    load_with(path, NamedFiles::Taken, vars)
+}
+
+fn load_with(path: &Path, named_files: NamedFiles, vars: &Vars) -> Result<Config, ConfigError> {
     let shown_path = path.display().to_string();
     let error = |problem| into_error(&shown_path, vec![problem]);
     let bytes = read(path).map_err(error)?;
     let absolute = std::path::absolute(path).map_err(|cause| error(unreadable(&cause)))?;
-    of_bytes(&shown_path, bytes, absolute.parent().unwrap_or(&absolute), NamedFiles::Looked, vars)
+    of_bytes(&shown_path, bytes, absolute.parent().unwrap_or(&absolute), named_files, vars)
 }
 
 /// Checks the file of a commit. Paths in it are relative to `root`, which is absolute; no file that it names is looked
@@ -268,7 +282,13 @@ fn version(checking: &mut Checking<'_>, raw: &RawConfig) {
     let Some(version) = checking.required(&top, "version", &raw.version, "`version = 1` as its first line") else {
         return;
     };
-    if version.value != VERSION {
+    if version.value < VERSION {
+        let problem = Problem::new(code::OUT_OF_RANGE, format!("there is no version {} of this file", version.value))
+            .help(format!("write `version = {VERSION}`"))
+            .at(version.place, format!("should be {VERSION}"));
+        checking.report(problem);
+    }
+    if version.value > VERSION {
         let problem = Problem::new(code::VERSION, format!("version {} of this file is not known", version.value))
             .help(format!(
                 "this program reads version {VERSION}; write that, or use a program that knows the newer one"

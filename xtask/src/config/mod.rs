@@ -3,6 +3,7 @@
 //! `fields` walks the parsed file and `raw` is what it finds, every value with its place; `check` turns that
 //! into [`Config`] with the rules of the table that a module is named for, and collects every problem; `problem` and
 //! `secrets` say what is shown. `rotation` says what a rotation needs of the file. `alerts` is about `[sinks]`, too.
+//! `partly` says what can be said of a file that is not understood.
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
@@ -12,7 +13,7 @@ use license_core::{
 };
 use miette::{NamedSource, SourceSpan};
 
-use crate::{health::Probe, push::branches::BranchGlob, store::Source};
+use crate::{health::Probe, push::branches::BranchGlob, scan::allowed::Allowance, store::Source};
 
 mod address;
 mod alerts;
@@ -25,6 +26,7 @@ mod environment;
 mod escrow;
 mod fields;
 mod leaks;
+mod partly;
 mod problem;
 mod raw;
 mod rotation;
@@ -39,8 +41,9 @@ mod cases;
 mod schema;
 
 pub(crate) use alerts::{AlertSettings, Sink, SinkWay};
-pub(crate) use check::{FILE_BYTES_MAX, FILE_NAME, find, load, of_commit, problems_of_keys};
+pub(crate) use check::{FILE_BYTES_MAX, FILE_NAME, find, is_there, load, load_alone, of_commit, problems_of_keys};
 pub(crate) use duration::Shown as ShownDuration;
+pub(crate) use partly::{Blocking, blocking, sources as sources_of_broken};
 use problem::line_column;
 pub(crate) use problem::{ConfigError, Problem};
 pub(crate) use store::{KEY_PLACE, StoreSettings};
@@ -217,6 +220,8 @@ pub(crate) struct LeaksSettings {
     pub(crate) patterns: Vec<Pattern>,
     /// Keys that may be in the repository, each with the reason; none is there twice.
     pub(crate) allow: Vec<(Fingerprint, String)>,
+    /// Archives that may stay unseen.
+    pub(crate) unscanned: Vec<Allowance>,
 }
 
 /// An authority as it is configured.

@@ -27,16 +27,44 @@ impl ConfigError {
         Self { path: path.to_owned(), problems: vec![problem], left_out: 0 }
     }
 
-    /// What there is in the file that this program is too old for, where nothing else is wrong with it.
-    pub(crate) fn of_a_newer_program(&self) -> Option<String> {
-        let is_newer = |problem: &&Problem| NEWER.contains(&problem.code);
-        let all = self.left_out == 0 && !self.problems.is_empty() && self.problems.iter().all(|it| is_newer(&it));
-        all.then(|| self.problems.iter().map(|problem| problem.message.clone()).collect::<Vec<_>>().join("; "))
+    /// In which format the file is, where a newer program has to read it. What else seems to be wrong with such a file
+    /// says nothing.
+    pub(crate) fn newer_format(&self) -> Option<&str> {
+        self.problems.iter().find(|problem| problem.code == code::VERSION).map(|problem| problem.message.as_str())
+    }
+
+    /// Whether a newer program may have written the file as it is: a slip looks just the same.
+    pub(crate) fn may_be_of_a_newer_program(&self) -> bool {
+        self.left_out == 0 && self.problems.iter().all(|problem| MAY_BE_NEWER.contains(&problem.code))
+    }
+
+    /// Whether both are about the same problems of the same text, or both about something that is no file.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let places = |error: &Self| -> Vec<_> {
+            error.problems.iter().map(|it| (it.code, it.message.clone(), it.labels.clone())).collect()
+        };
+        let is_no_file = |error: &Self| error.problems.iter().all(|problem| NO_FILE.contains(&problem.code));
+        self.left_out == other.left_out && (places(self) == places(other) || (is_no_file(self) && is_no_file(other)))
+    }
+
+    /// The first problem in one sentence, with its place and what to do.
+    pub(crate) fn first(&self) -> String {
+        let Some(problem) = self.problems.first() else { return self.to_string() };
+        let place = problem.line_column().map(|(line, column)| format!("line {line}, column {column}: "));
+        let help = problem.help.as_ref().map(|help| format!("; {help}"));
+        let more = match self.problems.len() - 1 + self.left_out {
+            0 => String::new(),
+            more => format!("; and {more} more"),
+        };
+        format!("{}{}{}{more}", place.unwrap_or_default(), problem.message, help.unwrap_or_default())
     }
 }
 
-/// What a file gets that a newer program understands.
-const NEWER: [&str; 3] = [code::UNKNOWN_FIELD, code::UNKNOWN_WORD, code::VERSION];
+/// What something gets that is no file of text: a directory, or a link that leads nowhere.
+const NO_FILE: [&str; 3] = [code::FILE_UNREADABLE, code::FILE_IS_A_DIRECTORY, code::FILE_MISSING];
+
+/// What a file gets that a newer program understands, and one with a slip.
+const MAY_BE_NEWER: [&str; 2] = [code::UNKNOWN_FIELD, code::UNKNOWN_WORD];
 
 fn headline(path: &str, problems: usize) -> String {
     match problems {
@@ -269,6 +297,8 @@ codes! {
     REPOSITORY = "repository";
     /// Not a pattern that can be looked for.
     PATTERN = "pattern";
+    /// Not an archive that may stay unseen.
+    ARCHIVE = "archive";
     /// Not a path of a secret.
     SECRET_PATH = "secret_path";
 

@@ -87,6 +87,9 @@ pub(super) struct RawLeaks {
     /// Keys that may be in the repository, each with a reason. Never a key that is configured or in the trail.
     #[cfg_attr(test, schemars(with = "Vec<RawAllowedLeak>"))]
     pub(super) allow: Field<Vec<RawAllowedLeak>>,
+    /// Archives that nobody has to look into, such as damaged ones that tests need, each with a reason.
+    #[cfg_attr(test, schemars(with = "Vec<RawUnscanned>"))]
+    pub(super) unscanned: Field<Vec<RawUnscanned>>,
 }
 
 /// A key that may be in the repository.
@@ -97,6 +100,19 @@ pub(super) struct RawAllowedLeak {
     /// The key's fingerprint: 16 hex digits.
     pub(super) fingerprint: Field<String>,
     /// Why it may be there.
+    pub(super) reason: Field<String>,
+}
+
+/// An archive that nobody has to look into: named by `path` or by `sha256`.
+#[derive(Debug, Default)]
+#[cfg_attr(test, derive(JsonSchema), schemars(rename = "Unscanned", default, deny_unknown_fields))]
+#[cfg_attr(test, schemars(extend("required" = ["reason"])))]
+pub(super) struct RawUnscanned {
+    /// A glob for its path from the top of the repository: `*` for any text without a slash, `**` for any text.
+    pub(super) path: Field<String>,
+    /// The SHA-256 of its bytes in hex digits, or at least the first 16 of them.
+    pub(super) sha256: Field<String>,
+    /// Why nobody has to.
     pub(super) reason: Field<String>,
 }
 
@@ -381,13 +397,23 @@ impl RawEscrow {
 
 impl RawLeaks {
     pub(super) fn read(fields: &mut Fields<'_>) -> Self {
-        Self { patterns: fields.texts("patterns"), allow: fields.list_of_tables("allow", RawAllowedLeak::read) }
+        Self {
+            patterns: fields.texts("patterns"),
+            allow: fields.list_of_tables("allow", RawAllowedLeak::read),
+            unscanned: fields.list_of_tables("unscanned", RawUnscanned::read),
+        }
     }
 }
 
 impl RawAllowedLeak {
     pub(super) fn read(fields: &mut Fields<'_>) -> Self {
         Self { fingerprint: fields.text("fingerprint"), reason: fields.text("reason") }
+    }
+}
+
+impl RawUnscanned {
+    pub(super) fn read(fields: &mut Fields<'_>) -> Self {
+        Self { path: fields.text("path"), sha256: fields.text("sha256"), reason: fields.text("reason") }
     }
 }
 

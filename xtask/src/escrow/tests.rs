@@ -90,6 +90,40 @@ fn what_was_put_is_found_until_it_is_deleted() {
     assert_eq!(escrow.find("rot-2", BlobKind::Old), Ok(Some(armor(&other))));
 }
 
+/// A sealed copy that a killed process did not bring to its place is one, too.
+#[test]
+fn what_was_written_in_part_is_deleted_with_its_rotation_and_no_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let escrow = local(&directory);
+    for rotation in ["rot-1", "rot-2"] {
+        escrow.put(rotation, BlobKind::Old, &sealed(rotation)).unwrap();
+    }
+    let at = |name: &str| root(&directory).join("production").join(name);
+    let beside = format!("rot-1.answer.{}.age.Ab1Cd2Ef.license-new", "0".repeat(HASH_DIGITS));
+    let left = ["rot-1.answer.age.Ab1Cd2Ef.license-new", &beside];
+    let stays = ["rot-2.answer.age.Ab1Cd2Ef.license-new", "rot-1.answer.age.short.license-new", "rot-1.license-new"];
+    for name in left.iter().chain(&stays) {
+        files::append(&at(name), b"sealed").unwrap();
+    }
+    // Somebody who is still writing has the lock.
+    let written = at("rot-1.old.age.Wr1t1ng0.license-new");
+    files::append(&written, b"sealed").unwrap();
+    let writer = fs::File::options().append(true).open(&written).unwrap();
+    writer.lock().unwrap();
+
+    escrow.delete("rot-1").unwrap();
+    for name in left {
+        assert!(!at(name).exists(), "{name}");
+    }
+    for name in stays.iter().chain(&["rot-2.old.age"]) {
+        assert!(at(name).exists(), "{name}");
+    }
+    assert!(written.exists());
+    drop(writer);
+    escrow.delete("rot-1").unwrap();
+    assert!(!written.exists());
+}
+
 #[test]
 fn files_are_for_their_owner_only_and_have_the_agreed_names() {
     let directory = tempfile::tempdir().unwrap();

@@ -75,20 +75,7 @@ impl Git {
     /// The hooks of the configuration that run at an event. One that is turned off is none.
     pub(crate) fn configured_hooks(&self, event: &str) -> Result<Vec<ConfiguredHook>, GitError> {
         let asked = self.answer(&["config", "--null", "--get-regexp", r"^hook\..*\.(command|event|enabled)$"])?;
-        let text = String::from_utf8_lossy(&asked.output);
-        let settings: Vec<(&str, &str, &str)> = text.split('\0').filter_map(setting).collect();
-        let mut hooks: Vec<ConfiguredHook> = Vec::new();
-        for (name, _, _) in settings.iter().filter(|(_, what, value)| *what == "event" && *value == event) {
-            let last = |wanted: &str| {
-                settings.iter().rev().find(|(of, what, _)| of == name && *what == wanted).map(|(_, _, value)| *value)
-            };
-            let is_off = last("enabled").is_some_and(|value| ["false", "no", "off", "0"].contains(&value));
-            let (Some(command), false) = (last("command"), is_off) else { continue };
-            if !hooks.iter().any(|hook| hook.name == *name) {
-                hooks.push(ConfiguredHook { name: (*name).to_owned(), command: command.to_owned() });
-            }
-        }
-        Ok(hooks)
+        Ok(configured(&String::from_utf8_lossy(&asked.output), event))
     }
 
     /// The version of git: its first two numbers, where it tells them.
@@ -150,6 +137,38 @@ impl Asked {
     }
 }
 
+/// The hooks that run at an event, in git's order, from all settings of hooks as git lists them.
+fn configured(text: &str, event: &str) -> Vec<ConfiguredHook> {
+    let settings: Vec<(&str, &str, &str)> = text.split('\0').filter_map(setting).collect();
+    let last = |name: &str, wanted: &str| {
+        settings.iter().rev().find(|(of, what, _)| *of == name && *what == wanted).map(|(_, _, value)| *value)
+    };
+    let is_off = |name: &str| last(name, "enabled").is_some_and(is_no);
+    // The name of an event turns all of its hooks off.
+    if is_off(event) {
+        return Vec::new();
+    }
+    let mut names: Vec<&str> = Vec::new();
+    for (name, _, value) in settings.iter().filter(|(_, what, _)| *what == "event") {
+        match *value {
+            // It takes back what was said before.
+            "" => names.retain(|other| other != name),
+            value if value == event && !names.contains(name) => names.push(name),
+            _ => {}
+        }
+    }
+    let hook = |name: &str| {
+        let command = last(name, "command").filter(|_| !is_off(name))?;
+        Some(ConfiguredHook { name: name.to_owned(), command: command.to_owned() })
+    };
+    names.into_iter().filter_map(hook).collect()
+}
+
+/// What git takes for no.
+fn is_no(value: &str) -> bool {
+    ["", "false", "no", "off", "0"].iter().any(|no| value.eq_ignore_ascii_case(no))
+}
+
 /// A setting of a hook: its name, what is set, the value.
 fn setting(text: &str) -> Option<(&str, &str, &str)> {
     let (key, value) = text.split_once('\n')?;
@@ -163,5 +182,39 @@ fn plain(path: &Path) -> PathBuf {
     match parent.canonicalize() {
         Ok(parent) => parent.join(name),
         Err(_) => path.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hooks_of_the_configuration_are_those_that_git_would_run() {
+        let event = "hook.a.event\npre-push\0";
+        let a = format!("{event}hook.a.command\nfirst\0");
+        for (text, expected) in [
+            (a.clone(), &["a: first"][..]),
+            (event.to_owned(), &[]),
+            (format!("{a}hook.a.event\npre-push\0"), &["a: first"]),
+            (format!("{a}hook.a.command\nsecond\0"), &["a: second"]),
+            (format!("{a}hook.a.event\n\0"), &[]),
+            (format!("hook.a.event\n\0{a}"), &["a: first"]),
+            (format!("{a}hook.a.enabled\nFALSE\0"), &[]),
+            (format!("{a}hook.a.enabled\n\0"), &[]),
+            (format!("{a}hook.a.enabled\nno\0hook.a.enabled\ntrue\0"), &["a: first"]),
+            // Without a value it is true.
+            (format!("{a}hook.a.enabled\0"), &["a: first"]),
+            (format!("{a}hook.pre-push.enabled\nfalse\0"), &[]),
+            (format!("{a}hook.pre-commit.enabled\nfalse\0"), &["a: first"]),
+            (a.replace("pre-push", "pre-commit"), &[]),
+            (format!("hook.b.c.event\npre-push\0hook.b.c.command\nx\ny\0{a}"), &["b.c: x\ny", "a: first"]),
+        ] {
+            let hooks: Vec<_> = configured(&text, "pre-push")
+                .into_iter()
+                .map(|hook| format!("{}: {}", hook.name, hook.command))
+                .collect();
+            assert_eq!(hooks, expected, "{text:?}");
+        }
     }
 }

@@ -26,6 +26,11 @@ const BUFFER_BYTES: usize = 128 * 1024;
 /// How much goes from one git to the other at once, in bytes: what a pipe holds.
 const TEE_BYTES: usize = 64 * 1024;
 
+/// What a git that lists objects calls their number: it says how many there were once it has come to its end.
+const COUNT: &str = "listed";
+/// The option of `git rev-list` that makes it say so.
+pub(crate) const COUNTING: &str = "--progress=listed";
+
 /// Which repository a git works in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Surroundings {
@@ -76,6 +81,8 @@ impl Git {
         for name in ["GIT_NO_REPLACE_OBJECTS", "GIT_NO_LAZY_FETCH"] {
             set(name, OsStr::new("1"));
         }
+        // What is counted is told at the end, and not only after two seconds.
+        set("GIT_PROGRESS_DELAY", OsStr::new("0"));
         // A git before 2.45 does not know the second one, and fetches from nobody where no protocol is allowed.
         set("GIT_ALLOW_PROTOCOL", OsStr::new("none"));
         match of {
@@ -197,6 +204,14 @@ struct Ended {
 }
 
 impl Ended {
+    /// Takes out what it said about numbers of objects: the last one, if it is what the whole came to.
+    fn counted(&mut self) -> Option<u64> {
+        let number = |line: &String| Some(line.strip_prefix(COUNT)?.strip_prefix(": ")?.to_owned());
+        let last = self.said.lines.iter().filter_map(number).next_back();
+        self.said.lines.retain(|line| number(line).is_none());
+        last?.strip_suffix(", done.")?.parse().ok()
+    }
+
     fn check(self, doing: &'static str) -> Result<(), GitError> {
         match self.code {
             Some(0) => Ok(()),
@@ -319,6 +334,16 @@ impl Streaming {
         self.ending.wait().check(doing)
     }
 
+    /// The same for a list: one that git left something out of is none.
+    pub(crate) fn finish_list(mut self, doing: &'static str) -> Result<(), GitError> {
+        drop(self.stdout.take());
+        let ended = self.ending.wait();
+        match left_out(&ended.said) {
+            Some(said) if ended.code == Some(0) => Err(GitError::Failed { doing, said }),
+            Some(_) | None => ended.check(doing),
+        }
+    }
+
     /// Stops git: what it still has to say is not wanted.
     pub(crate) fn stop(mut self) {
         drop(self.stdout.take());
@@ -342,6 +367,8 @@ pub(crate) struct Through {
 pub(crate) struct Passed {
     /// The lines.
     pub(crate) lines: u64,
+    /// How many the first one says it listed; none where it does not say so. One that listed nothing says nothing.
+    pub(crate) counted: Option<u64>,
     /// What went wrong, each in git's words.
     pub(crate) wrong: Vec<GitError>,
 }
@@ -370,7 +397,8 @@ impl Through {
             }
         }
         // Its pipe is closed by now, or read to its end.
-        let first = if wrong.is_empty() { self.first.wait() } else { self.first.stopped() };
+        let mut first = if wrong.is_empty() { self.first.wait() } else { self.first.stopped() };
+        let counted = first.counted();
         let silent = first.code == Some(0);
         if silent && let Some(said) = left_out(&first.said) {
             wrong.push(GitError::Failed { doing: first_does, said });
@@ -395,13 +423,13 @@ impl Through {
                 0
             }
         };
-        Passed { lines, wrong }
+        Passed { lines, counted, wrong }
     }
 }
 
 impl Streaming {
     /// Ends a git whose output made no sense, and says what it said about it.
-    fn stopped(mut self, doing: &'static str) -> Option<GitError> {
+    pub(crate) fn stopped(mut self, doing: &'static str) -> Option<GitError> {
         drop(self.stdout.take());
         let ended = self.ending.stopped();
         let told = !ended.said.lines.is_empty();

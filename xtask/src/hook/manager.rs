@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use super::shim::{self, PASSED};
 use crate::files;
 
 /// A program that manages hooks.
@@ -21,8 +22,11 @@ pub(crate) enum Manager {
 /// Whether a manager's configuration runs our program already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mention {
-    /// It names it.
+    /// It does, as this version says it.
     There,
+    /// It does, as an earlier version said it: a program that is broken, or a remote with the name of an option, would
+    /// pass.
+    Older,
     /// It does not.
     Missing,
 }
@@ -31,7 +35,7 @@ pub(crate) enum Mention {
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// What every form of our lines has in it.
-const MENTION: [&str; 2] = ["license/xtask", "id: license-pre-push"];
+const MENTION: [&str; 2] = [shim::PROGRAM, PRE_COMMIT_ID];
 
 impl Manager {
     const ALL: [Self; 4] = [Self::Prek, Self::PreCommit, Self::Lefthook, Self::Husky];
@@ -105,29 +109,45 @@ impl Manager {
     pub(crate) fn mention(self, top: &Path) -> Mention {
         let text = files::read_limited(&top.join(self.file(top)), FILE_BYTES_MAX).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
-        let has =
-            |line: &str| !line.trim_start().starts_with('#') && MENTION.iter().any(|mention| line.contains(mention));
-        if text.lines().any(has) { Mention::There } else { Mention::Missing }
+        let lines = || text.lines().filter(|line| !line.trim_start().starts_with('#'));
+        let is_older = |line: &str| line.contains(shim::PROGRAM) && !line.contains(SAY);
+        match (lines().any(|line| MENTION.iter().any(|mention| line.contains(mention))), lines().any(is_older)) {
+            (false, _) => Mention::Missing,
+            (true, true) => Mention::Older,
+            (true, false) => Mention::There,
+        }
     }
 
-    /// The lines for that file.
-    pub(crate) fn snippet(self, top: &Path) -> String {
+    /// Whether the hook that it writes runs what was there before it, as `pre-push.legacy`.
+    pub(crate) fn runs_legacy(self) -> bool {
         match self {
-            Self::Husky => format!("{PROGRAM} pre-push \"$@\"\n"),
+            Self::PreCommit | Self::Prek => true,
+            Self::Husky | Self::Lefthook => false,
+        }
+    }
+
+    /// The lines for that file. `config` is the `license.toml` that they name, from the top of the work tree.
+    pub(crate) fn snippet(self, top: &Path, config: Option<&str>) -> String {
+        match self {
+            Self::Husky => format!("{} || exit\n", asking(&shim::config_argument(config), "\"$@\"")),
             Self::Lefthook => format!(
-                "pre-push:\n  commands:\n    license:\n      run: '{PROGRAM} pre-push {{1}} {{2}}'\n      use_stdin: true\n"
+                "pre-push:\n  commands:\n    license:\n      run: '{}'\n      use_stdin: true\n",
+                // As a string of YAML has it.
+                asking(&shim::config_argument(config), "'{1}' '{2}'").replace('\'', "''")
             ),
             Self::Prek if self.file(top) == "prek.toml" => format!(
                 "[[repos]]\nrepo = \"local\"\n\n[[repos.hooks]]\nid = \"{PRE_COMMIT_ID}\"\nname = \"{PRE_COMMIT_NAME}\"\n\
-                 entry = \"{}\"\nlanguage = \"system\"\nstages = [\"pre-push\"]\nalways_run = true\n\
+                 entry = {}\n{}language = \"system\"\nstages = [\"pre-push\"]\nalways_run = true\n\
                  pass_filenames = false\n",
-                // As a string of TOML has it.
-                PRE_COMMIT_ENTRY.replace('"', "\\\"")
+                in_quotes(&pre_commit_entry()),
+                config.map_or_else(String::new, |config| format!("args = [{}]\n", config_word(config)))
             ),
             Self::PreCommit | Self::Prek => format!(
                 "- repo: local\n  hooks:\n    - id: {PRE_COMMIT_ID}\n      name: {PRE_COMMIT_NAME}\n      \
-                 entry: {PRE_COMMIT_ENTRY}\n      language: system\n      stages: [pre-push]\n      always_run: true\n      \
-                 pass_filenames: false\n"
+                 entry: {}\n      {}language: system\n      stages: [pre-push]\n      always_run: true\n      \
+                 pass_filenames: false\n",
+                pre_commit_entry(),
+                config.map_or_else(String::new, |config| format!("args: [{}]\n      ", config_word(config)))
             ),
         }
     }
@@ -154,14 +174,36 @@ pub(crate) fn is_huskys(hooks_path: &str) -> bool {
     [".husky", ".husky/_"].iter().any(|end| hooks_path.ends_with(end))
 }
 
-/// The program, in the words of a shell that runs in the repository.
+/// The question to the program, for a POSIX shell that runs in the repository. What is no program answers nothing, and
+/// may end well.
+pub(crate) fn asking(options: &str, arguments: &str) -> String {
+    format!("said=$({PROGRAM}{options} {SAY} -- {arguments}) && [ \"$said\" = {PASSED} ]")
+}
+
+/// The program, in the words of a shell.
 const PROGRAM: &str = "\"$(git rev-parse --git-common-dir)/license/xtask\"";
+
+/// What the program is told to do.
+const SAY: &str = "pre-push --say passed";
 
 /// As in `.pre-commit-hooks.yaml`, which names this repository.
 const PRE_COMMIT_ID: &str = "license-pre-push";
 const PRE_COMMIT_NAME: &str = "no license key leaves this machine";
-const PRE_COMMIT_ENTRY: &str = "sh -c '\"$(git rev-parse --git-common-dir)/license/xtask\" pre-push \
-                                \"$PRE_COMMIT_REMOTE_NAME\" \"$PRE_COMMIT_REMOTE_URL\"'";
+
+/// The arguments of a hook come after its entry, and here they are options of the program.
+fn pre_commit_entry() -> String {
+    let asking = asking(" \"$@\"", "\"$PRE_COMMIT_REMOTE_NAME\" \"$PRE_COMMIT_REMOTE_URL\"");
+    format!("sh -c '{asking}' license")
+}
+
+/// A text in double quotes, for TOML and YAML. It has no control characters.
+fn in_quotes(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+fn config_word(config: &str) -> String {
+    in_quotes(&format!("--config={config}"))
+}
 
 #[cfg(test)]
 mod tests {
@@ -190,10 +232,13 @@ mod tests {
             let file = top.path().join(manager.file(top.path()));
             std::fs::create_dir_all(file.parent().unwrap()).unwrap();
             assert_eq!(manager.mention(top.path()), Mention::Missing);
-            let snippet = manager.snippet(top.path());
+            let snippet = manager.snippet(top.path(), None);
             files::replace(&file, snippet.as_bytes()).unwrap();
             assert_eq!(manager.mention(top.path()), Mention::There, "{snippet}");
             assert_eq!(Manager::of_repository(top.path(), None), Some(manager));
+            let older = snippet.replace(" --say passed --", "");
+            files::replace(&file, older.as_bytes()).unwrap();
+            assert_eq!(manager.mention(top.path()), Mention::Older, "{older}");
             let off: String = snippet.lines().flat_map(|line| ["# ", line, "\n"]).collect();
             files::replace(&file, off.as_bytes()).unwrap();
             assert_eq!(manager.mention(top.path()), Mention::Missing, "{off}");
@@ -203,11 +248,17 @@ mod tests {
     #[test]
     fn the_lines_for_prek_say_what_those_for_pre_commit_say() {
         let top = tempfile::tempdir().unwrap();
-        let read: toml::Table = Manager::Prek.snippet(top.path()).parse().unwrap();
+        let config = "it's \"a\\b\" $(c) # d: e/license.toml";
+        let read: toml::Table = Manager::Prek.snippet(top.path(), Some(config)).parse().unwrap();
         let hook = &read["repos"][0]["hooks"][0];
-        assert_eq!((hook["id"].as_str(), hook["entry"].as_str()), (Some(PRE_COMMIT_ID), Some(PRE_COMMIT_ENTRY)));
+        assert_eq!((hook["id"].as_str(), hook["entry"].as_str()), (Some(PRE_COMMIT_ID), Some(&*pre_commit_entry())));
+        assert_eq!(hook["args"][0].as_str(), Some(&*format!("--config={config}")));
         files::replace(&top.path().join(".pre-commit-config.yaml"), b"repos: []\n").unwrap();
-        assert_eq!(Manager::Prek.snippet(top.path()), Manager::PreCommit.snippet(top.path()));
+        for config in [None, Some(config)] {
+            let lines = Manager::Prek.snippet(top.path(), config);
+            assert_eq!(lines, Manager::PreCommit.snippet(top.path(), config));
+            assert_eq!(lines.contains("args: ["), config.is_some());
+        }
     }
 
     #[test]
@@ -216,7 +267,7 @@ mod tests {
         for line in [
             format!("- id: {PRE_COMMIT_ID}"),
             format!("  name: {PRE_COMMIT_NAME}"),
-            format!("  entry: {PRE_COMMIT_ENTRY}"),
+            format!("  entry: {}", pre_commit_entry()),
             "  language: system".to_owned(),
             "  stages: [pre-push]".to_owned(),
             "  always_run: true".to_owned(),

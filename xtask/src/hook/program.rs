@@ -44,6 +44,17 @@ pub(crate) enum Standing {
     },
 }
 
+impl Standing {
+    /// Whether it answered: what is no program tells no version.
+    pub(crate) fn works(&self) -> bool {
+        match self {
+            Self::Same => true,
+            Self::Other { version, .. } => version.is_some(),
+            Self::Missing => false,
+        }
+    }
+}
+
 /// How a copy compares with this program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Age {

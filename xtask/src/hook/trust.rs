@@ -86,16 +86,16 @@ enum Reads {
 }
 
 impl Agreed {
-    /// What is agreed to in a repository: nothing where nothing was recorded and the CI system names no origins.
-    pub(crate) fn here(common: &Path, vars: &Vars) -> Result<Self, TrustError> {
-        let recorded = TrustRecord::read(common)?;
+    /// What is agreed to in a repository with this record: nothing where nothing was recorded and the CI system names no
+    /// origins.
+    pub(crate) fn here(recorded: Option<&TrustRecord>, vars: &Vars) -> Result<Self, TrustError> {
         let mut origins = BTreeSet::new();
         let texts = vars.text(ORIGINS_VARIABLE).unwrap_or_default();
         for text in texts.split(',').map(str::trim).filter(|text| !text.is_empty()) {
             origins.insert(origin(text).ok_or_else(|| TrustError::NotAnOrigin { text: clean(text) })?);
         }
         let reads = if recorded.is_none() && !origins.is_empty() { Reads::Any } else { Reads::Recorded };
-        let mut record = recorded.unwrap_or_default();
+        let mut record = recorded.cloned().unwrap_or_default();
         record.origins.extend(origins);
         Ok(Self { record, reads })
     }
@@ -497,8 +497,11 @@ key = { age = "../key.age", identity = { env = "AGE_IDENTITY" } }
         let common = tempfile::tempdir().unwrap();
         std::fs::create_dir(common.path().join("license")).unwrap();
         let mut there = config(common.path(), FILE_TEXT);
-        let agreed = |text: &str| Agreed::here(common.path(), &Vars::from_iter([(ORIGINS_VARIABLE, text)]));
-        let with_file = Agreed::here(common.path(), &Vars::from_iter([(ORIGINS_VARIABLE, "https://api.example.com")]));
+        let agreed = |text: &str| {
+            let recorded = TrustRecord::read(common.path()).unwrap();
+            Agreed::here(recorded.as_ref(), &Vars::from_iter([(ORIGINS_VARIABLE, text)]))
+        };
+        let with_file = agreed("https://api.example.com");
         let why = with_file.unwrap().refuses(Wanted::Authority(&there.authorities["to"]), &there.root);
         assert!(why.is_some_and(|why| why.contains("ca.pem")), "whoever names a certificate could answer for the host");
         let Some(AuthoritySettings::Remote(settings)) = there.authorities.get_mut("to") else { panic!("it is remote") };

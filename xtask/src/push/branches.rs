@@ -4,6 +4,8 @@
 //! tags. `*` stands for any text without a slash, `**` for any text. Everything else stands for itself, so what other
 //! tools give a meaning to (`?`, `[…]`, `{…}`, a leading `!`) is refused.
 
+use crate::glob::Glob;
+
 /// The longest glob that is taken, in bytes: longer than any ref that a file system holds.
 const GLOB_BYTES_MAX: usize = 512;
 
@@ -11,17 +13,7 @@ const GLOB_BYTES_MAX: usize = 512;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BranchGlob {
     /// What the whole name of a ref is compared with.
-    parts: Vec<Part>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
-    /// This byte.
-    Byte(u8),
-    /// `*`: any text without a slash.
-    Name,
-    /// `**`: any text.
-    Path,
+    whole: Glob,
 }
 
 /// Why a text is no glob for refs.
@@ -55,35 +47,12 @@ impl BranchGlob {
             return Err(GlobError::NoRef);
         }
         let prefix = if text.starts_with("refs/") { "" } else { "refs/heads/" };
-        Ok(Self { parts: parts(&[prefix.as_bytes(), text.as_bytes()].concat()) })
+        Ok(Self { whole: Glob::parse(&[prefix, text].concat()) })
     }
 
     /// Whether it means this ref: the full name, as the remote has it.
     pub(crate) fn matches(&self, remote_ref: &[u8]) -> bool {
-        // Every part that the rest of the name may begin at: nothing is tried twice, so that no glob is slow.
-        let mut reached = self.with_empty(vec![true]);
-        for &byte in remote_ref {
-            let mut after = vec![false; self.parts.len() + 1];
-            for (at, part) in self.parts.iter().enumerate().filter(|(at, _)| reached[*at]) {
-                match part {
-                    Part::Byte(wanted) => after[at + 1] |= *wanted == byte,
-                    Part::Name => after[at] |= byte != b'/',
-                    Part::Path => after[at] = true,
-                }
-            }
-            reached = self.with_empty(after);
-        }
-        reached[self.parts.len()]
-    }
-
-    /// `*` and `**` stand for nothing, too.
-    fn with_empty(&self, mut reached: Vec<bool>) -> Vec<bool> {
-        reached.resize(self.parts.len() + 1, false);
-        for (at, part) in self.parts.iter().enumerate() {
-            let is_empty = matches!(part, Part::Name | Part::Path);
-            reached[at + 1] |= reached[at] && is_empty;
-        }
-        reached
+        self.whole.matches(remote_ref)
     }
 }
 
@@ -101,21 +70,6 @@ fn could_be_a_ref(text: &str) -> bool {
         && text != "@"
         && text != "refs"
         && text.split('/').all(good_part)
-}
-
-fn parts(text: &[u8]) -> Vec<Part> {
-    let mut parts = Vec::new();
-    let mut rest = text;
-    while let Some((&first, after)) = rest.split_first() {
-        let (part, after) = match (first, after.strip_prefix(b"*")) {
-            (b'*', Some(after)) => (Part::Path, after),
-            (b'*', None) => (Part::Name, after),
-            (byte, _) => (Part::Byte(byte), after),
-        };
-        parts.push(part);
-        rest = after;
-    }
-    parts
 }
 
 #[cfg(test)]

@@ -25,6 +25,12 @@ pub(crate) enum PushError {
     #[error("`pre-push` is what git's hook runs: git tells it on stdin what is pushed")]
     #[diagnostic(help("`cargo xtask hook install` installs it; `cargo xtask leaks` scans without a push"))]
     Terminal,
+    /// What runs the hook keeps git's input to itself.
+    #[error("what git says on stdin about the push does not come through: stdin is a device, such as `/dev/null`")]
+    #[diagnostic(help(
+        "let what runs this hook pass git's stdin on: with lefthook by `use_stdin: true` of the command"
+    ))]
+    NotPassed,
     /// The hook's input makes no sense.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -58,7 +64,7 @@ impl PushError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Input { .. } | Self::TooMuch | Self::NotHere { .. } => Exit::Incomplete,
-            Self::Terminal | Self::Lines(_) | Self::ConfigOutside { .. } => Exit::Usage,
+            Self::Terminal | Self::NotPassed | Self::Lines(_) | Self::ConfigOutside { .. } => Exit::Usage,
             Self::Trust(_) => Exit::Config,
             Self::Scan(fault) => fault.exit(),
         }

@@ -3,18 +3,18 @@
 //! By default it is the file at the top of the repository; `--config` names another one of the work tree.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Component, Path, PathBuf},
 };
 
 use super::{
     error::PushError,
     lines::Update,
-    repository::{Contents, Found, Repository},
+    repository::{Contents, Found},
 };
 use crate::{
-    config::{self, Config, ConfigError},
-    git::{GitError, Oid},
+    config::{self, Blocking, Config, ConfigError},
+    git::Oid,
     vars::Vars,
 };
 
@@ -50,7 +50,7 @@ impl FilePlace {
 
     /// Whether the work tree has one, of whatever content.
     pub(crate) fn is_in_tree(&self) -> bool {
-        self.in_tree.as_deref().is_some_and(Path::exists)
+        self.in_tree.as_deref().is_some_and(config::is_there)
     }
 
     fn at(in_commit: String, base: &Path, top: Option<&Path>) -> Self {
@@ -95,8 +95,13 @@ pub(crate) enum Says {
     Good(Box<Config>),
     /// It is there, and was not read, for this reason.
     LeftOut(String),
-    /// It has something that this program does not know, and nothing else is wrong with it.
-    Newer(String),
+    /// It is in a newer format than this program reads.
+    Newer {
+        /// Which one, in words.
+        format: String,
+        /// The environments that stop a push when nobody knows their license, as far as that can be read.
+        blocking: Vec<Blocking>,
+    },
     /// It is broken.
     Broken(Box<ConfigError>),
     /// There is none.
@@ -104,21 +109,23 @@ pub(crate) enum Says {
 }
 
 /// What is at the file's path in every pushed object, as it is stored.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Stored {
     /// By the name of the pushed object.
     found: BTreeMap<String, Found>,
     contents: Contents,
 }
 
-/// Reads the file of all refs that are not deleted, each object once.
-pub(crate) fn read(repository: &Repository, in_commit: &str, updates: &[Update]) -> Result<Stored, GitError> {
-    let objects: BTreeMap<&str, &Oid> =
-        updates.iter().filter_map(|update| update.new.as_ref()).map(|oid| (oid.as_str(), oid)).collect();
-    let objects: Vec<&Oid> = objects.into_values().collect();
-    let (found, contents) = repository.files(&objects, in_commit, config::FILE_BYTES_MAX)?;
-    let names = objects.iter().map(ToString::to_string);
-    Ok(Stored { found: names.zip(found).collect(), contents })
+/// The objects whose file is read: each of those that are pushed, once.
+pub(crate) fn objects(updates: &[Update]) -> Vec<&Oid> {
+    updates.iter().filter_map(|update| update.new.as_ref()).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+impl Stored {
+    /// What was found in each of these objects.
+    pub(crate) fn of(objects: &[&Oid], found: Vec<Found>, contents: Contents) -> Self {
+        Self { found: objects.iter().map(ToString::to_string).zip(found).collect(), contents }
+    }
 }
 
 /// Understands what was read: each content once, and one for all the refs that bring none.
@@ -154,9 +161,12 @@ fn says(found: &Found, shown: &str, root: &Path, contents: &mut Contents, vars: 
         Found::Unreadable(why) => Says::Broken(Box::new(ConfigError::unreadable(shown, why))),
         Found::File(blob) => {
             let bytes = contents.remove(blob.as_str()).unwrap_or_default();
-            match config::of_commit(shown, bytes, root, vars) {
+            match config::of_commit(shown, bytes.clone(), root, vars) {
                 Ok(config) => Says::Good(Box::new(config)),
-                Err(error) => error.of_a_newer_program().map_or_else(|| Says::Broken(Box::new(error)), Says::Newer),
+                Err(error) => match error.newer_format() {
+                    Some(format) => Says::Newer { format: format.to_owned(), blocking: config::blocking(&bytes) },
+                    None => Says::Broken(Box::new(error)),
+                },
             }
         }
     }

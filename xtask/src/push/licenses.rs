@@ -6,9 +6,11 @@
 
 use std::{
     borrow::Cow,
+    cell::OnceCell,
+    collections::BTreeMap,
     sync::{
         Arc,
-        mpsc::{self, Receiver},
+        mpsc::{self, Receiver, Sender},
     },
     thread,
     time::{Duration, Instant},
@@ -18,7 +20,11 @@ use license_core::{Outcome, Verdict, trail::Folded};
 
 use super::file::{PushedFile, Says};
 use crate::{
-    config::{AuthoritySettings, Config, EnvName, Environment, OnPush, TrailSettings, UnreachablePolicy},
+    authority::Reply,
+    config::{
+        self, AuthoritySettings, Config, ConfigError, EnvName, Environment, OnPush, RemoteSettings, TrailSettings,
+        UnreachablePolicy,
+    },
     connect,
     context::Context,
     failure::Failure,
@@ -41,7 +47,7 @@ const ASKED_MAX: usize = 32;
 
 /// The deadline in force.
 pub(crate) fn deadline(vars: &Vars) -> Duration {
-    let wished = vars.text(DEADLINE_VARIABLE).and_then(|text| crate::config::age(text).ok());
+    let wished = vars.text(DEADLINE_VARIABLE).and_then(|text| config::age(text).ok());
     wished.map_or(Duration::from_secs(DEADLINE_SECS), |wished| wished.min(Duration::from_secs(DEADLINE_SECS_MAX)))
 }
 
@@ -90,11 +96,36 @@ pub(crate) struct Asking {
     until: Instant,
 }
 
+/// Two environments with one key, and a test token in production, are mistakes of a file that are found only once the
+/// keys are read: such a file is broken, as for `check`. Read is what was agreed to, and only for a push that deploys.
+pub(crate) fn refuse_shared(ctx: &Context, files: &mut [PushedFile], agreed: &Agreed) {
+    for file in files {
+        let Says::Good(config) = &file.says else { continue };
+        if !config.environments.values().any(|environment| is_mapped(environment, &file.refs)) {
+            continue;
+        }
+        let is_agreed = |source: &Source| agreed.refuses(Wanted::Source(source), &config.root).is_none();
+        let may_be_read = |environment: &&Environment| {
+            is_agreed(&environment.key) && token(config, environment).is_none_or(is_agreed)
+        };
+        let mut keys = Vec::new();
+        for environment in config.environments.values().filter(may_be_read) {
+            keys.extend(store::read_key(&environment.key, &ctx.vars).ok().map(|key| (&environment.name, key)));
+        }
+        let keys: Vec<_> = keys.iter().map(|(name, key)| (*name, key)).collect();
+        let problems = config::problems_of_keys(config, &keys, &ctx.vars);
+        if !problems.is_empty() {
+            file.says = Says::Broken(Box::new(ConfigError { path: config.shown_path(), problems, left_out: 0 }));
+        }
+    }
+}
+
 /// Begins to ask for the license of every environment that one of the refs deploys to.
 pub(crate) fn ask(ctx: &Arc<Context>, files: Vec<PushedFile>, agreed: &Agreed) -> Asking {
     let deadline = deadline(&ctx.vars);
     let (send, results) = mpsc::channel();
     let mut asking = Asking { answers: Vec::new(), results, open: 0, until: Instant::now() + deadline };
+    let mut questions: BTreeMap<String, Vec<Job>> = BTreeMap::new();
     for file in files {
         let Says::Good(mut config) = file.says else { continue };
         let mapped: Vec<EnvName> =
@@ -102,33 +133,65 @@ pub(crate) fn ask(ctx: &Arc<Context>, files: Vec<PushedFile>, agreed: &Agreed) -
         restrain(&mut config, agreed, deadline);
         let config: Arc<Config> = Arc::from(config);
         for environment in mapped {
-            let outcome =
-                match config.environments.get(&environment).and_then(|it| not_to_ask(ctx, &config, it, agreed)) {
-                    Some(outcome) => outcome,
-                    None if asking.open >= ASKED_MAX => {
-                        Checked::NotKnown(format!("the push deploys to more than {ASKED_MAX} environments"))
-                    }
-                    None => {
-                        let job = (Arc::clone(ctx), Arc::clone(&config), environment.clone());
-                        let (send, at) = (send.clone(), asking.answers.len());
-                        // Not a scoped thread: a call that does not end must not keep the push.
-                        thread::spawn(move || {
-                            let (ctx, config, environment) = job;
-                            send.send((at, judge(&ctx, &config, &environment))).ok();
-                        });
-                        asking.open += 1;
-                        Checked::NotKnown(format!("there was no answer within {} s", deadline.as_secs()))
-                    }
-                };
-            asking.answers.push(Answer {
-                config: Arc::clone(&config),
-                shown: file.shown.clone(),
-                environment,
-                outcome,
+            let Some(asked) = config.environments.get(&environment) else { continue };
+            let outcome = not_to_ask(ctx, &config, asked, agreed).unwrap_or_else(|| {
+                let question = question(&config, asked);
+                if questions.len() >= ASKED_MAX && !questions.contains_key(&question) {
+                    return Checked::NotKnown(format!("the push deploys to more than {ASKED_MAX} environments"));
+                }
+                let job = (asking.answers.len(), Arc::clone(&config), environment.clone());
+                questions.entry(question).or_default().push(job);
+                asking.open += 1;
+                Checked::NotKnown(format!("there was no answer within {} s", deadline.as_secs()))
             });
+            let (config, shown) = (Arc::clone(&config), file.shown.clone());
+            asking.answers.push(Answer { config, shown, environment, outcome });
         }
     }
+    for jobs in questions.into_values() {
+        let (ctx, send) = (Arc::clone(ctx), send.clone());
+        // Not a scoped thread: a call that does not end must not keep the push.
+        thread::spawn(move || answer(&ctx, jobs, &send));
+    }
     asking
+}
+
+/// Who waits for an answer, by its place, and what it is judged by.
+type Job = (usize, Arc<Config>, EnvName);
+
+/// What the authority is asked about a license: two files that ask the same get one answer.
+fn question(config: &Config, environment: &Environment) -> String {
+    let whom = match &config.authorities[&environment.authority] {
+        AuthoritySettings::Embedded { state } => state.display().to_string(),
+        AuthoritySettings::Remote(RemoteSettings {
+            url,
+            token,
+            dialect,
+            ca_file,
+            timeout,
+            token_place: _,
+            public_keys: _,
+            rotation_visible: _,
+            idempotency: _,
+        }) => format!("{:?}", (url, token, dialect, ca_file, timeout)),
+    };
+    format!("{:?}", (&environment.name, whom, &environment.key, &environment.demand.domain))
+}
+
+/// Asks once, and judges the answer by each of the files.
+fn answer(ctx: &Context, jobs: Vec<Job>, send: &Sender<(usize, Checked)>) {
+    let answered = OnceCell::new();
+    let mut unanswered: Option<String> = None;
+    for (at, config, environment) in jobs {
+        let outcome = match &unanswered {
+            Some(why) => Checked::NotKnown(why.clone()),
+            None => judge(ctx, &config, &environment, &answered),
+        };
+        if let (Checked::NotKnown(why), None) = (&outcome, answered.get()) {
+            unanswered = Some(why.clone());
+        }
+        send.send((at, outcome)).ok();
+    }
 }
 
 impl Asking {
@@ -180,10 +243,7 @@ fn not_to_ask(ctx: &Context, config: &Config, environment: &Environment, agreed:
         return Some(Checked::NotHere(format!("its key is in the store `{name}`, which no push asks")));
     }
     let authority = &config.authorities[&environment.authority];
-    let token = match authority {
-        AuthoritySettings::Embedded { .. } => None,
-        AuthoritySettings::Remote(settings) => settings.token.as_ref(),
-    };
+    let token = token(config, environment);
     let reading = [Wanted::Authority(authority), Wanted::Source(&environment.key)];
     let sending = [Wanted::Sending(Role::Key, &environment.key, authority)];
     let of_token = token.map(|token| [Wanted::Source(token), Wanted::Sending(Role::Token, token, authority)]);
@@ -196,12 +256,20 @@ fn not_to_ask(ctx: &Context, config: &Config, environment: &Environment, agreed:
         .then(|| Checked::NotHere(format!("{} is not set on this machine", environment.key)))
 }
 
-/// Judges one license.
-fn judge(ctx: &Context, config: &Config, environment: &EnvName) -> Checked {
+/// Where the token is with which an environment's authority is asked.
+fn token<'c>(config: &'c Config, environment: &Environment) -> Option<&'c Source> {
+    match &config.authorities[&environment.authority] {
+        AuthoritySettings::Embedded { .. } => None,
+        AuthoritySettings::Remote(settings) => settings.token.as_ref(),
+    }
+}
+
+/// Judges one license, by the answer that there is already, or else by that of the authority.
+fn judge(ctx: &Context, config: &Config, environment: &EnvName, answered: &OnceCell<Reply>) -> Checked {
     let Some(environment) = config.environments.get(environment) else {
         return Checked::NotKnown("it is not in the file".to_owned());
     };
-    match judged(ctx, config, environment) {
+    match judged(ctx, config, environment, answered) {
         Ok(judgement) => match judgement.verdict {
             Verdict::Go => Checked::Good(warnings(&judgement)),
             Verdict::Refused => Checked::Refused(Box::new(judgement)),
@@ -211,7 +279,12 @@ fn judge(ctx: &Context, config: &Config, environment: &EnvName) -> Checked {
     }
 }
 
-fn judged(ctx: &Context, config: &Config, environment: &Environment) -> Result<Judgement, Failure> {
+fn judged(
+    ctx: &Context,
+    config: &Config,
+    environment: &Environment,
+    answered: &OnceCell<Reply>,
+) -> Result<Judgement, Failure> {
     let key = connect::key(ctx, config, environment)?;
     let authority = connect::authority(ctx, config, environment, 1, None)?;
     // A trail in git is on a remote, and a push asks no remote but its own.
@@ -219,7 +292,13 @@ fn judged(ctx: &Context, config: &Config, environment: &Environment) -> Result<J
         TrailSettings::File => Ok(Cow::Owned(journal::look(ctx, config, &environment.name)?)),
         TrailSettings::Git { .. } => Ok(Cow::Owned(Folded::default())),
     };
-    gate::decide(ctx, config, environment, &key, &authority, &history, &Force::No)
+    let ask = || match answered.get() {
+        Some(reply) => Ok(reply.clone()),
+        None => {
+            authority.validate(&key, &environment.demand.domain).map(|reply| answered.get_or_init(|| reply).clone())
+        }
+    };
+    gate::decide_on(ctx, config, environment, &key, &ask, &history, &Force::No)
 }
 
 fn warnings(judgement: &Judgement) -> Vec<String> {

@@ -2,7 +2,7 @@
 //!
 //! `lines` and `framework` are what the hook is told; `branches` says which environments a ref deploys to; `file` is
 //! the `license.toml` of what is pushed; `licenses` asks the authorities, within a deadline; `watched` is what the scan
-//! looks for; `repository` asks git.
+//! looks for; `repository` asks git; `sending` has it hand out what is sent, without what the remote has.
 //! Deliberately not known here: how objects are scanned (`scan`), and how a license is judged (`gate`).
 
 pub(crate) mod branches;
@@ -12,4 +12,5 @@ pub(crate) mod framework;
 pub(crate) mod licenses;
 pub(crate) mod lines;
 pub(crate) mod repository;
+pub(crate) mod sending;
 pub(crate) mod watched;

@@ -12,6 +12,7 @@ use std::{
 use crate::{
     git::{
         Contains, Git, GitError, Oid,
+        settings::{Own, Settings},
         stream::{Streaming, Surroundings},
     },
     vars::Vars,
@@ -27,6 +28,26 @@ const HEADER_BYTES_MAX: usize = 8 * 1024;
 pub(crate) struct Repository {
     git: Git,
     directory: PathBuf,
+    /// Its `.git`, where nothing that is known without git says that this is not its directory.
+    plain: Option<PathBuf>,
+}
+
+/// What git said about the repository.
+#[derive(Debug, Clone)]
+pub(crate) struct Facts {
+    /// Where it is.
+    pub(crate) whereabouts: Whereabouts,
+    /// What its configuration says.
+    pub(crate) settings: Settings,
+}
+
+/// A ref that says what a remote has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tracked {
+    /// Its name.
+    pub(crate) name: String,
+    /// What it holds.
+    pub(crate) oid: Oid,
 }
 
 /// Where the repository is.
@@ -36,15 +57,6 @@ pub(crate) struct Whereabouts {
     pub(crate) common: PathBuf,
     /// The top of the work tree that is pushed from; none in a bare repository.
     pub(crate) top: Option<PathBuf>,
-}
-
-/// Whether the remote that is pushed to is known to have what its refs here say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Known {
-    /// It is fetched from the address that is pushed to.
-    Yes,
-    /// It is another address, or none of a remote.
-    No,
 }
 
 /// A file of what is pushed.
@@ -67,7 +79,18 @@ impl Repository {
     /// The repository that the hook was started for. Nothing is looked at before something is asked for.
     pub(crate) fn of_hook(directory: &Path, vars: &Vars) -> Self {
         let git = Git::for_scan(directory, vars, &BTreeSet::new(), Surroundings::Push);
-        Self { git, directory: directory.to_owned() }
+        let names = ["GIT_DIR", "GIT_COMMON_DIR", "GIT_WORK_TREE"];
+        let is_elsewhere = names.iter().any(|name| vars.raw(name).is_some());
+        let own = directory.join(".git");
+        // A linked worktree has a file there, or one that names the common directory.
+        let plain = (!is_elsewhere && own.is_dir() && !own.join("commondir").exists())
+            .then(|| own.canonicalize().unwrap_or(own));
+        Self { git, directory: directory.to_owned(), plain }
+    }
+
+    /// Where the directory that all worktrees share may be, before git has said so.
+    pub(crate) fn likely_common(&self) -> Option<&Path> {
+        self.plain.as_deref()
     }
 
     /// Where it is.
@@ -97,14 +120,31 @@ impl Repository {
         Ok(Whereabouts { common, top })
     }
 
-    /// Whether a remote is fetched from this address. A name that is no remote's is not known.
-    pub(crate) fn known(&self, remote: &str, url: &str) -> Result<Known, GitError> {
-        if remote == url || remote.starts_with('-') {
-            return Ok(Known::No);
+    /// What git's configuration says, and where the repository is.
+    pub(crate) fn facts(&self) -> Result<Facts, GitError> {
+        let settings = self.git.settings()?;
+        let whereabouts = match (settings.own, &self.plain) {
+            (Own::Here, Some(common)) => Whereabouts { common: common.clone(), top: Some(self.directory.clone()) },
+            (Own::Here | Own::Elsewhere, _) => self.whereabouts()?,
+        };
+        Ok(Facts { whereabouts, settings })
+    }
+
+    /// The refs that say what remotes have: what each holds. Those that only stand for another one are left out.
+    pub(crate) fn tracked(&self) -> Result<Vec<Tracked>, GitError> {
+        let doing = "listing the refs of the remotes";
+        let asked = ["for-each-ref", "--format=%(objectname) %(symref) %(refname)", "refs/remotes/"];
+        let answer = self.git.ask(doing, &asked, Vec::new())?;
+        if !answer.is_ok() {
+            return Err(self.git.explain(doing, answer.said));
         }
-        let answer = self.git.ask("looking at the remotes", &["remote", "get-url", "--", remote], Vec::new())?;
-        let fetched = answer.output.strip_suffix(b"\n").unwrap_or(&answer.output);
-        Ok(if answer.is_ok() && fetched == url.as_bytes() { Known::Yes } else { Known::No })
+        let text = String::from_utf8_lossy(&answer.output);
+        let tracked = text.lines().filter_map(|line| {
+            let (oid, rest) = line.split_once(' ')?;
+            let name = rest.strip_prefix(' ')?.to_owned();
+            Some(Tracked { name, oid: Oid::parse(oid)? })
+        });
+        Ok(tracked.collect())
     }
 
     /// The object that a name means here.
@@ -127,59 +167,67 @@ impl Repository {
         }
     }
 
-    /// What is at a path in each of these objects: in their order, with the contents beside it. A path begins at the
-    /// top of the tree and has no line break.
-    pub(crate) fn files(&self, of: &[&Oid], path: &str, bytes_max: u64) -> Result<(Vec<Found>, Contents), GitError> {
-        let doing = "reading the pushed license.toml";
-        if of.is_empty() {
-            return Ok((Vec::new(), Contents::new()));
-        }
-        let input = of.iter().flat_map(|oid| [oid.as_str(), ":", path, "\n"]).collect::<String>().into_bytes();
-        let mut output = self.git.stream(&["cat-file", "--batch", "--buffer"], input)?;
+    /// Reads the answers to the paths of [`at_path`]: what is there in each of these objects, in their order, with the
+    /// contents beside it. Symbolic links are followed inside of the object's tree, by git, which bounds that.
+    pub(crate) fn files(output: &mut Streaming, count: usize, bytes_max: u64) -> io::Result<(Vec<Found>, Contents)> {
         let mut contents = Contents::new();
-        let mut found = Vec::new();
-        for _ in of {
-            match next_file(&mut output, bytes_max, &mut contents) {
-                Ok(file) => found.push(file),
-                Err(error) => {
-                    output.stop();
-                    return Err(self.git.explain(doing, license_core::finding::clean(&error.to_string())));
-                }
-            }
-        }
-        output.finish(doing)?;
-        if found.contains(&Found::Nothing) && self.is_partial()? {
-            let nothing = found.iter_mut().zip(of).filter(|(found, _)| **found == Found::Nothing);
-            for (found, oid) in nothing.take(FILES_MAX) {
-                // A partial clone knows the file by its name, and may have left its content with the remote.
-                if self.resolve(&format!("{oid}:{path}"))?.is_some() {
-                    *found = Found::LeftOut("its content is not in this partial clone".to_owned());
-                }
-            }
-        }
+        let found = (0..count).map(|_| next_file(output, bytes_max, &mut contents)).collect::<io::Result<_>>()?;
         Ok((found, contents))
     }
 
-    /// Whether some objects were left with a remote.
-    fn is_partial(&self) -> Result<bool, GitError> {
-        let pattern = r"^(remote\..*\.promisor|extensions\.partialclone)$";
-        let answer = self.git.ask("reading git's configuration", &["config", "--get-regexp", pattern], Vec::new())?;
-        Ok(answer.is_ok() && !answer.output.is_empty())
+    /// What is not there because a partial clone left it with its remote: that knows the file by its name.
+    pub(crate) fn left_out(&self, found: &mut [Found], of: &[&Oid], path: &str) -> Result<(), GitError> {
+        let nothing = found.iter_mut().zip(of).filter(|(found, _)| **found == Found::Nothing);
+        for (found, oid) in nothing.take(FILES_MAX) {
+            if self.resolve(&at_path(oid, path))?.is_some() {
+                *found = Found::LeftOut("its content is not in this partial clone".to_owned());
+            }
+        }
+        Ok(())
     }
+}
+
+/// How git calls what is at a path in an object. A path begins at the top of the tree and has no line break.
+pub(crate) fn at_path(oid: &Oid, path: &str) -> String {
+    format!("{oid}:{path}")
+}
+
+/// Reads what a ref holds, where there is one.
+pub(crate) fn next_held(output: &mut Streaming) -> io::Result<Option<Oid>> {
+    let mut contents = Contents::new();
+    let mut header = Vec::new();
+    next_answer(output, 0, &mut contents, &mut header)?;
+    let name = header.split(|byte| *byte == b' ').next().unwrap_or_default();
+    Ok(std::str::from_utf8(name).ok().and_then(Oid::parse))
 }
 
 /// Reads one answer of `git cat-file --batch`.
 fn next_file(output: &mut Streaming, bytes_max: u64, contents: &mut Contents) -> io::Result<Found> {
+    next_answer(output, bytes_max, contents, &mut Vec::new())
+}
+
+fn next_answer(
+    output: &mut Streaming,
+    bytes_max: u64,
+    contents: &mut Contents,
+    header: &mut Vec<u8>,
+) -> io::Result<Found> {
     let unreadable = || io::Error::new(io::ErrorKind::InvalidData, "its output cannot be read");
-    let mut header = Vec::new();
     let ended = || io::Error::new(io::ErrorKind::UnexpectedEof, "its output ended too early");
-    output.until(b'\n', HEADER_BYTES_MAX, &mut header)?.ok_or_else(ended)?;
-    let header = String::from_utf8_lossy(&header);
+    output.until(b'\n', HEADER_BYTES_MAX, header)?.ok_or_else(ended)?;
+    let header = String::from_utf8_lossy(header);
     let header = header.trim_end_matches('\n');
     if header.ends_with(" missing") {
         return Ok(Found::Nothing);
     }
     let words: Vec<&str> = header.split(' ').collect();
+    if let [word, bytes] = words[..] {
+        let why = no_target(word).ok_or_else(unreadable)?;
+        // What is linked to, or what was asked for.
+        output.pieces(bytes.parse().map_err(|_| unreadable())?, |_| ())?;
+        output.pieces(1, |_| ())?;
+        return Ok(Found::Unreadable(why.to_owned()));
+    }
     let [name, kind, bytes] = words[..] else { return Err(unreadable()) };
     let (blob, bytes) = Oid::parse(name).zip(bytes.parse::<u64>().ok()).ok_or_else(unreadable)?;
     let file = match () {
@@ -202,4 +250,15 @@ fn next_file(output: &mut Streaming, bytes_max: u64, contents: &mut Contents) ->
         contents.insert(name.to_owned(), kept);
     }
     Ok(file)
+}
+
+/// Why a symbolic link leads to nothing that can be read, by git's word for it.
+fn no_target(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "symlink" => "it is a symbolic link that leads out of the repository",
+        "dangling" => "it is a symbolic link to something that is not in the commit",
+        "loop" => "it is a symbolic link that leads back to itself",
+        "notdir" => "a directory of its path, or of the symbolic link that it is, is a file",
+        _ => return None,
+    })
 }

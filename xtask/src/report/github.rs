@@ -264,9 +264,12 @@ pub(crate) fn status(subject: &Subject<'_>, report: &StatusReport<'_>, status: &
 
 /// The step summary of `status`, in Markdown: every environment, as many as there is room for.
 pub(crate) fn status_summary(report: &StatusReport<'_>) -> String {
-    let mut text = "### License status\n\n| environment | state | ends at | what is wrong |\n| --- | --- | --- | --- |\n".to_owned();
+    let mut text =
+        "### License status\n\n| environment | state | ends at | what is wrong |\n| --- | --- | --- | --- |\n"
+            .to_owned();
     for (count, status) in report.environments.iter().enumerate() {
-        let faults: Vec<String> = super::status::faults(report, status).into_iter().map(|(_, fault)| plain(&fault)).collect();
+        let faults: Vec<String> =
+            super::status::faults(report, status).into_iter().map(|(_, fault)| plain(&fault)).collect();
         let one = format!(
             "| {} | {} | {} | {} |\n",
             status.environment.name,

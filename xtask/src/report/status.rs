@@ -29,7 +29,8 @@ const SCHEMA: &str = "license-hooks/status/1";
 const DAY_SECS: i64 = 24 * 60 * 60;
 
 /// How an application learns to tell its license, where it answers 404.
-const ENDPOINT_HELP: &str = "the application has no such endpoint; docs/monitoring.md has it in ten lines for axum and for Express";
+const ENDPOINT_HELP: &str =
+    "the application has no such endpoint; docs/monitoring.md has it in ten lines for axum and for Express";
 
 /// What people read, one paragraph for each environment.
 pub(crate) fn human(report: &StatusReport<'_>, look: &Look) -> String {
@@ -60,7 +61,10 @@ fn of_environment(report: &StatusReport<'_>, status: &Status<'_>, look: &Look) -
         line("app", &what);
     }
     if let Some(deployed) = &status.deployed {
-        line("deploy", &format!("{} of {:.0}, key {}", clean(&deployed.release), deployed.at, deployed.key_fingerprint));
+        line(
+            "deploy",
+            &format!("{} of {:.0}, key {}", clean(&deployed.release), deployed.at, deployed.key_fingerprint),
+        );
     }
     for difference in &status.changed {
         line("changed", &difference.message);

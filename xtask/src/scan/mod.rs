@@ -5,9 +5,14 @@
 //! listed as incomplete, and whoever asked must say so.
 
 use license_core::leaks::{Leak, Scanner, Stream, Tally};
+use sha2::{Digest as _, Sha256};
 
+pub(crate) mod allowed;
 pub(crate) mod archive;
+mod behind;
+pub(crate) mod main_tree;
 pub(crate) mod objects;
+pub(crate) mod packs;
 pub(crate) mod place;
 pub(crate) mod repository;
 pub(crate) mod sarif;
@@ -22,6 +27,9 @@ use crate::{
 
 /// How many findings are kept. More are counted only: somebody has to begin with the first.
 pub(crate) const FINDINGS_MAX: usize = 1_000;
+
+/// How many archives are kept that were not looked into, or not to their end.
+const UNSCANNED_MAX: usize = 5_000;
 
 /// How many things that could not be scanned are listed. More are counted only.
 const INCOMPLETE_MAX: usize = 100;
@@ -39,8 +47,10 @@ pub(crate) struct Scanned {
     pub(crate) more: u64,
     /// How many leaks are allowed, by their line or by license.toml.
     pub(crate) allowed: u64,
-    /// What could not be scanned.
+    /// What could not be scanned. Archives are there only once it is known that they are not allowed.
     pub(crate) incomplete: Vec<Incomplete>,
+    /// The archives that were not looked into, or not to their end.
+    pub(crate) unscanned: Vec<Unscanned>,
     /// How many objects a partial clone left with its remote: they are not here, so no push sends them.
     pub(crate) promised: u64,
     /// What is worth a word and changes nothing.
@@ -50,7 +60,7 @@ pub(crate) struct Scanned {
 impl Scanned {
     /// Takes over what another scan of the same question came to.
     pub(crate) fn add(&mut self, other: Self) {
-        let Self { objects, bytes, findings, more, allowed, incomplete, promised, notes } = other;
+        let Self { objects, bytes, findings, more, allowed, incomplete, unscanned, promised, notes } = other;
         self.objects += objects;
         self.bytes += bytes;
         self.more += more;
@@ -62,6 +72,18 @@ impl Scanned {
         }
         for one in incomplete {
             self.miss(one.what, one.why);
+        }
+        for one in unscanned {
+            self.left_out(one);
+        }
+    }
+
+    /// One more archive that was not looked into.
+    fn left_out(&mut self, unscanned: Unscanned) {
+        if self.unscanned.len() < UNSCANNED_MAX {
+            self.unscanned.push(unscanned);
+        } else {
+            self.miss("archives", format!("more than {UNSCANNED_MAX} were not looked into, or not to their end"));
         }
     }
 
@@ -105,6 +127,21 @@ pub(crate) struct Finding {
     pub(crate) place: Place,
 }
 
+/// An archive that was not looked into, or not to its end. Its bytes were scanned as they are.
+#[derive(Debug, Clone)]
+pub(crate) struct Unscanned {
+    /// Where it is.
+    pub(crate) place: Place,
+    /// Why it was not.
+    pub(crate) why: String,
+    /// The SHA-256 of its bytes.
+    pub(crate) sha256: String,
+    /// What it means.
+    pub(crate) weight: archive::Weight,
+    /// The reason in license.toml, where it is allowed.
+    pub(crate) allowed: Option<String>,
+}
+
 /// Something that could not be scanned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Incomplete {
@@ -120,11 +157,21 @@ struct Work<'s> {
     stream: Stream<'s>,
     leaks: Vec<Leak>,
     scanned: Scanned,
+    tail: archive::Tail,
+    /// Blobs that end as a zip does: they are read once more.
+    behind: Vec<behind::Behind>,
 }
 
 impl<'s> Work<'s> {
     fn new(scanner: &'s Scanner) -> Self {
-        Self { scanner, stream: scanner.stream(), leaks: Vec::new(), scanned: Scanned::default() }
+        Self {
+            scanner,
+            stream: scanner.stream(),
+            leaks: Vec::new(),
+            scanned: Scanned::default(),
+            tail: archive::Tail::default(),
+            behind: Vec::new(),
+        }
     }
 
     /// The next bytes of what is being scanned.
@@ -146,7 +193,7 @@ impl<'s> Work<'s> {
     }
 
     /// Looks into an archive whose bytes were scanned already.
-    fn unpack(&mut self, name: Option<&str>, whole: &[u8], place: impl Fn(String) -> Place, what: impl Fn() -> String) {
+    fn unpack(&mut self, name: Option<&str>, whole: &[u8], place: &dyn Fn() -> Place) {
         let limits = archive::Limits::default();
         let (stream, leaks, outcome, scanner) = (&mut self.stream, &mut self.leaks, &mut self.scanned, self.scanner);
         let mut each = |inside: &str, piece: &[u8], part: archive::Part| {
@@ -157,20 +204,35 @@ impl<'s> Work<'s> {
                     let tally = stream.finish(leaks);
                     if tally != Tally::default() {
                         let inside = place::shown_path(scanner, inside.as_bytes());
-                        outcome.take(leaks, tally, || place(inside.clone()));
+                        outcome.take(leaks, tally, || place().inside(inside.clone()));
                     }
                 }
             }
         };
         match archive::unpack(name, whole, &limits, &mut each) {
             archive::Unpacked::NotAnArchive | archive::Unpacked::Done => {}
-            archive::Unpacked::Refused { why } => {
+            archive::Unpacked::Refused { why, weight } => {
                 // It has names from inside.
                 let why = place::shown_path(scanner, why.as_bytes());
-                self.scanned.miss(what(), why);
+                let sha256 = digits(Sha256::digest(whole));
+                self.scanned.left_out(Unscanned { place: place(), why, sha256, weight, allowed: None });
             }
         }
     }
+
+    /// An archive that is too large to be looked into, with the digest of its bytes, which were scanned already.
+    fn too_large(&mut self, place: Place, digest: Sha256) {
+        let why = format!("is an archive of more than {} MiB", ARCHIVE_BYTES_MAX / (1024 * 1024));
+        let (sha256, weight) = (digits(digest.finalize()), archive::Weight::Stops);
+        self.scanned.left_out(Unscanned { place, why, sha256, weight, allowed: None });
+    }
+}
+
+/// The largest archive that is looked into, in bytes: it is held as a whole.
+const ARCHIVE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+fn digits(digest: impl IntoIterator<Item = u8>) -> String {
+    digest.into_iter().fold(String::new(), |digits, byte| digits + &format!("{byte:02x}"))
 }
 
 /// Why nothing could be scanned.
@@ -226,6 +288,18 @@ pub(crate) enum ScanFault {
 }
 
 impl ScanFault {
+    /// The same with the texts of others as they may be shown.
+    pub(crate) fn hidden(self, hide: &dyn Fn(&str) -> String) -> Self {
+        match self {
+            Self::NoGit { why } => Self::NoGit { why: hide(&why) },
+            Self::TooOld { said } => Self::TooOld { said: hide(&said) },
+            Self::NoRepository { directory, said } => Self::NoRepository { directory, said: hide(&said) },
+            Self::Range { range, said } => Self::Range { range: hide(&range), said: hide(&said) },
+            Self::Git(GitError::Failed { doing, said }) => Self::Git(GitError::Failed { doing, said: hide(&said) }),
+            same @ (Self::NoTree { .. } | Self::Watch(_) | Self::Git(_)) => same,
+        }
+    }
+
     /// The exit code.
     pub(crate) fn exit(&self) -> crate::exit::Exit {
         match self {

@@ -2,30 +2,31 @@
 //!
 //! Not differences but objects, as they are stored: no attribute, no text conversion, no color and no replacement can
 //! hide one, and what a merge changed by itself is there like everything else. What git lists is counted on its way from
-//! one git to the other, and must be as much as was scanned.
+//! one git to the other, and must be as much as the one says that it listed and as the other one gave to be scanned.
 
 use std::io;
 
 use license_core::{finding::clean, leaks::Scanner};
+use sha2::{Digest as _, Sha256};
 
 use super::{
-    Progress, ScanFault, Scanned, Work,
+    ARCHIVE_BYTES_MAX, Progress, ScanFault, Scanned, Work,
+    archive::{HEAD_BYTES, looks_packed},
+    behind::{self, Behind},
     place::{Kind, Place, Thing},
     repository::Repository,
 };
 use crate::git::{
     GitError, Oid,
-    stream::{Streaming, Through},
+    stream::{COUNTING, Streaming, Through},
 };
 
 /// The longest line that git answers with before an object, in bytes.
 const HEADER_BYTES_MAX: usize = 512;
-/// How much of a blob is looked at to see whether it is an archive, in bytes: a tar's mark is at 257.
-const ARCHIVE_MARK_BYTES: usize = 262;
-/// The largest archive that is looked into, in bytes: it is held as a whole.
-pub(super) const ARCHIVE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// After how many objects the progress is told.
 const OBJECTS_BETWEEN_NEWS: u64 = 512;
+/// At how many objects git may end before the rest is given up.
+const BROKEN_MAX: usize = 32;
 /// How many refs a repository may have for their names to be scanned.
 const REF_NAME_BYTES_MAX: usize = 16 * 1024;
 
@@ -38,8 +39,8 @@ pub(crate) enum Range {
         want: Vec<Oid>,
         /// What the other side has, as far as it said. What is not known here is passed over.
         have: Vec<Oid>,
-        /// A remote whose refs, as they were seen last, the other side has too.
-        not_remote: Option<String>,
+        /// What else it is known to have.
+        seen: Seen,
     },
     /// A range as people write it.
     Between {
@@ -50,23 +51,37 @@ pub(crate) enum Range {
     All,
 }
 
+/// How git is told to list objects.
+pub(super) const OBJECTS: [&str; 3] = ["--objects", "--no-object-names", "--missing=allow-promisor"];
+
+/// What the other side is known to have, since git saw it there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// Nothing.
+    Nothing,
+    /// Whatever the refs of the remote with this name hold, which has no sign that git takes for a pattern.
+    Refs(String),
+    /// These.
+    These(Vec<Oid>),
+}
+
 /// A walk: what one git is told to list.
 pub(super) struct Walk {
     arguments: Vec<String>,
     input: Vec<u8>,
     /// What must be there, so that nothing that was asked for is passed over.
-    wanted: Vec<Oid>,
+    pub(super) wanted: Vec<Oid>,
     /// What git says about refs that it cannot read.
-    broken: Option<String>,
+    pub(super) broken: Option<String>,
 }
 
 impl Walk {
     pub(super) fn of(repository: &Repository, range: &Range) -> Result<Self, ScanFault> {
         Ok(match range {
-            Range::Push { want, have, not_remote } => Self::between(want, have, not_remote.as_deref()),
+            Range::Push { want, have, seen } => Self::between(want, have, seen),
             Range::Between { range } => {
                 let (want, have) = repository.commits_of(range)?;
-                Self::between(&want, &have, None)
+                Self::between(&want, &have, &Seen::Nothing)
             }
             Range::All => {
                 let stashes = repository.stashes()?;
@@ -78,14 +93,19 @@ impl Walk {
         })
     }
 
-    fn between(want: &[Oid], have: &[Oid], not_remote: Option<&str>) -> Self {
+    fn between(want: &[Oid], have: &[Oid], seen: &Seen) -> Self {
+        let (refs, these) = match seen {
+            Seen::Nothing => (None, &[][..]),
+            Seen::Refs(remote) => (Some(remote), &[][..]),
+            Seen::These(these) => (None, &these[..]),
+        };
         let wants = want.iter().flat_map(|oid| [oid.as_str(), "\n"]);
-        let haves = have.iter().flat_map(|oid| ["^", oid.as_str(), "\n"]);
+        let haves = have.iter().chain(these).flat_map(|oid| ["^", oid.as_str(), "\n"]);
         let input = wants.chain(haves).collect::<String>().into_bytes();
         // What the other side has may be unknown here. That this leaves out nothing that is wanted is proved by asking
         // for each of those.
         let mut arguments = vec!["--ignore-missing".to_owned(), "--stdin".to_owned()];
-        if let Some(remote) = not_remote {
+        if let Some(remote) = refs {
             arguments.extend(["--not".to_owned(), format!("--remotes={remote}")]);
         }
         Self { arguments, input, wanted: want.to_vec(), broken: None }
@@ -110,19 +130,129 @@ pub(crate) fn objects(
     scanner: &Scanner,
     progress: Progress<'_>,
 ) -> Result<Scanned, ScanFault> {
+    begin(repository, range, &[])?.scan(repository, scanner, progress)
+}
+
+/// A scan that git has begun to list and to hand out.
+pub(crate) struct Begun {
+    walk: Walk,
+    through: Through,
+}
+
+/// Has git begin. `ahead` is what it hands out first, each by a name that it understands: whoever asks reads these
+/// answers before the scan.
+pub(crate) fn begin(repository: &Repository, range: &Range, ahead: &[String]) -> Result<Begun, ScanFault> {
     let walk = Walk::of(repository, range)?;
-    let listed = walk.list(&["--objects", "--no-object-names", "--missing=allow-promisor"]);
-    let wanted = walk.wanted.iter().flat_map(|oid| [oid.as_str(), "\n"]).collect::<String>().into_bytes();
-    let mut through =
-        repository.git.stream_through(&listed, walk.input(), &["cat-file", "--batch", "--buffer"], wanted)?;
-    let mut work = Work::new(scanner);
-    let mut reading = Reading { wanted: walk.wanted.len() as u64, answered: 0 };
-    let read = reading.everything(&mut through.output, &mut work, progress);
-    let mut outcome = finish(repository, through, read, &reading, work)?;
-    if let Some(said) = walk.broken {
-        outcome.miss("refs", said);
+    let listed = walk.list(&[&OBJECTS[..], &[COUNTING]].concat());
+    let asked = ahead.iter().map(String::as_str).chain(walk.wanted.iter().map(Oid::as_str));
+    let before = asked.flat_map(|name| [name, "\n"]).collect::<String>().into_bytes();
+    // A name may lead through symbolic links inside of a tree; the names of objects do not.
+    let hand_out = ["cat-file", "--batch", "--buffer", "--follow-symlinks"];
+    let through = repository.git.stream_through(&listed, walk.input(), &hand_out, before)?;
+    Ok(Begun { walk, through })
+}
+
+impl Begun {
+    /// The answers.
+    pub(crate) fn output(&mut self) -> &mut Streaming {
+        &mut self.through.output
     }
-    Ok(outcome)
+
+    /// Ends it: what git still has to say is not wanted.
+    pub(crate) fn abandon(self) {
+        self.through.abandon();
+    }
+
+    /// Ends it, since the answers made no sense, and says what git said about that.
+    pub(crate) fn broken(self, repository: &Repository, read: io::Error) -> ScanFault {
+        let why = clean(&read.to_string());
+        let passed = self.through.finish(LISTING, READING, Err(read));
+        match passed.wrong.into_iter().next() {
+            Some(GitError::Failed { doing, said }) => match repository.explained(doing, said) {
+                Ok(error) => error.into(),
+                Err(fault) => fault,
+            },
+            Some(error) => error.into(),
+            None => GitError::Failed { doing: READING, said: why }.into(),
+        }
+    }
+
+    /// Scans everything.
+    pub(crate) fn scan(
+        mut self,
+        repository: &Repository,
+        scanner: &Scanner,
+        progress: Progress<'_>,
+    ) -> Result<Scanned, ScanFault> {
+        let mut work = Work::new(scanner);
+        let mut reading = Reading { wanted: self.walk.wanted.len() as u64, proved: 0, answered: 0 };
+        let read = reading.everything(&mut self.through.output, &mut work, progress);
+        behind::look(repository, &mut work);
+        let mut outcome = finish(repository, self.through, read, &self.walk, &reading, work)?;
+        if let Some(said) = self.walk.broken {
+            outcome.miss("refs", said);
+        }
+        Ok(outcome)
+    }
+}
+
+/// What the one git does.
+const LISTING: &str = "listing objects";
+/// What the other one does.
+const READING: &str = "reading objects";
+
+/// Scans the objects of a list, past each that git cannot hand out, after it was proved that those that are wanted are
+/// there.
+pub(super) fn one_by_one(
+    repository: &Repository,
+    wanted: &[Oid],
+    names: &[Oid],
+    scanner: &Scanner,
+    progress: Progress<'_>,
+) -> Result<Scanned, ScanFault> {
+    let mut work = Work::new(scanner);
+    let (mut wanted, mut names) = (wanted, names);
+    for _ in 0..=BROKEN_MAX {
+        if wanted.is_empty() && names.is_empty() {
+            break;
+        }
+        let lines = |oids: &[Oid]| oids.iter().flat_map(|oid| [oid.as_str(), "\n"]).collect::<String>();
+        let input = lines(wanted) + &lines(names);
+        let mut output = repository.git.stream(&["cat-file", "--batch", "--buffer"], input.into_bytes())?;
+        let mut reading = Reading { wanted: wanted.len() as u64, proved: 0, answered: 0 };
+        let read = reading.everything(&mut output, &mut work, progress);
+        behind::look(repository, &mut work);
+        let wrong = match read {
+            Ok(()) => output.finish("reading objects").err(),
+            Err(error) => {
+                let said = clean(&error.to_string());
+                let failed = || GitError::Failed { doing: "reading objects", said };
+                Some(output.stopped("reading objects").unwrap_or_else(failed))
+            }
+        };
+        if wrong.is_none() && reading.answered > names.len() as u64 {
+            let more = reading.answered;
+            work.scanned.miss("objects", format!("{} were asked for, and {more} came", names.len()));
+        }
+        let count = |done: u64| usize::try_from(done).unwrap_or(usize::MAX);
+        wanted = wanted.get(count(reading.proved)..).unwrap_or_default();
+        names = names.get(count(reading.answered)..).unwrap_or_default();
+        // The one that is next is the one that git ended at.
+        let next = if wanted.is_empty() { &mut names } else { &mut wanted };
+        if let Some((broken, rest)) = next.split_first() {
+            let why = wrong.map_or_else(|| "git did not hand it out".to_owned(), |error| error.to_string());
+            work.scanned.miss(format!("object {broken}"), why);
+            *next = rest;
+        } else if let Some(error) = wrong {
+            work.scanned.miss("objects", error.to_string());
+        }
+        // What came of it must not run into the next one.
+        work = Work { scanned: work.scanned, ..Work::new(scanner) };
+    }
+    if !names.is_empty() || !wanted.is_empty() {
+        work.scanned.miss("objects", format!("{} more were not read after these", names.len() + wanted.len()));
+    }
+    Ok(work.scanned)
 }
 
 /// Scans the objects of a list. Those that a partial clone left with its remote are counted.
@@ -144,6 +274,7 @@ pub(super) fn listed(
             Err(error) => break Err(error),
         }
     };
+    behind::look(repository, &mut work);
     let wrong = match read {
         Ok(()) => output.finish("reading objects").err(),
         Err(error) => {
@@ -172,6 +303,8 @@ pub(super) enum Missing {
 struct Reading {
     /// How many of the first answers only prove that something is there; it comes again later.
     wanted: u64,
+    /// How many of these came.
+    proved: u64,
     answered: u64,
 }
 
@@ -181,6 +314,7 @@ impl Reading {
             if !prove(output, work)? {
                 return Err(ended_early());
             }
+            self.proved += 1;
         }
         while let Next::Object = next(output, work, Missing::Broken, None)? {
             self.answered += 1;
@@ -231,7 +365,8 @@ fn next(
     match Header::read(&line) {
         Some(Header::Object { name, kind, bytes }) => {
             let at = || place.map_or_else(|| Place::object(kind, &name), |place| place(&name));
-            body(output, work, kind, &name, bytes, &at)?;
+            body(output, work, kind, &|| name.clone(), bytes, &at)?;
+            end_of_object(output)?;
         }
         Some(Header::Missing { name }) => match missing {
             Missing::Broken => work.scanned.miss(format!("object {name}"), "it is missing"),
@@ -242,52 +377,101 @@ fn next(
     Ok(Next::Object)
 }
 
-fn body(
-    output: &mut Streaming,
+/// Where the bytes of an object come from.
+pub(super) trait Source {
+    /// Shows so many bytes that come next, or more.
+    fn ahead(&mut self, bytes: usize) -> io::Result<&[u8]>;
+    /// Hands on exactly so many bytes, in pieces.
+    fn pieces(&mut self, bytes: u64, each: impl FnMut(&[u8])) -> io::Result<()>;
+}
+
+impl Source for Streaming {
+    fn ahead(&mut self, bytes: usize) -> io::Result<&[u8]> {
+        Self::ahead(self, bytes)
+    }
+
+    fn pieces(&mut self, bytes: u64, each: impl FnMut(&[u8])) -> io::Result<()> {
+        Self::pieces(self, bytes, each)
+    }
+}
+
+/// An object that is there as a whole.
+pub(super) struct Memory<'b>(pub(super) &'b [u8]);
+
+impl Source for Memory<'_> {
+    fn ahead(&mut self, _: usize) -> io::Result<&[u8]> {
+        Ok(self.0)
+    }
+
+    fn pieces(&mut self, bytes: u64, mut each: impl FnMut(&[u8])) -> io::Result<()> {
+        let bytes = usize::try_from(bytes).map_err(|_| ended_early())?;
+        let (piece, rest) = self.0.split_at_checked(bytes).ok_or_else(ended_early)?;
+        each(piece);
+        self.0 = rest;
+        Ok(())
+    }
+}
+
+/// Scans an object whose bytes come next.
+pub(super) fn body(
+    output: &mut impl Source,
     work: &mut Work<'_>,
     kind: Kind,
-    name: &Oid,
+    name: &dyn Fn() -> Oid,
     bytes: u64,
     place: &dyn Fn() -> Place,
 ) -> io::Result<()> {
-    let what = || format!("{} {name}", kind.word());
     let packed = kind == Kind::Blob && {
-        let seen = usize::try_from(bytes).unwrap_or(usize::MAX).min(ARCHIVE_MARK_BYTES);
-        looks_packed(output.ahead(seen)?)
+        let seen = usize::try_from(bytes).unwrap_or(usize::MAX).min(HEAD_BYTES);
+        looks_packed(output.ahead(seen)?.get(..seen).unwrap_or_default())
     };
-    if packed && bytes <= ARCHIVE_BYTES_MAX {
-        let mut whole = Vec::with_capacity(usize::try_from(bytes).unwrap_or(0));
-        output.pieces(bytes, |piece| {
-            whole.extend_from_slice(piece);
-            work.push(piece);
-        })?;
-        work.finish(place);
-        work.unpack(None, &whole, |inside| place().inside(inside), what);
-    } else {
-        output.pieces(bytes, |piece| work.push(piece))?;
-        work.finish(place);
-        if packed {
-            work.scanned.miss(what(), too_large());
+    match (kind, packed) {
+        (Kind::Blob, true) if bytes <= ARCHIVE_BYTES_MAX => {
+            let mut whole = Vec::with_capacity(usize::try_from(bytes).unwrap_or(0));
+            output.pieces(bytes, |piece| {
+                whole.extend_from_slice(piece);
+                work.push(piece);
+            })?;
+            work.finish(place);
+            work.unpack(None, &whole, place);
+        }
+        (Kind::Blob, true) => {
+            let mut digest = Sha256::new();
+            output.pieces(bytes, |piece| {
+                digest.update(piece);
+                work.push(piece);
+            })?;
+            work.finish(place);
+            work.too_large(place(), digest);
+        }
+        (Kind::Blob, false) => {
+            work.tail.begin(bytes);
+            output.pieces(bytes, |piece| {
+                work.tail.push(piece);
+                work.push(piece);
+            })?;
+            work.finish(place);
+            if work.tail.looks_zipped() {
+                work.behind.push(Behind { object: name(), place: place() });
+            }
+        }
+        (Kind::Tree | Kind::Commit | Kind::Tag, _) => {
+            output.pieces(bytes, |piece| work.push(piece))?;
+            work.finish(place);
         }
     }
     work.scanned.objects += 1;
-    end_of_object(output)
+    Ok(())
 }
 
-/// Why a large archive was not looked into.
-pub(super) fn too_large() -> String {
-    format!("it is an archive of more than {} MiB, which is not looked into", ARCHIVE_BYTES_MAX / (1024 * 1024))
+/// What git says before the next object; `None`: nothing that is understood.
+pub(super) fn next_header(output: &mut Streaming) -> io::Result<Option<Header>> {
+    let mut line = Vec::new();
+    Ok(output.until(b'\n', HEADER_BYTES_MAX, &mut line)?.and_then(|()| Header::read(&line)))
 }
 
-/// Whether a file begins like a zip, a gzip or a tar.
-pub(super) fn looks_packed(begin: &[u8]) -> bool {
-    begin.starts_with(b"PK\x03\x04")
-        || begin.starts_with(b"PK\x07\x08")
-        || begin.starts_with(b"\x1f\x8b")
-        || begin.get(257..262) == Some(b"ustar")
-}
-
-fn end_of_object(output: &mut Streaming) -> io::Result<()> {
+/// Passes over what follows every object.
+pub(super) fn end_of_object(output: &mut Streaming) -> io::Result<()> {
     if output.ahead(1)?.first() != Some(&b'\n') {
         return Err(ended_early());
     }
@@ -296,7 +480,7 @@ fn end_of_object(output: &mut Streaming) -> io::Result<()> {
 }
 
 /// What `git cat-file --batch` answers with before an object.
-enum Header {
+pub(super) enum Header {
     Object { name: Oid, kind: Kind, bytes: u64 },
     Missing { name: String },
 }
@@ -320,10 +504,11 @@ fn finish(
     repository: &Repository,
     through: Through,
     read: io::Result<()>,
+    walk: &Walk,
     reading: &Reading,
     work: Work<'_>,
 ) -> Result<Scanned, ScanFault> {
-    let passed = through.finish("listing objects", "reading objects", read);
+    let passed = through.finish(LISTING, READING, read);
     let mut scanned = work.scanned;
     let went_well = passed.wrong.is_empty();
     for error in passed.wrong {
@@ -340,11 +525,30 @@ fn finish(
         };
         scanned.miss("objects", error.to_string());
     }
-    if went_well && passed.lines != reading.answered {
-        let (listed, answered) = (passed.lines, reading.answered);
-        scanned.miss("objects", format!("git listed {listed} objects, and {answered} were scanned"));
+    if !went_well {
+        return Ok(scanned);
+    }
+    let (lines, answered) = (passed.lines, reading.answered);
+    match passed.counted {
+        Some(counted) if counted == lines => {}
+        Some(counted) => {
+            scanned.miss("objects", format!("git says that it listed {counted} objects, and {lines} came"));
+        }
+        // Whoever lists nothing says nothing, and so does whoever was kept from listing.
+        None if lines == 0 && is_nothing(repository, walk)? => {}
+        None => scanned.miss("objects", format!("git listed {lines} objects, and does not say whether these are all")),
+    }
+    if lines != answered {
+        scanned.miss("objects", format!("git listed {lines} objects, and {answered} were scanned"));
     }
     Ok(scanned)
+}
+
+/// Whether git says in so many words that there is nothing in a walk.
+fn is_nothing(repository: &Repository, walk: &Walk) -> Result<bool, ScanFault> {
+    let counted = walk.list(&["--count", "--objects", "--missing=allow-promisor"]);
+    let answer = repository.git.ask("counting objects", &counted, walk.input())?;
+    Ok(answer.is_ok() && answer.text() == "0")
 }
 
 /// Scans the names of all refs.

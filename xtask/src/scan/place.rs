@@ -11,15 +11,16 @@ use std::{
 use license_core::{finding::clean, leaks::Scanner};
 
 use super::{
-    Finding, ScanFault,
+    ScanFault, Scanned,
     objects::{Range, Walk},
     repository::Repository,
+    short,
 };
 use crate::git::{self, Oid, stream::Answer};
 
 /// How long it is looked for where leaks are.
 const LOOK_WAIT: Duration = Duration::from_secs(20);
-/// For how many objects it is looked for.
+/// For how many objects that have to be read for it; blobs are found on the way.
 const OBJECTS_MAX: usize = 200;
 /// The largest tree or commit that is read once more, in bytes.
 const OBJECT_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -48,15 +49,6 @@ impl Kind {
             "tag" => Self::Tag,
             _ => return None,
         })
-    }
-
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::Blob => "blob",
-            Self::Tree => "tree",
-            Self::Commit => "commit",
-            Self::Tag => "tag",
-        }
     }
 }
 
@@ -147,10 +139,25 @@ impl Place {
         self.inside = Some(path);
         self
     }
+
+    /// In words, for what is a file or a blob as a whole.
+    pub(crate) fn words(&self) -> String {
+        let object = self
+            .object
+            .as_ref()
+            .map_or_else(String::new, |object| format!("{} {}", self.thing.as_str(), short(object)));
+        let name = self.path.clone().unwrap_or(object);
+        match (self.thing, &self.commit, &self.reference) {
+            (Thing::Staged, ..) => format!("{name} (staged)"),
+            (_, Some(commit), _) => format!("{name} (commit {})", short(commit)),
+            (_, None, Some(reference)) => format!("{name} ({reference})"),
+            (_, None, None) => name,
+        }
+    }
 }
 
 /// A path as it may be shown: without what would change the line, and without a secret that is a part of it.
-pub(super) fn shown_path(scanner: &Scanner, path: &[u8]) -> String {
+pub(crate) fn shown_path(scanner: &Scanner, path: &[u8]) -> String {
     let part = |part: &[u8]| match scanner.scan(part).first() {
         Some(leak) => leak.shown.clone(),
         None => clean(&String::from_utf8_lossy(part)),
@@ -172,34 +179,37 @@ enum Target {
     Entry(String, Vec<u8>),
 }
 
-/// Finds the paths, the commits and the parts of what was found, as far as that is quick. `true`: for all of them.
+/// Finds the paths, the commits and the parts of what was found or not looked into, as far as that is quick.
 pub(crate) fn locate(
     repository: &Repository,
     range: &Range,
     scanner: &Scanner,
-    findings: &mut [Finding],
+    outcome: &mut Scanned,
 ) -> Result<Located, ScanFault> {
+    let found =
+        outcome.findings.iter_mut().map(|finding| Sought { place: &mut finding.place, offset: finding.leak.offset });
+    let left_out = outcome.unscanned.iter_mut().map(|archive| Sought { place: &mut archive.place, offset: 0 });
+    let mut sought: Vec<Sought<'_>> = found.chain(left_out).collect();
     let mut targets: BTreeMap<Target, Vec<usize>> = BTreeMap::new();
     let mut texts: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-    for (index, finding) in findings.iter_mut().enumerate() {
-        let Some(object) = finding.place.object.clone() else { continue };
+    for (index, one) in sought.iter_mut().enumerate() {
+        let Some(object) = one.place.object.clone() else { continue };
         let name = object.as_str().to_owned();
         let known = targets.len() + texts.len() < OBJECTS_MAX;
-        match finding.place.thing {
-            Thing::Blob if known => targets.entry(Target::Blob(name)).or_default().push(index),
+        match one.place.thing {
+            Thing::Blob => targets.entry(Target::Blob(name)).or_default().push(index),
             Thing::Tree if known => {
-                if let Some(target) = entry(repository, &object, finding.leak.offset) {
+                if let Some(target) = entry(repository, &object, one.offset) {
                     targets.entry(target).or_default().push(index);
                 }
             }
             Thing::Commit | Thing::Tag if known || texts.contains_key(&name) => {
-                let kind = if finding.place.thing == Thing::Commit { "commit" } else { "tag" };
+                let kind = if one.place.thing == Thing::Commit { "commit" } else { "tag" };
                 let text = texts.entry(name).or_insert_with(|| text(repository, kind, &object));
-                let (part, line) = part(text, finding.leak.offset);
-                (finding.place.part, finding.place.line) = (Some(clean(&part)), Some(line));
+                let (part, line) = part(text, one.offset);
+                (one.place.part, one.place.line) = (Some(clean(&part)), Some(line));
             }
-            Thing::Blob
-            | Thing::Tree
+            Thing::Tree
             | Thing::Commit
             | Thing::Tag
             | Thing::File
@@ -209,9 +219,16 @@ pub(crate) fn locate(
             | Thing::RefName => {}
         }
     }
-    let located = in_commits(repository, range, scanner, findings, targets)?;
-    references(repository, scanner, findings);
+    let located = in_commits(repository, range, scanner, &mut sought, targets)?;
+    references(repository, scanner, &mut sought);
     Ok(located)
+}
+
+/// Something whose place is looked for.
+struct Sought<'s> {
+    place: &'s mut Place,
+    /// Where in the object it is.
+    offset: u64,
 }
 
 /// Whether the place of everything was found.
@@ -283,7 +300,7 @@ fn in_commits(
     repository: &Repository,
     range: &Range,
     scanner: &Scanner,
-    findings: &mut [Finding],
+    sought: &mut [Sought<'_>],
     mut targets: BTreeMap<Target, Vec<usize>>,
 ) -> Result<Located, ScanFault> {
     if targets.is_empty() {
@@ -307,7 +324,7 @@ fn in_commits(
                 let name = token.rsplit(|byte| *byte == b'/').next().unwrap_or_default().to_vec();
                 for target in [Target::Blob(to.clone()), Target::Entry(to.clone(), name)] {
                     for index in targets.remove(&target).into_iter().flatten() {
-                        let place = &mut findings[index].place;
+                        let place = &mut *sought[index].place;
                         place.path = Some(shown_path(scanner, &token));
                         place.commit.clone_from(&commit);
                         if mode == "120000" && place.thing == Thing::Blob {
@@ -342,22 +359,22 @@ impl Change {
 }
 
 /// The refs that lead directly to what is in no commit.
-fn references(repository: &Repository, scanner: &Scanner, findings: &mut [Finding]) {
+fn references(repository: &Repository, scanner: &Scanner, sought: &mut [Sought<'_>]) {
     const ASKED_MAX: usize = 20;
     let without = |place: &Place| match place.thing {
         Thing::Tag => true,
         Thing::Blob | Thing::Tree => place.commit.is_none(),
         Thing::File | Thing::FileName | Thing::LinkTarget | Thing::Staged | Thing::Commit | Thing::RefName => false,
     };
-    for finding in findings.iter_mut().filter(|finding| without(&finding.place)).take(ASKED_MAX) {
-        let Some(object) = &finding.place.object else { continue };
+    for one in sought.iter_mut().filter(|one| without(one.place)).take(ASKED_MAX) {
+        let Some(object) = &one.place.object else { continue };
         let points_at = format!("--points-at={object}");
         let asked = ["for-each-ref", "--count=1", "--format=%(refname)", &points_at];
         if let Ok(answer) = repository.git.ask("looking for a ref", &asked, Vec::new())
             && answer.is_ok()
             && !answer.text().is_empty()
         {
-            finding.place.reference = Some(shown_path(scanner, answer.text().as_bytes()));
+            one.place.reference = Some(shown_path(scanner, answer.text().as_bytes()));
         }
     }
 }

@@ -1,6 +1,9 @@
 //! The repository that is scanned.
 
-use std::path::{Path, PathBuf};
+use std::{
+    os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
+};
 
 use super::ScanFault;
 use crate::{
@@ -74,6 +77,23 @@ impl Repository {
             return Err(wrong("it leaves out commits and names none".to_owned()));
         }
         Ok((want, have))
+    }
+
+    /// The directory of its objects, and how many bytes their names have; `None`: git says nothing that is understood here.
+    pub(super) fn objects_directory(&self) -> Result<Option<(PathBuf, usize)>, ScanFault> {
+        let asked = ["rev-parse", "--show-object-format", "--git-path", "objects"];
+        let asked = self.git.ask("looking for the objects", &asked, Vec::new())?;
+        let name_bytes = |format: &[u8]| match format {
+            b"sha1" => Some(20),
+            b"sha256" => Some(32),
+            _ => None,
+        };
+        let lines = asked.output.strip_suffix(b"\n").filter(|_| asked.is_ok());
+        Ok(lines.and_then(|lines| {
+            let end = lines.iter().position(|byte| *byte == b'\n')?;
+            let path = std::ffi::OsStr::from_bytes(&lines[end + 1..]);
+            Some((self.directory.join(path), name_bytes(&lines[..end])?))
+        }))
     }
 
     /// Whether some of its objects were left with a remote.

@@ -7,8 +7,9 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Finding,
-    place::Thing,
+    Finding, Incomplete, Unscanned,
+    archive::Weight,
+    place::{Place, Thing},
     told::{Report, kind},
 };
 use crate::exit::Exit;
@@ -49,6 +50,7 @@ struct Driver {
 struct Rule {
     id: &'static str,
     short_description: Text,
+    full_description: Text,
     help: Text,
     default_configuration: Level,
 }
@@ -76,6 +78,26 @@ struct Invocation {
 struct Notification {
     level: &'static str,
     message: Text,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    locations: Vec<Location>,
+}
+
+impl Notification {
+    fn new(level: &'static str, message: String) -> Self {
+        Self { level, message: text(message), locations: Vec::new() }
+    }
+
+    /// That an archive was not looked into, where that makes nothing incomplete.
+    fn left_out(archive: &Unscanned) -> Self {
+        let Unscanned { place, why, sha256, weight, allowed } = archive;
+        let words = place.words();
+        let (level, message) = match (weight, allowed) {
+            (_, Some(reason)) => ("note", format!("not looked into, and allowed ({reason}): {words}: {why}")),
+            (Weight::Told, None) => ("note", format!("not looked into: {words}: {why}")),
+            (Weight::Stops, None) => ("error", format!("not scanned: {words}: {why} (sha256 {sha256})")),
+        };
+        Self { locations: vec![location(place, None, words)], ..Self::new(level, message) }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -93,8 +115,7 @@ struct Result {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Location {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    physical_location: Option<Physical>,
+    physical_location: Physical,
     logical_locations: Vec<Logical>,
 }
 
@@ -102,8 +123,7 @@ struct Location {
 #[serde(rename_all = "camelCase")]
 struct Physical {
     artifact_location: Artifact,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    region: Option<Region>,
+    region: Region,
 }
 
 #[derive(Debug, Serialize)]
@@ -175,14 +195,17 @@ fn rule(what: &LeakKind) -> usize {
 pub(crate) fn log(report: &Report) -> impl Serialize + use<> {
     let exit = report.exit();
     let incomplete = &report.scanned.incomplete;
+    // An archive is told with its place.
+    let archives = &report.scanned.unscanned;
+    let is_archive = |one: &&Incomplete| archives.iter().any(|archive| archive.place.words() == one.what);
     let missed = incomplete
         .iter()
-        .map(|one| Notification { level: "error", message: text(format!("not scanned: {}: {}", one.what, one.why)) });
-    let notes = report.scanned.notes.iter().map(|note| Notification { level: "note", message: text(note.clone()) });
-    let more = (report.scanned.more > 0).then(|| Notification {
-        level: "warning",
-        message: text(format!("{} more leaks are not listed", report.scanned.more)),
-    });
+        .filter(|one| !is_archive(one))
+        .map(|one| Notification::new("error", format!("not scanned: {}: {}", one.what, one.why)));
+    let archives = archives.iter().map(Notification::left_out);
+    let notes = report.scanned.notes.iter().map(|note| Notification::new("note", note.clone()));
+    let more = (report.scanned.more > 0)
+        .then(|| Notification::new("warning", format!("{} more leaks are not listed", report.scanned.more)));
     Log {
         schema: "https://json.schemastore.org/sarif-2.1.0.json",
         version: "2.1.0",
@@ -192,7 +215,7 @@ pub(crate) fn log(report: &Report) -> impl Serialize + use<> {
                 execution_successful: incomplete.is_empty(),
                 exit_code: exit.code(),
                 exit_code_description: exit.name(),
-                tool_execution_notifications: missed.chain(notes).chain(more).collect(),
+                tool_execution_notifications: missed.chain(archives).chain(notes).chain(more).collect(),
             }],
             results: report.scanned.findings.iter().map(|finding| result(report, finding)).collect(),
             column_kind: "unicodeCodePoints",
@@ -211,7 +234,7 @@ pub(crate) fn failed(failure: &str, exit: Exit) -> impl Serialize + use<> {
                 execution_successful: false,
                 exit_code: exit.code(),
                 exit_code_description: exit.name(),
-                tool_execution_notifications: vec![Notification { level: "error", message: text(failure.to_owned()) }],
+                tool_execution_notifications: vec![Notification::new("error", failure.to_owned())],
             }],
             results: Vec::new(),
             column_kind: "unicodeCodePoints",
@@ -223,6 +246,7 @@ fn driver() -> Driver {
     let rules = RULES.map(|(id, description)| Rule {
         id,
         short_description: text(description.to_owned()),
+        full_description: text(format!("{description}. Whoever can read the repository has it.")),
         help: text(
             "Take it out of the files and commits that hold it, replace it if anybody may have seen it, and allow it \
              with a reason if it is no secret."
@@ -235,25 +259,13 @@ fn driver() -> Driver {
 
 fn result(report: &Report, finding: &Finding) -> Result {
     let Finding { leak, place } = finding;
-    let physical = match place.thing {
-        Thing::File | Thing::Staged | Thing::Blob | Thing::LinkTarget | Thing::FileName | Thing::Tree => {
-            place.path.as_deref().map(|path| Physical {
-                artifact_location: Artifact { uri: uri(path), uri_base_id: "%SRCROOT%" },
-                region: finding.line().map(|start_line| Region { start_line }),
-            })
-        }
-        Thing::Commit | Thing::Tag | Thing::RefName => None,
-    };
     let rule_index = rule(&leak.what);
     Result {
         rule_id: RULES.get(rule_index).map_or(kind(&leak.what), |(id, _)| id),
         rule_index,
         level: "error",
         message: text(format!("{} ({})", report.sentence(finding), finding.place())),
-        locations: vec![Location {
-            physical_location: physical,
-            logical_locations: vec![Logical { fully_qualified_name: finding.place() }],
-        }],
+        locations: vec![location(place, finding.line(), finding.place())],
         partial_fingerprints: Fingerprints { leak: same(finding) },
         properties: Properties {
             key_fingerprint: leak.fingerprint.to_string(),
@@ -262,6 +274,30 @@ fn result(report: &Report, finding: &Finding) -> Result {
             commit: place.commit.as_ref().map(ToString::to_string),
             object: place.object.as_ref().map(ToString::to_string),
         },
+    }
+}
+
+/// A place as a file and a line, and in words: services refuse a whole document because of one result without them. What
+/// is in no file is shown where git keeps it.
+fn location(place: &Place, line: Option<u64>, words: String) -> Location {
+    let path = match place.thing {
+        Thing::File | Thing::Staged | Thing::Blob | Thing::LinkTarget | Thing::FileName | Thing::Tree => {
+            place.path.clone()
+        }
+        Thing::RefName => place.path.as_ref().map(|name| format!(".git/{name}")),
+        Thing::Commit | Thing::Tag => None,
+    };
+    let object = || {
+        let (directory, file) = place.object.as_ref()?.as_str().split_at_checked(2)?;
+        Some(format!(".git/objects/{directory}/{file}"))
+    };
+    let path = path.or_else(object).unwrap_or_else(|| ".git".to_owned());
+    Location {
+        physical_location: Physical {
+            artifact_location: Artifact { uri: uri(&path), uri_base_id: "%SRCROOT%" },
+            region: Region { start_line: line.unwrap_or(1) },
+        },
+        logical_locations: vec![Logical { fully_qualified_name: words }],
     }
 }
 

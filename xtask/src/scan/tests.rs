@@ -6,7 +6,7 @@ use license_core::leaks::{Secret, Watch};
 use zeroize::Zeroizing;
 
 use super::{
-    objects::{Range, objects, pushed_name},
+    objects::{Range, Seen, objects, pushed_name},
     place::{Located, locate},
     repository::Repository,
     *,
@@ -18,9 +18,9 @@ use crate::{
 };
 
 /// A secret that nothing else contains.
-const SECRET: &str = "a-secret-of-the-tests-of-the-scan";
+pub(super) const SECRET: &str = "a-secret-of-the-tests-of-the-scan";
 
-fn scanner() -> Scanner {
+pub(super) fn scanner() -> Scanner {
     let secret = Secret::new("the secret", Zeroizing::new(SECRET.to_owned())).unwrap();
     let (known, patterns, allowed) = (BTreeSet::new(), Vec::new(), BTreeSet::new());
     Scanner::new(Watch { secrets: vec![secret], known, patterns, allowed }).unwrap()
@@ -33,12 +33,12 @@ fn vars(hub: &Hub, more: &[(&str, &str)]) -> Vars {
     own.iter().chain(more).copied().collect()
 }
 
-fn at(hub: &Hub, directory: &Path) -> Repository {
+pub(super) fn at(hub: &Hub, directory: &Path) -> Repository {
     Repository::at(directory, &vars(hub, &[]), &BTreeSet::new(), Surroundings::Directory)
 }
 
 /// Commits a file, and gives the commit.
-fn commit(hub: &Hub, directory: &Path, name: &str, content: &str) -> Oid {
+pub(super) fn commit(hub: &Hub, directory: &Path, name: &str, content: &str) -> Oid {
     files::replace(&directory.join(name), content.as_bytes()).unwrap();
     hub.raw(directory, &["add", "--all"], "");
     hub.raw(directory, &["commit", "--quiet", "--message", name], "");
@@ -51,7 +51,7 @@ fn scan(repository: &Repository, range: &Range) -> Scanned {
 
 fn push(want: &[&Oid], have: &[&Oid]) -> Range {
     let list = |oids: &[&Oid]| oids.iter().map(|oid| (*oid).clone()).collect();
-    Range::Push { want: list(want), have: list(have), not_remote: None }
+    Range::Push { want: list(want), have: list(have), seen: Seen::Nothing }
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn what_a_remote_was_seen_to_have_is_left_out_only_when_asked() {
     hub.raw(&clone, &["update-ref", "refs/remotes/origin/main", first.as_str()], "");
     let second = commit(&hub, &clone, "b.txt", "b");
     let leaving_out =
-        Range::Push { want: vec![second.clone()], have: Vec::new(), not_remote: Some("origin".to_owned()) };
+        Range::Push { want: vec![second.clone()], have: Vec::new(), seen: Seen::Refs("origin".to_owned()) };
     assert_eq!(scan(&at(&hub, &clone), &leaving_out).leaks(), 0);
     assert_eq!(scan(&at(&hub, &clone), &push(&[&second], &[])).leaks(), 1);
 }
@@ -137,7 +137,7 @@ fn a_place_is_found_for_a_push_too() {
     let second = commit(&hub, &clone, "b.txt", "b");
     let (repository, range) = (at(&hub, &clone), push(&[&second], &[]));
     let mut scanned = scan(&repository, &range);
-    assert_eq!(locate(&repository, &range, &scanner(), &mut scanned.findings).unwrap(), Located::Everything);
+    assert_eq!(locate(&repository, &range, &scanner(), &mut scanned).unwrap(), Located::Everything);
     let place = &scanned.findings[0].place;
     assert_eq!((place.path.as_deref(), place.commit.as_ref()), (Some("d/leak.txt"), Some(&first)));
     assert_eq!(scanned.findings[0].line(), Some(2));

@@ -6,7 +6,8 @@ use license_core::leaks::{Encoding, LeakKind};
 use serde_json::{Value, json};
 
 use super::{
-    Finding, Scanned,
+    Finding, Scanned, Unscanned,
+    archive::Weight,
     place::{Located, Place, Thing},
     short,
 };
@@ -96,6 +97,14 @@ impl Report {
     pub(crate) fn advice(&self) -> Vec<String> {
         let findings = &self.scanned.findings;
         let mut advice = Vec::new();
+        let stops = |one: &Unscanned| one.weight == Weight::Stops && one.allowed.is_none();
+        if self.scanned.unscanned.iter().any(stops) {
+            advice.push(
+                "an archive that nobody has to look into is allowed by its `path` or its `sha256`, with a reason, at \
+                 `unscanned` of `[leaks]` in license.toml"
+                    .to_owned(),
+            );
+        }
         if findings.is_empty() {
             return advice;
         }
@@ -235,6 +244,10 @@ pub(crate) fn human(report: &Report, look: &Look) -> String {
     if scanned.incomplete.len() > INCOMPLETE_SHOWN_MAX {
         let _ = writeln!(text, "  and {} more", scanned.incomplete.len() - INCOMPLETE_SHOWN_MAX);
     }
+    let told = |one: &&Unscanned| one.weight == Weight::Told && one.allowed.is_none();
+    for one in scanned.unscanned.iter().filter(told).take(INCOMPLETE_SHOWN_MAX) {
+        let _ = writeln!(text, "- not looked into: {}: {}", one.place.words(), one.why);
+    }
     text += &verdict(report, look);
     for advice in report.advice() {
         let _ = writeln!(text, "  - {advice}");
@@ -260,6 +273,11 @@ fn verdict(report: &Report, look: &Look) -> String {
     let promised = match scanned.promised {
         0 => String::new(),
         some => format!(", {some} left with the remote"),
+    };
+    let unseen = match scanned.unscanned.iter().filter(|one| one.allowed.is_some()).count() {
+        0 => "",
+        1 => ", 1 archive not looked into",
+        more => &format!(", {more} archives not looked into"),
     };
     let (word, ink) = match report.exit() {
         Exit::Leaked => (leaks, Ink::Bad),
@@ -291,7 +309,7 @@ fn verdict(report: &Report, look: &Look) -> String {
         (1.., false) => ", and the scan is incomplete",
         (_, _) => "",
     };
-    format!("{} ({things} {unit}{allowed}{promised}){unfinished}\n", look.paint(word, ink))
+    format!("{} ({things} {unit}{allowed}{promised}{unseen}){unfinished}\n", look.paint(word, ink))
 }
 
 /// The document.
@@ -312,8 +330,24 @@ pub(crate) fn json(report: &Report) -> Value {
         "allowed": scanned.allowed,
         "promised": scanned.promised,
         "incomplete": scanned.incomplete.iter().map(|one| json!({ "what": one.what, "why": one.why })).collect::<Vec<_>>(),
+        "unscanned": scanned.unscanned.iter().map(left_out).collect::<Vec<_>>(),
         "notes": scanned.notes,
         "exit": { "code": exit.code(), "name": exit.name() },
+    })
+}
+
+fn left_out(archive: &Unscanned) -> Value {
+    let Unscanned { place, why, sha256, weight, allowed } = archive;
+    json!({
+        "place": place.thing.as_str(),
+        "path": place.path,
+        "commit": place.commit.as_ref().map(crate::git::Oid::as_str),
+        "object": place.object.as_ref().map(crate::git::Oid::as_str),
+        "ref": place.reference,
+        "sha256": sha256,
+        "why": why,
+        "stops": *weight == Weight::Stops,
+        "allowed": allowed,
     })
 }
 

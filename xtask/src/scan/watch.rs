@@ -1,7 +1,10 @@
 //! What a scan looks for: the secrets that `license.toml` names and this machine can read, the keys that the trail
 //! knows, and what `[leaks]` adds and allows.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use license_core::{
     Fingerprint,
@@ -10,7 +13,7 @@ use license_core::{
 };
 use zeroize::Zeroizing;
 
-use super::Incomplete;
+use super::{Incomplete, allowed::Allowance, main_tree::MainTree};
 use crate::{
     config::Config,
     connect,
@@ -18,12 +21,12 @@ use crate::{
     keyring::{self, Named},
     log::LogError,
     mask::Masks,
-    store,
+    store::{self, Source, StoreError},
     trail::{Trail, file::Replay},
 };
 
 /// What is looked for, and what is to be said about that.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Watched {
     /// What is looked for.
     pub(crate) watch: Watch,
@@ -31,78 +34,159 @@ pub(crate) struct Watched {
     pub(crate) environments: BTreeMap<String, String>,
     /// The texts of `[leaks] patterns`, in the order of the file.
     pub(crate) patterns: Vec<String>,
-    /// What hides the secrets in texts of others.
-    pub(crate) masks: Masks,
-    /// What is worth a word.
-    pub(crate) notes: Vec<String>,
+    /// The secrets that are named and not looked for by value, by their places.
+    pub(crate) passed_over: BTreeMap<Source, PassedOver>,
+    /// The archives that may stay unseen.
+    pub(crate) unscanned: Vec<Allowance>,
     /// What should have been looked for and could not be.
     pub(crate) incomplete: Vec<Incomplete>,
+    /// The texts of the secrets that are looked for, each once.
+    texts: Vec<Zeroizing<String>>,
+}
+
+/// Why a secret is not looked for by value, without anything being broken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum PassedOver {
+    /// It is not on this machine, or in a store, which no scan asks. This is what it is called, with its place.
+    NotHere(String),
+    /// Its text is nothing that can be looked for. This is what it is called, and why.
+    Unfit(String),
 }
 
 /// Without a `license.toml`: forms of keys only.
 pub(crate) fn forms() -> Watched {
-    let watch = Watch { secrets: Vec::new(), known: BTreeSet::new(), patterns: Vec::new(), allowed: BTreeSet::new() };
-    Watched {
-        watch,
-        environments: BTreeMap::new(),
-        patterns: Vec::new(),
-        masks: Masks::default(),
-        notes: Vec::new(),
-        incomplete: Vec::new(),
-    }
+    Watched::default()
 }
 
 /// Everything that a `license.toml` says, from this machine alone: nobody is asked.
 pub(crate) fn of(ctx: &Context, config: &Config) -> Watched {
-    let read = keyring::named_sources(config).map(|(named, source)| (named, source, store::read(source, &ctx.vars)));
     let mut watched = forms();
-    let mut values: Vec<Zeroizing<String>> = Vec::new();
-    let mut unread: Vec<String> = Vec::new();
-    for (named, source, read) in read {
-        let name = named.to_string();
-        let Ok(text) = read else {
-            unread.push(format!("{name} ({source})"));
-            continue;
-        };
-        // An identity's file holds the identity between other lines.
-        for (text, name) in lines(text, named).into_iter().map(|text| (text, name.clone())) {
-            if values.contains(&text) {
-                continue;
-            }
-            match Secret::new(&name, text.clone()) {
-                Ok(secret) => {
-                    watched.watch.secrets.push(secret);
-                    values.push(text);
-                }
-                Err(why) => watched.notes.push(format!("{name} is not looked for: {why}")),
-            }
-        }
+    let main = MainTree::of(&config.root);
+    for (named, source) in keyring::named_sources(config) {
+        watched.look_for(ctx, &named.to_string(), source, main.as_ref());
         if let Named::Key(environment) = named {
-            watched.environments.insert(name, environment.to_string());
+            watched.environments.insert(named.to_string(), environment.to_string());
         }
     }
-    if !unread.is_empty() {
-        let unread = unread.join(", ");
-        watched.notes.push(format!("not readable here, and so not looked for by value: {unread}"));
-    }
-    watched.masks = Masks::of(values.iter().map(|value| value.as_str()));
     known(ctx, config, &mut watched);
     watched.watch.patterns.clone_from(&config.leaks.patterns);
     watched.patterns = config.leaks.patterns.iter().map(|pattern| pattern.as_str().to_owned()).collect();
+    watched.unscanned.clone_from(&config.leaks.unscanned);
     watched.watch.allowed = config.leaks.allow.iter().map(|(fingerprint, _)| *fingerprint).collect();
     watched
 }
 
-/// The texts of a secret that are to be looked for.
-fn lines(text: Zeroizing<String>, named: Named<'_>) -> Vec<Zeroizing<String>> {
-    match named {
-        Named::Key(_) | Named::OfflineToken(_) | Named::Token(_) => vec![text],
-        Named::OfStore(_) | Named::OfSink(_) | Named::Escrow | Named::Identity(_) => {
-            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-            lines.map(|line| Zeroizing::new(line.to_owned())).collect()
+impl Watched {
+    /// Looks for a secret, unless it is there under another name. One that is not here is passed over; one that is here
+    /// and cannot be read leaves the scan incomplete.
+    pub(crate) fn look_for(&mut self, ctx: &Context, name: &str, source: &Source, main: Option<&MainTree>) {
+        let text = match read(ctx, source, main) {
+            Ok(text) => text,
+            Err(error) if is_not_here(&error) => {
+                let place = source.to_string();
+                let told = if name.contains(&place) { name.to_owned() } else { format!("{name} ({place})") };
+                self.passed_over.entry(source.clone()).or_insert(PassedOver::NotHere(told));
+                return;
+            }
+            Err(error) => return self.miss(name, &error.to_string()),
+        };
+        for text in texts(&text) {
+            if self.texts.contains(&text) {
+                continue;
+            }
+            match Secret::new(name, text.clone()) {
+                Ok(secret) => {
+                    self.watch.secrets.push(secret);
+                    self.texts.push(text);
+                }
+                Err(why) => {
+                    let told = format!("{name} is not looked for: {why}");
+                    self.passed_over.entry(source.clone()).or_insert(PassedOver::Unfit(told));
+                }
+            }
+        }
+    }
+
+    /// What hides the secrets in texts of others.
+    pub(crate) fn masks(&self) -> Masks {
+        Masks::of(self.texts.iter().map(|text| text.as_str()))
+    }
+
+    /// What is worth a word about the secrets that were passed over, all of it.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let (mut not_here, mut notes) = (Vec::new(), Vec::new());
+        for passed_over in self.passed_over.values() {
+            match passed_over {
+                PassedOver::NotHere(told) => not_here.push(told.as_str()),
+                PassedOver::Unfit(told) => notes.push(told.clone()),
+            }
+        }
+        if !not_here.is_empty() {
+            let not_here = not_here.join(", ");
+            notes.insert(0, format!("not on this machine, and so not looked for by value: {not_here}"));
+        }
+        notes
+    }
+
+    /// The places of the secrets that were passed over, alike in every worktree. `root` is the directory of license.toml.
+    pub(crate) fn places_passed_over(&self, root: &Path) -> BTreeSet<String> {
+        let root = format!("{}/", root.display());
+        self.passed_over.keys().map(|source| source.to_string().replace(&root, "")).collect()
+    }
+
+    /// Secrets that cannot be read for one reason are one thing that was not scanned.
+    fn miss(&mut self, name: &str, why: &str) {
+        match self.incomplete.iter_mut().find(|one| one.why == why) {
+            Some(one) if one.what.split(", ").any(|told| told == name) => {}
+            Some(one) => one.what = format!("{}, {name}", one.what),
+            None => self.incomplete.push(Incomplete { what: name.to_owned(), why: why.to_owned() }),
         }
     }
 }
+
+/// Reads a secret. A linked worktree mostly has no files of its own that git ignores: where it has none, those of the
+/// main one count, for the scan alone.
+fn read(ctx: &Context, source: &Source, main: Option<&MainTree>) -> Result<Zeroizing<String>, StoreError> {
+    let error = match store::read(source, &ctx.vars) {
+        Err(error) if is_not_here(&error) => error,
+        read => return read,
+    };
+    let Some(moved) = main.and_then(|main| main.place(source)) else { return Err(error) };
+    match store::read(&moved, &ctx.vars) {
+        Err(other) if is_not_here(&other) => Err(error),
+        read => read,
+    }
+}
+
+/// Whether an error says that there is no secret, so that none can leak from here. What is there and cannot be read is
+/// another matter.
+fn is_not_here(error: &StoreError) -> bool {
+    match error {
+        StoreError::Absent { .. }
+        | StoreError::NoFile { .. }
+        | StoreError::Empty { .. }
+        | StoreError::InStore { .. } => true,
+        StoreError::NotUtf8 { .. }
+        | StoreError::Unreadable { .. }
+        | StoreError::TooLong { .. }
+        | StoreError::Malformed { .. }
+        | StoreError::NotOpened { .. }
+        | StoreError::NotAKey { .. } => false,
+    }
+}
+
+/// The texts of a secret that are to be looked for: an identity's file holds identities between other lines.
+fn texts(text: &str) -> Vec<Zeroizing<String>> {
+    let lines = || text.lines().map(str::trim);
+    if !lines().any(|line| line.starts_with(IDENTITY_BEGIN)) {
+        return vec![Zeroizing::new(text.to_owned())];
+    }
+    let lines = lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.map(|line| Zeroizing::new(line.to_owned())).collect()
+}
+
+/// How every kind of age identity begins.
+const IDENTITY_BEGIN: &str = "AGE-";
 
 /// The keys that the trails know, as far as they are on this machine.
 fn known(ctx: &Context, config: &Config, watched: &mut Watched) {
@@ -166,4 +250,21 @@ fn keys_of(replay: &Replay) -> (BTreeSet<Fingerprint>, Whole) {
         }
     }
     (keys, whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_of_identities_are_looked_for_and_every_other_text_as_a_whole() {
+        for (text, expected) in [
+            ("one", &["one"][..]),
+            ("# made: today\n\n  AGE-SECRET-KEY-1A\r\nAGE-PLUGIN-B\n", &["AGE-SECRET-KEY-1A", "AGE-PLUGIN-B"]),
+            ("-----BEGIN X-----\nabc\n", &["-----BEGIN X-----\nabc\n"]),
+        ] {
+            let found = texts(text);
+            assert_eq!(found.iter().map(|text| text.as_str()).collect::<Vec<_>>(), expected, "{text:?}");
+        }
+    }
 }

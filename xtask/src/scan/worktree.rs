@@ -7,17 +7,19 @@ use std::{
     collections::BTreeMap,
     ffi::OsStr,
     fs::{self, File},
-    io::{self, Read},
+    io::{self, Read, Seek as _},
     os::unix::{ffi::OsStrExt as _, fs::OpenOptionsExt as _},
     path::Path,
 };
 
 use license_core::{finding::clean, leaks::Scanner};
 use rustix::fs::OFlags;
+use sha2::{Digest as _, Sha256};
 
 use super::{
-    Progress, ScanFault, Scanned, Work,
-    objects::{ARCHIVE_BYTES_MAX, Missing, listed, looks_packed, too_large},
+    ARCHIVE_BYTES_MAX, Progress, ScanFault, Scanned, Work,
+    archive::{HEAD_BYTES, looks_packed},
+    objects::{Missing, listed},
     place::{Place, Thing, shown_path},
     repository::Repository,
 };
@@ -140,25 +142,39 @@ fn content(work: &mut Work<'_>, path: &Path, name: &[u8], chunk: &mut [u8]) -> i
     }
     let place = || Place::of(Thing::File).path(scanner, name);
     let mut first = fill(&mut file, chunk)?;
-    let packed = looks_packed(&chunk[..first]);
-    let mut whole = (packed && about.len() <= ARCHIVE_BYTES_MAX).then(Vec::new);
+    let packed = looks_packed(&chunk[..first.min(HEAD_BYTES)]);
+    work.tail.begin(about.len());
     while first > 0 {
         work.push(&chunk[..first]);
-        if let Some(kept) = &mut whole {
-            kept.extend_from_slice(&chunk[..first]);
-            if kept.len() as u64 > ARCHIVE_BYTES_MAX {
-                whole = None;
-            }
-        }
+        work.tail.push(&chunk[..first]);
         first = fill(&mut file, chunk)?;
     }
     work.finish(place);
-    let what = || shown_path(scanner, name);
-    match whole {
-        Some(whole) => work.unpack(name_hint(name), &whole, |inside| place().inside(inside), what),
-        None if packed => work.scanned.miss(what(), too_large()),
-        None => {}
+    // Few files are archives: those are read once more, so that the others are held by nobody.
+    if packed || work.tail.looks_zipped() {
+        file.rewind()?;
+        archive(work, &mut file, name, chunk)?;
     }
+    Ok(())
+}
+
+fn archive(work: &mut Work<'_>, file: &mut File, name: &[u8], chunk: &mut [u8]) -> io::Result<()> {
+    let scanner = work.scanner;
+    let place = || Place::of(Thing::File).path(scanner, name);
+    let mut whole = Vec::new();
+    (&mut *file).take(ARCHIVE_BYTES_MAX + 1).read_to_end(&mut whole)?;
+    if whole.len() as u64 <= ARCHIVE_BYTES_MAX {
+        work.unpack(name_hint(name), &whole, &place);
+        return Ok(());
+    }
+    let mut digest = Sha256::new_with_prefix(std::mem::take(&mut whole));
+    loop {
+        match fill(file, chunk)? {
+            0 => break,
+            count => digest.update(&chunk[..count]),
+        }
+    }
+    work.too_large(place(), digest);
     Ok(())
 }
 
@@ -235,11 +251,17 @@ impl<'l> Entry<'l> {
 
 /// What is staged and stands in the working tree just so is one finding, not two; and no file counts twice.
 fn add_staged(scanned: &mut Scanned, staged: Scanned) {
-    let Scanned { findings, more, incomplete, notes, .. } = staged;
+    let Scanned { findings, more, incomplete, unscanned, notes, .. } = staged;
     scanned.more += more;
     scanned.notes.extend(notes);
     for one in incomplete {
         scanned.miss(one.what, one.why);
+    }
+    for one in unscanned {
+        let same = |known: &super::Unscanned| known.place.path == one.place.path && known.sha256 == one.sha256;
+        if !scanned.unscanned.iter().any(same) {
+            scanned.left_out(one);
+        }
     }
     for finding in findings {
         let same = scanned.findings.iter().any(|known| {

@@ -209,9 +209,12 @@ fn a_torn_last_line_is_a_warning() {
     let report = verify(&trails(&directory), &verify_args(&["--expect-head", &heads[1].hash.to_string()])).unwrap();
     assert_eq!(report.exit(), Exit::Done);
     let human = report.human();
-    assert!(human.contains("production: warning: the last line was not written to its end (6 bytes)"), "{human}");
+    assert!(
+        human.contains("production: warning: line 3, the last one, was not written to its end (6 bytes)"),
+        "{human}"
+    );
     assert_eq!(report.json()["trails"][0]["torn_bytes"], 6);
-    assert!(show(&trails(&directory), &show_args(&[])).unwrap().human().contains("warning: the last line"));
+    assert!(show(&trails(&directory), &show_args(&[])).unwrap().human().contains("warning: line 3, the last one"));
 }
 
 #[test]

@@ -23,8 +23,8 @@ use crate::{
 const SKEW_SECS_MAX: i64 = 5 * 60;
 
 impl Scene<'_> {
-    /// Proves that every step ahead can be done, seals the old key, and gives the intent.
-    pub(super) fn prepare(&mut self, epoch: u64, bounds: &Bounds) -> Result<(RotationId, Fact), Failure> {
+    /// Proves that every step ahead can be done while nothing has changed, and tells what the license is like.
+    pub(super) fn preflight(&mut self) -> Result<Snapshot, Failure> {
         let environment = self.environment.name.to_string();
         if self.grace_days == 0 && self.wish != Wish::Rotate(Overlap::Waived) {
             return Err(RotateError::NoGrace.into());
@@ -43,15 +43,20 @@ impl Scene<'_> {
         // Of a list that may have more pages nothing is remembered: nothing could be compared with it.
         let listed = self.authority.list().ok().filter(|listing| listing.extent == Extent::Whole);
         let listed = listed.map(|listing| self.relevant(&listing.licenses, &license_id));
-        let snapshot = Snapshot {
+        Ok(Snapshot {
             license_id: Some(license_id),
             status: reply.license.status.as_ref().map(status_word),
             expires_at: reply.license.expires_at,
             features: reply.license.features.clone(),
             listed,
             deprecated: reply.license.deprecated,
-        };
+        })
+    }
 
+    /// Proves that every step ahead can be done, seals the old key, and gives the intent.
+    pub(super) fn prepare(&mut self, epoch: u64, bounds: &Bounds) -> Result<(RotationId, Fact), Failure> {
+        let snapshot = self.preflight()?;
+        let key = self.current_key()?;
         let id = RotationId(random::word::<16>("rot")?);
         let sealed = self.recipients.seal(key.reveal().as_bytes())?;
         // Nothing has changed yet: what is not kept in every place that there is stops the rotation.

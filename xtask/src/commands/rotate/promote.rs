@@ -6,6 +6,7 @@ use super::Scene;
 use crate::{
     failpoint,
     failure::Failure,
+    mask::Masks,
     store::{
         held::{Held, StoreFault, Written},
         place::Place,
@@ -28,12 +29,18 @@ impl Scene<'_> {
                 place.take_notes().iter().for_each(|note| self.narrator.note(&format!("{store}: {note}")));
                 match written {
                     Ok(()) => Fact::StoreHolds { store: store.to_owned(), key: which },
-                    Err(why) => failed(store, &why),
+                    Err(why) => failed(store, &self.without_keys(keys, &why)),
                 }
             }
         };
         failpoint::reached(self.ctx, "after-store");
         Ok(Some((keys.open.id.clone(), fact)))
+    }
+
+    /// What a store said, without either key: it may hold the one and be given the other, and it masks what it was given.
+    fn without_keys(&mut self, keys: &Keys, said: &str) -> String {
+        let known = [Which::Old, Which::New].map(|which| self.key_of(keys, which).ok());
+        Masks::of(known.iter().flatten().map(license_core::LicenseKey::reveal)).text(said)
     }
 }
 
@@ -55,6 +62,11 @@ fn write(
     failpoint::reached(scene.ctx, "after-store-write");
     let trouble = match written {
         Written::Done => None,
+        // A store that says "nothing was stored" may be wrong, too: what it holds counts.
+        Written::Failed(_) if holds(place, key) => {
+            scene.narrator.note("the store said that it did not take the key, and holds it");
+            return Ok(());
+        }
         Written::Failed(fault) => return Err(words(fault)),
         Written::Unknown(fault) => Some(words(fault)),
     };
@@ -67,6 +79,14 @@ fn write(
         (Held::Key { .. } | Held::Nothing { .. } | Held::Hidden { .. }, None) => {
             Err("it said that it took the key, and does not hold it".to_owned())
         }
+    }
+}
+
+/// Whether a store is seen to hold a key.
+fn holds(place: &Place, key: &license_core::LicenseKey) -> bool {
+    match place.read() {
+        Ok(Held::Key { key: found, .. }) => found.fingerprint() == key.fingerprint(),
+        Ok(Held::Nothing { .. } | Held::Hidden { .. }) | Err(_) => false,
     }
 }
 

@@ -172,9 +172,17 @@ fn of_end(end: &End, overlap: Option<BothKeys>, environment: &str) -> Told {
                     "the authority rotated, and the new key is only in what was printed, sealed; the old one works until {deadline:.0}"
                 ),
             },
-            Some(format!(
-                "pipe the new key, from the authority's portal, into `cargo xtask rotate {environment} --adopt`"
-            )),
+            Some(match printed {
+                None => {
+                    format!(
+                        "pipe the new key, from the authority's portal, into `cargo xtask rotate {environment} --adopt`"
+                    )
+                }
+                Some(_) => format!(
+                    "pipe the sealed text that was printed into `cargo xtask rotate {environment} --adopt`, where the identity \
+                     is; or the new key, from the authority's portal"
+                ),
+            }),
         ),
         End::NotValidated { open } => told(
             format!(

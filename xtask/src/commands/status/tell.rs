@@ -127,7 +127,8 @@ pub(super) fn tell(
         let run = journal.run().clone();
         let all = tasks(journal.folded().alerts(), standing, &sinks.names(), &run, context::now());
         // What failed once in this run is for the next one.
-        let Some(task) = all.iter().find(|task| !tried.contains(&id(task)) && !matches!(task, Task::Leave { .. })) else {
+        let Some(task) = all.iter().find(|task| !tried.contains(&id(task)) && !matches!(task, Task::Leave { .. }))
+        else {
             told.extend(all.iter().flat_map(|task| left(journal, task)));
             return Ok(());
         };

@@ -59,6 +59,17 @@ fn a_helper_that_is_wrong_in_one_thing_is_found_out() {
         ("key=$(member key)\n", "key=$(member key | tr -d '&')\n", &[rule::CHARACTERS]),
         ("key=$(member key)\n", "key=$(member key | cut -c 1-4096)\n", &[rule::LONGEST]),
         ("place=$directory/$environment", "place=$directory", &[rule::CHARACTERS, rule::LONGEST]),
+        // It stores the key and reports a failure; it reports success and stores nothing.
+        (
+            "printf '{\"version\":\"%s\"}\\n' \"$next\"",
+            "exit 6",
+            &[rule::FIRST_PUT, rule::NEW_VERSION, rule::CHARACTERS, rule::LONGEST],
+        ),
+        (
+            "mkdir -p \"$place\" ||",
+            "echo '{}'; exit 0 ||",
+            &[rule::SAME_BYTES, rule::REPEATED, rule::NEW_VERSION, rule::CONFLICT, rule::CHARACTERS, rule::LONGEST],
+        ),
     ] {
         assert!(right.contains(what), "{what}");
         let checked = tested(&right.replacen(what, by, 1));

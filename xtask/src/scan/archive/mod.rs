@@ -1,20 +1,29 @@
-//! Looks into archives: zip, tar and gzip, in each other up to [`DEPTH_MAX`] deep.
+//! Looks into archives: zip, tar, and what gzip, bzip2, xz, zstd, lzip and lzma compress, in each other up to
+//! [`DEPTH_MAX`] deep.
 //!
 //! What is inside is handed out in pieces and never written anywhere; only a zip in another archive is held in memory.
-//! Everything has a bound, so that a bomb is a refusal. What cannot be read is never taken for what holds nothing.
-//! Deliberately not known here: what is looked for. Not looked into: other compressions than deflate, encrypted entries
-//! (both are reported), and what a zip holds without listing it.
+//! Everything has a bound, so that a bomb is a refusal. What cannot be read is never taken for what holds nothing, and
+//! what comes before something broken is handed out. Deliberately not known here: what is looked for, and what a scan
+//! may leave out. Not looked into: encrypted entries, formats that are only known by name (both are reported), and what
+//! a whole zip holds without listing it.
 
 use std::{
     borrow::Cow,
-    cell::{Cell, OnceCell},
-    io::{self, BufRead, BufReader, Cursor, Read},
-    time::{Duration, Instant},
+    io::{self, Cursor, Read},
+    time::Duration,
 };
 
-use flate2::bufread::GzDecoder;
 use tar::{GnuExtSparseHeader, Header};
-use zip::{ZipArchive, result::ZipError};
+use zip::{CompressionMethod, ZipArchive, result::ZipError};
+
+mod form;
+mod meter;
+mod streams;
+
+use form::{Codec, Form, ZIP_ENTRY, ZIP_LISTED, ZipHeader, tar_header, zip_entries_listed};
+pub(crate) use form::{HEAD_BYTES, Tail, Weight, looks_packed};
+use meter::{Halt, Meter, Metered};
+use streams::{Deflated, Streams, Summed, lzma_of_zip};
 
 /// How deep archives may be in each other. A compressed tar is one archive.
 pub(crate) const DEPTH_MAX: usize = 3;
@@ -30,7 +39,7 @@ pub(crate) struct Limits {
     pub(crate) entries_max: u64,
     /// How long a zip inside another archive may be, in bytes: it is held in memory.
     pub(crate) inner_zip_bytes_max: u64,
-    /// How long it may take.
+    /// How long it may work. What the machine does besides does not count.
     pub(crate) time: Duration,
 }
 
@@ -52,9 +61,6 @@ pub(crate) const RATIO_FREE_BYTES: u64 = 16 * 1024 * 1024;
 /// How much is handed out at once, in bytes.
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// How much of something is looked at to see what it is, in bytes: the header of a tar.
-const HEAD_BYTES: usize = 512;
-
 /// How much of a name is kept for the path, in bytes. All of it is handed out.
 const SHOWN_NAME_BYTES_MAX: usize = 1024;
 
@@ -65,10 +71,12 @@ pub(crate) enum Unpacked {
     NotAnArchive,
     /// Everything in it was handed out.
     Done,
-    /// Not everything was: a limit, something broken, or something that is not read here. A scan is then incomplete.
+    /// Not everything was: a limit, something broken, or something that is not read here.
     Refused {
         /// What, and why. Has names from inside: not yet fit to be shown.
         why: String,
+        /// What that means.
+        weight: Weight,
     },
 }
 
@@ -92,61 +100,19 @@ pub(crate) type Each<'e> = dyn FnMut(&str, &[u8], Part) + 'e;
 pub(crate) fn unpack(name_hint: Option<&str>, whole: &[u8], limits: &Limits, each: &mut Each<'_>) -> Unpacked {
     let Some(form) = Form::of_whole(whole) else { return Unpacked::NotAnArchive };
     let meter = Meter::new(whole.len() as u64, limits);
-    let mut walk = Walk { meter: &meter, limits, each, refused: Refused::default() };
+    let mut walk = Walk { meter: &meter, limits, each, refused: Refused::new() };
     let hint = name_hint.map(|name| name.rsplit('/').next().unwrap_or(name));
     let place = Place { path: String::new(), name: hint.unwrap_or_default().to_owned(), depth: 1 };
     let walked = match form {
         Form::Zip => walk.zip(whole, &place),
-        Form::Gzip => walk.gzip(&mut &*whole, &place),
+        Form::Packed(codec) => walk.packed(codec, &mut &*whole, &place),
         Form::Tar => walk.tar(&mut &*whole, &place),
+        Form::Closed(closed) => {
+            walk.refused.add_closed(&place, closed);
+            Ok(())
+        }
     };
     walk.refused.into_unpacked(&walked, &meter)
-}
-
-/// The archives that are known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
-    Zip,
-    Gzip,
-    Tar,
-}
-
-impl Form {
-    /// By the first bytes.
-    fn of(head: &[u8]) -> Option<Self> {
-        const ZIP: [&[u8]; 3] = [b"PK\x03\x04", ZIP_END, b"PK\x07\x08"];
-        if ZIP.iter().any(|magic| head.starts_with(magic)) {
-            Some(Self::Zip)
-        } else if head.starts_with(b"\x1f\x8b\x08") {
-            Some(Self::Gzip)
-        } else {
-            head.first_chunk().and_then(tar_header).map(|_| Self::Tar)
-        }
-    }
-
-    /// By the first bytes, or by the last ones: a zip may stand behind a program that unpacks it.
-    fn of_whole(whole: &[u8]) -> Option<Self> {
-        let has_end = || whole.len().checked_sub(ZIP_END_BYTES).is_some_and(|at| whole[at..].starts_with(ZIP_END));
-        Self::of(whole).or_else(|| has_end().then_some(Self::Zip))
-    }
-}
-
-/// What the record at the end of a zip begins with, and how long it is without a comment.
-const ZIP_END: &[u8] = b"PK\x05\x06";
-const ZIP_END_BYTES: usize = 22;
-/// Where in it the number of entries stands, and the number that says that it stands elsewhere.
-const ZIP_COUNT_AT: usize = 10;
-const ZIP_COUNT_ELSEWHERE: u16 = u16::MAX;
-/// What an entry begins with in the list of a zip.
-const ZIP_LISTED: &[u8] = b"PK\x01\x02";
-
-/// A block that is a header of a tar: its checksum says so.
-fn tar_header(block: &[u8; HEAD_BYTES]) -> Option<Header> {
-    let header = Header::from_byte_slice(block).clone();
-    let mut summed = header.clone();
-    summed.set_cksum();
-    let is_header = block[0] != 0 && header.cksum().ok()? == summed.cksum().ok()?;
-    is_header.then_some(header)
 }
 
 /// Where the walk is.
@@ -173,105 +139,53 @@ impl Place {
     }
 }
 
-/// A limit is reached: nothing more is looked at.
-#[derive(Debug)]
-struct Halt;
-
 /// What was not looked into: the first of it in words.
-#[derive(Default)]
 struct Refused {
     first: Option<String>,
     more: usize,
+    weight: Weight,
 }
 
 impl Refused {
+    fn new() -> Self {
+        Self { first: None, more: 0, weight: Weight::Told }
+    }
+
     fn add(&mut self, place: &Place, why: impl std::fmt::Display) {
+        // What stops is told before what does not.
+        if self.weight == Weight::Told {
+            self.more += usize::from(self.first.take().is_some());
+        }
+        self.note(place, why, Weight::Stops);
+    }
+
+    fn add_closed(&mut self, place: &Place, closed: &form::Closed) {
+        let why = format_args!("is {}, which is not looked into", closed.what);
+        match closed.weight {
+            Weight::Stops => self.add(place, why),
+            Weight::Told => self.note(place, why, Weight::Told),
+        }
+    }
+
+    fn note(&mut self, place: &Place, why: impl std::fmt::Display, weight: Weight) {
         match self.first {
             None => self.first = Some(format!("{} {why}", place.shown())),
             Some(_) => self.more += 1,
         }
+        self.weight = self.weight.max(weight);
     }
 
     fn into_unpacked(self, walked: &Result<(), Halt>, meter: &Meter) -> Unpacked {
         if let Err(Halt) = walked {
-            let why = meter.halted.get().map_or("a limit is reached", String::as_str);
-            return Unpacked::Refused { why: format!("the archive {why}") };
+            let why = format!("the archive {}", meter.halted().unwrap_or("is over a limit"));
+            return Unpacked::Refused { why, weight: Weight::Stops };
         }
+        let weight = self.weight;
         match (self.first, self.more) {
             (None, _) => Unpacked::Done,
-            (Some(why), 0) => Unpacked::Refused { why },
-            (Some(why), more) => Unpacked::Refused { why: format!("{why}; and {more} more like it") },
+            (Some(why), 0) => Unpacked::Refused { why, weight },
+            (Some(why), more) => Unpacked::Refused { why: format!("{why}; and {more} more like it"), weight },
         }
-    }
-}
-
-/// Counts what was unpacked, and says when it is enough.
-struct Meter {
-    bytes_left: Cell<u64>,
-    entries_left: Cell<u64>,
-    too_long: String,
-    end: Instant,
-    time: Duration,
-    /// The limit that was reached.
-    halted: OnceCell<String>,
-}
-
-impl Meter {
-    fn new(blob_bytes: u64, limits: &Limits) -> Self {
-        let by_ratio = blob_bytes.saturating_mul(limits.ratio_max).max(RATIO_FREE_BYTES);
-        let too_long = if by_ratio < limits.bytes_max {
-            format!("unpacks to more than {} times its length: it may be a bomb", limits.ratio_max)
-        } else {
-            format!("unpacks to more than {} bytes", limits.bytes_max)
-        };
-        Self {
-            bytes_left: Cell::new(by_ratio.min(limits.bytes_max)),
-            entries_left: Cell::new(limits.entries_max),
-            too_long,
-            end: Instant::now() + limits.time,
-            time: limits.time,
-            halted: OnceCell::new(),
-        }
-    }
-
-    fn halt(&self, why: String) -> Halt {
-        // The first limit is the one that is told.
-        self.halted.set(why).ok();
-        Halt
-    }
-
-    fn bytes(&self, bytes: usize) -> Result<(), Halt> {
-        if Instant::now() >= self.end {
-            return Err(self.halt(format!("takes longer than {:?} to look into", self.time)));
-        }
-        let left = self.bytes_left.get().checked_sub(bytes as u64);
-        left.map(|left| self.bytes_left.set(left)).ok_or_else(|| self.halt(self.too_long.clone()))
-    }
-
-    fn entries(&self, entries: u64) -> Result<(), Halt> {
-        self.bytes(0)?;
-        let left = self.entries_left.get().checked_sub(entries);
-        let too_many = || self.halt("has too many entries to be looked into".to_owned());
-        left.map(|left| self.entries_left.set(left)).ok_or_else(too_many)
-    }
-
-    /// Whether an error of reading is really a limit that was reached.
-    fn check(&self) -> Result<(), Halt> {
-        if self.halted.get().is_some() { Err(Halt) } else { Ok(()) }
-    }
-}
-
-/// Reads what is unpacked, as long as the limits allow.
-struct Metered<'m, R> {
-    inner: R,
-    meter: &'m Meter,
-}
-
-impl<R: Read> Read for Metered<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.meter.bytes(count).map_err(|Halt| io::Error::other("a limit is reached"))?;
-        Ok(count)
     }
 }
 
@@ -284,66 +198,124 @@ struct Walk<'w, 'e> {
 }
 
 impl Walk<'_, '_> {
-    /// Every entry that a zip lists.
+    /// Every entry that a zip lists; of one whose list is broken, every entry that has a header.
     fn zip(&mut self, whole: &[u8], place: &Place) -> Result<(), Halt> {
         // Reading the list costs memory for every entry, so that they are counted before.
-        self.meter.entries(occurrences(whole, ZIP_LISTED))?;
+        self.meter.entries(memchr::memmem::find_iter(whole, ZIP_LISTED).count() as u64)?;
         let mut archive = match ZipArchive::new(Cursor::new(whole)) {
             Ok(archive) => archive,
             Err(error) => {
                 self.refused.add(place, why_not(&error));
-                return Ok(());
+                return self.zip_by_headers(whole, place);
             }
         };
-        if let Some(listed) = entries_listed(whole).filter(|listed| *listed != archive.len()) {
+        if let Some(listed) = zip_entries_listed(whole).filter(|listed| *listed != archive.len()) {
             let told_apart = archive.len();
             self.refused.add(place, format_args!("lists {listed} entries, and {told_apart} can be told apart"));
         }
         self.name(place, archive.comment());
         for index in 0..archive.len() {
-            let inside = match archive.by_index_raw(index) {
-                Ok(entry) => {
-                    let inside = place.inside(entry.name_raw());
-                    self.name(&inside, entry.name_raw());
-                    self.name(&inside, entry.comment_raw());
-                    inside
-                }
+            let mut entry = match archive.by_index_raw(index) {
+                Ok(entry) => entry,
                 Err(error) => {
                     self.refused.add(place, why_not(&error));
                     continue;
                 }
             };
-            match archive.by_index(index) {
-                Ok(entry) => self.content(&mut Metered { inner: entry, meter: self.meter }, &inside)?,
-                Err(error) => self.refused.add(&inside, why_not(&error)),
+            let inside = place.inside(entry.name_raw());
+            self.name(&inside, entry.name_raw());
+            self.name(&inside, entry.comment_raw());
+            if entry.encrypted() {
+                self.refused.add(&inside, "is encrypted");
+                continue;
             }
+            let (method, bytes, sum) = (ZipMethod::of(entry.compression()), entry.size(), entry.crc32());
+            self.zip_entry(method, bytes, Some(sum), &mut entry, &inside)?;
         }
         Ok(())
     }
 
-    /// Every member of a gzip, as one content. A tar in it is no archive of its own.
-    fn gzip(&mut self, reader: &mut dyn Read, place: &Place) -> Result<(), Halt> {
+    /// What an entry of a zip holds.
+    fn zip_entry(
+        &mut self,
+        method: ZipMethod,
+        bytes: u64,
+        sum: Option<u32>,
+        packed: &mut dyn Read,
+        place: &Place,
+    ) -> Result<(), Halt> {
         let meter = self.meter;
-        let mut members = Members::new(reader, meter);
-        let mut unpacked = Metered { inner: &mut members, meter };
+        let reader: io::Result<Box<dyn Read + '_>> = match method {
+            ZipMethod::Stored => Ok(Box::new(packed)),
+            ZipMethod::Deflate => Ok(Box::new(Deflated::new(packed))),
+            ZipMethod::Bzip2 => Ok(Box::new(Streams::new(Codec::Bzip2, packed, meter))),
+            ZipMethod::Zstd => Ok(Box::new(Streams::new(Codec::Zstd, packed, meter))),
+            ZipMethod::Xz => Ok(Box::new(Streams::new(Codec::Xz, packed, meter))),
+            ZipMethod::Lzma => lzma_of_zip(packed, bytes).map(|reader| Box::new(reader) as _),
+            ZipMethod::Other(other) => {
+                self.refused.add(place, format_args!("is compressed with {other}, which is not looked into"));
+                return Ok(());
+            }
+        };
+        match (reader, sum) {
+            (Ok(reader), Some(sum)) => self.content(&mut Metered { inner: Summed::new(reader, sum), meter }, place),
+            (Ok(reader), None) => self.content(&mut Metered { inner: reader, meter }, place),
+            (Err(error), _) => self.broken(place, &error),
+        }
+    }
+
+    /// What stands behind the headers of a zip that cannot be read as one: as much as there is of it.
+    fn zip_by_headers(&mut self, whole: &[u8], place: &Place) -> Result<(), Halt> {
+        let mut from = 0;
+        while let Some(at) = memchr::memmem::find(&whole[from..], ZIP_ENTRY).map(|at| from + at) {
+            from = at + ZIP_ENTRY.len();
+            let Some(header) = ZipHeader::read(&whole[at..]) else { break };
+            self.meter.entries(1)?;
+            let name_at = at + ZipHeader::BYTES;
+            let name = &whole[name_at..whole.len().min(name_at + usize::from(header.name_bytes))];
+            let inside = place.inside(name);
+            self.name(&inside, name);
+            if header.is_encrypted() {
+                self.refused.add(&inside, "is encrypted");
+                continue;
+            }
+            let content_at = name_at + usize::from(header.name_bytes) + usize::from(header.extra_bytes);
+            let Some(content) = whole.get(content_at..) else { continue };
+            let known = usize::try_from(header.packed_bytes).ok().filter(|bytes| *bytes > 0 && *bytes <= content.len());
+            // What has no length here goes on up to whatever follows it.
+            let end = known.unwrap_or_else(|| memchr::memmem::find(content, ZIP_ENTRY).unwrap_or(content.len()));
+            let method = ZipMethod::of_number(header.method);
+            self.zip_entry(method, u64::MAX, None, &mut &content[..end], &inside)?;
+            from = content_at + end;
+        }
+        Ok(())
+    }
+
+    /// Every stream of one compression, as one content. A tar in it is no archive of its own.
+    fn packed(&mut self, codec: Codec, reader: &mut dyn Read, place: &Place) -> Result<(), Halt> {
+        let meter = self.meter;
+        let mut streams = Streams::new(codec, reader, meter);
+        let mut unpacked = Metered { inner: &mut streams, meter };
         let mut head = [0; HEAD_BYTES];
         let Filled { count, ended } = fill(&mut unpacked, &mut head);
         let head = &head[..count];
-        if Form::of(head) == Some(Form::Tar) {
+        if Form::of(head) == Some(Form::Tar) && ended.is_ok() {
             self.tar(&mut Cursor::new(head).chain(unpacked), place)?;
         } else {
-            let name = place.name.strip_suffix(".gz").unwrap_or("content");
+            let name = place.name.strip_suffix(codec.ending()).filter(|name| !name.is_empty()).unwrap_or("content");
             self.content_from(head, ended, &mut unpacked, &place.inside(name.as_bytes()))?;
         }
-        members.note_names();
-        for name in &members.names {
-            self.name(place, name);
+        // What was refused was not read to its end.
+        let drained = io::copy(&mut Metered { inner: &mut streams, meter }, &mut io::sink());
+        meter.check()?;
+        for name in std::mem::take(&mut streams.names) {
+            self.name(place, &name);
         }
-        match members.after {
-            After::Nothing => {}
-            After::Something => self.refused.add(place, "has something after its end"),
+        match (drained, streams.after()) {
+            (Err(error), _) => self.broken(place, &error),
+            (Ok(_), Some(mut after)) => self.content(&mut after, &place.inside(b"after the end")),
+            (Ok(_), None) => Ok(()),
         }
-        Ok(())
     }
 
     /// Every entry of a tar. Those that only carry the name of the next one are contents too.
@@ -353,6 +325,7 @@ impl Walk<'_, '_> {
             let mut block = [0; HEAD_BYTES];
             let Filled { count, ended } = fill(reader, &mut block);
             if let Err(error) = ended {
+                self.plain(&mut Cursor::new(&block[..count]), &place.inside(b"the last block"))?;
                 return self.broken(place, &error);
             }
             if count == 0 {
@@ -367,7 +340,7 @@ impl Walk<'_, '_> {
                 // Something else follows the end: it is no part of the tar, and no mistake of it.
                 (_, Block::End) => {
                     let mut rest = Cursor::new(&block[..count]).chain(reader);
-                    return self.plain(&mut rest, &place.inside(b"after the end"));
+                    return self.content(&mut rest, &place.inside(b"after the end"));
                 }
                 (_, Block::Entry) => return self.broken(place, &invalid("a header of an entry is none")),
             }
@@ -421,13 +394,17 @@ impl Walk<'_, '_> {
         let mut whole = Cursor::new(head).chain(reader);
         match Form::of(head) {
             Some(_) if place.depth > DEPTH_MAX => {
-                self.refused.add(place, format_args!("is an archive that is more than {DEPTH_MAX} deep in others"));
+                self.refused.add(place, too_deep());
                 self.plain(&mut whole, place)
             }
             Some(Form::Zip) => self.inner_zip(&mut whole, place),
-            Some(Form::Gzip) => self.gzip(&mut whole, place),
+            Some(Form::Packed(codec)) => self.packed(codec, &mut whole, place),
             Some(Form::Tar) => self.tar(&mut whole, place),
-            None => self.plain(&mut whole, place),
+            Some(Form::Closed(closed)) => {
+                self.refused.add_closed(place, closed);
+                self.plain(&mut whole, place)
+            }
+            None => self.plain_or_zip(&mut whole, place),
         }
     }
 
@@ -435,14 +412,48 @@ impl Walk<'_, '_> {
     fn inner_zip(&mut self, reader: &mut dyn Read, place: &Place) -> Result<(), Halt> {
         let bytes_max = self.limits.inner_zip_bytes_max;
         let mut whole = Vec::new();
-        if let Err(error) = reader.take(bytes_max + 1).read_to_end(&mut whole) {
-            return self.broken(place, &error);
+        let read = reader.take(bytes_max + 1).read_to_end(&mut whole);
+        match read {
+            Ok(_) if whole.len() as u64 <= bytes_max => return self.zip(&whole, place),
+            Ok(_) => self.refused.add(place, too_long(bytes_max)),
+            Err(error) => self.broken(place, &error)?,
         }
-        if whole.len() as u64 > bytes_max {
-            self.refused.add(place, format_args!("is a zip inside another archive, and longer than {bytes_max} bytes"));
+        self.zip_by_headers(&whole, place)
+    }
+
+    /// What does not begin like an archive, and may end as a zip does.
+    fn plain_or_zip(&mut self, reader: &mut dyn Read, place: &Place) -> Result<(), Halt> {
+        let bytes_max = self.limits.inner_zip_bytes_max;
+        let (mut kept, mut tail, mut bytes) = (Vec::new(), Tail::default(), 0_u64);
+        tail.begin(0);
+        self.plain(
+            &mut Passing {
+                inner: reader,
+                each: &mut |piece| {
+                    bytes += piece.len() as u64;
+                    tail.push(piece);
+                    if bytes <= bytes_max {
+                        kept.extend_from_slice(piece);
+                    }
+                },
+            },
+            place,
+        )?;
+        if !tail.looks_zipped() {
             return Ok(());
         }
-        self.zip(&whole, place)
+        if bytes > bytes_max {
+            self.refused.add(place, too_long(bytes_max));
+            return Ok(());
+        }
+        match Form::of_whole(&kept) {
+            Some(Form::Zip) if place.depth > DEPTH_MAX => {
+                self.refused.add(place, too_deep());
+                Ok(())
+            }
+            Some(Form::Zip) => self.zip(&kept, place),
+            Some(Form::Tar | Form::Packed(_) | Form::Closed(_)) | None => Ok(()),
+        }
     }
 
     /// What is no archive: handed out in pieces.
@@ -477,6 +488,68 @@ impl Walk<'_, '_> {
     }
 }
 
+/// How an entry of a zip is compressed.
+enum ZipMethod {
+    Stored,
+    Deflate,
+    Bzip2,
+    Lzma,
+    Zstd,
+    Xz,
+    /// Otherwise; its name.
+    Other(String),
+}
+
+impl ZipMethod {
+    fn of(method: CompressionMethod) -> Self {
+        let known = [
+            (CompressionMethod::Stored, Self::Stored),
+            (CompressionMethod::DEFLATE, Self::Deflate),
+            (CompressionMethod::BZIP2, Self::Bzip2),
+            (CompressionMethod::LZMA, Self::Lzma),
+            (CompressionMethod::ZSTD, Self::Zstd),
+            (CompressionMethod::XZ, Self::Xz),
+        ];
+        let found = known.into_iter().find(|(known, _)| *known == method);
+        found.map_or_else(|| Self::Other(method.to_string()), |(_, known)| known)
+    }
+
+    /// By the number that stands in a header.
+    fn of_number(number: u16) -> Self {
+        match number {
+            0 => Self::Stored,
+            8 => Self::Deflate,
+            12 => Self::Bzip2,
+            14 => Self::Lzma,
+            93 => Self::Zstd,
+            95 => Self::Xz,
+            other => Self::Other(format!("method {other}")),
+        }
+    }
+}
+
+fn too_deep() -> String {
+    format!("is an archive that is more than {DEPTH_MAX} deep in others")
+}
+
+fn too_long(bytes_max: u64) -> String {
+    format!("is a zip inside another archive, and longer than {bytes_max} bytes")
+}
+
+/// Shows what is read to somebody else too.
+struct Passing<'r, 'e> {
+    inner: &'r mut dyn Read,
+    each: &'e mut dyn FnMut(&[u8]),
+}
+
+impl Read for Passing<'_, '_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        (self.each)(&buffer[..count]);
+        Ok(count)
+    }
+}
+
 /// What the last block of a tar was.
 #[derive(Clone, Copy)]
 enum Block {
@@ -498,76 +571,6 @@ fn skip_sparse_blocks(header: &Header, reader: &mut dyn Read) -> io::Result<()> 
     Ok(())
 }
 
-/// The members of a gzip, one after the other.
-struct Members<'m, R> {
-    decoder: Option<GzDecoder<BufReader<R>>>,
-    meter: &'m Meter,
-    /// Names and comments of the members.
-    names: Vec<Vec<u8>>,
-    after: After,
-}
-
-/// What follows the last member.
-#[derive(Clone, Copy)]
-enum After {
-    /// Nothing, or zeros that fill a block up.
-    Nothing,
-    /// Bytes that are no member.
-    Something,
-}
-
-impl<'m, R: Read> Members<'m, R> {
-    fn new(reader: R, meter: &'m Meter) -> Self {
-        let decoder = Some(GzDecoder::new(BufReader::new(reader)));
-        Self { decoder, meter, names: Vec::new(), after: After::Nothing }
-    }
-
-    /// Keeps the name and the comment of the present member.
-    fn note_names(&mut self) {
-        let Some(header) = self.decoder.as_ref().and_then(GzDecoder::header) else { return };
-        let names = [header.filename(), header.comment(), header.extra()];
-        self.names.extend(names.into_iter().flatten().map(<[u8]>::to_vec));
-    }
-
-    /// Goes to the next member, if there is one.
-    fn next(&mut self) -> io::Result<()> {
-        self.note_names();
-        let Some(decoder) = self.decoder.take() else { return Ok(()) };
-        self.meter.entries(1).map_err(|Halt| io::Error::other("a limit is reached"))?;
-        let mut reader = decoder.into_inner();
-        loop {
-            let rest = reader.fill_buf()?;
-            let zeros = rest.iter().take_while(|byte| **byte == 0).count();
-            match rest.get(zeros) {
-                None if rest.is_empty() => return Ok(()),
-                None => reader.consume(zeros),
-                Some(0x1f) => {
-                    reader.consume(zeros);
-                    self.decoder = Some(GzDecoder::new(reader));
-                    return Ok(());
-                }
-                Some(_) => {
-                    self.after = After::Something;
-                    return Ok(());
-                }
-            }
-        }
-    }
-}
-
-impl<R: Read> Read for Members<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while let Some(decoder) = &mut self.decoder {
-            let count = decoder.read(buffer)?;
-            if count > 0 || buffer.is_empty() {
-                return Ok(count);
-            }
-            self.next()?;
-        }
-        Ok(0)
-    }
-}
-
 /// How far a buffer was filled, and whether an error ended it before.
 struct Filled {
     count: usize,
@@ -586,18 +589,6 @@ fn fill(reader: &mut dyn Read, buffer: &mut [u8]) -> Filled {
         }
     }
     Filled { count, ended: Ok(()) }
-}
-
-/// How often something stands in a text.
-fn occurrences(text: &[u8], what: &[u8]) -> u64 {
-    text.windows(what.len()).filter(|window| *window == what).count() as u64
-}
-
-/// How many entries the record at the end of a zip speaks of. The record says of some that the number stands elsewhere.
-fn entries_listed(whole: &[u8]) -> Option<usize> {
-    let at = whole.windows(ZIP_END.len()).rposition(|window| window == ZIP_END)?;
-    let count = u16::from_le_bytes(*whole.get(at + ZIP_COUNT_AT..)?.first_chunk()?);
-    (count != ZIP_COUNT_ELSEWHERE).then_some(usize::from(count))
 }
 
 /// Why an entry of a zip is not looked into.

@@ -1,0 +1,165 @@
+//! For which address the refs of each remote are believed, in this repository.
+//!
+//! `refs/remotes/NAME` says what the remote had when git last fetched from it or pushed to it, and not where that was.
+//! So the address is remembered, and once it is another one, everything that the refs said until then is doubted for as
+//! long as they still say it. A record that is missing or cannot be read makes a push slower, and never less safe.
+
+use std::{collections::BTreeMap, io, path::Path};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::{files, git::settings::Settings};
+
+/// The record, below the directory that all worktrees share.
+const FILE: &str = "license/remotes.json";
+/// The longest record that is read, in bytes: half a million doubted refs.
+const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// What the record begins with. Another version is not guessed at.
+const SCHEMA: &str = "license-hooks/remotes/1";
+/// How much of git's own record of the work tree's commits is looked at, in bytes: its first line.
+const LOG_BYTES_MAX: u64 = 4 * 1024;
+
+/// All remotes that were seen.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Remotes(BTreeMap<String, Believed>);
+
+/// What is believed of one remote.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Believed {
+    /// The hash of its address, which may hold a password.
+    address: String,
+    /// What its refs held before it had this address, by their names.
+    pub(crate) doubted: Doubted,
+}
+
+/// Refs, each with the object that it is doubted with.
+pub(crate) type Doubted = BTreeMap<String, String>;
+
+impl Believed {
+    /// A remote whose refs are doubted as long as they hold this.
+    pub(crate) fn at(address: &str, doubted: Doubted) -> Self {
+        Self { address: hash(address), doubted }
+    }
+
+    /// Whether it is about this address.
+    pub(crate) fn is_at(&self, address: &str) -> bool {
+        self.address == hash(address)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    schema: String,
+    remotes: BTreeMap<String, Believed>,
+}
+
+impl Remotes {
+    /// The record of a repository; an empty one where there is none of use.
+    pub(crate) fn read(common: &Path) -> Self {
+        let bytes = files::read_limited(&common.join(FILE), FILE_BYTES_MAX).unwrap_or_default();
+        let written = serde_json::from_slice::<Written>(&bytes).ok().filter(|written| written.schema == SCHEMA);
+        Self(written.map(|written| written.remotes).unwrap_or_default())
+    }
+
+    /// What is believed of a remote.
+    pub(crate) fn get(&self, name: &str) -> Option<&Believed> {
+        self.0.get(name)
+    }
+
+    /// Remembers something about a remote.
+    pub(crate) fn set(&mut self, name: &str, believed: Believed) {
+        self.0.insert(name.to_owned(), believed);
+    }
+
+    /// Writes the record of a repository, for its owner only.
+    pub(crate) fn write(&self, common: &Path) -> io::Result<()> {
+        let file = common.join(FILE);
+        if let Some(directory) = file.parent() {
+            std::fs::create_dir_all(directory)?;
+        }
+        let written = Written { schema: SCHEMA.to_owned(), remotes: self.0.clone() };
+        files::replace(&file, serde_json::to_string(&written).map_err(io::Error::other)?.as_bytes())
+    }
+
+    /// Removes the record of a repository, if there is one.
+    pub(crate) fn remove(common: &Path) -> io::Result<()> {
+        match std::fs::remove_file(common.join(FILE)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Remembers the addresses of today for all remotes of which nothing was known: whoever installs the hook takes what
+    /// their refs say for true.
+    pub(crate) fn install(common: &Path, settings: &Settings) -> io::Result<()> {
+        let mut remotes = Self::read(common);
+        for name in settings.names() {
+            if let (None, Some(address)) = (remotes.get(name), settings.address(name)) {
+                remotes.set(name, Believed::at(&address, Doubted::new()));
+            }
+        }
+        remotes.write(common)
+    }
+}
+
+/// Whether git says that this repository was cloned from an address: then its refs are of there.
+pub(crate) fn is_cloned_from(common: &Path, address: &str) -> bool {
+    let log = files::read_head(&common.join("logs/HEAD"), LOG_BYTES_MAX).unwrap_or_default();
+    let first = log.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let message = first.split(|byte| *byte == b'\t').nth(1).unwrap_or_default();
+    message.strip_prefix(b"clone: from ") == Some(address.as_bytes())
+}
+
+fn hash(address: &str) -> String {
+    Sha256::digest(address.as_bytes()).iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_record_is_read_as_it_was_written_and_has_no_address_in_it() {
+        let common = tempfile::tempdir().unwrap();
+        assert_eq!(Remotes::read(common.path()), Remotes::default());
+        let mut remotes = Remotes::default();
+        remotes.set(
+            "origin",
+            Believed::at(
+                "https://me:password@host/x",
+                Doubted::from([("refs/remotes/origin/a".to_owned(), "ab".repeat(20))]),
+            ),
+        );
+        remotes.write(common.path()).unwrap();
+        assert_eq!(Remotes::read(common.path()), remotes);
+        let believed = remotes.get("origin").unwrap();
+        assert!(believed.is_at("https://me:password@host/x") && !believed.is_at("https://host/x"));
+        let file = common.path().join(FILE);
+        let text = String::from_utf8(files::read_limited(&file, FILE_BYTES_MAX).unwrap()).unwrap();
+        assert!(!text.contains("password") && !text.contains("host"));
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        for text in ["", "{}", r#"{"schema":"license-hooks/remotes/2","remotes":{}}"#] {
+            files::replace(&file, text.as_bytes()).unwrap();
+            assert_eq!(Remotes::read(common.path()), Remotes::default(), "{text}");
+        }
+        Remotes::remove(common.path()).unwrap();
+        Remotes::remove(common.path()).unwrap();
+    }
+
+    #[test]
+    fn a_clone_knows_where_it_is_from() {
+        let common = tempfile::tempdir().unwrap();
+        std::fs::create_dir(common.path().join("logs")).unwrap();
+        let log = |text: &str| files::replace(&common.path().join("logs/HEAD"), text.as_bytes()).unwrap();
+        assert!(!is_cloned_from(common.path(), "/a"));
+        log("0 1 A <a> 1 +0000\tclone: from /a\n1 2 A <a> 2 +0000\tcommit: b\n");
+        assert!(is_cloned_from(common.path(), "/a") && !is_cloned_from(common.path(), "/b"));
+        log("0 1 A <a> 1 +0000\tcommit (initial): clone: from /a\n");
+        assert!(!is_cloned_from(common.path(), "/a"));
+    }
+}

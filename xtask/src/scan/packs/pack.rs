@@ -1,0 +1,184 @@
+//! A pack and its index, opened; and the reading of its entries, each proved by its CRC.
+
+use std::{
+    fs::File,
+    io,
+    ops::Range,
+    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
+    path::Path,
+};
+
+use flate2::{Decompress, FlushDecompress, Status};
+use rustix::fs::OFlags;
+
+use super::{
+    entry::{Form, HEADER_BYTES_MAX, Header},
+    index::{FIRST_ENTRY, Index},
+};
+use crate::files;
+
+/// How much of a pack is read at once, in bytes.
+const WINDOW_BYTES: u64 = 256 * 1024;
+/// The largest object that is read here, in bytes; git hands out larger ones, in pieces.
+pub(super) const OBJECT_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// The largest entry that is read here, in bytes: such an object that deflate could not make smaller.
+const ENTRY_BYTES_MAX: u64 = OBJECT_BYTES_MAX + OBJECT_BYTES_MAX / 1024 + WINDOW_BYTES;
+/// What a pack begins with; its version and the number of objects follow.
+const MARK: &[u8; 4] = b"PACK";
+/// The versions of packs, which do not differ.
+const VERSIONS: [u32; 2] = [2, 3];
+
+/// A pack with its index.
+#[derive(Debug)]
+pub(super) struct Pack {
+    /// Where everything is.
+    pub(super) index: Index,
+    file: File,
+    /// Where its entries end.
+    end: u64,
+}
+
+impl Pack {
+    /// Opens the pack that belongs to an index. `None`: they are gone, do not belong together, or are of another sort;
+    /// whatever is in them is then asked of git.
+    pub(super) fn open(index: &Path, name_bytes: usize, objects_max: usize) -> Option<Self> {
+        let bytes = files::read_limited(index, Index::bytes_max(objects_max, name_bytes)).ok()?;
+        let index_path = index;
+        let index = Index::read(&bytes, name_bytes).filter(|index| index.objects() <= objects_max)?;
+        // What became a pipe in the meantime does not keep us waiting.
+        let at_once = OFlags::NONBLOCK.bits().cast_signed();
+        let file = File::options().read(true).custom_flags(at_once).open(index_path.with_extension("pack")).ok()?;
+        let about = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+        let end = about.len().checked_sub(name_bytes as u64)?;
+        let (mut begin, mut sum) = ([0; FIRST_ENTRY], vec![0; name_bytes]);
+        file.read_exact_at(&mut begin, 0).ok()?;
+        file.read_exact_at(&mut sum, end).ok()?;
+        let number = |at: usize| u32::from_be_bytes([begin[at], begin[at + 1], begin[at + 2], begin[at + 3]]);
+        let belongs = begin.starts_with(MARK)
+            && VERSIONS.contains(&number(4))
+            && number(8) as usize == index.objects()
+            && sum == index.pack_sum()
+            && (0..index.objects()).next_back().is_none_or(|last| index.entry(last, end).start < end);
+        belongs.then_some(Self { index, file, end })
+    }
+
+    /// Where the entry at a place is.
+    pub(super) fn entry(&self, place: usize) -> Range<u64> {
+        self.index.entry(place, self.end)
+    }
+}
+
+/// Why an entry is not read here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unread {
+    /// It is not as the index says, or cannot be read at all.
+    Broken,
+    /// It is too large.
+    Large,
+}
+
+impl From<io::Error> for Unread {
+    fn from(_: io::Error) -> Self {
+        Self::Broken
+    }
+}
+
+/// Reads packs: entries that lie beside each other come with one read.
+pub(super) struct Reader {
+    window: Vec<u8>,
+    /// Which bytes of which pack are in it.
+    seen: Option<(usize, Range<u64>)>,
+    inflater: Decompress,
+}
+
+impl Reader {
+    pub(super) fn new() -> Self {
+        Self { window: Vec::new(), seen: None, inflater: Decompress::new(true) }
+    }
+
+    /// How an entry begins; the pack has this number among all.
+    pub(super) fn header(&mut self, number: usize, pack: &Pack, place: usize) -> Result<Header<'_>, Unread> {
+        let Range { start, end } = pack.entry(place);
+        let bytes = self.bytes(number, pack, start..end.min(start + HEADER_BYTES_MAX as u64))?;
+        Header::read(bytes, pack.index.name_bytes()).ok_or(Unread::Broken)
+    }
+
+    /// What an entry inflates to.
+    pub(super) fn inflated(
+        &mut self,
+        number: usize,
+        pack: &Pack,
+        place: usize,
+        content: &mut Vec<u8>,
+    ) -> Result<Held, Unread> {
+        let range = pack.entry(place);
+        if range.end - range.start > ENTRY_BYTES_MAX {
+            return Err(Unread::Large);
+        }
+        self.load(number, pack, range.clone())?;
+        let Self { window, seen, inflater } = self;
+        let entry = within(window, seen.as_ref(), &range).ok_or(Unread::Broken)?;
+        if crc32fast::hash(entry) != pack.index.sum(place) {
+            return Err(Unread::Broken);
+        }
+        let header = Header::read(entry, pack.index.name_bytes()).ok_or(Unread::Broken)?;
+        if header.size > OBJECT_BYTES_MAX {
+            return Err(Unread::Large);
+        }
+        let size = usize::try_from(header.size).map_err(|_| Unread::Large)?;
+        let deflated = &entry[header.bytes..];
+        // With room for one more, so that it is seen when there is more.
+        content.resize(size + 1, 0);
+        inflater.reset(true);
+        let status = inflater.decompress(deflated, content, FlushDecompress::Finish);
+        let whole = matches!(status, Ok(Status::StreamEnd))
+            && inflater.total_out() == header.size
+            && inflater.total_in() == deflated.len() as u64;
+        if !whole {
+            return Err(Unread::Broken);
+        }
+        content.truncate(size);
+        Ok(match header.form {
+            Form::Whole(kind) => Held::Object(kind),
+            Form::Behind(_) | Form::Named(_) => Held::Delta,
+        })
+    }
+
+    fn bytes(&mut self, number: usize, pack: &Pack, range: Range<u64>) -> Result<&[u8], Unread> {
+        self.load(number, pack, range.clone())?;
+        within(&self.window, self.seen.as_ref(), &range).ok_or(Unread::Broken)
+    }
+
+    fn load(&mut self, number: usize, pack: &Pack, range: Range<u64>) -> Result<(), Unread> {
+        let there = self
+            .seen
+            .as_ref()
+            .is_some_and(|(seen, bytes)| *seen == number && bytes.start <= range.start && range.end <= bytes.end);
+        if there {
+            return Ok(());
+        }
+        self.seen = None;
+        let bytes = (range.end - range.start).max(WINDOW_BYTES).min(pack.end - range.start);
+        self.window.resize(usize::try_from(bytes).map_err(|_| Unread::Large)?, 0);
+        // What one large entry needed is given back.
+        self.window.shrink_to(2 * usize::try_from(WINDOW_BYTES).unwrap_or(0));
+        pack.file.read_exact_at(&mut self.window, range.start)?;
+        self.seen = Some((number, range.start..range.start + bytes));
+        Ok(())
+    }
+}
+
+fn within<'w>(window: &'w [u8], seen: Option<&(usize, Range<u64>)>, range: &Range<u64>) -> Option<&'w [u8]> {
+    let (_, seen) = seen?;
+    let at = |at: u64| usize::try_from(at.checked_sub(seen.start)?).ok();
+    window.get(at(range.start)?..at(range.end)?)
+}
+
+/// What an entry held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Held {
+    /// An object.
+    Object(super::super::place::Kind),
+    /// A delta of one.
+    Delta,
+}
