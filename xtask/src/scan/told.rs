@@ -273,6 +273,7 @@ fn verdict(report: &Report, look: &Look) -> String {
         | Exit::Credential
         | Exit::DeployFailed
         | Exit::Unhealthy
+        | Exit::AlertUndelivered
         | Exit::Trail
         | Exit::RotationRefused
         | Exit::RotationUnknown
