@@ -38,6 +38,7 @@ mod sdk;
 mod secrets;
 mod serve;
 mod server;
+mod sinks;
 mod store;
 mod tidy;
 mod tls;

@@ -20,12 +20,7 @@ pub(crate) const CONNECT_SECS_MAX: u64 = 5;
 pub(crate) const HEADER_BYTES_MAX: usize = 64 * 1024;
 
 /// Makes the client; nothing is sent yet. Every rule is written down, also where it equals today's default.
-pub(crate) fn new(
-    base: &Base,
-    via: Option<&Via>,
-    ca_pem: Option<&[u8]>,
-    timeout: Duration,
-) -> Result<Agent, AskError> {
+pub(crate) fn new(base: &Base, via: Option<&Via>, ca_pem: Option<&[u8]>, timeout: Duration) -> Result<Agent, AskError> {
     let mut tls = TlsConfig::builder().use_sni(true).disable_verification(false);
     if base.is_https() {
         tls = tls.root_certs(roots::trusted(ca_pem)?);

@@ -1,6 +1,10 @@
 //! From the settings of an authority to something that can be asked.
 
-use std::{collections::BTreeMap, path::{Path, PathBuf}, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use license_core::LicenseKey;
 use zeroize::Zeroizing;

@@ -313,7 +313,9 @@ mod tests {
 
     #[test]
     fn an_address_is_https_or_on_this_machine_and_is_not_repeated() {
-        for url in ["https://hooks.example.com/T/B/s3cret", "https://h.example:8443/x?token=s3cret", "http://127.0.0.1:1/"] {
+        for url in
+            ["https://hooks.example.com/T/B/s3cret", "https://h.example:8443/x?token=s3cret", "http://127.0.0.1:1/"]
+        {
             assert!(base(url).is_ok(), "{url}");
         }
         for url in [

@@ -42,12 +42,16 @@ pub(super) fn document(message: &Message, routing_key: &str) -> Value {
     let dedup_key = within_limit(&message.dedup_key);
     match message.news {
         News::Stands | News::Test => {}
-        News::Over(_) => return json!({ "routing_key": routing_key, "event_action": "resolve", "dedup_key": dedup_key }),
+        News::Over(_) => {
+            return json!({ "routing_key": routing_key, "event_action": "resolve", "dedup_key": dedup_key });
+        }
     }
     let details: Map<String, Value> =
         words::details(message).into_iter().map(|(name, text)| (name.to_owned(), text.into())).collect();
-    let links: Vec<Value> =
-        words::run_url(message).map(|url| json!({ "href": url, "text": "the run that found it" })).into_iter().collect();
+    let links: Vec<Value> = words::run_url(message)
+        .map(|url| json!({ "href": url, "text": "the run that found it" }))
+        .into_iter()
+        .collect();
     json!({
         "routing_key": routing_key,
         "event_action": "trigger",

@@ -65,9 +65,10 @@ impl Program {
                 Tried::Refused(missed(format!("was ended by signal {signal}")))
             }
             Ended::TimedOut { after_secs } => Tried::Refused(missed(format!("did not end within {after_secs} s"))),
-            Ended::NotStarted { why } => {
-                Tried::Refused(Missed::new(format!("`{name}` cannot be started: {why}"), "correct `command` of the sink"))
-            }
+            Ended::NotStarted { why } => Tried::Refused(Missed::new(
+                format!("`{name}` cannot be started: {why}"),
+                "correct `command` of the sink",
+            )),
         }
     }
 

@@ -27,7 +27,8 @@ pub(super) fn tell(post: &Post, message: &Message, signals: &Signals) -> Tried {
 /// The message: the line for the notification, and an attachment, which every one of them shows.
 pub(super) fn document(message: &Message) -> Value {
     let headline = escaped(&words::headline(message));
-    let field = |(name, text): (&str, String)| json!({ "title": name, "value": escaped(&text), "short": text.len() < 40 });
+    let field =
+        |(name, text): (&str, String)| json!({ "title": name, "value": escaped(&text), "short": text.len() < 40 });
     json!({
         "text": headline,
         "attachments": [{
