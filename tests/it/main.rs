@@ -42,6 +42,7 @@ mod sdk;
 mod secrets;
 mod serve;
 mod server;
+mod sinks;
 mod status;
 mod store;
 mod tidy;

@@ -68,6 +68,9 @@ pub(crate) enum Command {
     /// The places that keep keys: what they hold, and whether they keep their promises
     #[command(subcommand)]
     Store(crate::commands::store::StoreCommand),
+    /// The sinks of alerts: tell one something, to see whether it hears
+    #[command(subcommand)]
+    Alert(crate::commands::alert::AlertCommand),
     /// What git's pre-push hook runs: nothing leaks, and the licenses that a push deploys with are good
     PrePush(PrePushArgs),
     /// The pre-push hook: put it into this repository, take it out, look at it

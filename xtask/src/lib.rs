@@ -17,6 +17,7 @@ use clap::{
     error::{ContextKind, ContextValue},
 };
 
+mod agent;
 mod authority;
 mod child_env;
 mod cli;
@@ -58,6 +59,7 @@ mod vars;
 
 use cli::{CheckArgs, Cli, Command, DeployArgs, Format, PrePushArgs, RotateArgs, StatusArgs, StatusFormat};
 use commands::{
+    alert::{self as alert_command, AlertCommand},
     audit::{self, AuditCommand, AuditFormat},
     authority as authority_command, check, deploy,
     escrow::{self as escrow_command, EscrowCommand},
@@ -101,6 +103,7 @@ fn run(cli: Cli) -> Exit {
         Command::Authority(args) => run_authority(&ctx, config.as_deref(), args),
         Command::Escrow(command) => run_escrow(&ctx, config.as_deref(), &command),
         Command::Store(command) => run_store(&ctx, config.as_deref(), &command),
+        Command::Alert(command) => run_alert(&ctx, config.as_deref(), &command),
         Command::PrePush(args) => run_pre_push(ctx, config.as_deref(), &args),
         Command::Hook(command) => run_hook(&ctx, config.as_deref(), &command),
         Command::Schema => finish(&Narrator::new(&ctx, None), schema::TEXT, Exit::Done),
@@ -321,6 +324,16 @@ fn run_store(ctx: &Context, config: Option<&Path>, command: &StoreCommand) -> Ex
     let narrator = Narrator::new(ctx, None);
     let told =
         load_hiding(ctx, config, &narrator).and_then(|config| store_command::run(ctx, &config, command, &narrator));
+    match told {
+        Ok((text, exit)) => finish(&narrator, &github::defused_for(narrator.platform(), &text), exit),
+        Err(failure) => cannot_begin(&narrator, json::Document::Other, &failure),
+    }
+}
+
+fn run_alert(ctx: &Context, config: Option<&Path>, command: &AlertCommand) -> Exit {
+    let narrator = Narrator::new(ctx, command.format());
+    let told =
+        load_hiding(ctx, config, &narrator).and_then(|config| alert_command::run(ctx, &config, command, &narrator));
     match told {
         Ok((text, exit)) => finish(&narrator, &github::defused_for(narrator.platform(), &text), exit),
         Err(failure) => cannot_begin(&narrator, json::Document::Other, &failure),

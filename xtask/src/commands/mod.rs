@@ -1,5 +1,6 @@
 //! One file per command, named after it.
 
+pub(crate) mod alert;
 pub(crate) mod audit;
 pub(crate) mod authority;
 pub(crate) mod check;

@@ -7,7 +7,7 @@ use std::{borrow::Cow, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 use license_core::{
     Fingerprint, License, Verdict,
-    alert::{Alert, Facts, LicenseFacts, Policy, Refusal, Severity, Standing, severity, standing},
+    alert::{Alert, Facts, LicenseFacts, Policy, Refusal, Standing, standing},
     finding::{Outcome, clean},
     health::{Difference, Expected, Reported},
     rotation::{self, Adoption, Phase},
@@ -407,11 +407,6 @@ impl Status<'_> {
         let horizon = report.within.and_then(|within| SignedDuration::try_from(within).ok());
         let left = self.license.ends_at().map(|ends_at| ends_at.duration_since(report.at));
         horizon.zip(left).is_some_and(|(horizon, left)| left <= horizon)
-    }
-
-    /// How bad the worst alert is.
-    pub(crate) fn worst(&self) -> Option<Severity> {
-        self.standing.iter().map(severity).max()
     }
 }
 

@@ -121,6 +121,19 @@ impl Config {
         })
     }
 
+    /// The sink of that name.
+    pub(crate) fn sink(&self, name: &str) -> Result<&Sink, Problem> {
+        self.alerts.all_sinks.get(name).ok_or_else(|| {
+            let names: Vec<&str> = self.alerts.all_sinks.keys().map(String::as_str).collect();
+            let help = if names.is_empty() {
+                "add `[sinks.NAME]` to the file; docs/monitoring.md shows what belongs in it".to_owned()
+            } else {
+                fields::did_you_mean(name, &names, "the sinks are")
+            };
+            Problem::new("unknown_sink", format!("there is no sink `{}`", secrets::shown(name))).help(help)
+        })
+    }
+
     fn environment_names(&self) -> Vec<&str> {
         self.environments.keys().map(EnvName::as_str).collect()
     }

@@ -28,6 +28,7 @@ use crate::{
 enum Level {
     Error,
     Warning,
+    Notice,
 }
 
 /// Takes the power of workflow commands out of text, line by line.
@@ -184,6 +185,20 @@ pub(crate) fn leaks(report: &Report, annotated: impl Fn(&str) -> String) -> Stri
         text += &annotation(Level::Error, "", None, "the scan for leaked keys is incomplete", &message);
     }
     text
+}
+
+/// The annotation of an alert.
+pub(crate) fn alert(severity: alert::Severity, title: &str, message: &str) -> String {
+    let level = match severity {
+        alert::Severity::Info | alert::Severity::Warning => Level::Warning,
+        alert::Severity::Critical => Level::Error,
+    };
+    annotation(level, "", None, title, message)
+}
+
+/// An annotation that asks for nothing.
+pub(crate) fn notice(title: &str, message: &str) -> String {
+    annotation(Level::Notice, "", None, title, message)
 }
 
 /// The annotation of a problem of the file.
@@ -380,6 +395,7 @@ fn annotation(level: Level, file: &str, place: Option<(usize, usize)>, title: &s
     let level = match level {
         Level::Error => "error",
         Level::Warning => "warning",
+        Level::Notice => "notice",
     };
     let mut properties = Vec::new();
     if !file.is_empty() {
