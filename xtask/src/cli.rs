@@ -291,7 +291,11 @@ pub(crate) fn reason(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use std::{collections::BTreeSet, fs, path::Path};
+
+    use clap::{CommandFactory, Parser, error::ErrorKind};
+
+    use super::Cli;
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -321,5 +325,58 @@ mod tests {
             let read = super::Cli::read(&arguments).map_err(|error| error.to_string());
             assert_eq!(format!("{read:?}"), format!("{described:?}"), "{line:?}");
         }
+    }
+
+    /// Every command that a page or a message names.
+    #[expect(clippy::disallowed_methods, reason = "a test looks at its own repository")]
+    fn named_in(directory: &Path, named: &mut BTreeSet<String>) {
+        for entry in fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
+            let is_text = entry.extension().is_some_and(|end| end == "md" || end == "rs");
+            if entry.is_dir() && entry.file_name().is_some_and(|name| name != "target" && name != "fuzz") {
+                named_in(&entry, named);
+            } else if is_text {
+                let text = fs::read_to_string(&entry).unwrap();
+                let pieces = text.split("`cargo xtask ").skip(1);
+                // A message may go on in the next line of the source.
+                let commands = pieces.filter_map(|piece| Some(piece.split_once('`')?.0.replace("\\\n", "")));
+                named.extend(commands.map(|command| command.split_whitespace().collect::<Vec<_>>().join(" ")));
+            }
+        }
+    }
+
+    /// What stands for something in a page or a message.
+    fn filled_in(word: &str) -> &str {
+        match word {
+            "ENV" | "{environment}" | "{name}" | "{0}" | "{}" | "[ENV]" | "[ENV…]" | "NAME" | "{store}" | "SINK"
+            | "ID" | "TEXT" => "production",
+            "SEQ" => "7:00000000000000000000000000000000000000000000000000000000000000aa",
+            "HASH" => "00000000000000000000000000000000000000000000000000000000000000aa",
+            other => other.trim_start_matches('[').trim_end_matches(']'),
+        }
+    }
+
+    #[test]
+    fn every_command_that_a_page_or_a_message_names_is_one() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let mut named = BTreeSet::new();
+        for directory in ["docs", "xtask/src"] {
+            named_in(&root.join(directory), &mut named);
+        }
+        let mut wrong = Vec::new();
+        for command in &named {
+            // A page tells of a family of commands, or this test of itself.
+            if command.contains('…') && !command.contains("[ENV…]") || command.is_empty() || command.contains('"') {
+                continue;
+            }
+            let words = ["xtask"].into_iter().chain(command.split(' ').map(filled_in));
+            let parsed = Cli::try_parse_from(words);
+            if let Err(error) = parsed
+                && error.kind() != ErrorKind::DisplayHelp
+            {
+                wrong.push(format!("`cargo xtask {command}`: {error}"));
+            }
+        }
+        assert!(named.len() > 40, "only {} were found", named.len());
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 }

@@ -210,6 +210,8 @@ pub enum AlertEvent {
     Taken {
         /// Its name.
         id: AlertId,
+        /// The sinks that are told.
+        sinks: Vec<String>,
         /// The run.
         run: RunId,
         /// The first moment at which another run may do so.
@@ -293,7 +295,7 @@ pub(crate) fn samples() -> Vec<crate::trail::Event> {
         })
         .collect();
     events.extend([
-        AlertEvent::Taken { id: id.clone(), run, until: at(90) },
+        AlertEvent::Taken { id: id.clone(), sinks: vec![sink()], run, until: at(90) },
         AlertEvent::Sent { id: id.clone(), sink: sink() },
         AlertEvent::Failed { id: id.clone(), sink: sink(), why: "timeout".to_owned() },
         AlertEvent::Resolved { id: id.clone(), sink: sink() },

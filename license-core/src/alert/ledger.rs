@@ -1,6 +1,10 @@
 //! What was said already, and what is therefore to be done.
 
-use alloc::{collections::BTreeMap, string::String, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    string::String,
+    vec::Vec,
+};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -35,6 +39,9 @@ pub struct Notice {
     pub until: Timestamp,
     /// Its sinks.
     pub sinks: BTreeMap<String, Told>,
+    /// Those that the run has not heard from.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub awaited: BTreeSet<String>,
     /// When it was over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed_at: Option<Timestamp>,
@@ -107,26 +114,29 @@ impl Ledger {
         match event {
             AlertEvent::Due { id, alert, sinks, run, until } => {
                 if self.find(id).is_none() {
+                    let awaited = sinks.iter().cloned().collect();
                     let sinks = sinks.iter().map(|sink| (sink.clone(), Told::Nothing)).collect();
                     let (id, alert, run) = (id.clone(), alert.clone(), run.clone());
-                    self.0.push(Notice { id, alert, due_at: at, run, until: *until, sinks, closed_at: None });
+                    self.0.push(Notice { id, alert, due_at: at, run, until: *until, sinks, awaited, closed_at: None });
                     self.forget();
                 }
             }
-            AlertEvent::Taken { id, run, until } => {
+            AlertEvent::Taken { id, sinks, run, until } => {
                 if let Some(notice) = self.find(id) {
+                    notice.awaited = sinks.iter().cloned().collect();
                     notice.run = run.clone();
                     notice.until = *until;
                 }
             }
-            AlertEvent::Sent { id, sink } => self.tell(id, sink, Told::Alert),
-            AlertEvent::Resolved { id, sink } => self.tell(id, sink, Told::Over),
+            AlertEvent::Sent { id, sink } => self.heard(id, sink, Some(Told::Alert)),
+            AlertEvent::Resolved { id, sink } => self.heard(id, sink, Some(Told::Over)),
+            AlertEvent::Failed { id, sink, .. } => self.heard(id, sink, None),
             AlertEvent::Closed { id } => {
                 if let Some(notice) = self.find(id) {
                     notice.closed_at = notice.closed_at.or(Some(at));
                 }
             }
-            AlertEvent::Failed { .. } | AlertEvent::NotKnown => {}
+            AlertEvent::NotKnown => {}
         }
     }
 
@@ -134,8 +144,11 @@ impl Ledger {
         self.0.iter_mut().find(|notice| notice.id == *id)
     }
 
-    fn tell(&mut self, id: &AlertId, sink: &str, told: Told) {
-        if let Some(state) = self.find(id).and_then(|notice| notice.sinks.get_mut(sink)) {
+    /// A sink answered; none where it did not accept what it was told.
+    fn heard(&mut self, id: &AlertId, sink: &str, told: Option<Told>) {
+        let Some(notice) = self.find(id) else { return };
+        notice.awaited.remove(sink);
+        if let (Some(told), Some(state)) = (told, notice.sinks.get_mut(sink)) {
             *state = told;
         }
     }
@@ -159,9 +172,9 @@ impl Notice {
             .collect()
     }
 
-    /// Whether another run may be at work on it.
+    /// Whether another run may be at work on it: one that heard from all sinks is done, whatever they said.
     fn is_taken(&self, run: &RunId, now: Timestamp) -> bool {
-        self.run != *run && now < self.until
+        self.run != *run && now < self.until && !self.awaited.is_empty()
     }
 }
 
@@ -260,6 +273,8 @@ mod tests {
         let both = ["a", "b"];
         let told = ledger(&[due(&seven, "r1", &both), sent(&seven, "a"), sent(&seven, "b")]);
         let half = ledger(&[due(&seven, "r1", &both), sent(&seven, "a")]);
+        let failed = AlertEvent::Failed { id: seven.id(), sink: "b".to_owned(), why: "no".to_owned() };
+        let refused = ledger(&[due(&seven, "r1", &both), sent(&seven, "a"), failed]);
         let over = ledger(&[due(&seven, "r1", &both), AlertEvent::Closed { id: seven.id() }]);
         let cases = [
             (Ledger::default(), vec![seven.clone()], &both[..], "r2", 50, &["announce 7"][..]),
@@ -278,7 +293,10 @@ mod tests {
             // It is over.
             (told.clone(), vec![], &both, "r2", 100, &["resolve a b Gone"]),
             (told.clone(), vec![], &[], "r2", 100, &["close"]),
-            (told.clone(), vec![], &both, "r2", 99, &["leave"]),
+            // A run that heard from every sink is done, whatever they said.
+            (told.clone(), vec![], &both, "r2", 99, &["resolve a b Gone"]),
+            (refused, vec![seven.clone()], &both, "r2", 99, &["resend b"]),
+            (half.clone(), vec![], &both, "r2", 99, &["leave"]),
             (over.clone(), vec![], &both, "r2", 100, &[]),
             // What was over is not said again, and nothing wider either: a clock that goes back tells no news.
             (over, vec![seven], &both, "r2", 100, &[]),

@@ -166,10 +166,10 @@ impl World {
                 (AlertEvent::Due { id, alert: alert.clone(), sinks, run, until }, sends)
             }
             Task::Resend { notice: Notice { id, .. }, sinks } => {
-                (AlertEvent::Taken { id: id.clone(), run, until }, named(id, sinks, What::Alert))
+                (AlertEvent::Taken { id: id.clone(), sinks: sinks.clone(), run, until }, named(id, sinks, What::Alert))
             }
             Task::Resolve { notice: Notice { id, .. }, sinks, .. } => {
-                (AlertEvent::Taken { id: id.clone(), run, until }, named(id, sinks, What::Over))
+                (AlertEvent::Taken { id: id.clone(), sinks: sinks.clone(), run, until }, named(id, sinks, What::Over))
             }
         };
         self.append(&event, now);

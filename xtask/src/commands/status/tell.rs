@@ -187,12 +187,12 @@ fn begin(ctx: &Context, journal: &mut Journal, task: &Task, sinks: &Sinks) -> Re
             (due, Some(sending))
         }
         Task::Resend { notice, sinks: names } => {
-            let taken = AlertEvent::Taken { id: notice.id.clone(), run, until: until(names) };
+            let taken = AlertEvent::Taken { id: notice.id.clone(), sinks: names.clone(), run, until: until(names) };
             let (id, alert, sinks) = (notice.id.clone(), notice.alert.clone(), names.clone());
             (taken, Some(Sending { id, alert, news: News::Stands, at: notice.due_at, sinks }))
         }
         Task::Resolve { notice, sinks: names, over } => {
-            let taken = AlertEvent::Taken { id: notice.id.clone(), run, until: until(names) };
+            let taken = AlertEvent::Taken { id: notice.id.clone(), sinks: names.clone(), run, until: until(names) };
             let (id, alert, sinks) = (notice.id.clone(), notice.alert.clone(), names.clone());
             (taken, Some(Sending { id, alert, news: News::Over(*over), at: now, sinks }))
         }
