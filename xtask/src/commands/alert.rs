@@ -73,10 +73,15 @@ pub(crate) fn run(
             break;
         }
         let heard = match connect::sink(ctx, config, name, sink) {
-            Ok(opened) => match opened.tell(&message, &signals) {
-                Ok(()) => Heard::Accepted,
-                Err(undelivered) => Heard::Undelivered(undelivered),
-            },
+            Ok(opened) => {
+                let bound = opened.bound().as_secs();
+                let telling = narrator.spinner(&format!("telling sink `{name}`, for {bound} s at most"));
+                let told = opened.tell(&message, &signals);
+                if let Some(telling) = telling {
+                    telling.done();
+                }
+                told.map_or_else(Heard::Undelivered, |()| Heard::Accepted)
+            }
             Err(failure) => Heard::Unusable(failure),
         };
         tested.push(Tested { name, kind: kind(&sink.way), heard });

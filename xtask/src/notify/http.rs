@@ -161,7 +161,7 @@ impl Post {
         match unless_stopped(self.try_max(), signals, move || call(&agent, request, read, now)) {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(self.missed(&error)),
-            Err(Left::Late) => Err(self.again(self.no_answer())),
+            Err(Left::Late) => Err(again(self.no_answer())),
             Err(Left::Stopped) => {
                 Err(Tried::Refused(Missed::new("a signal came before it was accepted", "the next run tells it")))
             }
@@ -194,10 +194,6 @@ impl Post {
         super::words::cut(&quoted, SHOWN_CHARS_MAX)
     }
 
-    fn again(&self, why: String) -> Tried {
-        Tried::Again(Missed::new(why, SEE_WHETHER_IT_IS_UP), None)
-    }
-
     fn no_answer(&self) -> String {
         format!("no answer from {} within {} s", self.whom, self.timeout.as_secs())
     }
@@ -213,12 +209,12 @@ impl Post {
         match error {
             Error::Timeout(Timeout::Resolve | Timeout::Connect) => {
                 let secs = self.timeout.as_secs().min(CONNECT_SECS_MAX);
-                self.again(format!("no connection to {whom} within {secs} s"))
+                again(format!("no connection to {whom} within {secs} s"))
             }
-            Error::Timeout(_) => self.again(self.no_answer()),
-            Error::HostNotFound => self.again(format!("the name `{}` has no address", self.host)),
-            Error::ConnectionFailed => self.again(format!("no connection to {whom}")),
-            Error::ConnectProxyFailed(why) => self.again(format!("no connection to {whom}: {}", self.quote(why))),
+            Error::Timeout(_) => again(self.no_answer()),
+            Error::HostNotFound => again(format!("the name `{}` has no address", self.host)),
+            Error::ConnectionFailed => again(format!("no connection to {whom}")),
+            Error::ConnectProxyFailed(why) => again(format!("no connection to {whom}: {}", self.quote(why))),
             Error::Io(error) => self.missed_io(error),
             Error::Rustls(error) => self.no_tls(&error.to_string()),
             Error::Tls(why) => self.no_tls(why),
@@ -227,7 +223,7 @@ impl Post {
                 format!("see whether the address in {} is right", self.from),
             )),
             Error::Http(_) | Error::BadUri(_) | Error::RequireHttpsOnly(_) | Error::InvalidProxyUrl => self.not_made(),
-            other => self.again(format!("no answer that can be read from {whom}: {}", self.quote(&other.to_string()))),
+            other => again(format!("no answer that can be read from {whom}: {}", self.quote(&other.to_string()))),
         }
     }
 
@@ -236,17 +232,17 @@ impl Post {
         let (whom, text) = (&self.whom, self.quote(&error.to_string()));
         // A failed look-up has no kind of its own.
         if text.starts_with("failed to lookup address") {
-            return self.again(format!("the name `{}` could not be resolved: {text}", self.host));
+            return again(format!("the name `{}` could not be resolved: {text}", self.host));
         }
         #[expect(clippy::wildcard_enum_match_arm, reason = "a list of the operating system's, which grows")]
         match error.kind() {
             // TLS reports its errors so, under the text of its own.
             Kind::InvalidData => self.no_tls(&text),
-            Kind::ConnectionRefused => self.again(format!("connection refused by {whom}")),
+            Kind::ConnectionRefused => again(format!("connection refused by {whom}")),
             Kind::UnexpectedEof | Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe => {
-                self.again(format!("{whom} closed the connection in the middle of the answer or before it"))
+                again(format!("{whom} closed the connection in the middle of the answer or before it"))
             }
-            _ => self.again(format!("no answer from {whom}: {text}")),
+            _ => again(format!("no answer from {whom}: {text}")),
         }
     }
 
@@ -255,6 +251,10 @@ impl Post {
         let next = "if a company's certificate authority signed it, name its PEM file as `ca_file` of the sink";
         Tried::Refused(Missed::new(format!("no TLS connection to {}: {}", self.whom, self.quote(why)), next))
     }
+}
+
+fn again(why: String) -> Tried {
+    Tried::Again(Missed::new(why, SEE_WHETHER_IT_IS_UP), None)
 }
 
 const SEE_WHETHER_IT_IS_UP: &str = "see whether it is up and the network works; a later run tells it";

@@ -22,8 +22,10 @@ const SUBJECT_CHARS_MAX: usize = 200;
 /// How many bytes an encoded word of a header holds: in base64, and with what stands round it, it stays below the
 /// 75 characters of RFC 2047.
 const ENCODED_BYTES_MAX: usize = 42;
-/// From this length on, in bytes, a subject is cut into encoded words, so that no line of the header grows too long.
-const PLAIN_SUBJECT_BYTES_MAX: usize = 900;
+/// The longest line of a plain subject, in characters, where it has spaces.
+const LINE_CHARS_MAX: usize = 76;
+/// What an encoded word begins with: text that has it is encoded, so that nobody decodes it.
+const ENCODED_WORD: &str = "=?";
 
 impl Envelope {
     /// The mail.
@@ -80,11 +82,11 @@ fn on_one_line(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).collect()
 }
 
-/// The subject: as it is where it is ASCII, else in encoded words.
+/// The subject: as it is where it is ASCII, else in encoded words; in lines that are not too long.
 fn subject(text: &str) -> String {
     let text = on_one_line(&words::cut(&format!("[license] {text}"), SUBJECT_CHARS_MAX));
-    if text.is_ascii() && text.len() <= PLAIN_SUBJECT_BYTES_MAX {
-        return text;
+    if text.is_ascii() && !text.contains(ENCODED_WORD) {
+        return folded(&text);
     }
     let mut encoded: Vec<String> = Vec::new();
     let mut word = String::new();
@@ -97,6 +99,29 @@ fn subject(text: &str) -> String {
     encoded.push(word);
     let words: Vec<String> = encoded.iter().map(|word| format!("=?utf-8?B?{}?=", STANDARD.encode(word))).collect();
     words.join("\n ")
+}
+
+/// A text with a line break before some of its spaces; where two come together there is none.
+fn folded(text: &str) -> String {
+    let mut folded = String::new();
+    let mut length = "Subject: ".len();
+    for (count, word) in text.split(' ').enumerate() {
+        let breaks = count > 0 && !word.is_empty() && length + 1 + word.len() > LINE_CHARS_MAX;
+        match (count, breaks) {
+            (0, _) => {}
+            (_, true) => {
+                folded.push_str("\n ");
+                length = 1;
+            }
+            (_, false) => {
+                folded.push(' ');
+                length += 1;
+            }
+        }
+        folded.push_str(word);
+        length += word.len();
+    }
+    folded
 }
 
 #[cfg(test)]
@@ -116,6 +141,20 @@ mod tests {
         }
         assert_eq!(decoded, format!("[license] {text}"));
         assert_eq!(super::subject("plain"), "[license] plain");
+        assert!(!super::subject("=?utf-8?B?eA==?=").contains("eA=="));
+    }
+
+    #[test]
+    fn a_long_subject_comes_back_when_it_is_unfolded() {
+        for text in ["word ".repeat(30), format!("a  b{}c", " ".repeat(90)), "x".repeat(150)] {
+            let subject = subject(&text);
+            assert_eq!(subject.replace("\n ", " "), format!("[license] {text}"));
+            assert!(subject.lines().all(|line| !line.trim().is_empty()), "{subject:?}");
+            assert!(
+                subject.lines().all(|line| line.len() <= 78 || text.contains("xx") || text.contains("  ")),
+                "{subject}"
+            );
+        }
     }
 
     #[test]

@@ -175,9 +175,9 @@ impl Sink {
             if signals.stop().is_some() {
                 return Err(stopped(tries));
             }
-            let tried = self.once(message, signals);
+            let end = self.once(message, signals);
             tries += 1;
-            let (missed, asked) = match tried {
+            let (missed, asked) = match end {
                 Tried::Accepted => return Ok(()),
                 Tried::Again(missed, asked) => (missed, asked),
                 Tried::Refused(Missed { why, next }) => return Err(Undelivered { why, next, tries }),
