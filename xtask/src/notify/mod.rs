@@ -186,8 +186,7 @@ impl Sink {
                 let why = format!("{}, {tries} times in a row", missed.why);
                 return Err(Undelivered { why, next: missed.next, tries });
             };
-            let pause = jittered(*pause).max(asked.unwrap_or_default().min(RETRY_AFTER_MAX));
-            if signals.sleep(pause).is_some() {
+            if signals.sleep(wait(jittered(*pause), asked)).is_some() {
                 return Err(stopped(tries));
             }
         }
@@ -231,6 +230,11 @@ impl fmt::Debug for Sink {
 fn stopped(tries: u32) -> Undelivered {
     let next = "the next run tells it".to_owned();
     Undelivered { why: "a signal came before it was accepted".to_owned(), next, tries }
+}
+
+/// How long to wait: our own pause, or longer where the sink asks for it, within a bound.
+fn wait(pause: Duration, asked: Option<Duration>) -> Duration {
+    pause.max(asked.unwrap_or_default().min(RETRY_AFTER_MAX))
 }
 
 /// Two runs that failed together do not come back together. Without randomness they do, and nothing else is lost.

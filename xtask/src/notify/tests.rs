@@ -186,6 +186,16 @@ fn the_bound_covers_every_try_and_every_pause() {
 }
 
 #[test]
+fn a_sink_asks_for_a_pause_within_a_bound() {
+    let secs = Duration::from_secs;
+    for (asked, waited) in
+        [(None, 4), (Some(0), 4), (Some(7), 7), (Some(10), 10), (Some(3600), 10), (Some(u64::MAX), 10)]
+    {
+        assert_eq!(wait(secs(4), asked.map(secs)), secs(waited), "{asked:?}");
+    }
+}
+
+#[test]
 fn a_signal_that_came_before_tells_nobody() {
     let signals = Signals::none();
     signals.note(Stop::Terminate, Instant::now());
