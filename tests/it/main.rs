@@ -25,6 +25,7 @@ mod leaks;
 mod leaks_archives;
 mod lock;
 mod messages;
+mod metrics;
 mod pre_push;
 mod pre_push_config;
 mod pre_push_licenses;

@@ -194,6 +194,10 @@ pub(crate) struct StatusArgs {
     #[arg(long, value_name = "TIME", value_parser = crate::config::age)]
     pub(crate) fail_within: Option<std::time::Duration>,
 
+    /// Write metrics for Prometheus to this file, as the textfile collector of a node exporter reads them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) metrics: Option<PathBuf>,
+
     /// The form of the output [default: `github` when `GITHUB_ACTIONS` is `true`, else `human`]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<StatusFormat>,

@@ -9,6 +9,9 @@ use crate::{config::Environment, failure::Failure, gate::Judgement, health::Seen
 pub(crate) mod github;
 pub(crate) mod human;
 pub(crate) mod json;
+pub(crate) mod prometheus;
+#[cfg(test)]
+mod samples;
 pub(crate) mod status;
 
 /// One environment's gate: a judgement, or why there is none.

@@ -163,19 +163,37 @@ fn app(status: &Status<'_>) -> Vec<String> {
 fn rotation(status: &Status<'_>) -> Option<String> {
     let name = status.environment.name.as_str();
     let go_on = format!("`cargo xtask rotate {name} --resume`");
-    let (stands, until) = match &status.rotation.phase {
+    let phase = &status.rotation.phase;
+    let stands = match phase {
         Phase::Idle(_) => return None,
-        Phase::Calling(open) => ("the call may be under way", open.grace_end_earliest()),
-        Phase::Unknown { open, .. } => ("nobody knows whether the authority rotated", open.grace_end_earliest()),
-        Phase::KeyLost { deadline, .. } => ("the new key is lost", *deadline),
-        Phase::Received { open, .. } => ("the new key is in escrow", open.grace_end_earliest()),
-        Phase::NewRejected { open, .. } => ("the new key is not accepted", open.grace_end_earliest()),
-        Phase::Promoting { keys, .. } => ("the new key goes into the stores", keys.grace_ends_at),
-        Phase::Committed { keys, .. } => ("every store has the new key", keys.grace_ends_at),
-        Phase::RollingBack { keys, .. } => ("the old key goes back into the stores", keys.grace_ends_at),
-        Phase::RolledBack(keys) => ("every store has the old key again", keys.grace_ends_at),
+        Phase::Calling(_) => "the call may be under way",
+        Phase::Unknown { .. } => "nobody knows whether the authority rotated",
+        Phase::KeyLost { .. } => "the new key is lost",
+        Phase::Received { .. } => "the new key is in escrow",
+        Phase::NewRejected { .. } => "the new key is not accepted",
+        Phase::Promoting { .. } => "the new key goes into the stores",
+        Phase::Committed { .. } => "every store has the new key",
+        Phase::RollingBack { .. } => "the old key goes back into the stores",
+        Phase::RolledBack(_) => "every store has the old key again",
     };
+    let until = old_key_ends(phase)?;
     Some(format!("open: {stands}; the old key works until {until:.0}; {go_on}"))
+}
+
+/// Until when the old key of an open rotation works, as far as is known.
+pub(super) fn old_key_ends(phase: &Phase) -> Option<Timestamp> {
+    match phase {
+        Phase::Idle(_) => None,
+        Phase::KeyLost { deadline, .. } => Some(*deadline),
+        Phase::Calling(open)
+        | Phase::Unknown { open, .. }
+        | Phase::Received { open, .. }
+        | Phase::NewRejected { open, .. } => Some(open.grace_end_earliest()),
+        Phase::Promoting { keys, .. }
+        | Phase::Committed { keys, .. }
+        | Phase::RollingBack { keys, .. }
+        | Phase::RolledBack(keys) => Some(keys.grace_ends_at),
+    }
 }
 
 fn told(telling: &Telling) -> String {
