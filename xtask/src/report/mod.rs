@@ -7,6 +7,8 @@ use license_core::{chain::Head, trail::Ended};
 use crate::{config::Environment, failure::Failure, gate::Judgement, health::Seen};
 
 pub(crate) mod github;
+pub(crate) mod html;
+mod html_timeline;
 pub(crate) mod human;
 pub(crate) mod json;
 pub(crate) mod prometheus;
