@@ -4,6 +4,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use license_core::{
+    Verdict,
     alert::{self, Alert, Notice, Severity, Told},
     finding::changes_the_line,
     trail::{Deployed, Ended, HealthRecord},
@@ -263,6 +264,10 @@ fn standing(environment: &str, alert: &Alert) -> Markup {
 fn days_left(status: &Status<'_>, now: Timestamp) -> Markup {
     let Some(ends_at) = status.license.ends_at() else { return html! { span.unknown { "end not known" } } };
     let secs = ends_at.duration_since(now).as_secs();
+    if secs > 0 && status.license.verdict() == Some(Verdict::Refused) {
+        // The days that are left are worth nothing then.
+        return html! { strong { "refused" } };
+    }
     html! {
         @match (secs <= 0, secs.abs() / DAY_SECS) {
             (true, 0) => { "ended " strong { "today" } },
