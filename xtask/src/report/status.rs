@@ -50,10 +50,13 @@ pub(super) enum Overall {
 
 /// The verdict over an environment.
 pub(super) fn overall(report: &StatusReport<'_>, status: &Status<'_>) -> Overall {
-    match report.exit_of(status) {
-        Exit::Done if status.standing.is_empty() => Overall::Ok,
-        Exit::Done | Exit::Attention => Overall::Attention,
-        _ => Overall::NotOk,
+    let exit = report.exit_of(status);
+    if exit == Exit::Done && status.standing.is_empty() {
+        Overall::Ok
+    } else if matches!(exit, Exit::Done | Exit::Attention) {
+        Overall::Attention
+    } else {
+        Overall::NotOk
     }
 }
 
