@@ -193,7 +193,7 @@ pub fn clean(text: &str) -> String {
 
 /// Controls (C0, DEL, C1), line and paragraph separators, and the format characters of Unicode that hide,
 /// join or reorder what stands beside them.
-fn changes_the_line(c: char) -> bool {
+pub fn changes_the_line(c: char) -> bool {
     c.is_control()
         || matches!(
             c,

@@ -25,6 +25,8 @@ mod leaks;
 mod leaks_archives;
 mod lock;
 mod messages;
+mod metrics;
+mod page;
 mod pre_push;
 mod pre_push_config;
 mod pre_push_licenses;

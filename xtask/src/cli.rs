@@ -194,6 +194,14 @@ pub(crate) struct StatusArgs {
     #[arg(long, value_name = "TIME", value_parser = crate::config::age)]
     pub(crate) fail_within: Option<std::time::Duration>,
 
+    /// Write metrics for Prometheus to this file, as the textfile collector of a node exporter reads them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) metrics: Option<PathBuf>,
+
+    /// Write a page for people to this file: one file, which needs no network and no script
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+
     /// The form of the output [default: `github` when `GITHUB_ACTIONS` is `true`, else `human`]
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<StatusFormat>,

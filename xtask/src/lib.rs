@@ -74,7 +74,7 @@ use context::Context;
 use exit::Exit;
 use failure::Failure;
 use narrator::Narrator;
-use report::{DeployReport, github, json};
+use report::{DeployReport, github, html, json, prometheus};
 use scan::{sarif, told};
 
 /// The whole program: parse, load, dispatch, render, exit. A workspace of your own calls it from a `main` of one line.
@@ -180,6 +180,7 @@ fn run_status(ctx: &Context, config: Option<&Path>, args: &StatusArgs) -> Exit {
     };
     let exit = report.exit();
     narrator.status(&config, &report);
+    let exit = publish(ctx, &narrator, args, &report, exit);
     append_summary(ctx, &narrator, || github::status_summary(&report));
     match args.format {
         Some(StatusFormat::Junit) => finish(&narrator, &report::status::junit(&report), exit),
@@ -187,6 +188,41 @@ fn run_status(ctx: &Context, config: Option<&Path>, args: &StatusArgs) -> Exit {
             document(&narrator, exit, || report::status::json(&report, exit))
         }
     }
+}
+
+/// Who may read the metrics: a node exporter, which runs as a user of its own.
+const METRICS_MODE: u32 = 0o644;
+/// Who may read the page: whoever asked for it. It names every environment with its domain, its plan and what is wrong
+/// with it; whom else that concerns, a person decides.
+const PAGE_MODE: u32 = 0o600;
+
+/// Writes the files that a `status` was asked for. One that cannot be written hides nothing of what was found.
+fn publish(
+    ctx: &Context,
+    narrator: &Narrator<'_>,
+    args: &StatusArgs,
+    report: &status::StatusReport<'_>,
+    exit: Exit,
+) -> Exit {
+    let metrics = args.metrics.as_ref().map(|path| {
+        let written = files::publish(&ctx.directory.join(path), prometheus::metrics(report).as_bytes(), METRICS_MODE);
+        ("the metrics cannot be written", path, written)
+    });
+    let page = args.html.as_ref().map(|path| {
+        let written = files::publish(&ctx.directory.join(path), html::page(report).as_bytes(), PAGE_MODE);
+        ("the page cannot be written", path, written)
+    });
+    let mut exit = exit;
+    for (what, path, written) in [metrics, page].into_iter().flatten() {
+        let Err(error) = written else { continue };
+        let source = io::Error::new(error.kind(), format!("`{}`: {}", path.display(), files::why(&error)));
+        let failure = Failure::System { what, source };
+        narrator.failure(&failure, None);
+        if exit == Exit::Done {
+            exit = failure.exit();
+        }
+    }
+    exit
 }
 
 fn run_rotate(ctx: &Context, config: Option<&Path>, args: &RotateArgs) -> Exit {

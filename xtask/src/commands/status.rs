@@ -72,6 +72,8 @@ pub(crate) struct Status<'a> {
     pub(crate) changed: Vec<Difference>,
     /// Where the rotation stands.
     pub(crate) rotation: rotation::State,
+    /// Everything that the trail says, with what this run wrote.
+    pub(crate) history: Folded,
     /// What people should hear.
     pub(crate) standing: Vec<Alert>,
     /// Whom this run told.
@@ -159,6 +161,7 @@ fn look<'a>(scene: &Scene<'_>, environment: &'a Environment, authority: &Result<
         deployed: None,
         changed: Vec::new(),
         rotation: rotation::State::default(),
+        history: Folded::default(),
         standing: Vec::new(),
         told: Vec::new(),
         trail: None,
@@ -189,6 +192,7 @@ fn look<'a>(scene: &Scene<'_>, environment: &'a Environment, authority: &Result<
     let now = context::now();
     let license = license_facts(&status.license, &folded, now);
     let stands = stands(scene, environment, license, &folded, now);
+    status.history = folded;
     if status.failure.is_none()
         && scene.memory == Memory::Ask
         && let Err(failure) = record_and_tell(scene, &mut status, &stands, now)
@@ -328,6 +332,7 @@ fn record_and_tell(
         tell::tell(scene.ctx, &mut journal, stands, scene.tells, scene.signals, &mut status.told)
     })();
     status.trail = journal.written();
+    journal.folded().clone_into(&mut status.history);
     done
 }
 

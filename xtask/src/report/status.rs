@@ -37,19 +37,56 @@ pub(crate) fn human(report: &StatusReport<'_>, look: &Look) -> String {
     report.environments.iter().map(|status| of_environment(report, status, look)).collect::<Vec<_>>().join("\n")
 }
 
-fn of_environment(report: &StatusReport<'_>, status: &Status<'_>, look: &Look) -> String {
+/// The verdict over an environment, the worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Overall {
+    /// Something is wrong, or could not be found out.
+    NotOk,
+    /// Something is to be done.
+    Attention,
+    /// All is well.
+    Ok,
+}
+
+/// The verdict over an environment.
+pub(super) fn overall(report: &StatusReport<'_>, status: &Status<'_>) -> Overall {
     let exit = report.exit_of(status);
-    let (word, ink) = match exit {
-        Exit::Done if status.standing.is_empty() => ("ok", Ink::Good),
-        Exit::Done | Exit::Attention => ("attention", Ink::Worry),
-        _ => ("not ok", Ink::Bad),
-    };
+    if exit == Exit::Done && status.standing.is_empty() {
+        Overall::Ok
+    } else if matches!(exit, Exit::Done | Exit::Attention) {
+        Overall::Attention
+    } else {
+        Overall::NotOk
+    }
+}
+
+impl Overall {
+    /// Its word.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::NotOk => "not ok",
+            Self::Attention => "attention",
+            Self::Ok => "ok",
+        }
+    }
+
+    fn ink(self) -> Ink {
+        match self {
+            Self::NotOk => Ink::Bad,
+            Self::Attention => Ink::Worry,
+            Self::Ok => Ink::Good,
+        }
+    }
+}
+
+fn of_environment(report: &StatusReport<'_>, status: &Status<'_>, look: &Look) -> String {
+    let overall = overall(report, status);
     let environment = status.environment;
     let mut text = format!(
         "{} ({}): {}\n",
         look.paint(&environment.name, Ink::Strong),
         environment.demand.domain,
-        look.paint(word, ink)
+        look.paint(overall.word(), overall.ink())
     );
     let mut line = |name: &str, what: &str| {
         let _ = writeln!(text, "  {name:<9} {what}");
@@ -88,9 +125,22 @@ fn of_environment(report: &StatusReport<'_>, status: &Status<'_>, look: &Look) -
 
 /// The license in a few lines.
 fn license(status: &Status<'_>, now: Timestamp) -> Vec<String> {
-    let mut lines = match &status.license {
+    let mut lines = found(status);
+    if let (Known::Judged(judged), Some(first)) = (&status.license, lines.first_mut()) {
+        let _ = write!(first, ", key {}", judged.fingerprint);
+    }
+    lines.extend(ends(status, now));
+    if let Some(plan) = status.license.license().and_then(|license| license.plan.as_deref()) {
+        lines.push(format!("plan {}", clean(plan)));
+    }
+    lines
+}
+
+/// What the gate says of the license, and everything that did not pass.
+pub(super) fn found(status: &Status<'_>) -> Vec<String> {
+    match &status.license {
         Known::Judged(judged) => {
-            let mut lines = vec![format!("{}, key {}", verdict(judged.verdict), judged.fingerprint)];
+            let mut lines = vec![verdict(judged.verdict).to_owned()];
             lines.extend(worries(judged));
             lines.extend(human::basis_lines(&judged.basis));
             lines
@@ -101,17 +151,16 @@ fn license(status: &Status<'_>, now: Timestamp) -> Vec<String> {
         }
         Known::Not(failure) => vec![format!("not known: {failure}")],
         Known::NeverLooked => vec!["not known: the trail has no look, and the authority was not asked".to_owned()],
-    };
-    let said = status.license.license();
-    if let Some(ends_at) = status.license.ends_at() {
-        lines.push(format!("ends at {ends_at:.0}, {}", left(ends_at, now)));
-    } else if said.is_some() {
-        lines.push("the authority states no end".to_owned());
     }
-    if let Some(plan) = said.and_then(|license| license.plan.as_deref()) {
-        lines.push(format!("plan {}", clean(plan)));
+}
+
+/// When the key stops working, in words; nothing where nobody could say.
+fn ends(status: &Status<'_>, now: Timestamp) -> Option<String> {
+    match (status.license.ends_at(), status.license.license()) {
+        (Some(ends_at), _) => Some(format!("ends at {ends_at:.0}, {}", left(ends_at, now))),
+        (None, Some(_)) => Some("the authority states no end".to_owned()),
+        (None, None) => None,
     }
-    lines
 }
 
 fn verdict(verdict: Verdict) -> &'static str {
@@ -141,7 +190,7 @@ fn left(then: Timestamp, now: Timestamp) -> String {
     }
 }
 
-fn app(status: &Status<'_>) -> Vec<String> {
+pub(super) fn app(status: &Status<'_>) -> Vec<String> {
     let Some(app) = &status.app else { return vec!["not asked: no `health` in license.toml".to_owned()] };
     let url = clean(&app.url);
     match &app.glance.seen {
@@ -160,25 +209,43 @@ fn app(status: &Status<'_>) -> Vec<String> {
     }
 }
 
-fn rotation(status: &Status<'_>) -> Option<String> {
+pub(super) fn rotation(status: &Status<'_>) -> Option<String> {
     let name = status.environment.name.as_str();
     let go_on = format!("`cargo xtask rotate {name} --resume`");
-    let (stands, until) = match &status.rotation.phase {
+    let phase = &status.rotation.phase;
+    let stands = match phase {
         Phase::Idle(_) => return None,
-        Phase::Calling(open) => ("the call may be under way", open.grace_end_earliest()),
-        Phase::Unknown { open, .. } => ("nobody knows whether the authority rotated", open.grace_end_earliest()),
-        Phase::KeyLost { deadline, .. } => ("the new key is lost", *deadline),
-        Phase::Received { open, .. } => ("the new key is in escrow", open.grace_end_earliest()),
-        Phase::NewRejected { open, .. } => ("the new key is not accepted", open.grace_end_earliest()),
-        Phase::Promoting { keys, .. } => ("the new key goes into the stores", keys.grace_ends_at),
-        Phase::Committed { keys, .. } => ("every store has the new key", keys.grace_ends_at),
-        Phase::RollingBack { keys, .. } => ("the old key goes back into the stores", keys.grace_ends_at),
-        Phase::RolledBack(keys) => ("every store has the old key again", keys.grace_ends_at),
+        Phase::Calling(_) => "the call may be under way",
+        Phase::Unknown { .. } => "nobody knows whether the authority rotated",
+        Phase::KeyLost { .. } => "the new key is lost",
+        Phase::Received { .. } => "the new key is in escrow",
+        Phase::NewRejected { .. } => "the new key is not accepted",
+        Phase::Promoting { .. } => "the new key goes into the stores",
+        Phase::Committed { .. } => "every store has the new key",
+        Phase::RollingBack { .. } => "the old key goes back into the stores",
+        Phase::RolledBack(_) => "every store has the old key again",
     };
+    let until = old_key_ends(phase)?;
     Some(format!("open: {stands}; the old key works until {until:.0}; {go_on}"))
 }
 
-fn told(telling: &Telling) -> String {
+/// Until when the old key of an open rotation works, as far as is known.
+pub(super) fn old_key_ends(phase: &Phase) -> Option<Timestamp> {
+    match phase {
+        Phase::Idle(_) => None,
+        Phase::KeyLost { deadline, .. } => Some(*deadline),
+        Phase::Calling(open)
+        | Phase::Unknown { open, .. }
+        | Phase::Received { open, .. }
+        | Phase::NewRejected { open, .. } => Some(open.grace_end_earliest()),
+        Phase::Promoting { keys, .. }
+        | Phase::Committed { keys, .. }
+        | Phase::RollingBack { keys, .. }
+        | Phase::RolledBack(keys) => Some(keys.grace_ends_at),
+    }
+}
+
+pub(super) fn told(telling: &Telling) -> String {
     let Telling { title, sink, done, .. } = telling;
     match done {
         Done::Told => format!("`{sink}`: {title}"),
