@@ -127,8 +127,12 @@ pub(super) fn tell(
         let run = journal.run().clone();
         let all = tasks(journal.folded().alerts(), standing, &sinks.names(), &run, context::now());
         // What failed once in this run is for the next one.
-        let Some(task) = all.iter().find(|task| !tried.contains(&id(task)) && !matches!(task, Task::Leave { .. }))
-        else {
+        let is_for_now = |task: &&Task| match task {
+            Task::Leave { .. } => false,
+            Task::Close(_) => true,
+            Task::Announce(_) | Task::Resend { .. } | Task::Resolve { .. } => !tried.contains(&id(task)),
+        };
+        let Some(task) = all.iter().find(is_for_now) else {
             told.extend(all.iter().flat_map(|task| left(journal, task)));
             return Ok(());
         };
