@@ -398,7 +398,7 @@ fn a_push_is_stopped_by_what_nobody_allowed_unseen() {
         authority = \"local\"\ndomain = \"app.com\"\nkey = { env = \"LICENSE_KEY\" }\n\
         [leaks]\nunscanned = [{ path = \"fixtures/*\", reason = \"samples\" }]\n";
     pushing.commit("license.toml", allowing);
-    pushing.push(&["origin", "main"]).goes();
+    pushing.push(&["origin", "main"]).goes_with("1 secret of license.toml is not looked for on this machine");
     pushing.commit("a.rpm", b"\xed\xab\xee\xdb\x03\x00rest");
     pushing.push(&["origin", "main"]).goes_with("`a.rpm` was not looked into");
 }
