@@ -1,6 +1,6 @@
 //! Whom to tell, when, and what was told already.
 //!
-//! Three questions, three functions: what is worth an alert at this moment ([`standing`]), what was said about it
+//! Three questions, three functions: what is worth an alert at this moment ([`standing()`]), what was said about it
 //! before ([`Ledger`], replayed from the trail), and what is therefore to be done now ([`tasks`]). An alert is due
 //! before it is sent: an entry says so, with the run that sends it and until when that run may need. Whoever finds an
 //! alert that is due and was not sent in that time sends it again, under the same name: exactly once as long as nobody

@@ -1,6 +1,6 @@
 //! What runs, what the authority says of it, and whom to tell.
 
-use std::{fs, time::Duration};
+use std::{fmt::Write as _, fs, time::Duration};
 
 use license_tests::{Answer, App, Grant, Project, Proxy, RawServer, failpoints};
 use serde_json::{Value, json};
@@ -283,7 +283,8 @@ fn many_environments_are_looked_at_at_once() {
     let mut project = project().authority_at(&proxy.url()).key(KEY);
     for number in 0..64 {
         let name = format!("MANY_KEY_{number}");
-        tables += &format!(
+        let _ = write!(
+            tables,
             "[environments.many-{number}]\nauthority = \"to\"\ndomain = \"many{number}.app.com\"\nkey = {{ env = \"{name}\" }}\n"
         );
         project = project.var(&name, &format!("{KEY}{number}"));

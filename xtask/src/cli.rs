@@ -303,11 +303,11 @@ mod tests {
 
     use clap::{CommandFactory, Parser, error::ErrorKind};
 
-    use super::Cli;
+    use Cli;
 
     #[test]
     fn the_command_line_is_consistent() {
-        super::Cli::command().debug_assert();
+        Cli::command().debug_assert();
     }
 
     #[test]
@@ -329,8 +329,8 @@ mod tests {
             &["x", "check", "a", "b"],
         ] {
             let arguments: Vec<std::ffi::OsString> = line.iter().map(Into::into).collect();
-            let described = super::Cli::try_parse_from(line).map_err(|error| error.to_string());
-            let read = super::Cli::read(&arguments).map_err(|error| error.to_string());
+            let described = Cli::try_parse_from(line).map_err(|error| error.to_string());
+            let read = Cli::read(&arguments).map_err(|error| error.to_string());
             assert_eq!(format!("{read:?}"), format!("{described:?}"), "{line:?}");
         }
     }

@@ -240,7 +240,9 @@ mod tests {
 
     fn ledger(events: &[AlertEvent]) -> Ledger {
         let mut ledger = Ledger::default();
-        events.iter().for_each(|event| ledger.apply(event, at(10)));
+        for event in events {
+            ledger.apply(event, at(10));
+        }
         ledger
     }
 

@@ -128,7 +128,7 @@ fn minute(at: &Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
-    use alloc::{borrow::ToOwned, string::ToString, vec::Vec};
+    use alloc::{borrow::ToOwned, vec::Vec};
 
     use super::*;
     use crate::{
@@ -137,9 +137,9 @@ mod tests {
     };
 
     fn alerts() -> Vec<Alert> {
-        let due = |event| match event {
-            Event::Alert(AlertEvent::Due { alert, .. }) => Some(alert),
-            _ => None,
+        let due = |event| {
+            let Event::Alert(AlertEvent::Due { alert, .. }) = event else { return None };
+            Some(alert)
         };
         samples().into_iter().filter_map(due).collect()
     }
@@ -178,7 +178,7 @@ mod tests {
             "the license key of `production` ends within a day, at 2030-03-17 17:46 UTC"
         );
         assert_eq!(
-            dedup_key("production", &expiring(7).id()).to_string(),
+            dedup_key("production", &expiring(7).id()),
             "license:production:expiring:0011223344556677:1900000000:7"
         );
     }

@@ -148,8 +148,8 @@ pub(super) fn check(checking: &mut Checking<'_>, config: &RawConfig) -> AlertSet
         None => all_sinks.clone(),
         Some(at) => {
             checking.each_known("sink", &at.value, &config.sinks);
-            let names = checking.distinct("sinks", &at.value);
-            let known = names.into_iter().filter_map(|name| Some((name.to_owned(), all_sinks.get(name)?.clone())));
+            let listed = checking.distinct("sinks", &at.value);
+            let known = listed.into_iter().filter_map(|name| Some((name.to_owned(), all_sinks.get(name)?.clone())));
             known.collect()
         }
     };

@@ -431,11 +431,10 @@ pub(crate) fn junit(report: &StatusReport<'_>) -> String {
     for status in &report.environments {
         let exit = report.exit_of(status);
         let faults: Vec<String> = faults(report, status).into_iter().map(|(_, fault)| fault).collect();
-        let mut case = match exit {
-            Exit::Done => TestCaseStatus::success(),
-            _ => TestCaseStatus::non_success(NonSuccessKind::Failure),
-        };
-        if exit != Exit::Done {
+        let is_well = exit == Exit::Done;
+        let mut case =
+            if is_well { TestCaseStatus::success() } else { TestCaseStatus::non_success(NonSuccessKind::Failure) };
+        if !is_well {
             case.set_type(exit.name()).set_message(faults.first().cloned().unwrap_or_default());
             case.set_description(faults.join("\n"));
         }

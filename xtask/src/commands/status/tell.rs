@@ -219,7 +219,7 @@ fn send(
         dedup_key: dedup_key(&environment, &sending.id),
         environment: environment.clone(),
         alert: sending.alert.clone(),
-        news: sending.news.clone(),
+        news: sending.news,
         at: sending.at,
         actor: ctx.actor(),
     };
