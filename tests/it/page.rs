@@ -81,7 +81,7 @@ fn chromium_shows_every_environment_at_every_width_and_in_both_schemes() {
     }
     let authority = authority(&[]);
     let browser = Browser::start();
-    for count in [1, 4, 30] {
+    for count in [1, 4, 60] {
         let licenses = licenses(&authority, count);
         let project = project_of(&authority, &licenses);
         project.run(&["deploy", "environment-0"]).exits(0);

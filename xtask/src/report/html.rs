@@ -33,7 +33,9 @@ const DAY_SECS: i64 = 24 * 60 * 60;
 /// The whole page.
 pub(crate) fn page(report: &StatusReport<'_>) -> String {
     let mut entries: Vec<Entry<'_>> = report.environments.iter().map(|status| Entry::of(report, status)).collect();
-    entries.sort_by_key(|entry| (entry.overall, entry.status.license.ends_at().unwrap_or(Timestamp::MAX)));
+    // By the day: of many that end on one, the order of the file is easier to read than that of seconds.
+    let day = |entry: &Entry<'_>| entry.status.license.ends_at().unwrap_or(Timestamp::MAX).as_second() / DAY_SECS;
+    entries.sort_by_key(|entry| (entry.overall, day(entry)));
     for (number, entry) in entries.iter_mut().enumerate() {
         entry.number = number;
     }
