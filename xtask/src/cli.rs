@@ -303,7 +303,7 @@ mod tests {
 
     use clap::{CommandFactory, Parser, error::ErrorKind};
 
-    use Cli;
+    use super::Cli;
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -312,7 +312,6 @@ mod tests {
 
     #[test]
     fn the_line_of_the_hook_means_what_it_always_means() {
-        use clap::Parser as _;
         for line in [
             &["x", "pre-push", "origin", "/srv/app.git"][..],
             &["x", "pre-push", "", ""],
