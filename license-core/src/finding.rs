@@ -137,6 +137,16 @@ pub enum Reason {
     TooOld,
 }
 
+impl Reason {
+    /// The word that stands for it in documents.
+    pub fn word(self) -> String {
+        match serde_json::to_value(self) {
+            Ok(serde_json::Value::String(word)) => word,
+            Ok(_) | Err(_) => String::new(),
+        }
+    }
+}
+
 /// One check's result: what was checked, how it came out, why, and a sentence for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
@@ -183,7 +193,7 @@ pub fn clean(text: &str) -> String {
 
 /// Controls (C0, DEL, C1), line and paragraph separators, and the format characters of Unicode that hide,
 /// join or reorder what stands beside them.
-fn changes_the_line(c: char) -> bool {
+pub fn changes_the_line(c: char) -> bool {
     c.is_control()
         || matches!(
             c,

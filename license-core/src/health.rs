@@ -16,10 +16,10 @@ pub struct Expected {
     pub features: BTreeSet<String>,
     /// The expiry that the authority stated.
     pub expires_at: Option<Timestamp>,
-    /// The key that was shipped.
-    pub key_fingerprint: Fingerprint,
-    /// The id of this deploy, given to the deploy command as `LICENSE_RELEASE`.
-    pub release: String,
+    /// The key that was shipped; none where it is not known.
+    pub key_fingerprint: Option<Fingerprint>,
+    /// The id of the deploy, given to the deploy command as `LICENSE_RELEASE`; none where it is not known.
+    pub release: Option<String>,
 }
 
 /// What the deployed application reported. `None`: it did not say.
@@ -79,7 +79,9 @@ pub fn compare(expected: &Expected, reported: &Reported) -> Health {
         return Health::Unhealthy(differences);
     }
     // Without a difference, what is reported is equal.
-    if reported.key_fingerprint.is_some() || reported.release.is_some() { Health::Proved } else { Health::NotProved }
+    let is_key = expected.key_fingerprint.is_some() && reported.key_fingerprint.is_some();
+    let is_release = expected.release.is_some() && reported.release.is_some();
+    if is_key || is_release { Health::Proved } else { Health::NotProved }
 }
 
 fn valid(valid: Option<bool>) -> Option<Difference> {
@@ -117,14 +119,14 @@ fn expiry(expected: &Expected, reported: &Reported) -> Option<Difference> {
 }
 
 fn key(expected: &Expected, reported: &Reported) -> Option<Difference> {
-    let (approved, runs) = (expected.key_fingerprint, reported.key_fingerprint?);
+    let (approved, runs) = (expected.key_fingerprint?, reported.key_fingerprint?);
     (approved != runs).then(|| {
         Difference::new("keyFingerprint", format!("the key in use is {runs}, and the key of this deploy is {approved}"))
     })
 }
 
 fn release(expected: &Expected, reported: &Reported) -> Option<Difference> {
-    let (approved, runs) = (&expected.release, reported.release.as_ref()?);
+    let (approved, runs) = (expected.release.as_ref()?, reported.release.as_ref()?);
     (approved != runs).then(|| {
         let (approved, runs) = (clean(approved), clean(runs));
         Difference::new("release", format!("the release that runs is `{runs}`, and this deploy is `{approved}`"))
@@ -161,8 +163,8 @@ mod tests {
             plan: Some("pro".to_owned()),
             features: names(&["analytics", "sso"]),
             expires_at: Some(time("2030-01-01T00:00:00Z")),
-            key_fingerprint: fingerprint("TO-PRD-1"),
-            release: "r1".to_owned(),
+            key_fingerprint: Some(fingerprint("TO-PRD-1")),
+            release: Some("r1".to_owned()),
         }
     }
 
@@ -258,6 +260,16 @@ mod tests {
         };
         let fields: Vec<&str> = differences.iter().map(|difference| difference.field.as_str()).collect();
         assert_eq!(fields, ["valid", "features"]);
+    }
+
+    #[test]
+    fn a_release_that_nobody_knows_proves_nothing() {
+        let unknown = Expected { release: None, ..expected() };
+        let only_release = Reported { key_fingerprint: None, ..reported() };
+        assert_eq!(compare(&unknown, &only_release), Health::NotProved);
+        assert_eq!(compare(&unknown, &reported()), Health::Proved);
+        let nothing = Expected { key_fingerprint: None, ..unknown };
+        assert_eq!(compare(&nothing, &reported()), Health::NotProved);
     }
 
     #[test]

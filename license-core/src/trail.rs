@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    alert::AlertEvent,
     demand::Demand,
     finding::Finding,
     gate::Verdict,
@@ -19,8 +20,10 @@ use crate::{
 };
 
 mod folded;
+mod look;
 
 pub use folded::{CHECKPOINT_ENTRIES, Checkpoint, Folded, GOODS_MAX, KEYS_MAX};
+pub use look::{Approved, Deployed, Deploys, LOOK_AGAIN_SECS, Look, Looked, since};
 
 /// What one entry says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,7 +63,6 @@ pub struct Actor {
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-#[expect(clippy::large_enum_variant, reason = "a trail is read line by line, and most lines are decisions of the gate")]
 pub enum Event {
     /// A development key was issued by the embedded authority, because there was none.
     Issued {
@@ -116,6 +118,10 @@ pub enum Event {
     Claim(ClaimEvent),
     /// A rotation went one step further.
     Rotation(RotationEvent),
+    /// Somebody is told of something, or was.
+    Alert(AlertEvent),
+    /// The watch looked at the environment, and saw something new, or looks once a day.
+    Look(Look),
     /// What the entries before this one come to, for readers that need no more than that.
     Checkpoint(Checkpoint),
     /// A kind that a newer version wrote. It counts for the chain and for nothing else.
@@ -233,10 +239,12 @@ impl Event {
             Self::Gate(gate) => Some(&gate.key_fingerprint),
             Self::GateFailed { key_fingerprint, .. } => key_fingerprint.as_ref(),
             Self::Rotation(rotation) => rotation.fact.key_fingerprint(),
+            Self::Look(look) => look.key_fingerprint.as_ref(),
             Self::DeployEnded { .. }
             | Self::Health { .. }
             | Self::RollbackEnded { .. }
             | Self::Claim(_)
+            | Self::Alert(_)
             | Self::Checkpoint(_)
             | Self::NotKnown => None,
         }
@@ -249,6 +257,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        alert::Refusal,
         chain::{Head, next_line, read_line},
         domain::Domain,
         finding::{Check, Outcome, Reason},
@@ -349,6 +358,28 @@ mod tests {
         let folded = Folded::replay(&[record(1, Event::Gate(go()))]).unwrap();
         events.extend(folded.checkpoint());
         events.extend(crate::rotation::event::samples());
+        events.extend(crate::alert::samples());
+        let refused = Refusal { reason: "revoked".to_owned(), since: at(3) };
+        let look = Look {
+            key_fingerprint: Some(key_fingerprint),
+            license: Some(full_license()),
+            verdict: Some(Verdict::Refused),
+            refused: Some(refused),
+            trouble: None,
+            health: Some(HealthRecord::Unhealthy),
+            differences: vec![difference.clone()],
+        };
+        let trouble = Trouble { code: "unreachable".to_owned(), message: "no".to_owned() };
+        let blind = Look {
+            key_fingerprint: None,
+            license: None,
+            verdict: None,
+            refused: None,
+            trouble: Some(trouble),
+            health: None,
+            differences: vec![],
+        };
+        events.extend([look, blind].map(Event::Look));
         events.extend(ends.clone().map(|ended| Event::DeployEnded { release: release(), ended }));
         events.extend(ends.map(|ended| Event::RollbackEnded { release: release(), ended }));
         events.extend(looks.map(|health| Event::Health { release: release(), health, differences: vec![] }));

@@ -94,16 +94,6 @@ fn every_mistake_is_told_at_once_with_what_was_meant() {
 }
 
 #[test]
-fn what_is_not_supported_yet_is_refused_by_name() {
-    let server = saying(&good());
-    let rows: [(&str, &str, &str); 2] =
-        [("sinks", "[sinks.team]\nkind = \"slack\"\n", "sinks"), ("alerts", "[alerts]\ndays = [30]\n", "alerts")];
-    for (name, tables, word) in rows {
-        is_wrong(name, &asking(&server).tables(tables), &[word, "not supported yet"]);
-    }
-}
-
-#[test]
 fn an_environment_that_does_not_exist() {
     let server = saying(&good());
     for command in ["deploy", "check"] {

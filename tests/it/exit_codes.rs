@@ -58,6 +58,15 @@ fn deployed_but_unhealthy_is_14() {
     assert_eq!(document["exit"], json!({ "code": 14, "name": "unhealthy" }));
 }
 
+#[test]
+fn an_alert_that_could_not_be_delivered_is_16() {
+    let project = project()
+        .authority_at("http://127.0.0.1:9/api/v1")
+        .tables("[sinks.team]\nkind = \"command\"\ncommand = \"false\"\n");
+    let document = project.run(&["alert", "test", "team", "--format", "json"]).exits(16).json();
+    assert_eq!(document["exit"], json!({ "code": 16, "name": "alert_undelivered" }));
+}
+
 /// The end of a rotation, as JSON tells it.
 #[track_caller]
 fn rotation_ends(project: &Project, rest: &[&str], code: i32, name: &str) {

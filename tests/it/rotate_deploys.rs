@@ -15,13 +15,17 @@ const HOUR_SECS: u64 = 60 * 60;
 /// The hours of the grace.
 const GRACE_HOURS: u64 = 7 * 24;
 
+/// Its license.toml, with some more lines of the environment.
+fn file(more: &str) -> String {
+    format!(
+        "version = 1\n{ESCROW}[authority.local]\nkind = \"embedded\"\nstate = \"state\"\n[environments.production]\nauthority = \"local\"\n\
+         domain = \"app.com\"\nkey = {{ dotenv = \".env\", name = \"LICENSE_KEY\" }}\ndeploy = \"true\"\n{more}"
+    )
+}
+
 /// A project whose authority's clock is its own.
 fn embedded() -> Project {
-    let file = format!(
-        "version = 1\n{ESCROW}[authority.local]\nkind = \"embedded\"\nstate = \"state\"\n[environments.production]\nauthority = \"local\"\n\
-         domain = \"app.com\"\nkey = {{ dotenv = \".env\", name = \"LICENSE_KEY\" }}\ndeploy = \"true\"\n"
-    );
-    let project = Project::new(failpoints::binary(BINARY)).license_toml(file.as_bytes());
+    let project = Project::new(failpoints::binary(BINARY)).license_toml(file("").as_bytes());
     project.var(IDENTITY_VARIABLE, IDENTITY).may_hold(&[".env", "state/events.jsonl"])
 }
 
@@ -111,4 +115,40 @@ fn a_new_key_that_was_not_deployed_is_warned_about_until_it_is() {
     }
     project.deploy().exits(0);
     project.check().exits(0).says_nothing_of("nothing was seen to use the new key");
+}
+
+/// After the grace the rotation is closed with what was seen of the new key until then.
+#[test]
+fn a_rotation_is_closed_with_its_adoption_shipped_or_proved() {
+    for adoption in ["shipped", "proved"] {
+        let project = embedded();
+        project.deploy().exits(0);
+        project.rotate(&[]).exits(0);
+        let new = project.trail("production").last_fact("validated")["new"].as_str().unwrap().to_owned();
+        let app = App::reporting(json!({ "valid": true, "keyFingerprint": new }));
+        let health = format!("health = {{ url = \"{}\", within = \"20s\" }}\n", app.url());
+        let project = project.license_toml(file(if adoption == "proved" { &health } else { "" }).as_bytes());
+        project.deploy().exits(0);
+        let project = project.var("LICENSE_FAILPOINT_CLOCK_AHEAD_SECS", &(8 * 24 * HOUR_SECS).to_string());
+        project.rotate(&["--resume"]).exits(0).says(&format!("adoption {adoption}"));
+        let trail = project.trail("production");
+        assert_eq!(trail.last_fact("closed")["adoption"], adoption);
+    }
+}
+
+/// The smoke test sees the new key in use, where nobody deployed with health.
+#[test]
+fn a_look_at_an_application_that_reports_the_new_key_proves_that_it_was_adopted() {
+    let project = embedded();
+    project.deploy().exits(0);
+    project.rotate(&[]).exits(0);
+    project.run(&["status"]).exits(0);
+    assert_eq!(project.facts_named("adopted"), 0);
+    let new = project.trail("production").last_fact("validated")["new"].as_str().unwrap().to_owned();
+    let app = App::reporting(json!({ "valid": true, "keyFingerprint": new }));
+    let health = format!("health = {{ url = \"{}\", within = \"20s\" }}\n", app.url());
+    let project = project.license_toml(file(&health).as_bytes());
+    // The trail knows of no deploy of the new key: it is another one than was deployed.
+    project.run(&["status"]).exits(14);
+    assert_eq!(proof(&project), json!("proved"));
 }

@@ -159,6 +159,16 @@ fn the_json_of_a_rotation_has_the_documented_fields_and_outcomes() {
 }
 
 #[test]
+fn the_json_of_a_test_of_sinks_has_the_documented_fields() {
+    let project = project().tables("[sinks.team]\nkind = \"github\"\n").authority_at("http://127.0.0.1:9/api/v1");
+    let document = project.run(&["alert", "test", "team", "--format", "json"]).exits(0).json();
+    let mut expected = documented("## `alert test`");
+    expected.insert("schema".to_owned());
+    assert_eq!(fields(&document), expected);
+    assert_eq!(fields(&document["sinks"][0]), documented("### `sinks[]` of `alert test`"));
+}
+
+#[test]
 fn the_json_of_a_scan_has_the_documented_fields_and_words() {
     let (project, _) = crate::leaks::repository_with_a_leak();
     let document = project.run(&["leaks", "--history", "--format", "json"]).exits(30).json();

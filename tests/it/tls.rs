@@ -18,16 +18,22 @@ use rustls::{
 
 use crate::{KEY, asking, good, project, saying};
 
-/// An API behind TLS, whose certificate an authority of its own has signed.
-struct TlsServer {
-    address: SocketAddr,
+/// A server behind TLS, whose certificate an authority of its own has signed.
+pub(crate) struct TlsServer {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
     /// The certificate of the authority.
-    ca_pem: String,
+    pub(crate) ca_pem: String,
 }
 
 impl TlsServer {
-    /// Starts one whose certificate is for these names.
+    /// Starts an API whose certificate is for these names.
     fn start(names: &[&str]) -> Self {
+        Self::saying(names, &good().to_string())
+    }
+
+    /// Starts a server that answers so.
+    pub(crate) fn saying(names: &[&str], body: &str) -> Self {
         let mut ca = named("the company's authority", &[]);
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate().unwrap()).unwrap();
@@ -44,10 +50,10 @@ impl TlsServer {
             .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let config = Arc::new(config);
+        let (config, body) = (Arc::new(config), body.to_owned());
         thread::spawn(move || {
             for stream in listener.incoming() {
-                answer(Arc::clone(&config), stream.unwrap());
+                answer(Arc::clone(&config), stream.unwrap(), &body);
             }
         });
         Self { address, ca_pem: ca.pem() }
@@ -68,12 +74,11 @@ fn named(common_name: &str, hosts: &[&str]) -> CertificateParams {
 }
 
 /// A client that does not trust the certificate hangs up, and that is not this thread's problem.
-fn answer(config: Arc<ServerConfig>, mut socket: TcpStream) {
+fn answer(config: Arc<ServerConfig>, mut socket: TcpStream, body: &str) {
     socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     let mut connection = ServerConnection::new(config).unwrap();
     let mut stream = Stream::new(&mut connection, &mut socket);
     if Request::read(&mut stream).is_some() {
-        let body = good().to_string();
         let _ = write!(stream, "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
         stream.conn.send_close_notify();
         let _ = stream.flush();

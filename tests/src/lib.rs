@@ -23,6 +23,7 @@
 
 pub mod app;
 pub mod authority;
+pub mod browser;
 pub mod failpoints;
 pub mod forms;
 pub mod github_api;

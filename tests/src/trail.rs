@@ -75,6 +75,12 @@ impl Trail {
         rotations.map(|entry| entry["fact"].as_str().unwrap()).collect()
     }
 
+    /// The newest entry about a rotation that says this.
+    pub fn last_fact(&self, fact: &str) -> &Value {
+        let found = self.entries.iter().rev().find(|entry| entry["fact"] == fact);
+        found.unwrap_or_else(|| panic!("no `{fact}` in the trail: {:?}", self.facts()))
+    }
+
     /// The newest entry of a kind.
     pub fn last(&self, kind: &str) -> &Value {
         self.entries.iter().rev().find(|entry| entry["kind"] == kind).unwrap_or_else(|| {

@@ -48,6 +48,8 @@ pub(crate) enum Command {
     Deploy(DeployArgs),
     /// Prove the license of one or more environments; changes nothing
     Check(CheckArgs),
+    /// What runs, what the authority says of it, and whom to tell
+    Status(StatusArgs),
     /// Replace the license key, with a grace for the old one, in every place that deploys read
     Rotate(RotateArgs),
     /// Look for leaked keys: in the working tree, in a range of commits, or in all of history
@@ -66,6 +68,9 @@ pub(crate) enum Command {
     /// The places that keep keys: what they hold, and whether they keep their promises
     #[command(subcommand)]
     Store(crate::commands::store::StoreCommand),
+    /// The sinks of alerts: tell one something, to see whether it hears
+    #[command(subcommand)]
+    Alert(crate::commands::alert::AlertCommand),
     /// What git's pre-push hook runs: nothing leaks, and the licenses that a push deploys with are good
     PrePush(PrePushArgs),
     /// The pre-push hook: put it into this repository, take it out, look at it
@@ -161,6 +166,82 @@ pub(crate) struct CheckArgs {
     pub(crate) output: OutputArgs,
 }
 
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line, and turned into a wish at once")]
+pub(crate) struct StatusArgs {
+    /// The environments [default: `default` of license.toml, else the only one]
+    #[arg(value_name = "ENV")]
+    pub(crate) environments: Vec<String>,
+
+    /// Look at every environment
+    #[arg(long, conflicts_with = "environments")]
+    pub(crate) all: bool,
+
+    /// Do not ask the authority: show what the trail has of it, record nothing, tell nobody
+    #[arg(long)]
+    pub(crate) cached: bool,
+
+    /// Send no alerts
+    #[arg(long)]
+    pub(crate) no_alerts: bool,
+
+    /// End with 15 when an alert stands
+    #[arg(long)]
+    pub(crate) exit_code: bool,
+
+    /// End with 15 when a key stops working within this time, as `7d`
+    #[arg(long, value_name = "TIME", value_parser = crate::config::age)]
+    pub(crate) fail_within: Option<std::time::Duration>,
+
+    /// Write metrics for Prometheus to this file, as the textfile collector of a node exporter reads them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) metrics: Option<PathBuf>,
+
+    /// Write a page for people to this file: one file, which needs no network and no script
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+
+    /// The form of the output [default: `github` when `GITHUB_ACTIONS` is `true`, else `human`]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<StatusFormat>,
+}
+
+impl StatusArgs {
+    /// Where the facts of licenses come from.
+    pub(crate) fn memory(&self) -> crate::commands::status::Memory {
+        use crate::commands::status::Memory;
+        if self.cached { Memory::Trail } else { Memory::Ask }
+    }
+
+    /// The form in which it is told what happens: where stdout holds a document, people read stderr.
+    pub(crate) fn told_as(&self) -> Option<Format> {
+        self.format.map(|format| match format {
+            StatusFormat::Human => Format::Human,
+            StatusFormat::Json | StatusFormat::Junit => Format::Json,
+            StatusFormat::Github => Format::Github,
+        })
+    }
+
+    /// Whether anybody is told.
+    pub(crate) fn tells(&self) -> bool {
+        !self.cached && !self.no_alerts
+    }
+}
+
+/// The forms of the output of `status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StatusFormat {
+    /// For people
+    Human,
+    /// One JSON document on stdout
+    Json,
+    /// For people, with annotations and a step summary for GitHub Actions
+    Github,
+    /// A JUnit report on stdout: one test case for each environment
+    Junit,
+}
+
 /// Arguments of `pre-push`, as git gives them to its hook.
 #[derive(Debug, Args)]
 pub(crate) struct PrePushArgs {
@@ -218,16 +299,19 @@ pub(crate) fn reason(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use std::{collections::BTreeSet, fs, path::Path};
+
+    use clap::{CommandFactory, Parser, error::ErrorKind};
+
+    use super::Cli;
 
     #[test]
     fn the_command_line_is_consistent() {
-        super::Cli::command().debug_assert();
+        Cli::command().debug_assert();
     }
 
     #[test]
     fn the_line_of_the_hook_means_what_it_always_means() {
-        use clap::Parser as _;
         for line in [
             &["x", "pre-push", "origin", "/srv/app.git"][..],
             &["x", "pre-push", "", ""],
@@ -244,9 +328,62 @@ mod tests {
             &["x", "check", "a", "b"],
         ] {
             let arguments: Vec<std::ffi::OsString> = line.iter().map(Into::into).collect();
-            let described = super::Cli::try_parse_from(line).map_err(|error| error.to_string());
-            let read = super::Cli::read(&arguments).map_err(|error| error.to_string());
+            let described = Cli::try_parse_from(line).map_err(|error| error.to_string());
+            let read = Cli::read(&arguments).map_err(|error| error.to_string());
             assert_eq!(format!("{read:?}"), format!("{described:?}"), "{line:?}");
         }
+    }
+
+    /// Every command that a page or a message names.
+    #[expect(clippy::disallowed_methods, reason = "a test looks at its own repository")]
+    fn named_in(directory: &Path, named: &mut BTreeSet<String>) {
+        for entry in fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
+            let is_text = entry.extension().is_some_and(|end| end == "md" || end == "rs");
+            if entry.is_dir() && entry.file_name().is_some_and(|name| name != "target" && name != "fuzz") {
+                named_in(&entry, named);
+            } else if is_text {
+                let text = fs::read_to_string(&entry).unwrap();
+                let pieces = text.split("`cargo xtask ").skip(1);
+                // A message may go on in the next line of the source.
+                let commands = pieces.filter_map(|piece| Some(piece.split_once('`')?.0.replace("\\\n", "")));
+                named.extend(commands.map(|command| command.split_whitespace().collect::<Vec<_>>().join(" ")));
+            }
+        }
+    }
+
+    /// What stands for something in a page or a message.
+    fn filled_in(word: &str) -> &str {
+        match word {
+            "ENV" | "{environment}" | "{name}" | "{0}" | "{}" | "[ENV]" | "[ENV…]" | "NAME" | "{store}" | "SINK"
+            | "ID" | "TEXT" => "production",
+            "SEQ" => "7:00000000000000000000000000000000000000000000000000000000000000aa",
+            "HASH" => "00000000000000000000000000000000000000000000000000000000000000aa",
+            other => other.trim_start_matches('[').trim_end_matches(']'),
+        }
+    }
+
+    #[test]
+    fn every_command_that_a_page_or_a_message_names_is_one() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let mut named = BTreeSet::new();
+        for directory in ["docs", "xtask/src"] {
+            named_in(&root.join(directory), &mut named);
+        }
+        let mut wrong = Vec::new();
+        for command in &named {
+            // A page tells of a family of commands, or this test of itself.
+            if command.contains('…') && !command.contains("[ENV…]") || command.is_empty() || command.contains('"') {
+                continue;
+            }
+            let words = ["xtask"].into_iter().chain(command.split(' ').map(filled_in));
+            let parsed = Cli::try_parse_from(words);
+            if let Err(error) = parsed
+                && error.kind() != ErrorKind::DisplayHelp
+            {
+                wrong.push(format!("`cargo xtask {command}`: {error}"));
+            }
+        }
+        assert!(named.len() > 40, "only {} were found", named.len());
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 }

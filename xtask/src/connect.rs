@@ -1,6 +1,10 @@
 //! From the settings of an authority to something that can be asked.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use license_core::LicenseKey;
 use zeroize::Zeroizing;
@@ -14,13 +18,16 @@ use crate::{
     },
     child_env,
     config::{
-        self, AuthoritySettings, Config, EnvName, Environment, KEY_PLACE, RemoteSettings, StoreSettings, TrailSettings,
+        self, AuthoritySettings, Config, EnvName, Environment, KEY_PLACE, RemoteSettings, SinkWay, StoreSettings,
+        TrailSettings,
     },
     context::{self, Context},
     escrow::{Escrow, Shared},
     failure::Failure,
     files,
     git::Git,
+    keyring::Keyring,
+    notify::{Program, Sink, Target, Unusable},
     seal::{Identity, Recipients},
     signals::Signals,
     store::{
@@ -197,6 +204,55 @@ pub(crate) fn helper(
         options,
         deadline,
     })
+}
+
+/// Opens a sink: its secrets are read here, and go to its own host only.
+pub(crate) fn sink(ctx: &Context, config: &Config, name: &str, settings: &config::Sink) -> Result<Sink, Failure> {
+    let secret = |secret, source: &Source| {
+        let why = |source| Failure::SinkSecret { secret, sink: name.to_owned(), source };
+        store::read(source, &ctx.vars).map_err(why)
+    };
+    let target = |url, from: String, ca_file: &Option<PathBuf>| {
+        let ca_pem = ca_file.as_deref().map(|file| files::read_limited(file, CA_FILE_BYTES_MAX)).transpose();
+        let ca_pem = ca_pem.map_err(|source| Failure::SinkUnusable {
+            sink: name.to_owned(),
+            why: format!("`ca_file` cannot be read: {}", files::why(&source)),
+            next: "write the path of a PEM file, relative to license.toml".to_owned(),
+        })?;
+        Ok::<_, Failure>(Target { url, from, ca_pem, timeout: settings.timeout, clock: context::now })
+    };
+    let program = |words: &[String]| notified(ctx, config, words, settings.timeout);
+    let opened = match &settings.way {
+        SinkWay::Slack { url, ca_file } => {
+            Sink::slack(target(secret("address", url)?, url.to_string(), ca_file)?, &ctx.vars)
+        }
+        SinkWay::Pagerduty { service, routing_key, ca_file } => {
+            let routing_key = secret("integration key", routing_key)?;
+            let from = "`service` of the sink".to_owned();
+            Sink::pagerduty(target(Zeroizing::new(service.clone()), from, ca_file)?, routing_key, &ctx.vars)
+        }
+        SinkWay::Webhook { url, secret: signing, ca_file } => {
+            let target = target(secret("address", url)?, url.to_string(), ca_file)?;
+            Sink::webhook(target, &secret("secret", signing)?, &signing.to_string(), &ctx.vars)
+        }
+        SinkWay::Github => Ok(Sink::github(ctx.runs_on())),
+        SinkWay::Command { program: words } => Ok(Sink::command(program(words))),
+        SinkWay::Email { program: words, to, from } => Ok(Sink::email(program(words), to.clone(), from.clone())),
+    };
+    opened.map_err(|Unusable { why, next }| Failure::SinkUnusable { sink: name.to_owned(), why, next })
+}
+
+/// A program that is told of alerts. It gets no key, token or address that `license.toml` names, and shows none.
+fn notified(ctx: &Context, config: &Config, words: &[String], deadline: Duration) -> Program {
+    let hidden = child_env::secret_names(config);
+    Program {
+        words: words.to_vec(),
+        directory: config.root.clone(),
+        variables: child_env::build(&ctx.vars, &hidden, BTreeMap::new()),
+        masks: Keyring::read(ctx, config).masks().clone(),
+        platform: ctx.runs_on(),
+        deadline,
+    }
 }
 
 /// The identity that opens what is sealed, where one is configured.

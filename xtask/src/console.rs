@@ -46,6 +46,13 @@ pub(crate) fn read_input(bytes_max: u64) -> io::Result<Vec<u8>> {
     Ok(input)
 }
 
+/// Writes text for people where no console is at hand, and says whether it could be written: a sink of alerts is told so.
+pub(crate) fn tell_people(text: &str) -> io::Result<()> {
+    let mut err = io::stderr().lock();
+    err.write_all(text.as_bytes())?;
+    err.flush()
+}
+
 /// Where input comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Input {

@@ -21,6 +21,10 @@ pub enum Exit {
     DeployFailed,
     /// Deployed, but unhealthy.
     Unhealthy,
+    /// An alert stands, or a key stops working soon.
+    Attention,
+    /// An alert could not be delivered.
+    AlertUndelivered,
     /// The trail, or the registry's log, cannot be written, read or trusted.
     Trail,
     /// The rotation was refused, by the rules or by the authority; nothing changed.
@@ -51,7 +55,7 @@ pub enum Exit {
 
 impl Exit {
     /// Every row of the table, in the order of the codes.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::Done,
         Self::Bug,
         Self::Usage,
@@ -61,6 +65,8 @@ impl Exit {
         Self::Credential,
         Self::DeployFailed,
         Self::Unhealthy,
+        Self::Attention,
+        Self::AlertUndelivered,
         Self::RotationRefused,
         Self::RotationUnknown,
         Self::KeyLost,
@@ -88,6 +94,8 @@ impl Exit {
             Self::Credential => 12,
             Self::DeployFailed => 13,
             Self::Unhealthy => 14,
+            Self::Attention => 15,
+            Self::AlertUndelivered => 16,
             Self::RotationRefused => 20,
             Self::RotationUnknown => 21,
             Self::KeyLost => 22,
@@ -116,6 +124,8 @@ impl Exit {
             Self::Credential => "credential",
             Self::DeployFailed => "deploy_failed",
             Self::Unhealthy => "unhealthy",
+            Self::Attention => "attention",
+            Self::AlertUndelivered => "alert_undelivered",
             Self::RotationRefused => "rotation_refused",
             Self::RotationUnknown => "rotation_unknown",
             Self::KeyLost => "key_lost",

@@ -154,6 +154,32 @@ pub(crate) enum Failure {
         /// Why.
         source: Box<StoreFault>,
     },
+    /// A secret of a sink cannot be read.
+    #[error("the {secret} of sink `{sink}` cannot be read: {source}")]
+    #[diagnostic(help("{}", next(source)))]
+    SinkSecret {
+        /// What it is.
+        secret: &'static str,
+        /// The sink.
+        sink: String,
+        /// Why.
+        source: StoreError,
+    },
+    /// A sink cannot be told as it is set up.
+    #[error("sink `{sink}` cannot be told: {why}")]
+    #[diagnostic(help("{next}"))]
+    SinkUnusable {
+        /// Its name.
+        sink: String,
+        /// What is wrong.
+        why: String,
+        /// What to do next.
+        next: String,
+    },
+    /// There is nobody to tell.
+    #[error("license.toml has no sinks")]
+    #[diagnostic(help("add `[sinks.NAME]` to the file; docs/monitoring.md shows what belongs in it"))]
+    NoSinks,
     /// A store has no key, or shows none.
     #[error("store `{store}` shows no license key for environment `{environment}`")]
     #[diagnostic(help("put the key into it, or name a place in `key` that can be read"))]
@@ -206,6 +232,9 @@ impl Failure {
             | Self::NotStored { .. }
             | Self::CaFile { .. }
             | Self::NoKeyInStore { .. }
+            | Self::SinkSecret { .. }
+            | Self::SinkUnusable { .. }
+            | Self::NoSinks
             | Self::Seal(_)
             | Self::Issue(ChangeError::Refused(_)) => Exit::Config,
             Self::OldKeyDies { .. } => Exit::Refused,
@@ -234,7 +263,9 @@ impl Failure {
             Self::Selection(problem) => problem.code,
             Self::NothingToDeploy { .. } => "nothing_to_deploy",
             Self::OldKeyDies { .. } => "old_key_dies",
-            Self::Secret { .. } => "secret_unreadable",
+            Self::Secret { .. } | Self::SinkSecret { .. } => "secret_unreadable",
+            Self::SinkUnusable { .. } => "sink_unusable",
+            Self::NoSinks => "no_sinks",
             Self::NotStored { .. } => "not_stored",
             Self::Issue(_) => "not_issued",
             Self::NoDevelopmentKey { .. } => "no_development_key",

@@ -73,6 +73,21 @@ pub(crate) fn replace_with_mode(path: &Path, bytes: &[u8], mode: u32) -> io::Res
     put(path, mode, |file| file.write_all(bytes))
 }
 
+/// Like [`replace_with_mode`], for a place that a person named: what is there and is no plain file stays. A rename would
+/// put the file in the place of a device, or of a symbolic link.
+pub(crate) fn publish(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory")),
+        Ok(metadata) if !metadata.is_file() => {
+            let what = "it is a symbolic link, a pipe or a device; name a plain file";
+            Err(io::Error::new(io::ErrorKind::InvalidInput, what))
+        }
+        Ok(_) => replace_with_mode(path, bytes, mode),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => replace_with_mode(path, bytes, mode),
+        Err(error) => Err(error),
+    }
+}
+
 /// Copies a file into its place as [`replace`] does, with a mode of its own. A longer one than `bytes_max` is an error.
 pub(crate) fn copy(from: &Path, path: &Path, mode: u32, bytes_max: u64) -> io::Result<()> {
     let source = File::open(from)?;

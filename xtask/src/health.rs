@@ -131,6 +131,39 @@ pub(crate) fn poll(
     }
 }
 
+/// What one look at the application brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Glance {
+    /// How it compares.
+    pub(crate) seen: Seen,
+    /// What it reported, where that could be read.
+    pub(crate) reported: Option<Reported>,
+    /// The status of its answer, where there was one.
+    pub(crate) status: Option<u16>,
+}
+
+/// Looks once. What it reports is compared with what `expected` makes of it.
+pub(crate) fn glance(url: &str, expected: &Expected, secrets: &Secrets<'_>, vars: &Vars, signals: &Signals) -> Glance {
+    let unreachable = |why: String| Glance { seen: Seen::Unreachable { why }, reported: None, status: None };
+    if let Some(objection) = objection(url) {
+        return unreachable(format!("the address {objection}"));
+    }
+    let agent = match agent(url, vars) {
+        Ok(agent) => agent,
+        Err(AskError::Setup { why, .. }) => return unreachable(why),
+        Err(error) => return unreachable(error.to_string()),
+    };
+    let answer = match ask(&agent, url, ATTEMPT_MAX, signals) {
+        Asked::Answered(answer) => answer,
+        Asked::Stopped(stop) => return Glance { seen: Seen::Stopped(stop), reported: None, status: None },
+    };
+    let status = answer.as_ref().ok().map(|(status, _)| *status);
+    match answer.and_then(|(status, body)| read(status, &body, secrets)) {
+        Ok(reported) => Glance { seen: compared(expected, &reported), reported: Some(reported), status },
+        Err(why) => Glance { seen: Seen::Unreachable { why }, reported: None, status },
+    }
+}
+
 /// All differences in one sentence.
 pub(crate) fn sentence(differences: &[Difference]) -> String {
     differences.iter().map(|difference| difference.message.as_str()).collect::<Vec<_>>().join("; ")
@@ -244,11 +277,17 @@ fn in_words(error: &ureq::Error, timeout: Duration) -> String {
 
 fn judge(answer: Answer, expected: &Expected, secrets: &Secrets<'_>) -> Seen {
     let read = answer.and_then(|(status, body)| read(status, &body, secrets));
-    match read.map(|reported| health::compare(expected, &reported)) {
-        Ok(Health::Proved) => Seen::Proved,
-        Ok(Health::NotProved) => Seen::NotProved,
-        Ok(Health::Unhealthy(differences)) => Seen::Unhealthy { differences },
+    match read {
+        Ok(reported) => compared(expected, &reported),
         Err(why) => Seen::Unreachable { why },
+    }
+}
+
+fn compared(expected: &Expected, reported: &Reported) -> Seen {
+    match health::compare(expected, reported) {
+        Health::Proved => Seen::Proved,
+        Health::NotProved => Seen::NotProved,
+        Health::Unhealthy(differences) => Seen::Unhealthy { differences },
     }
 }
 

@@ -162,6 +162,11 @@ impl Journal {
         &self.folded
     }
 
+    /// The environment's name.
+    pub(crate) fn environment(&self) -> &str {
+        self.environment.as_str()
+    }
+
     /// This run's id.
     pub(crate) fn run(&self) -> &RunId {
         &self.run

@@ -73,6 +73,8 @@ pub(crate) enum Named<'c> {
     Token(&'c str),
     /// The token of a store, or the identity that opens it.
     OfStore(&'c str),
+    /// The address of a sink, its integration key, or the secret that signs for it.
+    OfSink(&'c str),
     /// The identity of the escrow.
     Escrow,
     /// The identity that opens the sealed key of an environment.
@@ -87,6 +89,7 @@ impl fmt::Display for Named<'_> {
             Self::OfflineToken(name) => write!(f, "the offline token of `{name}`"),
             Self::Token(name) => write!(f, "the token of authority `{name}`"),
             Self::OfStore(name) => write!(f, "the secret of store `{name}`"),
+            Self::OfSink(name) => write!(f, "the secret of sink `{name}`"),
             Self::Escrow => f.write_str("the identity of the escrow"),
             Self::Identity(name) => write!(f, "the identity that opens the key of `{name}`"),
         }
@@ -113,7 +116,9 @@ pub(crate) fn named_sources(config: &Config) -> impl Iterator<Item = (Named<'_>,
     let of_stores = config.stores.iter().filter_map(|(name, store)| Some((Named::OfStore(name), store.secret()?)));
     let escrow = config.escrow.as_ref().and_then(|escrow| escrow.identity.as_ref());
     let escrow = escrow.map(|source| (Named::Escrow, source));
-    keys.chain(offline).chain(tokens).chain(of_stores).chain(escrow)
+    let of_sinks = config.alerts.all_sinks.iter();
+    let of_sinks = of_sinks.flat_map(|(name, sink)| sink.secrets().map(|source| (Named::OfSink(name), source)));
+    keys.chain(offline).chain(tokens).chain(of_stores).chain(of_sinks).chain(escrow)
 }
 
 /// The place of the identity that opens what is in a place.

@@ -17,6 +17,7 @@ use clap::{
     error::{ContextKind, ContextValue},
 };
 
+mod agent;
 mod authority;
 mod child_env;
 mod cli;
@@ -40,8 +41,10 @@ mod hook;
 mod journal;
 mod keyring;
 mod log;
+mod many;
 mod mask;
 mod narrator;
+mod notify;
 mod private_directory;
 mod process;
 mod push;
@@ -54,15 +57,16 @@ mod store;
 mod trail;
 mod vars;
 
-use cli::{CheckArgs, Cli, Command, DeployArgs, Format, PrePushArgs, RotateArgs};
+use cli::{CheckArgs, Cli, Command, DeployArgs, Format, PrePushArgs, RotateArgs, StatusArgs, StatusFormat};
 use commands::{
+    alert::{self as alert_command, AlertCommand},
     audit::{self, AuditCommand, AuditFormat},
     authority as authority_command, check, deploy,
     escrow::{self as escrow_command, EscrowCommand},
     hook::{self as hook_command, HookCommand},
     leaks::{self, Document, LeaksArgs},
     lock::{self, LockCommand},
-    pre_push, rotate, schema,
+    pre_push, rotate, schema, status,
     store::{self as store_command, StoreCommand},
 };
 use config::{AuthoritySettings, Config};
@@ -70,7 +74,7 @@ use context::Context;
 use exit::Exit;
 use failure::Failure;
 use narrator::Narrator;
-use report::{DeployReport, github, json};
+use report::{DeployReport, github, html, json, prometheus};
 use scan::{sarif, told};
 
 /// The whole program: parse, load, dispatch, render, exit. A workspace of your own calls it from a `main` of one line.
@@ -91,6 +95,7 @@ fn run(cli: Cli) -> Exit {
     match cli.command {
         Command::Deploy(args) => run_deploy(&ctx, config.as_deref(), &args),
         Command::Check(args) => run_check(&ctx, config.as_deref(), &args),
+        Command::Status(args) => run_status(&ctx, config.as_deref(), &args),
         Command::Rotate(args) => run_rotate(&ctx, config.as_deref(), &args),
         Command::Leaks(args) => run_leaks(&ctx, config.as_deref(), &args),
         Command::Audit(command) => run_audit(&ctx, config.as_deref(), command),
@@ -98,6 +103,7 @@ fn run(cli: Cli) -> Exit {
         Command::Authority(args) => run_authority(&ctx, config.as_deref(), args),
         Command::Escrow(command) => run_escrow(&ctx, config.as_deref(), &command),
         Command::Store(command) => run_store(&ctx, config.as_deref(), &command),
+        Command::Alert(command) => run_alert(&ctx, config.as_deref(), &command),
         Command::PrePush(args) => run_pre_push(ctx, config.as_deref(), &args),
         Command::Hook(command) => run_hook(&ctx, config.as_deref(), &command),
         Command::Schema => finish(&Narrator::new(&ctx, None), schema::TEXT, Exit::Done),
@@ -155,6 +161,68 @@ fn run_check(ctx: &Context, config: Option<&Path>, args: &CheckArgs) -> Exit {
     let exit = check::exit(&report);
     append_summary(ctx, &narrator, || github::check_summary(&report));
     document(&narrator, exit, || json::check(&report, exit))
+}
+
+fn run_status(ctx: &Context, config: Option<&Path>, args: &StatusArgs) -> Exit {
+    let narrator = Narrator::new(ctx, args.told_as());
+    let config = match load_hiding(ctx, config, &narrator) {
+        Ok(config) => config,
+        Err(failure) => return cannot_begin(&narrator, json::Document::Other, &failure),
+    };
+    let asking = narrator.spinner("looking");
+    let looked = status::run(ctx, &config, args, &narrator);
+    if let Some(asking) = asking {
+        asking.done();
+    }
+    let report = match looked {
+        Ok(report) => report,
+        Err(failure) => return cannot_begin(&narrator, json::Document::Other, &failure),
+    };
+    let exit = report.exit();
+    narrator.status(&config, &report);
+    let exit = publish(ctx, &narrator, args, &report, exit);
+    append_summary(ctx, &narrator, || github::status_summary(&report));
+    match args.format {
+        Some(StatusFormat::Junit) => finish(&narrator, &report::status::junit(&report), exit),
+        Some(StatusFormat::Human | StatusFormat::Json | StatusFormat::Github) | None => {
+            document(&narrator, exit, || report::status::json(&report, exit))
+        }
+    }
+}
+
+/// Who may read the metrics: a node exporter, which runs as a user of its own.
+const METRICS_MODE: u32 = 0o644;
+/// Who may read the page: whoever asked for it. It names every environment with its domain, its plan and what is wrong
+/// with it; whom else that concerns, a person decides.
+const PAGE_MODE: u32 = 0o600;
+
+/// Writes the files that a `status` was asked for. One that cannot be written hides nothing of what was found.
+fn publish(
+    ctx: &Context,
+    narrator: &Narrator<'_>,
+    args: &StatusArgs,
+    report: &status::StatusReport<'_>,
+    exit: Exit,
+) -> Exit {
+    let metrics = args.metrics.as_ref().map(|path| {
+        let written = files::publish(&ctx.directory.join(path), prometheus::metrics(report).as_bytes(), METRICS_MODE);
+        ("the metrics cannot be written", path, written)
+    });
+    let page = args.html.as_ref().map(|path| {
+        let written = files::publish(&ctx.directory.join(path), html::page(report).as_bytes(), PAGE_MODE);
+        ("the page cannot be written", path, written)
+    });
+    let mut exit = exit;
+    for (what, path, written) in [metrics, page].into_iter().flatten() {
+        let Err(error) = written else { continue };
+        let source = io::Error::new(error.kind(), format!("`{}`: {}", path.display(), files::why(&error)));
+        let failure = Failure::System { what, source };
+        narrator.failure(&failure, None);
+        if exit == Exit::Done {
+            exit = failure.exit();
+        }
+    }
+    exit
 }
 
 fn run_rotate(ctx: &Context, config: Option<&Path>, args: &RotateArgs) -> Exit {
@@ -292,6 +360,16 @@ fn run_store(ctx: &Context, config: Option<&Path>, command: &StoreCommand) -> Ex
     let narrator = Narrator::new(ctx, None);
     let told =
         load_hiding(ctx, config, &narrator).and_then(|config| store_command::run(ctx, &config, command, &narrator));
+    match told {
+        Ok((text, exit)) => finish(&narrator, &github::defused_for(narrator.platform(), &text), exit),
+        Err(failure) => cannot_begin(&narrator, json::Document::Other, &failure),
+    }
+}
+
+fn run_alert(ctx: &Context, config: Option<&Path>, command: &AlertCommand) -> Exit {
+    let narrator = Narrator::new(ctx, command.format());
+    let told =
+        load_hiding(ctx, config, &narrator).and_then(|config| alert_command::run(ctx, &config, command, &narrator));
     match told {
         Ok((text, exit)) => finish(&narrator, &github::defused_for(narrator.platform(), &text), exit),
         Err(failure) => cannot_begin(&narrator, json::Document::Other, &failure),

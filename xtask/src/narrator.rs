@@ -15,13 +15,16 @@ use zeroize::Zeroizing;
 
 use crate::{
     cli::Format,
-    commands::rotate::{Outcome, Told},
+    commands::{
+        rotate::{Outcome, Told},
+        status::StatusReport,
+    },
     config::{Config, Environment},
     console::{Console, Glyphs, Look, Motion},
     context::{Context, Platform},
     failure::Failure,
     gate::Judgement,
-    report::{CommandEnd, HealthEnd, github, human},
+    report::{CommandEnd, HealthEnd, github, human, status},
     scan,
 };
 
@@ -113,6 +116,14 @@ impl<'a> Narrator<'a> {
             None => format!("{name}: {what}\n"),
         });
         self.annotate(|| github::rotated(&self.subject(config, environment), outcome));
+    }
+
+    /// What a look at environments came to.
+    pub(crate) fn status(&self, config: &Config, report: &StatusReport<'_>) {
+        self.say(|look| status::human(report, look));
+        for status in &report.environments {
+            self.annotate(|| github::status(&self.subject(config, status.environment), report, status));
+        }
     }
 
     /// What a scan for leaked keys came to.

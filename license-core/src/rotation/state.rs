@@ -175,6 +175,8 @@ impl State {
             | Event::DeployEnded { .. }
             | Event::Health { .. }
             | Event::RollbackEnded { .. }
+            | Event::Alert(_)
+            | Event::Look(_)
             | Event::Checkpoint(_)
             | Event::NotKnown => {}
         }

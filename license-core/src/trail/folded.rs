@@ -9,12 +9,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::SerializeStruct as _};
 
 use crate::{
+    alert::{Alert, AlertEvent, Ledger},
     demand::Demand,
     gate::Verdict,
     key::Fingerprint,
     license::License,
     rotation::{ClaimEvent, Misfit, State},
-    trail::{Event, GateRecord, Record},
+    trail::{Deploys, Event, GateRecord, Looked, Record},
 };
 
 /// After how many entries a checkpoint follows.
@@ -30,7 +31,7 @@ pub const GOODS_MAX: usize = 64;
 
 /// The version of what a checkpoint carries. It is raised by every change of what is folded or how: a checkpoint of
 /// another version is neither used nor judged.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The state of one environment after some entries of its trail.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -40,6 +41,9 @@ pub struct Folded {
     keys: Vec<KeySeen>,
     /// Good answers, the newest at the end; one for each key and demand, and at most [`GOODS_MAX`].
     goods: Vec<Good>,
+    alerts: Ledger,
+    deploys: Deploys,
+    looked: Option<Looked>,
     grasp: Grasp,
 }
 
@@ -103,8 +107,11 @@ impl Folded {
         if let Some(key) = record.event.key_fingerprint() {
             self.see(*key, record.at);
         }
+        self.deploys.apply(record);
         match &record.event {
             Event::Gate(gate) => self.decided(gate, record.at),
+            Event::Alert(event) => self.alerted(event, record.at),
+            Event::Look(look) => self.looked = Some(Looked { at: record.at, look: look.clone() }),
             Event::NotKnown | Event::Claim(ClaimEvent::NotKnown) => self.grasp = Grasp::NotEverything,
             Event::Issued { .. }
             | Event::GateFailed { .. }
@@ -132,6 +139,21 @@ impl Folded {
         &self.rotation
     }
 
+    /// The alerts, and who was told.
+    pub fn alerts(&self) -> &Ledger {
+        &self.alerts
+    }
+
+    /// The deploys that a look is compared with.
+    pub fn deploys(&self) -> &Deploys {
+        &self.deploys
+    }
+
+    /// What was seen at the last look that is in the trail.
+    pub fn looked(&self) -> Option<&Looked> {
+        self.looked.as_ref()
+    }
+
     /// When a key was first seen in the trail.
     pub fn first_seen(&self, key: &Fingerprint) -> Option<Timestamp> {
         self.seen(*key).map(|seen| seen.first_seen)
@@ -156,6 +178,13 @@ impl Folded {
     /// nor does what rested on an earlier answer, on a token or on force.
     pub fn refused_last(&self, key: &Fingerprint) -> bool {
         self.seen(*key).is_some_and(|seen| seen.last_word == LastWord::Refused)
+    }
+
+    fn alerted(&mut self, event: &AlertEvent, at: Timestamp) {
+        if matches!(event, AlertEvent::NotKnown | AlertEvent::Due { alert: Alert::NotKnown, .. }) {
+            self.grasp = Grasp::NotEverything;
+        }
+        self.alerts.apply(event, at);
     }
 
     fn seen(&self, key: Fingerprint) -> Option<&KeySeen> {

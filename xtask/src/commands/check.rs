@@ -1,12 +1,6 @@
 //! `check`: the gate alone. It changes nothing and records nothing.
 
-use std::{
-    borrow::Cow,
-    collections::BTreeMap,
-    num::NonZeroUsize,
-    sync::atomic::{AtomicUsize, Ordering},
-    thread,
-};
+use std::borrow::Cow;
 
 use license_core::{
     LicenseKey, Verdict,
@@ -23,23 +17,22 @@ use crate::{
     failure::Failure,
     gate::{self, Force},
     journal, keyring,
+    many::{self, Extent},
     report::{CheckReport, Gated},
     signals::Signals,
 };
 
-/// How many environments are checked at once; no more connections than this are open to one authority.
-pub(crate) const CONNECTIONS_MAX: NonZeroUsize = NonZeroUsize::new(32).expect("32 is not zero");
-
 /// Checks every environment that was asked for.
 pub(crate) fn run<'a>(ctx: &Context, config: &'a Config, args: &CheckArgs) -> Result<CheckReport<'a>, Failure> {
-    let environments = selected(config, args)?;
+    let environments = many::selected(config, &args.environments, Extent::of_flag(args.all))?;
     let keys: Vec<_> = environments.iter().map(|environment| connect::key(ctx, config, environment)).collect();
     keyring::refuse_shared(ctx, config, &readable(&environments, &keys))?;
     // Watched, so that the exit is the table's also where a parent has SIGINT ignored.
     let signals = Signals::watch().map_err(|source| Failure::System { what: "signals cannot be watched", source })?;
-    let authorities = authorities(ctx, config, &environments, &signals);
-    let gated = concurrently(&environments, keys, &signals, |environment, key| {
-        judge(ctx, config, environment, key, &authorities[environment.authority.as_str()])
+    let authorities = many::authorities(ctx, config, &environments, &signals);
+    let gated = many::concurrently(&environments, keys, &signals, |environment, key| {
+        let outcome = judge(ctx, config, environment, key, &authorities[environment.authority.as_str()]);
+        Gated { environment, outcome }
     });
     match signals.stop() {
         None => Ok(CheckReport { gated }),
@@ -111,38 +104,12 @@ fn exit_of(outcome: &Result<gate::Judgement, Failure>) -> Exit {
     }
 }
 
-fn selected<'a>(config: &'a Config, args: &CheckArgs) -> Result<Vec<&'a Environment>, Failure> {
-    if args.all {
-        return Ok(config.environments.values().collect());
-    }
-    if args.environments.is_empty() {
-        return Ok(vec![config.default_environment()?]);
-    }
-    args.environments.iter().map(|name| Ok(config.environment(name)?)).collect()
-}
-
 fn readable<'a>(
     environments: &[&'a Environment],
     keys: &'a [Result<LicenseKey, Failure>],
 ) -> Vec<(&'a EnvName, &'a LicenseKey)> {
     let both = environments.iter().zip(keys);
     both.filter_map(|(environment, key)| Some((&environment.name, key.as_ref().ok()?))).collect()
-}
-
-/// One client for each authority, shared by all the environments that ask it.
-fn authorities<'a>(
-    ctx: &Context,
-    config: &Config,
-    environments: &[&'a Environment],
-    signals: &Signals,
-) -> BTreeMap<&'a str, Result<Authority, Failure>> {
-    let mut authorities = BTreeMap::new();
-    for &environment in environments {
-        authorities
-            .entry(environment.authority.as_str())
-            .or_insert_with(|| connect::authority(ctx, config, environment, CONNECTIONS_MAX.get(), Some(signals)));
-    }
-    authorities
 }
 
 fn judge(
@@ -160,41 +127,4 @@ fn judge(
     };
     let history = || Ok(Cow::Owned(journal::look(ctx, config, &environment.name)?));
     gate::decide(ctx, config, environment, &key, authority, &history, &Force::No)
-}
-
-/// Judges all environments on a bounded number of threads; the results keep the order of the environments. After a
-/// signal no more are begun.
-fn concurrently<'a>(
-    environments: &[&'a Environment],
-    keys: Vec<Result<LicenseKey, Failure>>,
-    signals: &Signals,
-    judge: impl Fn(&Environment, Result<LicenseKey, Failure>) -> Result<gate::Judgement, Failure> + Sync,
-) -> Vec<Gated<'a>> {
-    let work: Vec<_> =
-        environments.iter().copied().zip(keys.into_iter().map(|key| std::sync::Mutex::new(Some(key)))).collect();
-    let next = AtomicUsize::new(0);
-    let mut gated: Vec<(usize, Gated<'a>)> = thread::scope(|scope| {
-        let worker = || {
-            let mut done = Vec::new();
-            loop {
-                let at = next.fetch_add(1, Ordering::Relaxed);
-                let Some((environment, key)) = work.get(at).filter(|_| signals.stop().is_none()) else { return done };
-                let key = key.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-                let Some(key) = key else { return done };
-                done.push((at, Gated { environment, outcome: judge(environment, key) }));
-            }
-        };
-        let threads = CONNECTIONS_MAX.get().min(work.len());
-        let handles: Vec<_> = (1..threads).map(|_| scope.spawn(worker)).collect();
-        let mut all = worker();
-        for handle in handles {
-            match handle.join() {
-                Ok(done) => all.extend(done),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        all
-    });
-    gated.sort_by_key(|(at, _)| *at);
-    gated.into_iter().map(|(_, gated)| gated).collect()
 }

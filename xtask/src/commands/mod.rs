@@ -1,5 +1,6 @@
 //! One file per command, named after it.
 
+pub(crate) mod alert;
 pub(crate) mod audit;
 pub(crate) mod authority;
 pub(crate) mod check;
@@ -11,4 +12,5 @@ pub(crate) mod lock;
 pub(crate) mod pre_push;
 pub(crate) mod rotate;
 pub(crate) mod schema;
+pub(crate) mod status;
 pub(crate) mod store;

@@ -12,12 +12,13 @@ use miette::{NamedSource, SourceSpan};
 use toml::de::DeTable;
 
 use super::{
-    AuthoritySettings, Config, ConfigError, EnvName, Environment, LeaksSettings, Problem, StoreSettings, authority,
+    AlertSettings, AuthoritySettings, Config, ConfigError, EnvName, Environment, LeaksSettings, Problem, StoreSettings,
+    alerts, authority,
     checking::{Checking, NamedFiles, Owner},
     environment,
     escrow::{self, Escrow},
     fields::{self, Field, did_you_mean},
-    later, leaks,
+    leaks,
     problem::{PROBLEMS_MAX, code},
     raw::RawConfig,
     secrets::{displayable, shown},
@@ -102,6 +103,7 @@ fn of_bytes(
                 memory: checked.trail.memory,
                 escrow: checked.escrow.settings,
                 leaks: checked.leaks,
+                alerts: checked.alerts,
                 stores: checked.stores,
                 authorities: checked.authorities,
                 environments: checked.environments,
@@ -241,6 +243,7 @@ struct Checked {
     trail: Trail,
     escrow: Escrow,
     leaks: LeaksSettings,
+    alerts: AlertSettings,
     stores: BTreeMap<String, StoreSettings>,
     authorities: BTreeMap<String, AuthoritySettings>,
     environments: BTreeMap<EnvName, Environment>,
@@ -252,11 +255,11 @@ fn check(table: &DeTable<'_>, root: &Path, named_files: NamedFiles, vars: &Vars)
     let raw = fields::read(table, fields::THE_FILE, &mut problems, RawConfig::read);
     let mut checking = Checking { root, on_ci: on_ci(vars), named_files, escrow_identity: Field::Absent, problems };
     version(&mut checking, &raw);
-    later::refuse(&mut checking, &raw);
     let trail = trail::check(&mut checking, &raw);
     let escrow = escrow::check(&mut checking, &raw);
     checking.escrow_identity.clone_from(&escrow.identity);
     let leaks = leaks::check(&mut checking, &raw);
+    let alerts = alerts::check(&mut checking, &raw);
     let stores = stores(&mut checking, &raw, &escrow.recipients);
     let authorities = authorities(&mut checking, &raw);
     let environments = environments(&mut checking, &raw, &stores);
@@ -266,7 +269,7 @@ fn check(table: &DeTable<'_>, root: &Path, named_files: NamedFiles, vars: &Vars)
         return Err(checking.problems);
     }
     let environments = environments.into_iter().map(|environment| (environment.name.clone(), environment)).collect();
-    Ok(Checked { trail, escrow, leaks, stores, authorities, environments, default })
+    Ok(Checked { trail, escrow, leaks, alerts, stores, authorities, environments, default })
 }
 
 /// Whether the machine is thrown away after the run: `CI` is set, to anything that does not say no.

@@ -299,14 +299,6 @@ impl Checking<'_> {
         self.report(Problem::new(code::SECRET_PLACE, message).help(help).at(place, "exactly one place is needed"));
     }
 
-    /// A key of later work.
-    pub(super) fn not_supported(&mut self, what: &str, instead: &str, place: SourceSpan) {
-        let problem = Problem::new(code::NOT_SUPPORTED, format!("{what} is not supported yet"))
-            .help(format!("{instead}; this version would not act on it"))
-            .at(place, "not supported yet");
-        self.report(problem);
-    }
-
     /// A field that says something only beside another one.
     pub(super) fn needs(&mut self, field: &str, place: SourceSpan, other: &str) {
         let problem = Problem::new(code::NEEDS_OTHER_FIELD, format!("`{field}` says nothing without `{other}`"))

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use license_core::{Check, Demand, Domain, KeyClass, UnknownPolicy};
+use license_core::{Check, Demand, Domain, KeyClass, UnknownPolicy, alert::AutoRenew};
 use miette::SourceSpan;
 
 use super::{
@@ -94,6 +94,10 @@ pub(super) fn check(
         stores_place: raw.stores.given().map(|at| at.place),
         rotation,
         branches,
+        auto_renew: match raw.auto_renew.given() {
+            Some(At { value: true, .. }) => AutoRenew::Yes,
+            Some(At { value: false, .. }) | None => AutoRenew::No,
+        },
         on_push: raw.on_push.given().map_or(OnPush::Warn, |at| at.value),
     })
 }

@@ -2,19 +2,21 @@
 //!
 //! `fields` walks the parsed file and `raw` is what it finds, every value with its place; `check` turns that
 //! into [`Config`] with the rules of the table that a module is named for, and collects every problem; `problem` and
-//! `secrets` say what is shown. `rotation` says what a rotation needs of the file. Keys of later work are refused by
-//! name in `later`. `partly` says what can be said of a file that is not understood.
+//! `secrets` say what is shown. `rotation` says what a rotation needs of the file. `alerts` is about `[sinks]`, too.
+//! `partly` says what can be said of a file that is not understood.
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use license_core::{
-    Check, Demand, Fingerprint, UnknownPolicy, leaks::Pattern, rotation::RotationVisible, token::PublicKey,
+    Check, Demand, Fingerprint, UnknownPolicy, alert::AutoRenew, leaks::Pattern, rotation::RotationVisible,
+    token::PublicKey,
 };
 use miette::{NamedSource, SourceSpan};
 
 use crate::{health::Probe, push::branches::BranchGlob, scan::allowed::Allowance, store::Source};
 
 mod address;
+mod alerts;
 mod authority;
 mod check;
 mod checking;
@@ -23,7 +25,6 @@ mod duration;
 mod environment;
 mod escrow;
 mod fields;
-mod later;
 mod leaks;
 mod partly;
 mod problem;
@@ -39,6 +40,7 @@ mod cases;
 #[cfg(test)]
 mod schema;
 
+pub(crate) use alerts::{AlertSettings, Sink, SinkWay};
 pub(crate) use check::{FILE_BYTES_MAX, FILE_NAME, find, is_there, load, load_alone, of_commit, problems_of_keys};
 pub(crate) use duration::Shown as ShownDuration;
 pub(crate) use partly::{Blocking, blocking, sources as sources_of_broken};
@@ -67,6 +69,8 @@ pub(crate) struct Config {
     pub(crate) escrow: Option<EscrowSettings>,
     /// What the scan for leaked keys looks for, and leaves alone.
     pub(crate) leaks: LeaksSettings,
+    /// Who hears of licenses that end, and of rotations that stand still.
+    pub(crate) alerts: AlertSettings,
     /// Every store by name.
     pub(crate) stores: BTreeMap<String, StoreSettings>,
     /// Every authority by name.
@@ -114,6 +118,19 @@ impl Config {
                 fields::did_you_mean(name, &names, "the stores are")
             };
             Problem::new("unknown_store", format!("there is no store `{}`", secrets::shown(name))).help(help)
+        })
+    }
+
+    /// The sink of that name.
+    pub(crate) fn sink(&self, name: &str) -> Result<&Sink, Problem> {
+        self.alerts.all_sinks.get(name).ok_or_else(|| {
+            let names: Vec<&str> = self.alerts.all_sinks.keys().map(String::as_str).collect();
+            let help = if names.is_empty() {
+                "add `[sinks.NAME]` to the file; docs/monitoring.md shows what belongs in it".to_owned()
+            } else {
+                fields::did_you_mean(name, &names, "the sinks are")
+            };
+            Problem::new("unknown_sink", format!("there is no sink `{}`", secrets::shown(name))).help(help)
         })
     }
 
@@ -292,6 +309,8 @@ pub(crate) struct Environment {
     pub(crate) key: Source,
     /// The variable in which the deploy command gets the key.
     pub(crate) key_variable: String,
+    /// Whether the license renews itself.
+    pub(crate) auto_renew: AutoRenew,
     /// What to do about a check whose fact is missing.
     pub(crate) unknown: UnknownPolicy,
     /// What to do when the authority cannot be asked.

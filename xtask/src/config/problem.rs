@@ -255,8 +255,6 @@ codes! {
     DUPLICATE_VALUE = "duplicate_value";
     /// A field that says something only beside another one.
     NEEDS_OTHER_FIELD = "needs_other_field";
-    /// A key of later work.
-    NOT_SUPPORTED = "not_supported";
     /// A format that is newer than this program.
     VERSION = "version";
 

@@ -26,10 +26,8 @@ pub(super) struct RawConfig {
     /// Who can open the sealed copies of keys that a rotation keeps.
     pub(super) escrow: Field<RawEscrow>,
     /// What the scan for leaked keys looks for besides the keys that are configured, and what it leaves alone.
-    #[cfg_attr(test, schemars(extend("deprecated" = true)))]
     pub(super) leaks: Field<RawLeaks>,
-    /// Not supported yet: who hears about licenses that expire.
-    #[cfg_attr(test, schemars(extend("deprecated" = true)))]
+    /// Who hears about licenses that end, and about rotations that stand still.
     pub(super) alerts: Field<RawAlerts>,
     /// The services that say whether a key may be used, by a name of your choice.
     #[cfg_attr(test, schemars(with = "std::collections::BTreeMap<String, RawAuthority>"))]
@@ -40,8 +38,11 @@ pub(super) struct RawConfig {
         extend("propertyNames" = { "pattern": "^[a-z0-9][a-z0-9_-]{0,62}$" })
     ))]
     pub(super) stores: Field<Vec<Named<RawStore>>>,
-    /// Not supported yet: where alerts go, by a name of your choice.
-    #[cfg_attr(test, schemars(with = "std::collections::BTreeMap<String, RawSink>", extend("deprecated" = true)))]
+    /// Where alerts go, by a name of your choice: lower-case letters, digits, `-` and `_`, at most 63.
+    #[cfg_attr(test, schemars(
+        with = "std::collections::BTreeMap<String, RawSink>",
+        extend("propertyNames" = { "pattern": "^[a-z0-9][a-z0-9_-]{0,62}$" })
+    ))]
     pub(super) sinks: Field<Vec<Named<RawSink>>>,
     /// What is deployed where, by name: lower-case letters, digits and hyphens, at most 63.
     #[cfg_attr(test, schemars(
@@ -76,7 +77,7 @@ pub(super) struct RawEscrow {
     pub(super) identity: Field<RawSource>,
 }
 
-/// Not supported yet: what the scan for leaked keys looks for.
+/// What the scan for leaked keys looks for, and what it leaves alone.
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(JsonSchema), schemars(rename = "Leaks", default, deny_unknown_fields))]
 pub(super) struct RawLeaks {
@@ -115,16 +116,19 @@ pub(super) struct RawUnscanned {
     pub(super) reason: Field<String>,
 }
 
-/// Not supported yet: who hears about licenses that expire.
+/// Who hears about licenses that end, and about rotations that stand still.
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(JsonSchema), schemars(rename = "Alerts", default, deny_unknown_fields))]
 pub(super) struct RawAlerts {
-    /// How many days before the end of a license an alert is due.
-    #[cfg_attr(test, schemars(with = "Vec<u32>"))]
+    /// How many days before the end of a license an alert is due. Default: 30, 7 and 1.
+    #[cfg_attr(test, schemars(with = "Vec<u32>", extend("minItems" = 1, "uniqueItems" = true)))]
     pub(super) days: Field<Vec<u32>>,
-    /// The names of the sinks that get the alerts.
-    #[cfg_attr(test, schemars(with = "Vec<String>"))]
+    /// The names of the sinks that get the alerts. Default: all of `[sinks]`.
+    #[cfg_attr(test, schemars(with = "Vec<String>", extend("uniqueItems" = true)))]
     pub(super) sinks: Field<Vec<At<String>>>,
+    /// After how long without a look at an environment the next one says so, from `1h` to `90d`. Default: `3d`.
+    #[cfg_attr(test, schemars(regex(pattern = DURATION_PATTERN)))]
+    pub(super) gap: Field<String>,
 }
 
 /// A service that says whether a key may be used.
@@ -205,14 +209,35 @@ pub(super) struct RawStore {
     pub(super) namespace: Field<String>,
 }
 
-/// Not supported yet: where alerts go.
+/// Where alerts go.
 #[derive(Debug, Default)]
 #[cfg_attr(test, derive(JsonSchema), schemars(rename = "Sink", default, deny_unknown_fields, extend("required" = ["kind"])))]
 pub(super) struct RawSink {
-    /// What it is, such as `slack`.
-    pub(super) kind: Field<String>,
-    /// Where its address is: it is a secret.
+    /// `slack`: a webhook that takes Slack's messages. `pagerduty`: PagerDuty's Events API, version 2. `webhook`: a signed
+    /// `CloudEvent`. `github`: an annotation of the workflow run. `command`: a program. `email`: a `sendmail` program.
+    #[cfg_attr(test, schemars(with = "WordOf<SinkKind>"))]
+    pub(super) kind: Field<SinkKind>,
+    /// `slack` and `webhook` only: where the address is. It is a secret.
     pub(super) url: Field<RawSource>,
+    /// `pagerduty` only: where the integration key is.
+    pub(super) routing_key: Field<RawSource>,
+    /// `pagerduty` only: the base address, https except on this machine. Default: `https://events.pagerduty.com`.
+    pub(super) service: Field<String>,
+    /// `webhook` only: where the secret is that signs what is sent.
+    pub(super) secret: Field<RawSource>,
+    /// `slack`, `pagerduty` and `webhook` only: a file of PEM certificates to trust besides the system's, relative to this file.
+    pub(super) ca_file: Field<String>,
+    /// `command` and `email` only: the program: a text that is split into words (no shell), or the words. Default with
+    /// `email`: `/usr/sbin/sendmail -t -i`.
+    pub(super) command: Field<RawCommand>,
+    /// `email` only: who gets it.
+    #[cfg_attr(test, schemars(with = "Vec<String>", extend("minItems" = 1, "uniqueItems" = true)))]
+    pub(super) to: Field<Vec<At<String>>>,
+    /// `email` only: who it is from. Default: what the mail program fills in.
+    pub(super) from: Field<String>,
+    /// The bound on one try, from `1s` to `1m`. Default: `10s`.
+    #[cfg_attr(test, schemars(regex(pattern = DURATION_PATTERN)))]
+    pub(super) timeout: Field<String>,
 }
 
 /// One environment: what is deployed, and what its license must allow.
@@ -240,8 +265,7 @@ pub(super) struct RawEnvironment {
     /// How many days the license must still last. Default: 0.
     #[cfg_attr(test, schemars(range(min = 0, max = MIN_DAYS_LEFT_MAX)))]
     pub(super) min_days_left: Field<u32>,
-    /// Whether the license renews by itself. Default: false.
-    #[cfg_attr(not(test), expect(dead_code, reason = "accepted now, acted on later"))]
+    /// Whether the license renews by itself: then only the last threshold before its end is an alert. Default: false.
     pub(super) auto_renew: Field<bool>,
     /// What a check comes to whose fact the authority did not state. Default: `block`.
     #[cfg_attr(test, schemars(with = "WordOf<UnknownPolicy>"))]
@@ -395,7 +419,11 @@ impl RawUnscanned {
 
 impl RawAlerts {
     pub(super) fn read(fields: &mut Fields<'_>) -> Self {
-        Self { days: fields.wholes("days", &(1..=MIN_DAYS_LEFT_MAX)), sinks: fields.texts("sinks") }
+        Self {
+            days: fields.wholes("days", &(1..=MIN_DAYS_LEFT_MAX)),
+            sinks: fields.texts("sinks"),
+            gap: fields.text("gap"),
+        }
     }
 }
 
@@ -442,7 +470,18 @@ impl RawStore {
 
 impl RawSink {
     pub(super) fn read(fields: &mut Fields<'_>) -> Self {
-        Self { kind: fields.text("kind"), url: fields.secret("url", RawSource::read) }
+        Self {
+            kind: fields.word("kind"),
+            url: fields.secret("url", RawSource::read),
+            routing_key: fields.secret("routing_key", RawSource::read),
+            service: fields.text("service"),
+            secret: fields.secret("secret", RawSource::read),
+            ca_file: fields.text("ca_file"),
+            command: fields.command("command"),
+            to: fields.texts("to"),
+            from: fields.text("from"),
+            timeout: fields.text("timeout"),
+        }
     }
 }
 
@@ -573,6 +612,28 @@ impl Word for StoreKind {
         ("command", Self::Command),
         ("github", Self::Github),
         ("vault", Self::Vault),
+    ];
+}
+
+/// The kinds of sinks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SinkKind {
+    Slack,
+    Pagerduty,
+    Webhook,
+    Github,
+    Command,
+    Email,
+}
+
+impl Word for SinkKind {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("slack", Self::Slack),
+        ("pagerduty", Self::Pagerduty),
+        ("webhook", Self::Webhook),
+        ("github", Self::Github),
+        ("command", Self::Command),
+        ("email", Self::Email),
     ];
 }
 

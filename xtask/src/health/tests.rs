@@ -101,8 +101,8 @@ fn expected() -> Expected {
         plan: Some("pro".to_owned()),
         features: BTreeSet::from(["sso".to_owned()]),
         expires_at: Some("2030-01-01T00:00:00Z".parse().unwrap()),
-        key_fingerprint: key().fingerprint(),
-        release: "r1".to_owned(),
+        key_fingerprint: Some(key().fingerprint()),
+        release: Some("r1".to_owned()),
     }
 }
 

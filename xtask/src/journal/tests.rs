@@ -72,6 +72,8 @@ fn kinds(root: &Path) -> Vec<&'static str> {
         | Event::RollbackEnded { .. }
         | Event::Claim(ClaimEvent::Broken { .. } | ClaimEvent::NotKnown)
         | Event::Rotation(_)
+        | Event::Alert(_)
+        | Event::Look(_)
         | Event::NotKnown => "other",
     };
     trail(root).read().unwrap().entries.iter().map(|entry| kind(&entry.body.event)).collect()

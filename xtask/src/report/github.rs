@@ -5,12 +5,15 @@
 
 use std::fmt::Write;
 
-use license_core::{Check, Outcome, Verdict};
+use license_core::{Check, Outcome, Verdict, alert};
 use miette::{Severity, SourceSpan};
 
 use super::{CheckReport, CommandEnd, DeployReport, Gated, HealthEnd, human};
 use crate::{
-    commands::rotate::{self, Outcome as Rotated, RotateReport},
+    commands::{
+        rotate::{self, Outcome as Rotated, RotateReport},
+        status::{Status, StatusReport},
+    },
     config::{Config, Environment, Problem},
     context::Platform,
     exit::Exit,
@@ -25,6 +28,7 @@ use crate::{
 enum Level {
     Error,
     Warning,
+    Notice,
 }
 
 /// Takes the power of workflow commands out of text, line by line.
@@ -183,6 +187,20 @@ pub(crate) fn leaks(report: &Report, annotated: impl Fn(&str) -> String) -> Stri
     text
 }
 
+/// The annotation of an alert.
+pub(crate) fn alert(severity: alert::Severity, title: &str, message: &str) -> String {
+    let level = match severity {
+        alert::Severity::Info | alert::Severity::Warning => Level::Warning,
+        alert::Severity::Critical => Level::Error,
+    };
+    annotation(level, "", None, title, message)
+}
+
+/// An annotation that asks for nothing.
+pub(crate) fn notice(title: &str, message: &str) -> String {
+    annotation(Level::Notice, "", None, title, message)
+}
+
 /// The annotation of a problem of the file.
 pub(crate) fn problem(file: &str, problem: &Problem) -> String {
     let level = match problem.severity {
@@ -244,6 +262,43 @@ pub(crate) fn check_summary(report: &CheckReport<'_>) -> String {
         text += &one;
     }
     text
+}
+
+/// The annotations of `status`: everything that is wrong with an environment.
+pub(crate) fn status(subject: &Subject<'_>, report: &StatusReport<'_>, status: &Status<'_>) -> String {
+    let name = status.environment.name.as_str();
+    let annotation = |(severity, fault): (alert::Severity, String)| {
+        let level = match severity {
+            alert::Severity::Critical => Level::Error,
+            alert::Severity::Info | alert::Severity::Warning => Level::Warning,
+        };
+        subject.at_table(level, &format!("license of {name}"), &fault)
+    };
+    super::status::faults(report, status).into_iter().map(annotation).collect()
+}
+
+/// The step summary of `status`, in Markdown: every environment, as many as there is room for.
+pub(crate) fn status_summary(report: &StatusReport<'_>) -> String {
+    let mut text =
+        "### License status\n\n| environment | state | ends at | what is wrong |\n| --- | --- | --- | --- |\n"
+            .to_owned();
+    for (count, status) in report.environments.iter().enumerate() {
+        let faults: Vec<String> =
+            super::status::faults(report, status).into_iter().map(|(_, fault)| plain(&fault)).collect();
+        let one = format!(
+            "| {} | {} | {} | {} |\n",
+            status.environment.name,
+            report.exit_of(status).name(),
+            status.license.ends_at().map(|ends_at| format!("{ends_at:.0}")).unwrap_or_default(),
+            faults.join("; "),
+        );
+        if text.len() + one.len() > SUMMARY_BYTES_MAX {
+            let _ = writeln!(text, "\nThe other {} environments are in the log.", report.environments.len() - count);
+            break;
+        }
+        text += &one;
+    }
+    text + "\n"
 }
 
 /// The step summary of a rotation that could not begin, in Markdown.
@@ -340,6 +395,7 @@ fn annotation(level: Level, file: &str, place: Option<(usize, usize)>, title: &s
     let level = match level {
         Level::Error => "error",
         Level::Warning => "warning",
+        Level::Notice => "notice",
     };
     let mut properties = Vec::new();
     if !file.is_empty() {

@@ -148,7 +148,7 @@ fn license(judged: &Judgement) -> Value {
     })
 }
 
-fn error(failure: &Failure) -> Value {
+pub(super) fn error(failure: &Failure) -> Value {
     let mut error = json!({ "code": failure.code(), "message": failure.to_string() });
     if let Failure::Config(config) = failure {
         error["problems"] = config.problems.iter().map(problem).collect();
@@ -194,6 +194,6 @@ fn health(end: &HealthEnd) -> Value {
     json!({ "url": end.url, "outcome": outcome, "differences": differences, "why": why })
 }
 
-fn exit(exit: Exit) -> Value {
+pub(super) fn exit(exit: Exit) -> Value {
     json!({ "code": exit.code(), "name": exit.name() })
 }

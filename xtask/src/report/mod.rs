@@ -7,8 +7,14 @@ use license_core::{chain::Head, trail::Ended};
 use crate::{config::Environment, failure::Failure, gate::Judgement, health::Seen};
 
 pub(crate) mod github;
+pub(crate) mod html;
+mod html_timeline;
 pub(crate) mod human;
 pub(crate) mod json;
+pub(crate) mod prometheus;
+#[cfg(test)]
+mod samples;
+pub(crate) mod status;
 
 /// One environment's gate: a judgement, or why there is none.
 #[derive(Debug)]

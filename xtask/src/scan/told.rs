@@ -291,6 +291,8 @@ fn verdict(report: &Report, look: &Look) -> String {
         | Exit::Credential
         | Exit::DeployFailed
         | Exit::Unhealthy
+        | Exit::Attention
+        | Exit::AlertUndelivered
         | Exit::Trail
         | Exit::RotationRefused
         | Exit::RotationUnknown

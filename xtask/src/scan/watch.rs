@@ -244,6 +244,8 @@ fn keys_of(replay: &Replay) -> (BTreeSet<Fingerprint>, Whole) {
             | Event::RollbackEnded { .. }
             | Event::Claim(_)
             | Event::Rotation(_)
+            | Event::Alert(_)
+            | Event::Look(_)
             | Event::NotKnown) => keys.extend(event.key_fingerprint()),
         }
     }

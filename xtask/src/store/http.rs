@@ -10,18 +10,15 @@ use serde::de::DeserializeOwned;
 use ureq::{
     Agent, Body, Error, Timeout,
     http::{HeaderValue, Method, Request, Response, header},
-    tls::TlsConfig,
 };
 use zeroize::Zeroizing;
 
 use super::held::{FaultKind, StoreFault, Written};
 use crate::{
+    agent::{self, CONNECT_SECS_MAX, HEADER_BYTES_MAX},
     authority::{
         AskError,
-        remote::{
-            place::{Base, Reach, Via},
-            roots,
-        },
+        remote::place::{Base, Via},
         wire::quote::Secrets,
     },
     vars::Vars,
@@ -29,10 +26,6 @@ use crate::{
 
 /// The bound on one request that a store has when nobody says otherwise, in seconds.
 pub(crate) const CALL_SECS: u64 = 20;
-/// Looking up the name, and then connecting, take no longer each, in seconds.
-const CONNECT_SECS_MAX: u64 = 5;
-/// An answer's header is read so far, in bytes.
-const HEADER_BYTES_MAX: usize = 64 * 1024;
 
 /// How to reach a store's API: values only, nothing left to read.
 pub(super) struct Access {
@@ -58,8 +51,7 @@ pub(super) struct Access {
     pub(super) body_bytes_max: u64,
 }
 
-/// A client of one store's API. Every request has a connection of its own: one that the server closed meanwhile would
-/// leave a write in doubt.
+/// A client of one store's API.
 pub(super) struct Api {
     agent: Agent,
     base: Base,
@@ -117,13 +109,8 @@ impl Api {
             .map_err(wrong("write `url` of the store as `https://HOST/PATH`, without a user name and a query"))?;
         let via = Via::from(vars, &base)
             .map_err(wrong("name the proxy as `http://HOST:PORT`, or name the store's host in `NO_PROXY`"))?;
-        let mut tls = TlsConfig::builder().use_sni(true).disable_verification(false);
-        if base.is_https() {
-            let roots = roots::trusted(access.ca_pem.as_deref())
-                .map_err(wrong("name a file with certificates in PEM form as `ca_file` of the store"))?;
-            tls = tls.root_certs(roots);
-        }
-        let agent = agent(&base, via.as_ref(), tls.build(), access.timeout);
+        let agent = agent::new(&base, via.as_ref(), access.ca_pem.as_deref(), access.timeout)
+            .map_err(wrong("name a file with certificates in PEM form as `ca_file` of the store"))?;
         let mut headers = vec![(access.token_header.clone(), sensitive(&access)?)];
         for (name, value) in &access.headers {
             let value = HeaderValue::from_str(value).map_err(|_| {
@@ -368,32 +355,4 @@ fn sensitive(access: &Access) -> Result<HeaderValue, StoreFault> {
         })?;
     value.set_sensitive(true);
     Ok(value)
-}
-
-/// The HTTP client. Every rule is written down, also where it equals today's default.
-fn agent(base: &Base, via: Option<&Via>, tls: TlsConfig, timeout: Duration) -> Agent {
-    let connect = timeout.min(Duration::from_secs(CONNECT_SECS_MAX));
-    Agent::config_builder()
-        .http_status_as_error(false)
-        .https_only(base.reach == Reach::Network)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .redirect_auth_headers(ureq::config::RedirectAuthHeaders::Never)
-        .proxy(via.map(|via| via.proxy.clone()))
-        .tls_config(tls)
-        .user_agent(concat!("license-hooks/", env!("CARGO_PKG_VERSION")))
-        .no_delay(true)
-        .timeout_global(Some(timeout))
-        .timeout_per_call(Some(timeout))
-        .timeout_resolve(Some(connect))
-        .timeout_connect(Some(connect))
-        .timeout_send_request(Some(timeout))
-        .timeout_send_body(Some(timeout))
-        .timeout_recv_response(Some(timeout))
-        .timeout_recv_body(Some(timeout))
-        .max_response_header_size(HEADER_BYTES_MAX)
-        .max_idle_connections(0)
-        .max_idle_connections_per_host(0)
-        .build()
-        .new_agent()
 }

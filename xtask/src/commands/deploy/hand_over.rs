@@ -49,8 +49,8 @@ impl<'a> HandOver<'a> {
             plan: license.and_then(|license| license.plan.clone()),
             features: environment.demand.features.clone(),
             expires_at: license.and_then(|license| license.expires_at),
-            key_fingerprint: key.fingerprint(),
-            release: release.clone(),
+            key_fingerprint: Some(key.fingerprint()),
+            release: Some(release.clone()),
         };
         let given = given(environment, key, judgement, &release);
         let variables = child_env::build(&scene.ctx.vars, &child_env::secret_names(scene.config), given);

@@ -1,0 +1,337 @@
+//! What was said already, and what is therefore to be done.
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    string::String,
+    vec::Vec,
+};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    event::{Alert, AlertEvent, AlertId},
+    standing::Standing,
+};
+use crate::rotation::RunId;
+
+/// How many alerts are remembered. The one that was closed longest ago is dropped: should it stand again, which needs an
+/// earlier end to come back, it is sent once more.
+pub const NOTICES_MAX: usize = 64;
+
+/// The alerts of one environment, the newest at the end.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Ledger(Vec<Notice>);
+
+/// One alert, and who was told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// Its name.
+    pub id: AlertId,
+    /// The alert.
+    pub alert: Alert,
+    /// When it was found.
+    pub due_at: Timestamp,
+    /// The run that works on it.
+    pub run: RunId,
+    /// The first moment at which another run may.
+    pub until: Timestamp,
+    /// Its sinks.
+    pub sinks: BTreeMap<String, Told>,
+    /// Those that the run has not heard from.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub awaited: BTreeSet<String>,
+    /// When it was over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed_at: Option<Timestamp>,
+}
+
+/// What a sink was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Told {
+    /// Nothing that it accepted.
+    Nothing,
+    /// The alert.
+    Alert,
+    /// The alert, and that it is over.
+    Over,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Task {
+    /// Say that it is due, then send it to every sink.
+    Announce(Alert),
+    /// Take it over, then send it to the sinks that did not accept it.
+    Resend {
+        /// The alert.
+        notice: Notice,
+        /// The sinks.
+        sinks: Vec<String>,
+    },
+    /// Take it over, then tell the sinks that were told that it is over.
+    Resolve {
+        /// The alert.
+        notice: Notice,
+        /// The sinks.
+        sinks: Vec<String>,
+        /// Why it is over.
+        over: Over,
+    },
+    /// Say that it is over: there is nobody to tell.
+    Close(AlertId),
+    /// Leave it: another run works on it.
+    Leave {
+        /// The alert.
+        notice: Notice,
+    },
+}
+
+/// Why an alert is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    /// What it said is not so any more.
+    Gone,
+    /// A tighter one says it.
+    Overtaken,
+}
+
+impl Ledger {
+    /// Every alert that is remembered, the newest at the end.
+    pub fn notices(&self) -> &[Notice] {
+        &self.0
+    }
+
+    /// The alerts that are not over.
+    pub fn open(&self) -> impl Iterator<Item = &Notice> {
+        self.0.iter().filter(|notice| notice.closed_at.is_none())
+    }
+
+    /// The ledger after one more entry.
+    pub(crate) fn apply(&mut self, event: &AlertEvent, at: Timestamp) {
+        match event {
+            AlertEvent::Due { id, alert, sinks, run, until } => {
+                if self.find(id).is_none() {
+                    let awaited = sinks.iter().cloned().collect();
+                    let sinks = sinks.iter().map(|sink| (sink.clone(), Told::Nothing)).collect();
+                    let (id, alert, run) = (id.clone(), alert.clone(), run.clone());
+                    self.0.push(Notice { id, alert, due_at: at, run, until: *until, sinks, awaited, closed_at: None });
+                    self.forget();
+                }
+            }
+            AlertEvent::Taken { id, sinks, run, until } => {
+                if let Some(notice) = self.find(id) {
+                    notice.awaited = sinks.iter().cloned().collect();
+                    notice.run = run.clone();
+                    notice.until = *until;
+                }
+            }
+            AlertEvent::Sent { id, sink } => self.heard(id, sink, Some(Told::Alert)),
+            AlertEvent::Resolved { id, sink } => self.heard(id, sink, Some(Told::Over)),
+            AlertEvent::Failed { id, sink, .. } => self.heard(id, sink, None),
+            AlertEvent::Closed { id } => {
+                if let Some(notice) = self.find(id) {
+                    notice.closed_at = notice.closed_at.or(Some(at));
+                }
+            }
+            AlertEvent::NotKnown => {}
+        }
+    }
+
+    fn find(&mut self, id: &AlertId) -> Option<&mut Notice> {
+        self.0.iter_mut().find(|notice| notice.id == *id)
+    }
+
+    /// A sink answered; none where it did not accept what it was told.
+    fn heard(&mut self, id: &AlertId, sink: &str, told: Option<Told>) {
+        let Some(notice) = self.find(id) else { return };
+        notice.awaited.remove(sink);
+        if let (Some(told), Some(state)) = (told, notice.sinks.get_mut(sink)) {
+            *state = told;
+        }
+    }
+
+    /// Drops what is over first, and what is oldest.
+    fn forget(&mut self) {
+        if self.0.len() > NOTICES_MAX {
+            let over = self.0.iter().position(|notice| notice.closed_at.is_some()).unwrap_or(0);
+            self.0.remove(over);
+        }
+    }
+}
+
+impl Notice {
+    /// The sinks that were told this much, of those that are still configured.
+    fn told<'a>(&'a self, told: Told, sinks: &'a [String]) -> Vec<String> {
+        self.sinks
+            .iter()
+            .filter(|(sink, state)| **state == told && sinks.contains(sink))
+            .map(|(sink, _)| sink.clone())
+            .collect()
+    }
+
+    /// Whether another run may be at work on it: one that heard from all sinks is done, whatever they said.
+    fn is_taken(&self, run: &RunId, now: Timestamp) -> bool {
+        self.run != *run && now < self.until && !self.awaited.is_empty()
+    }
+}
+
+/// What a run has to do, given what stands, what was said, and the sinks that are configured.
+///
+/// Where nobody is to be told, nothing is due either: a sink that is added later hears of what stands then.
+pub fn tasks(ledger: &Ledger, standing: &Standing, sinks: &[String], run: &RunId, now: Timestamp) -> Vec<Task> {
+    let fresh = standing.alerts.iter().filter(|alert| !sinks.is_empty() && is_news(ledger, alert));
+    let fresh = fresh.map(|alert| Task::Announce(alert.clone()));
+    let open = ledger.open().filter_map(|notice| {
+        let task = of_open(notice, standing, sinks)?;
+        Some(if notice.is_taken(run, now) { Task::Leave { notice: notice.clone() } } else { task })
+    });
+    open.chain(fresh).collect()
+}
+
+/// Whether nothing that says as much was ever due.
+fn is_news(ledger: &Ledger, alert: &Alert) -> bool {
+    ledger.0.iter().all(|notice| notice.id != alert.id() && !notice.alert.covers(alert))
+}
+
+fn of_open(notice: &Notice, standing: &Standing, sinks: &[String]) -> Option<Task> {
+    if standing.holds(&notice.alert) {
+        let sinks = notice.told(Told::Nothing, sinks);
+        return (!sinks.is_empty()).then(|| Task::Resend { notice: notice.clone(), sinks });
+    }
+    let sinks = notice.told(Told::Alert, sinks);
+    if sinks.is_empty() {
+        return Some(Task::Close(notice.id.clone()));
+    }
+    let over = if standing.covers(&notice.alert) { Over::Overtaken } else { Over::Gone };
+    Some(Task::Resolve { notice: notice.clone(), sinks, over })
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::{borrow::ToOwned, vec};
+
+    use super::*;
+    use crate::{alert::standing::Sight, key::LicenseKey};
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_second(secs).unwrap()
+    }
+
+    fn run(name: &str) -> RunId {
+        RunId(name.to_owned())
+    }
+
+    fn expiring(days: u32) -> Alert {
+        let key_fingerprint = LicenseKey::parse("K1").unwrap().fingerprint();
+        Alert::Expiring { key_fingerprint, license_id: None, expires_at: at(1_000_000), days }
+    }
+
+    fn seen(alerts: Vec<Alert>) -> Standing {
+        Standing { alerts, license: Sight::Seen }
+    }
+
+    fn due(alert: &Alert, by: &str, sinks: &[&str]) -> AlertEvent {
+        let sinks = sinks.iter().map(|sink| (*sink).to_owned()).collect();
+        AlertEvent::Due { id: alert.id(), alert: alert.clone(), sinks, run: run(by), until: at(100) }
+    }
+
+    fn ledger(events: &[AlertEvent]) -> Ledger {
+        let mut ledger = Ledger::default();
+        for event in events {
+            ledger.apply(event, at(10));
+        }
+        ledger
+    }
+
+    fn sent(alert: &Alert, sink: &str) -> AlertEvent {
+        AlertEvent::Sent { id: alert.id(), sink: sink.to_owned() }
+    }
+
+    fn names(sinks: &[&str]) -> Vec<String> {
+        sinks.iter().map(|sink| (*sink).to_owned()).collect()
+    }
+
+    /// What is to be done, in words.
+    fn shown(ledger: &Ledger, standing: &Standing, sinks: &[&str], by: &str, secs: i64) -> Vec<String> {
+        tasks(ledger, standing, &names(sinks), &run(by), at(secs))
+            .into_iter()
+            .map(|task| match task {
+                Task::Announce(Alert::Expiring { days, .. }) => alloc::format!("announce {days}"),
+                Task::Announce(other) => alloc::format!("announce {other:?}"),
+                Task::Resend { sinks, .. } => alloc::format!("resend {}", sinks.join(" ")),
+                Task::Resolve { sinks, over, .. } => alloc::format!("resolve {} {over:?}", sinks.join(" ")),
+                Task::Close(_) => "close".to_owned(),
+                Task::Leave { .. } => "leave".to_owned(),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn an_alert_is_announced_once_and_only_where_somebody_is_told() {
+        let (seven, one) = (expiring(7), expiring(1));
+        let both = ["a", "b"];
+        let told = ledger(&[due(&seven, "r1", &both), sent(&seven, "a"), sent(&seven, "b")]);
+        let half = ledger(&[due(&seven, "r1", &both), sent(&seven, "a")]);
+        let failed = AlertEvent::Failed { id: seven.id(), sink: "b".to_owned(), why: "no".to_owned() };
+        let refused = ledger(&[due(&seven, "r1", &both), sent(&seven, "a"), failed]);
+        let over = ledger(&[due(&seven, "r1", &both), AlertEvent::Closed { id: seven.id() }]);
+        let cases = [
+            (Ledger::default(), vec![seven.clone()], &both[..], "r2", 50, &["announce 7"][..]),
+            (Ledger::default(), vec![seven.clone()], &[], "r2", 50, &[]),
+            (told.clone(), vec![seven.clone()], &both, "r2", 500, &[]),
+            // The run that has it may still be at work; after that, whoever comes goes on.
+            (half.clone(), vec![seven.clone()], &both, "r2", 99, &["leave"]),
+            (half.clone(), vec![seven.clone()], &both, "r2", 100, &["resend b"]),
+            (half.clone(), vec![seven.clone()], &both, "r1", 50, &["resend b"]),
+            // A sink that was taken out of the file is not told any more.
+            (half.clone(), vec![seven.clone()], &["a"], "r2", 100, &[]),
+            // A tighter one takes over.
+            (told.clone(), vec![one.clone()], &both, "r2", 100, &["resolve a b Overtaken", "announce 1"]),
+            (half.clone(), vec![one.clone()], &both, "r2", 100, &["resolve a Overtaken", "announce 1"]),
+            (ledger(&[due(&seven, "r1", &both)]), vec![one], &both, "r2", 100, &["close", "announce 1"]),
+            // It is over.
+            (told.clone(), vec![], &both, "r2", 100, &["resolve a b Gone"]),
+            (told.clone(), vec![], &[], "r2", 100, &["close"]),
+            // A run that heard from every sink is done, whatever they said.
+            (told.clone(), vec![], &both, "r2", 99, &["resolve a b Gone"]),
+            (refused, vec![seven.clone()], &both, "r2", 99, &["resend b"]),
+            (half.clone(), vec![], &both, "r2", 99, &["leave"]),
+            (over.clone(), vec![], &both, "r2", 100, &[]),
+            // What was over is not said again, and nothing wider either: a clock that goes back tells no news.
+            (over, vec![seven], &both, "r2", 100, &[]),
+            (told, vec![expiring(30)], &both, "r2", 100, &["resolve a b Gone"]),
+        ];
+        for (ledger, standing, sinks, by, secs, expected) in cases {
+            assert_eq!(shown(&ledger, &seen(standing.clone()), sinks, by, secs), expected, "{ledger:?} {standing:?}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_could_look_at_is_not_over() {
+        let seven = expiring(7);
+        let told = ledger(&[due(&seven, "r1", &["a", "b"]), sent(&seven, "a")]);
+        let blind = Standing { alerts: vec![], license: Sight::NotSeen };
+        assert_eq!(shown(&told, &blind, &["a", "b"], "r2", 100), ["resend b"]);
+        let gap = Alert::Unwatched { since: at(1) };
+        let told = ledger(&[due(&gap, "r1", &["a"]), sent(&gap, "a")]);
+        assert_eq!(shown(&told, &blind, &["a"], "r2", 100), ["resolve a Gone"]);
+    }
+
+    #[test]
+    fn the_ledger_is_bounded_and_drops_what_is_over_first() {
+        let alert = |number: usize| Alert::Unwatched { since: at(i64::try_from(number).unwrap()) };
+        let mut ledger = Ledger::default();
+        ledger.apply(&due(&alert(0), "r1", &["a"]), at(0));
+        for number in 1..NOTICES_MAX {
+            ledger.apply(&due(&alert(number), "r1", &["a"]), at(0));
+            ledger.apply(&AlertEvent::Closed { id: alert(number).id() }, at(0));
+        }
+        ledger.apply(&due(&alert(NOTICES_MAX), "r1", &["a"]), at(0));
+        assert_eq!(ledger.notices().len(), NOTICES_MAX);
+        assert_eq!(ledger.notices()[0].alert, alert(0));
+        assert_eq!(ledger.notices()[1].alert, alert(2));
+    }
+}

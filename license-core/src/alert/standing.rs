@@ -1,0 +1,413 @@
+//! What is worth an alert at a moment.
+
+use alloc::{borrow::ToOwned, string::String, vec::Vec};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    days::{Days, Life},
+    event::{Alert, Stands},
+};
+use crate::{
+    key::Fingerprint,
+    rotation::{Adoption, GRACE_WARN_HOURS, Open, Phase, State},
+};
+
+/// How long an open rotation may stand still before it is called stuck, in seconds. A run that is at work holds a claim.
+pub const STUCK_SECS: u64 = 60 * 60;
+/// Seconds in an hour.
+const HOUR_SECS: i64 = 60 * 60;
+
+/// What people want to hear.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// When to warn of an end.
+    pub days: Days,
+    /// Whether the license renews itself.
+    pub auto_renew: AutoRenew,
+    /// After how many seconds without a look somebody is told.
+    pub gap_secs_max: u64,
+}
+
+/// Whether a license renews itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AutoRenew {
+    /// It does not.
+    No,
+    /// It does: only the tightest threshold is worth a word, when the renewal should have happened and did not.
+    Yes,
+}
+
+/// What is known at a moment.
+#[derive(Debug, Clone)]
+pub struct Facts<'a> {
+    /// The license; none where the authority could not be asked.
+    pub license: Option<LicenseFacts>,
+    /// The rotation, and who works on it.
+    pub rotation: &'a State,
+    /// When somebody looked the time before.
+    pub last_look: Option<Timestamp>,
+}
+
+/// What is known about the key and its license.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LicenseFacts {
+    /// The key.
+    pub key_fingerprint: Fingerprint,
+    /// The license's id.
+    pub license_id: Option<String>,
+    /// When the key was issued.
+    pub issued_at: Option<Timestamp>,
+    /// When the license ends, or the key's grace, whichever is sooner.
+    pub ends_at: Option<Timestamp>,
+    /// The authority's no, if it says so.
+    pub refused: Option<Refusal>,
+}
+
+/// A no.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The reason, a stable word.
+    pub reason: String,
+    /// When it was seen first.
+    pub since: Timestamp,
+}
+
+/// What stands at a moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The alerts.
+    pub alerts: Vec<Alert>,
+    /// Whether the license was seen.
+    pub license: Sight,
+}
+
+/// Whether something was seen. What was not seen is not over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sight {
+    /// It was.
+    Seen,
+    /// It was not: whatever was said about it stands.
+    NotSeen,
+}
+
+/// Everything that stands at this moment: of what is about one end, the tightest.
+pub fn standing(policy: &Policy, facts: &Facts<'_>, now: Timestamp) -> Standing {
+    let license = facts.license.as_ref();
+    let end = license.and_then(|license| end(policy, license, now));
+    let has_ended = matches!(end, Some(Alert::Expired { .. }));
+    // An expired license is refused, too: one alert tells both.
+    let refused = license.filter(|_| !has_ended).and_then(refused);
+    let alerts = [end, refused, rotation(facts.rotation, now), unwatched(policy, facts, now)];
+    let sight = if license.is_some() { Sight::Seen } else { Sight::NotSeen };
+    Standing { alerts: alerts.into_iter().flatten().collect(), license: sight }
+}
+
+impl Standing {
+    /// Whether an alert that was said still holds: it stands, or nobody could look.
+    pub(super) fn holds(&self, alert: &Alert) -> bool {
+        let was_unseen = self.license == Sight::NotSeen && alert.is_about_license();
+        was_unseen || self.alerts.iter().any(|standing| standing.id() == alert.id())
+    }
+
+    /// Whether an alert that does not hold any more gave way to a tighter one.
+    pub(super) fn covers(&self, alert: &Alert) -> bool {
+        self.alerts.iter().any(|standing| standing.covers(alert))
+    }
+}
+
+fn end(policy: &Policy, license: &LicenseFacts, now: Timestamp) -> Option<Alert> {
+    let ends_at = license.ends_at?;
+    let (key_fingerprint, license_id) = (license.key_fingerprint, license.license_id.clone());
+    if ends_at <= now {
+        return Some(Alert::Expired { key_fingerprint, license_id, expires_at: ends_at });
+    }
+    let life = Life { issued_at: license.issued_at, ends_at };
+    let days = match policy.auto_renew {
+        AutoRenew::No => policy.days.crossed(&life, now),
+        AutoRenew::Yes => policy.days.crossed_tightest(&life, now),
+    }?;
+    Some(Alert::Expiring { key_fingerprint, license_id, expires_at: ends_at, days })
+}
+
+fn refused(license: &LicenseFacts) -> Option<Alert> {
+    let Refusal { reason, since } = license.refused.clone()?;
+    Some(Alert::Refused { key_fingerprint: license.key_fingerprint, reason, since })
+}
+
+fn rotation(state: &State, now: Timestamp) -> Option<Alert> {
+    match &state.phase {
+        Phase::Idle(_) => None,
+        Phase::KeyLost { open, deadline, .. } => {
+            Some(Alert::KeyLost { rotation_id: open.id.clone(), deadline: *deadline })
+        }
+        Phase::Calling(open) => {
+            let is_over = now >= open.terms.call_deadline;
+            stuck(state, open, Stands::OutcomeUnknown, open.grace_end_earliest(), now).filter(|_| is_over)
+        }
+        Phase::Unknown { open, settle_until } => {
+            let may_settle = now >= *settle_until;
+            stuck(state, open, Stands::OutcomeUnknown, open.grace_end_earliest(), now).filter(|_| may_settle)
+        }
+        Phase::Received { open, .. } => stuck(state, open, Stands::KeyInEscrow, open.grace_end_earliest(), now),
+        Phase::NewRejected { open, .. } => stuck(state, open, Stands::NewKeyRejected, open.grace_end_earliest(), now),
+        Phase::Promoting { keys, .. } | Phase::RollingBack { keys, .. } => {
+            stuck(state, &keys.open, Stands::StoresDiffer, keys.grace_ends_at, now)
+        }
+        Phase::RolledBack(keys) => {
+            let hours = hours(keys.grace_ends_at, now)?;
+            Some(Alert::RotationStuck {
+                rotation_id: keys.open.id.clone(),
+                stands: Stands::RolledBack,
+                deadline: keys.grace_ends_at,
+                hours: Some(hours),
+            })
+        }
+        Phase::Committed { keys, adoption } => match adoption {
+            Adoption::Proved | Adoption::Shipped => None,
+            Adoption::Unproven => Some(Alert::NotAdopted {
+                rotation_id: keys.open.id.clone(),
+                grace_ends_at: keys.grace_ends_at,
+                hours: hours(keys.grace_ends_at, now)?,
+            }),
+        },
+    }
+}
+
+/// An open rotation that nobody works on, some time after it began.
+fn stuck(state: &State, open: &Open, stands: Stands, deadline: Timestamp, now: Timestamp) -> Option<Alert> {
+    let is_held = state.claim.as_ref().is_some_and(|claim| now < claim.until);
+    let is_old = now.duration_since(open.since).as_secs() >= i64::try_from(STUCK_SECS).unwrap_or(i64::MAX);
+    (is_old && !is_held).then(|| Alert::RotationStuck {
+        rotation_id: open.id.clone(),
+        stands,
+        deadline,
+        hours: hours(deadline, now),
+    })
+}
+
+/// The tightest number of hours before a deadline that was crossed; 0 after it.
+fn hours(deadline: Timestamp, now: Timestamp) -> Option<u64> {
+    let left = deadline.duration_since(now).as_secs();
+    if left <= 0 {
+        return Some(0);
+    }
+    let within = |hours: &&u64| i64::try_from(**hours).is_ok_and(|hours| left <= hours * HOUR_SECS);
+    GRACE_WARN_HOURS.iter().rev().find(within).copied()
+}
+
+fn unwatched(policy: &Policy, facts: &Facts<'_>, now: Timestamp) -> Option<Alert> {
+    let since = facts.last_look?;
+    let secs = u64::try_from(now.duration_since(since).as_secs()).unwrap_or(0);
+    (secs > policy.gap_secs_max).then_some(Alert::Unwatched { since })
+}
+
+impl LicenseFacts {
+    /// The facts that a license states.
+    pub fn of(key_fingerprint: Fingerprint, license: &crate::license::License, refused: Option<Refusal>) -> Self {
+        Self {
+            key_fingerprint,
+            license_id: license.id.as_deref().map(ToOwned::to_owned),
+            issued_at: license.issued_at,
+            ends_at: [license.expires_at, license.grace_ends_at].into_iter().flatten().min(),
+            refused,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::{borrow::ToOwned, vec};
+
+    use super::*;
+    use crate::{
+        key::LicenseKey,
+        rotation::{BlobHash, Claim, IntentTerms, Keys, Last, RotationId, RunId, Snapshot},
+        trail::Actor,
+    };
+
+    const DAY: i64 = 24 * HOUR_SECS;
+    /// When the rotation began.
+    const BEGAN: i64 = 1_900_000_000;
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_second(secs).unwrap()
+    }
+
+    fn fingerprint(key: &str) -> Fingerprint {
+        LicenseKey::parse(key).unwrap().fingerprint()
+    }
+
+    fn policy() -> Policy {
+        Policy { days: Days::default(), auto_renew: AutoRenew::No, gap_secs_max: 3 * 24 * 60 * 60 }
+    }
+
+    fn license(ends_at: Option<i64>) -> LicenseFacts {
+        let (key_fingerprint, ends_at) = (fingerprint("K0"), ends_at.map(at));
+        LicenseFacts { key_fingerprint, license_id: None, issued_at: None, ends_at, refused: None }
+    }
+
+    fn alerts(policy: &Policy, license: Option<LicenseFacts>, state: &State, now: i64) -> Vec<String> {
+        let facts = Facts { license, rotation: state, last_look: None };
+        standing(policy, &facts, at(now)).alerts.iter().map(|alert| alert.id().0).collect()
+    }
+
+    fn word(alerts: &[String]) -> Vec<String> {
+        let fp = alloc::format!("{}:", fingerprint("K0"));
+        alerts.iter().map(|id| id.replace(&fp, "")).collect()
+    }
+
+    #[test]
+    fn an_end_is_one_alert_the_tightest() {
+        let idle = State::default();
+        let refused = Some(Refusal { reason: "revoked".to_owned(), since: at(5) });
+        for (license, auto_renew, now, expected) in [
+            (license(None), AutoRenew::No, 0, &[][..]),
+            (license(Some(100 * DAY)), AutoRenew::No, 60 * DAY, &[]),
+            (license(Some(100 * DAY)), AutoRenew::No, 71 * DAY, &["expiring:8640000:30"]),
+            (license(Some(100 * DAY)), AutoRenew::No, 99 * DAY, &["expiring:8640000:1"]),
+            (license(Some(100 * DAY)), AutoRenew::No, 100 * DAY, &["expired:8640000"]),
+            // What renews itself is worth a word only when it did not.
+            (license(Some(100 * DAY)), AutoRenew::Yes, 98 * DAY, &[]),
+            (license(Some(100 * DAY)), AutoRenew::Yes, 99 * DAY, &["expiring:8640000:1"]),
+            (license(Some(100 * DAY)), AutoRenew::Yes, 101 * DAY, &["expired:8640000"]),
+            // A refusal is another matter, but an expired license is refused because it expired.
+            (LicenseFacts { refused: refused.clone(), ..license(None) }, AutoRenew::No, 9, &["refused:revoked:5"]),
+            (
+                LicenseFacts { refused: refused.clone(), ..license(Some(100 * DAY)) },
+                AutoRenew::No,
+                99 * DAY,
+                &["expiring:8640000:1", "refused:revoked:5"],
+            ),
+            (LicenseFacts { refused, ..license(Some(DAY)) }, AutoRenew::No, 2 * DAY, &["expired:86400"]),
+        ] {
+            let policy = Policy { auto_renew, ..policy() };
+            assert_eq!(word(&alerts(&policy, Some(license.clone()), &idle, now)), expected, "{license:?} {now}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_was_rotated_away_ends_with_its_grace() {
+        let mut said = crate::license::License::bare(crate::license::Answer::Accepted { code: None });
+        for (expires_at, grace_ends_at, ends_at) in [
+            (None, None, None),
+            (Some(9), None, Some(9)),
+            (Some(9), Some(5), Some(5)),
+            (None, Some(5), Some(5)),
+            (Some(4), Some(5), Some(4)),
+        ] {
+            (said.expires_at, said.grace_ends_at) = (expires_at.map(at), grace_ends_at.map(at));
+            assert_eq!(LicenseFacts::of(fingerprint("K0"), &said, None).ends_at, ends_at.map(at));
+        }
+    }
+
+    #[test]
+    fn a_license_that_nobody_could_look_at_is_not_seen() {
+        let idle = State::default();
+        let facts = |license| Facts { license, rotation: &idle, last_look: None };
+        assert_eq!(standing(&policy(), &facts(None), at(0)).license, Sight::NotSeen);
+        assert_eq!(standing(&policy(), &facts(Some(license(None))), at(0)).license, Sight::Seen);
+    }
+
+    #[test]
+    fn a_watch_that_did_not_run_is_told_by_the_next_one() {
+        let idle = State::default();
+        for (last_look, now, expected) in [
+            (None, 100 * DAY, &[][..]),
+            (Some(DAY), 4 * DAY, &[]),
+            (Some(DAY), 4 * DAY + 1, &["unwatched:86400"]),
+            // A clock that was set back.
+            (Some(9 * DAY), DAY, &[]),
+        ] {
+            let facts = Facts { license: None, rotation: &idle, last_look: last_look.map(at) };
+            let ids: Vec<String> =
+                standing(&policy(), &facts, at(now)).alerts.iter().map(|alert| alert.id().0).collect();
+            assert_eq!(ids, expected, "{last_look:?} {now}");
+        }
+    }
+
+    fn open() -> Open {
+        let terms = IntentTerms {
+            epoch: 1,
+            old: fingerprint("K0"),
+            old_blob: BlobHash::of(b"old"),
+            snapshot: Snapshot::default(),
+            grace_days: 7,
+            call_deadline: at(BEGAN + 30),
+            stores: vec!["a".to_owned()],
+        };
+        Open { id: RotationId("r".to_owned()), since: at(BEGAN), terms }
+    }
+
+    fn keys() -> Keys {
+        Keys { open: open(), blob: BlobHash::of(b"new"), new: fingerprint("K1"), grace_ends_at: at(BEGAN + 7 * DAY) }
+    }
+
+    fn in_phase(phase: Phase) -> State {
+        State { claim: None, epoch: 1, phase }
+    }
+
+    #[test]
+    fn a_rotation_that_nobody_works_on_is_stuck_after_an_hour() {
+        let blob = BlobHash::of(b"new");
+        let done = || [].into();
+        let phases = [
+            (Phase::Calling(open()), "outcome_unknown"),
+            (Phase::Unknown { open: open(), settle_until: at(BEGAN + 600) }, "outcome_unknown"),
+            (Phase::Received { open: open(), blob }, "key_in_escrow"),
+            (Phase::NewRejected { open: open(), blob }, "new_key_rejected"),
+            (Phase::Promoting { keys: keys(), done: done() }, "stores_differ"),
+            (Phase::RollingBack { keys: keys(), done: done() }, "stores_differ"),
+        ];
+        for (phase, stands) in phases {
+            let state = in_phase(phase);
+            let ids = |secs: i64| alerts(&policy(), None, &state, BEGAN + secs);
+            assert_eq!(ids(HOUR_SECS - 1), [""; 0], "{state:?}");
+            assert_eq!(ids(HOUR_SECS), [alloc::format!("rotation_stuck:r:{stands}")]);
+            assert_eq!(ids(7 * DAY - 6 * HOUR_SECS), [alloc::format!("rotation_stuck:r:{stands}:6")]);
+            assert_eq!(ids(7 * DAY), [alloc::format!("rotation_stuck:r:{stands}:0")]);
+            let claim = Claim {
+                run: RunId("x".to_owned()),
+                actor: Actor::default(),
+                since: at(BEGAN),
+                until: at(BEGAN + 2 * HOUR_SECS),
+            };
+            let held = State { claim: Some(claim), ..state };
+            assert_eq!(alerts(&policy(), None, &held, BEGAN + HOUR_SECS), [""; 0], "somebody works on it");
+            assert_eq!(alerts(&policy(), None, &held, BEGAN + 2 * HOUR_SECS).len(), 1, "whoever had it is gone");
+        }
+    }
+
+    #[test]
+    fn an_outcome_is_not_called_unknown_before_it_settled() {
+        let state = in_phase(Phase::Unknown { open: open(), settle_until: at(BEGAN + 5 * HOUR_SECS) });
+        assert_eq!(alerts(&policy(), None, &state, BEGAN + 4 * HOUR_SECS), [""; 0]);
+        assert_eq!(alerts(&policy(), None, &state, BEGAN + 5 * HOUR_SECS).len(), 1);
+    }
+
+    #[test]
+    fn a_new_key_that_nobody_saw_in_use_is_told_three_days_before_the_old_one_dies() {
+        let committed = |adoption| in_phase(Phase::Committed { keys: keys(), adoption });
+        for (state, left, expected) in [
+            (committed(Adoption::Unproven), 73, &[][..]),
+            (committed(Adoption::Unproven), 72, &["not_adopted:r:72"]),
+            (committed(Adoption::Unproven), 24, &["not_adopted:r:24"]),
+            (committed(Adoption::Unproven), 6, &["not_adopted:r:6"]),
+            (committed(Adoption::Unproven), -1, &["not_adopted:r:0"]),
+            (committed(Adoption::Proved), 6, &[]),
+            (committed(Adoption::Shipped), -1, &[]),
+            (in_phase(Phase::RolledBack(keys())), 73, &[]),
+            (in_phase(Phase::RolledBack(keys())), 24, &["rotation_stuck:r:rolled_back:24"]),
+            (in_phase(Phase::Idle(Last::None)), 6, &[]),
+            (
+                in_phase(Phase::KeyLost { open: open(), deadline: at(BEGAN + 7 * DAY), printed: None }),
+                100,
+                &["key_lost:r"],
+            ),
+        ] {
+            let now = BEGAN + 7 * DAY - left * HOUR_SECS;
+            assert_eq!(alerts(&policy(), None, &state, now), expected, "{state:?} {left}");
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! `status --html`: the page as files show it, and as a headless Chromium does where there is one.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::Write as _,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
+
+use license_tests::{
+    App, Authority, Grant, Project,
+    browser::{self, Browser, Scheme},
+};
+use serde_json::{Value, json};
+
+use crate::{KEY, asking, authority, good_but, in_days, project, saying};
+
+/// A page of so many environments is drawn within this time, in milliseconds; a loaded machine takes longer than 1 s.
+const DRAWN_MILLIS_MAX: f64 = 5_000.0;
+/// The size of the page of 1,000 environments, in bytes.
+const PAGE_BYTES_MAX: usize = 2_000_000;
+
+/// What is measured within the page.
+const MEASURE: &str = include_str!("page.js");
+
+fn is_skipped() -> bool {
+    let missing = browser::missing();
+    if let Some(why) = &missing {
+        std::io::stderr().write_all(format!("skipped: {why}\n").as_bytes()).unwrap();
+    }
+    missing.is_some()
+}
+
+/// Where the pictures are kept.
+fn pictures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("target/page")
+}
+
+fn domain(number: usize) -> String {
+    format!("e{number}.app.com")
+}
+
+/// Licenses of every kind: the name of the environment, and its key.
+fn licenses(authority: &Authority, count: usize) -> Vec<(String, String)> {
+    let license = |number: usize| {
+        let expires = if number % 7 == 3 { "5d" } else { "365d" };
+        let domain = domain(number);
+        let grant = Grant { expires, domains: &[&domain], ..Grant::default() };
+        let license = authority.issue(&grant);
+        if number % 10 == 9 {
+            authority.revoke(&license);
+        }
+        (format!("environment-{number}"), license.key)
+    };
+    (0..count).map(license).collect()
+}
+
+/// A project with these environments, the first of which was deployed.
+fn project_of(authority: &Authority, licenses: &[(String, String)]) -> Project {
+    let environment = |(number, (name, _)): (usize, &(String, String))| {
+        format!(
+            "[environments.{name}]\nauthority = \"to\"\ndomain = \"{}\"\nkey = {{ env = \"KEY_{number}\" }}\n\
+             deploy = [\"sh\", \"deploy.sh\"]\n",
+            domain(number)
+        )
+    };
+    let tables: String = licenses.iter().enumerate().map(environment).collect();
+    let head = format!(
+        "version = 1\n[authority.to]\nkind = \"traffic-orchestrator\"\nurl = \"{}\"\ntoken = {{ env = \"TO_API_KEY\" }}\n",
+        authority.url()
+    );
+    let project = project().license_toml(format!("{head}{tables}").as_bytes()).var("TO_API_KEY", authority.token());
+    (0..).zip(licenses).fold(project, |project, (number, (_, key))| project.var(&format!("KEY_{number}"), key))
+}
+
+#[test]
+fn chromium_shows_every_environment_at_every_width_and_in_both_schemes() {
+    if is_skipped() {
+        return;
+    }
+    let authority = authority(&[]);
+    let browser = Browser::start();
+    for count in [1, 4, 60] {
+        let licenses = licenses(&authority, count);
+        let project = project_of(&authority, &licenses);
+        project.run(&["deploy", "environment-0"]).exits(0);
+        let ran = project.run(&["status", "--all", "--html", "page.html"]);
+        let expected: BTreeSet<&str> = licenses.iter().map(|(name, _)| name.as_str()).collect();
+        let page = fs::read_to_string(project.path("page.html")).unwrap_or_else(|error| panic!("{error}\n{ran}"));
+        for (_, key) in &licenses {
+            assert!(!page.contains(key.as_str()), "a key stands in the page");
+        }
+        let mut grounds = BTreeSet::new();
+        for width in [360, 1280] {
+            for scheme in [Scheme::Light, Scheme::Dark] {
+                browser.look(width, scheme);
+                browser.open(&project.path("page.html"));
+                let name = format!("{count}-environments-{width}-{}.png", scheme.name());
+                browser.picture(&pictures().join(&name), width);
+                let seen = browser.run(MEASURE);
+                is_good(&name, &seen, &browser);
+                let names: BTreeSet<&str> =
+                    seen["names"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+                assert_eq!(names, expected, "{name}");
+                grounds.insert(seen["ground"].to_string());
+            }
+        }
+        assert_eq!(grounds.len(), 2, "both schemes look the same: {grounds:?}");
+    }
+}
+
+/// Nothing overflows, is too faint, has no name, or was loaded; the console heard nothing.
+#[track_caller]
+fn is_good(name: &str, seen: &Value, browser: &Browser) {
+    for (field, expected) in [
+        ("wide", json!([])),
+        ("faint", json!([])),
+        ("jumps", json!([])),
+        ("landmarks", json!([])),
+        ("nameless", json!(0)),
+        ("deadLinks", json!(0)),
+        ("twice", json!(0)),
+        ("unseen", json!(0)),
+        ("scripts", json!(0)),
+        ("loaded", json!(0)),
+        ("lang", json!("en")),
+    ] {
+        assert_eq!(seen[field], expected, "{name}: {field}");
+    }
+    assert!(seen["scroll"].as_u64() <= seen["inner"].as_u64(), "{name}: it can be scrolled sideways: {seen}");
+    let console = browser.console();
+    assert!(console.is_empty(), "{name}: {console:?}");
+}
+
+#[test]
+fn chromium_draws_a_thousand_environments_at_once() {
+    if is_skipped() {
+        return;
+    }
+    let environment = |number: usize| {
+        format!(
+            "[environments.environment-{number}]\nauthority = \"to\"\ndomain = \"e{number}.app.com\"\n\
+             key = {{ env = \"KEY_{number}\" }}\n"
+        )
+    };
+    let tables: String = (0..1000).map(environment).collect();
+    let text = format!(
+        "version = 1\n[authority.to]\nkind = \"traffic-orchestrator\"\nurl = \"http://127.0.0.1:9/api/v1\"\n\
+         token = {{ env = \"TO_API_KEY\" }}\n{tables}"
+    );
+    let project = project().license_toml(text.as_bytes());
+    // Nobody is asked, and the trail has nothing: the worst of all pages.
+    project.run(&["status", "--all", "--cached", "--html", "page.html"]).exits(11);
+    let page = fs::read(project.path("page.html")).unwrap();
+    assert!(page.len() < PAGE_BYTES_MAX, "{} bytes", page.len());
+    let browser = Browser::start();
+    browser.look(1280, Scheme::Light);
+    browser.open(&project.path("page.html"));
+    let seen = browser.run("return [performance.getEntriesByType('navigation')[0].loadEventEnd, document.querySelectorAll('#environments h3').length]");
+    assert_eq!(seen[1], 1000);
+    assert!(seen[0].as_f64().unwrap() < DRAWN_MILLIS_MAX, "{seen}");
+}
+
+#[test]
+fn the_page_has_no_secret_and_no_markup_of_an_authority_that_repeats_what_it_was_sent() {
+    let evil = format!("</style><script>alert('{KEY}')</script>");
+    let app = App::reporting(json!({ "valid": false, "plan": evil, "release": evil }));
+    let said = good_but(&json!({ "id": evil, "plan": evil, "status": evil, "message": evil, "expiresAt": in_days(3) }));
+    let server = saying(&said);
+    let ran = asking(&server).health(&app, "20s");
+    let run = ran.run(&["status", "--html", "page.html"]);
+    run.exits_one_of(&[10, 11, 14]).never_shows(KEY).never_shows(license_tests::authority::TOKEN);
+    let page = fs::read_to_string(ran.path("page.html")).unwrap();
+    assert!(!page.contains("<script") && page.matches("</style>").count() == 1, "{page}");
+    assert!(page.contains("&lt;script&gt;"), "{page}");
+}
+
+#[test]
+fn the_page_is_for_whoever_asked_for_it_and_a_failure_hides_nothing() {
+    let server = saying(&json!({ "valid": false }));
+    let project = asking(&server).write("page.html", b"old");
+    project.run(&["status", "--html", "page.html"]).exits(10);
+    let path = project.path("page.html");
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+    assert!(fs::read_to_string(&path).unwrap().ends_with("</html>"));
+    let both = ["status", "--html", "missing/page.html", "--metrics", "missing/license.prom"];
+    let ran = project.run(&both);
+    ran.exits(10).says("the page cannot be written").says("the metrics cannot be written").says("production");
+    let page = fs::read_to_string(&path).unwrap();
+    for word in ["production", "app.com", "not ok", "refused"] {
+        assert!(page.contains(word), "{word}: {page}");
+    }
+}

@@ -1,0 +1,445 @@
+//! `status`: what runs, what the authority says of it, what was approved when it was deployed; and whom to tell.
+//!
+//! The smoke test after a deploy, and the watch that a schedule runs, are one command.
+
+use std::{borrow::Cow, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+use license_core::{
+    Fingerprint, License, Verdict,
+    alert::{Alert, Facts, LicenseFacts, Policy, Refusal, Standing, standing},
+    finding::{Outcome, clean},
+    health::{Difference, Expected, Reported},
+    rotation::{self, Adoption, Phase},
+    trail::{Deployed, Event, Folded, HealthRecord, Look, Looked, Trouble, since},
+};
+
+use crate::{
+    authority::Authority,
+    cli::StatusArgs,
+    config::{Config, Environment},
+    connect,
+    context::{self, Context},
+    exit::Exit,
+    failure::Failure,
+    gate::{self, Force, Judgement},
+    health::{self, Glance, Seen},
+    journal::{self, Journal},
+    keyring::Keyring,
+    many::{self, Extent},
+    narrator::Narrator,
+    signals::Signals,
+};
+
+mod tell;
+
+pub(crate) use tell::{Done, Telling};
+
+/// What was found out about every environment that was asked for.
+#[derive(Debug)]
+pub(crate) struct StatusReport<'a> {
+    /// The environments, in that order.
+    pub(crate) environments: Vec<Status<'a>>,
+    /// When the look began.
+    pub(crate) at: Timestamp,
+    /// The horizon of `--fail-within`.
+    pub(crate) within: Option<Duration>,
+    /// What an alert that stands does to the exit.
+    pub(crate) attention: Attention,
+}
+
+/// What an alert that stands does to the exit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Attention {
+    /// Nothing: it is shown.
+    Shown,
+    /// The exit tells it: `--exit-code`.
+    Exit,
+}
+
+/// What was found out about one environment.
+#[derive(Debug)]
+pub(crate) struct Status<'a> {
+    /// The environment.
+    pub(crate) environment: &'a Environment,
+    /// What is known of the license.
+    pub(crate) license: Known,
+    /// What the application said; none where the file names no address.
+    pub(crate) app: Option<App>,
+    /// What should run, as far as the trail knows.
+    pub(crate) deployed: Option<Deployed>,
+    /// What has changed since that deploy.
+    pub(crate) changed: Vec<Difference>,
+    /// Where the rotation stands.
+    pub(crate) rotation: rotation::State,
+    /// Everything that the trail says, with what this run wrote.
+    pub(crate) history: Folded,
+    /// What people should hear.
+    pub(crate) standing: Vec<Alert>,
+    /// Whom this run told.
+    pub(crate) told: Vec<Telling>,
+    /// Where the trail ends, if this run wrote to it.
+    pub(crate) trail: Option<license_core::chain::Head>,
+    /// What kept the look from being recorded, or people from being told.
+    pub(crate) failure: Option<Failure>,
+}
+
+/// What is known of a license.
+#[derive(Debug)]
+pub(crate) enum Known {
+    /// It was judged just now.
+    Judged(Judgement),
+    /// It was looked up in the trail.
+    Cached(Looked),
+    /// Nothing is.
+    Not(Failure),
+    /// The trail has no look yet.
+    NeverLooked,
+}
+
+/// What the application said.
+#[derive(Debug)]
+pub(crate) struct App {
+    /// The address.
+    pub(crate) url: String,
+    /// What came of it.
+    pub(crate) glance: Glance,
+}
+
+/// Looks at every environment that was asked for, records what is new, and tells whom it concerns.
+pub(crate) fn run<'a>(
+    ctx: &Context,
+    config: &'a Config,
+    args: &StatusArgs,
+    narrator: &Narrator<'_>,
+) -> Result<StatusReport<'a>, Failure> {
+    let environments = many::selected(config, &args.environments, Extent::of_flag(args.all))?;
+    let tells = tell::Sinks::open(ctx, config, args)?;
+    let signals = Signals::watch().map_err(|source| Failure::System { what: "signals cannot be watched", source })?;
+    let authorities = many::authorities(ctx, config, &environments, &signals);
+    let keyring = Keyring::read(ctx, config);
+    let scene =
+        Scene { ctx, config, narrator, signals: &signals, keyring: &keyring, tells: &tells, memory: args.memory() };
+    let at = context::now();
+    let inputs = environments.iter().map(|_| ()).collect();
+    let environments = many::concurrently(&environments, inputs, &signals, |environment, ()| {
+        look(&scene, environment, &authorities[environment.authority.as_str()])
+    });
+    if let Some(stop) = signals.stop() {
+        return Err(crate::authority::AskError::Stopped(stop).into());
+    }
+    let attention = if args.exit_code { Attention::Exit } else { Attention::Shown };
+    Ok(StatusReport { environments, at, within: args.fail_within, attention })
+}
+
+/// What every look works with.
+struct Scene<'a> {
+    ctx: &'a Context,
+    config: &'a Config,
+    narrator: &'a Narrator<'a>,
+    signals: &'a Signals,
+    keyring: &'a Keyring,
+    tells: &'a tell::Sinks,
+    memory: Memory,
+}
+
+/// Where the facts of a license come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Memory {
+    /// The authority is asked: one validation.
+    Ask,
+    /// What the trail has will do: none is spent, and nothing is recorded.
+    Trail,
+}
+
+/// The story of one environment: ask the authority, look at the application, compare, record, tell.
+fn look<'a>(scene: &Scene<'_>, environment: &'a Environment, authority: &Result<Authority, Failure>) -> Status<'a> {
+    let mut status = Status {
+        environment,
+        license: Known::NeverLooked,
+        app: None,
+        deployed: None,
+        changed: Vec::new(),
+        rotation: rotation::State::default(),
+        history: Folded::default(),
+        standing: Vec::new(),
+        told: Vec::new(),
+        trail: None,
+        failure: None,
+    };
+    let folded = match journal::look(scene.ctx, scene.config, &environment.name) {
+        Ok(folded) => folded,
+        // What is not trusted is not compared with; the application and the authority still say something.
+        Err(failure) => {
+            status.failure = Some(failure);
+            Folded::default()
+        }
+    };
+    status.license = match scene.memory {
+        Memory::Ask => judged(scene, environment, authority, &folded),
+        Memory::Trail => folded.looked().cloned().map_or(Known::NeverLooked, Known::Cached),
+    };
+    status.deployed = folded.deploys().running().cloned();
+    status.rotation = folded.rotation().clone();
+    status.app = environment
+        .health
+        .as_ref()
+        .map(|probe| App { url: probe.url.clone(), glance: glance(scene, environment, &probe.url, &status) });
+    status.changed = status
+        .deployed
+        .as_ref()
+        .map_or_else(Vec::new, |deployed| since(deployed, status.license.key(), status.license.license()));
+    let now = context::now();
+    let license = license_facts(&status.license, &folded, now);
+    let stands = stands(scene, environment, license, &folded, now);
+    status.history = folded;
+    if status.failure.is_none()
+        && scene.memory == Memory::Ask
+        && let Err(failure) = record_and_tell(scene, &mut status, &stands, now)
+    {
+        status.failure = Some(failure);
+    }
+    status.standing = stands.alerts;
+    status
+}
+
+fn judged(
+    scene: &Scene<'_>,
+    environment: &Environment,
+    authority: &Result<Authority, Failure>,
+    folded: &Folded,
+) -> Known {
+    let judge = || {
+        let key = connect::key(scene.ctx, scene.config, environment)?;
+        let authority = match authority {
+            Ok(authority) => authority,
+            // The failure belongs to several environments; each gets its own by asking again for what fails at once.
+            Err(_) => &connect::authority(scene.ctx, scene.config, environment, 1, None)?,
+        };
+        let history = || Ok(Cow::Borrowed(folded));
+        gate::decide(scene.ctx, scene.config, environment, &key, authority, &history, &Force::No)
+    };
+    judge().map_or_else(Known::Not, Known::Judged)
+}
+
+impl Known {
+    /// The key that deploys read.
+    pub(crate) fn key(&self) -> Option<Fingerprint> {
+        match self {
+            Self::Judged(judged) => Some(judged.fingerprint),
+            Self::Cached(looked) => looked.look.key_fingerprint,
+            Self::Not(_) | Self::NeverLooked => None,
+        }
+    }
+
+    /// What the license says.
+    pub(crate) fn license(&self) -> Option<&License> {
+        match self {
+            Self::Judged(judged) => judged.license.as_ref(),
+            Self::Cached(looked) => looked.look.license.as_ref(),
+            Self::Not(_) | Self::NeverLooked => None,
+        }
+    }
+
+    /// When the key stops working.
+    pub(crate) fn ends_at(&self) -> Option<Timestamp> {
+        let license = self.license()?;
+        [license.expires_at, license.grace_ends_at].into_iter().flatten().min()
+    }
+
+    /// What the gate says of it.
+    pub(crate) fn verdict(&self) -> Option<Verdict> {
+        match self {
+            Self::Judged(judged) => Some(judged.verdict),
+            Self::Cached(looked) => looked.look.verdict,
+            Self::Not(_) | Self::NeverLooked => None,
+        }
+    }
+}
+
+/// Looks at the application. It should run what was deployed last, with what the license says now.
+fn glance(scene: &Scene<'_>, environment: &Environment, url: &str, status: &Status<'_>) -> Glance {
+    let deployed = status.deployed.as_ref();
+    let license = status.license.license();
+    let expected = Expected {
+        plan: license.and_then(|license| license.plan.clone()),
+        features: environment.demand.features.clone(),
+        expires_at: license.and_then(|license| license.expires_at),
+        key_fingerprint: deployed.map(|deployed| deployed.key_fingerprint).or_else(|| status.license.key()),
+        release: deployed.map(|deployed| deployed.release.clone()),
+    };
+    health::glance(url, &expected, &scene.keyring.quoting(), &scene.ctx.vars, scene.signals)
+}
+
+/// The facts that alerts rest on: only what was said just now says that something is over.
+fn license_facts(known: &Known, folded: &Folded, now: Timestamp) -> Option<LicenseFacts> {
+    let Known::Judged(judged) = known else { return None };
+    let license = judged.license.as_ref()?;
+    let reason = refusal(judged);
+    let seen_before = folded.looked().and_then(|looked| {
+        let refused = looked.look.refused.clone()?;
+        (looked.look.key_fingerprint == Some(judged.fingerprint)).then_some(refused)
+    });
+    let refused = reason.map(|reason| match seen_before {
+        Some(before) if before.reason == reason => before,
+        Some(_) | None => Refusal { reason, since: now },
+    });
+    Some(LicenseFacts::of(judged.fingerprint, license, refused))
+}
+
+/// Why the authority, or the demand, says no: the first reason, a stable word.
+fn refusal(judged: &Judgement) -> Option<String> {
+    if judged.verdict != Verdict::Refused {
+        return None;
+    }
+    let failed = judged.checks.iter().find(|finding| finding.outcome == Outcome::Fail)?;
+    Some(failed.reason.word())
+}
+
+fn stands(
+    scene: &Scene<'_>,
+    environment: &Environment,
+    license: Option<LicenseFacts>,
+    folded: &Folded,
+    now: Timestamp,
+) -> Standing {
+    let alerts = &scene.config.alerts;
+    let policy = Policy {
+        days: alerts.days.clone(),
+        auto_renew: environment.auto_renew,
+        gap_secs_max: alerts.gap_max.as_secs(),
+    };
+    let last_look = folded.looked().map(|looked| looked.at);
+    standing(&policy, &Facts { license, rotation: folded.rotation(), last_look }, now)
+}
+
+/// Writes down what is new, that a rotation was adopted, and whom this run tells of what.
+fn record_and_tell(
+    scene: &Scene<'_>,
+    status: &mut Status<'_>,
+    stands: &Standing,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let _one_at_a_time = scene.tells.turn(scene.config);
+    let environment = status.environment;
+    let mut journal = Journal::open(scene.ctx, scene.config, environment, scene.narrator)?;
+    let done = (|| {
+        let look = record_of(status, license_facts(&status.license, journal.folded(), now));
+        if journal.folded().looked().is_none_or(|last| last.asks_for_entry(&look, now)) {
+            journal.record(Event::Look(look))?;
+        }
+        adopted(&mut journal, status)?;
+        tell::tell(scene.ctx, &mut journal, stands, scene.tells, scene.signals, &mut status.told)
+    })();
+    status.trail = journal.written();
+    journal.folded().clone_into(&mut status.history);
+    done
+}
+
+/// What the trail keeps of a look.
+fn record_of(status: &Status<'_>, facts: Option<LicenseFacts>) -> Look {
+    let (judged, trouble) = match &status.license {
+        Known::Judged(judged) => {
+            (Some(judged), judged.basis.trouble().map(|error| trouble(error.stable_code(), error)))
+        }
+        Known::Not(failure) => (None, Some(trouble(failure.code(), failure))),
+        Known::Cached(_) | Known::NeverLooked => (None, None),
+    };
+    let seen = status.app.as_ref().map(|app| &app.glance.seen);
+    let of_app = match seen {
+        Some(Seen::Unhealthy { differences }) => differences.as_slice(),
+        Some(Seen::Proved | Seen::NotProved | Seen::Unreachable { .. } | Seen::Stopped(_)) | None => &[],
+    };
+    Look {
+        key_fingerprint: judged.map(|judged| judged.fingerprint),
+        license: judged.and_then(|judged| judged.license.clone()),
+        verdict: judged.map(|judged| judged.verdict),
+        refused: facts.and_then(|facts| facts.refused),
+        trouble,
+        health: seen.map(|seen| match seen {
+            Seen::Proved => HealthRecord::Proved,
+            Seen::NotProved => HealthRecord::NotProved,
+            Seen::Unhealthy { .. } => HealthRecord::Unhealthy,
+            Seen::Unreachable { .. } => HealthRecord::Unreachable,
+            Seen::Stopped(_) => HealthRecord::NotAwaited,
+        }),
+        differences: of_app.iter().chain(&status.changed).cloned().collect(),
+    }
+}
+
+fn trouble(code: &str, error: &dyn std::fmt::Display) -> Trouble {
+    Trouble { code: code.to_owned(), message: clean(&error.to_string()) }
+}
+
+/// An application that reports the new key of a rotation proves that it was adopted.
+fn adopted(journal: &mut Journal, status: &Status<'_>) -> Result<(), Failure> {
+    let reported = status.app.as_ref().and_then(|app| app.glance.reported.as_ref());
+    let says_valid = reported.filter(|reported| reported.valid == Some(true));
+    let Some(key) = says_valid.and_then(|reported: &Reported| reported.key_fingerprint) else { return Ok(()) };
+    let Phase::Committed { .. } = &journal.state().phase else { return Ok(()) };
+    match rotation::adopted(journal.state(), &key, Adoption::Proved) {
+        Some(event) => journal.record(Event::Rotation(event)),
+        None => Ok(()),
+    }
+}
+
+impl Status<'_> {
+    /// The exit code of this environment. What is worst comes first: an alert that was not delivered hides nothing.
+    fn exits(&self, report: &StatusReport<'_>) -> Vec<Exit> {
+        let license = match &self.license {
+            Known::Not(failure) => Some(failure.exit()),
+            Known::Judged(_) | Known::Cached(_) => self.license.verdict().and_then(|verdict| match verdict {
+                Verdict::Go => None,
+                Verdict::Refused => Some(Exit::Refused),
+                Verdict::Unknown => Some(Exit::Unknown),
+            }),
+            Known::NeverLooked => Some(Exit::Unknown),
+        };
+        let app = self.app.as_ref().and_then(|app| match &app.glance.seen {
+            Seen::Proved | Seen::NotProved => None,
+            Seen::Unhealthy { .. } | Seen::Unreachable { .. } => Some(Exit::Unhealthy),
+            Seen::Stopped(stop) => Some(crate::failure::stop_exit(*stop)),
+        });
+        let failure = self.failure.as_ref().map(Failure::exit);
+        let attends = report.attention == Attention::Exit && !self.standing.is_empty();
+        let attention = (attends || self.ends_within(report)).then_some(Exit::Attention);
+        let undelivered = self.told.iter().any(Telling::failed).then_some(Exit::AlertUndelivered);
+        [license, app, failure, attention, undelivered].into_iter().flatten().collect()
+    }
+
+    /// Whether the key stops working within the horizon of `--fail-within`.
+    pub(crate) fn ends_within(&self, report: &StatusReport<'_>) -> bool {
+        let horizon = report.within.and_then(|within| SignedDuration::try_from(within).ok());
+        let left = self.license.ends_at().map(|ends_at| ends_at.duration_since(report.at));
+        horizon.zip(left).is_some_and(|(horizon, left)| left <= horizon)
+    }
+}
+
+impl StatusReport<'_> {
+    /// The exit code of the whole: the first that applies.
+    pub(crate) fn exit(&self) -> Exit {
+        let exits: Vec<Exit> = self.environments.iter().flat_map(|status| status.exits(self)).collect();
+        WORST_FIRST.into_iter().find(|exit| exits.contains(exit)).or(exits.first().copied()).unwrap_or(Exit::Done)
+    }
+
+    /// The exit code of one environment.
+    pub(crate) fn exit_of(&self, status: &Status<'_>) -> Exit {
+        let exits = status.exits(self);
+        WORST_FIRST.into_iter().find(|exit| exits.contains(exit)).or(exits.first().copied()).unwrap_or(Exit::Done)
+    }
+}
+
+/// The order of the exits over many environments, and over many things that are wrong with one.
+const WORST_FIRST: [Exit; 11] = [
+    Exit::Interrupted,
+    Exit::Terminated,
+    Exit::Bug,
+    Exit::Config,
+    Exit::Credential,
+    Exit::Trail,
+    Exit::Refused,
+    Exit::Unhealthy,
+    Exit::Unknown,
+    Exit::Attention,
+    Exit::AlertUndelivered,
+];
