@@ -313,18 +313,21 @@ impl ShowReport {
 }
 
 impl Shown {
-    /// Number, time, kind, outcome, actor, key, hash.
-    fn cells(&self) -> [String; 7] {
+    /// Number, time, kind, outcome, actor, commit, key, hash, CI run.
+    fn cells(&self) -> [String; 9] {
         let body = &self.entry.body;
         let hash = self.head.hash.to_string();
+        let of_actor = |name| word(body.get("actor").and_then(|actor| actor.get(name)));
         [
             self.entry.seq.to_string(),
             word(body.get("at")),
             word(body.get("kind")),
             outcome(body),
             actor(body.get("actor")),
+            short(&of_actor("commit")),
             word(body.get("key_fingerprint")),
             hash[..SHORT_HASH_DIGITS].to_owned(),
+            of_actor("run_url"),
         ]
     }
 }
@@ -340,6 +343,11 @@ fn word(value: Option<&Value>) -> String {
         Some(Value::Bool(yes)) => yes.to_string(),
         Some(Value::String(_) | Value::Null | Value::Array(_) | Value::Object(_)) | None => NOT_SAID.to_owned(),
     }
+}
+
+/// The beginning of a hash.
+fn short(hash: &str) -> String {
+    hash.chars().take(SHORT_HASH_DIGITS).collect()
 }
 
 /// How it came out: a verdict, the end of a command, a state of health or the code of a failure.

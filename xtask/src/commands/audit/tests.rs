@@ -87,7 +87,13 @@ fn change(directory: &TempDir, environment: &str, from: &str, to: &str) {
 fn a_trail_is_shown_with_a_line_for_each_entry() {
     let directory = tempfile::tempdir().unwrap();
     let alice = || Actor { user: Some("alice".to_owned()), host: Some("build-3".to_owned()), ..Actor::default() };
-    let ci = || Actor { ci: Some("github".to_owned()), user: Some("runner".to_owned()), ..Actor::default() };
+    let ci = || Actor {
+        ci: Some("github".to_owned()),
+        user: Some("runner".to_owned()),
+        commit: Some("0123456789abcdef0123".to_owned()),
+        run_url: Some("https://ci.test/runs/42".to_owned()),
+        ..Actor::default()
+    };
     let key_fingerprint = || serde_json::from_str("\"0011223344556677\"").unwrap();
     let release = || "r1".to_owned();
     let failed = Event::GateFailed { code: "quota".to_owned(), message: "spent".to_owned(), key_fingerprint: None };
@@ -104,11 +110,11 @@ fn a_trail_is_shown_with_a_line_for_each_entry() {
     assert_data_eq!(
         report.human(),
         str![[r"
-1  2026-03-01T11:02:03Z  gate_failed     quota         github         -                 [..]
-2  2026-03-01T11:02:03Z  deploy_started  -             alice@build-3  0011223344556677  [..]
-3  2026-03-01T11:02:03Z  deploy_ended    exited 7      alice@build-3  -                 [..]
-4  2026-03-01T11:02:03Z  deploy_ended    timed_out 60  -              -                 [..]
-5  2026-03-01T11:02:03Z  health          not_proved    alice@build-3  -                 [..]
+1  2026-03-01T11:02:03Z  gate_failed     quota         github         0123456789ab  -                 [..]  https://ci.test/runs/42
+2  2026-03-01T11:02:03Z  deploy_started  -             alice@build-3  -             0011223344556677  [..]  -
+3  2026-03-01T11:02:03Z  deploy_ended    exited 7      alice@build-3  -             -                 [..]  -
+4  2026-03-01T11:02:03Z  deploy_ended    timed_out 60  -              -             -                 [..]  -
+5  2026-03-01T11:02:03Z  health          not_proved    alice@build-3  -             -                 [..]  -
 trail: production #5 [..]
 
 "]]
