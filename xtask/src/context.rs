@@ -153,7 +153,8 @@ mod tests {
 
     #[test]
     fn every_ci_system_says_its_run_and_its_commit() {
-        let rows: [(&str, &str, &str, &[(&str, &str)]); 6] = [
+        type Variables<'a> = &'a [(&'a str, &'a str)];
+        let rows: [(&str, &str, &str, Variables<'_>); 6] = [
             (
                 "gitlab",
                 "https://gitlab.com/acme/app/-/jobs/42",
