@@ -96,6 +96,36 @@ fn actor(vars: &Vars, host: Option<String>) -> Actor {
         let (run_url, commit) = (text("CI_JOB_URL"), text("CI_COMMIT_SHA"));
         return Actor { ci: Some("gitlab".to_owned()), run_url, commit, host, user };
     }
+    if text("BUILDKITE").is_some() {
+        let user = text("BUILDKITE_BUILD_CREATOR").or(user);
+        let (run_url, commit) = (text("BUILDKITE_BUILD_URL"), text("BUILDKITE_COMMIT"));
+        return Actor { ci: Some("buildkite".to_owned()), run_url, commit, host, user };
+    }
+    if text("CIRCLECI").is_some() {
+        let user = text("CIRCLE_USERNAME").or(user);
+        let (run_url, commit) = (text("CIRCLE_BUILD_URL"), text("CIRCLE_SHA1"));
+        return Actor { ci: Some("circleci".to_owned()), run_url, commit, host, user };
+    }
+    if text("TF_BUILD").is_some() {
+        let run_url = match (text("SYSTEM_COLLECTIONURI"), text("SYSTEM_TEAMPROJECT"), text("BUILD_BUILDID")) {
+            (Some(collection), Some(project), Some(build)) => {
+                let (collection, project) = (collection.trim_end_matches('/'), project.replace(' ', "%20"));
+                Some(format!("{collection}/{project}/_build/results?buildId={build}"))
+            }
+            _ => None,
+        };
+        let user = text("BUILD_REQUESTEDFOR").or(user);
+        return Actor { ci: Some("azure".to_owned()), run_url, commit: text("BUILD_SOURCEVERSION"), host, user };
+    }
+    if let Some(build) = text("BITBUCKET_BUILD_NUMBER") {
+        let run_url = text("BITBUCKET_REPO_FULL_NAME")
+            .map(|repository| format!("https://bitbucket.org/{repository}/pipelines/results/{build}"));
+        return Actor { ci: Some("bitbucket".to_owned()), run_url, commit: text("BITBUCKET_COMMIT"), host, user };
+    }
+    if text("JENKINS_URL").is_some() {
+        let (run_url, commit) = (text("BUILD_URL"), text("GIT_COMMIT"));
+        return Actor { ci: Some("jenkins".to_owned()), run_url, commit, host, user };
+    }
     Actor { ci: text("CI").map(|_| "ci".to_owned()), run_url: None, commit: None, host, user }
 }
 
@@ -119,6 +149,93 @@ mod tests {
         assert_eq!(actor.run_url.as_deref(), Some("https://github.com/acme/app/actions/runs/42"));
         assert_eq!(actor.commit.as_deref(), Some("0123abc"));
         assert_eq!(actor.user.as_deref(), Some("alice"));
+    }
+
+    #[test]
+    fn every_ci_system_says_its_run_and_its_commit() {
+        type Variables<'a> = &'a [(&'a str, &'a str)];
+        let rows: [(&str, &str, &str, Variables<'_>); 6] = [
+            (
+                "gitlab",
+                "https://gitlab.com/acme/app/-/jobs/42",
+                "alice",
+                &[
+                    ("GITLAB_CI", "true"),
+                    ("CI", "true"),
+                    ("CI_JOB_URL", "https://gitlab.com/acme/app/-/jobs/42"),
+                    ("CI_COMMIT_SHA", "0123abc"),
+                    ("GITLAB_USER_LOGIN", "alice"),
+                ],
+            ),
+            (
+                "buildkite",
+                "https://buildkite.com/acme/app/builds/42",
+                "alice",
+                &[
+                    ("BUILDKITE", "true"),
+                    ("CI", "true"),
+                    ("BUILDKITE_BUILD_URL", "https://buildkite.com/acme/app/builds/42"),
+                    ("BUILDKITE_COMMIT", "0123abc"),
+                    ("BUILDKITE_BUILD_CREATOR", "alice"),
+                ],
+            ),
+            (
+                "circleci",
+                "https://circleci.com/gh/acme/app/42",
+                "alice",
+                &[
+                    ("CIRCLECI", "true"),
+                    ("CI", "true"),
+                    ("CIRCLE_BUILD_URL", "https://circleci.com/gh/acme/app/42"),
+                    ("CIRCLE_SHA1", "0123abc"),
+                    ("CIRCLE_USERNAME", "alice"),
+                ],
+            ),
+            (
+                "azure",
+                "https://dev.azure.com/acme/The%20App/_build/results?buildId=42",
+                "alice",
+                &[
+                    ("TF_BUILD", "True"),
+                    ("SYSTEM_COLLECTIONURI", "https://dev.azure.com/acme/"),
+                    ("SYSTEM_TEAMPROJECT", "The App"),
+                    ("BUILD_BUILDID", "42"),
+                    ("BUILD_SOURCEVERSION", "0123abc"),
+                    ("BUILD_REQUESTEDFOR", "alice"),
+                ],
+            ),
+            (
+                "bitbucket",
+                "https://bitbucket.org/acme/app/pipelines/results/42",
+                "runner",
+                &[
+                    ("BITBUCKET_BUILD_NUMBER", "42"),
+                    ("BITBUCKET_REPO_FULL_NAME", "acme/app"),
+                    ("BITBUCKET_COMMIT", "0123abc"),
+                ],
+            ),
+            (
+                "jenkins",
+                "https://ci.acme.test/job/app/42/",
+                "runner",
+                &[
+                    ("JENKINS_URL", "https://ci.acme.test/"),
+                    ("BUILD_URL", "https://ci.acme.test/job/app/42/"),
+                    ("GIT_COMMIT", "0123abc"),
+                ],
+            ),
+        ];
+        for (ci, run_url, user, vars) in rows {
+            let vars = vars.iter().copied().chain([("USER", "runner")]).collect();
+            let expected = Actor {
+                ci: Some(ci.to_owned()),
+                run_url: Some(run_url.to_owned()),
+                commit: Some("0123abc".to_owned()),
+                host: None,
+                user: Some(user.to_owned()),
+            };
+            assert_eq!(actor(&vars, None), expected);
+        }
     }
 
     #[test]

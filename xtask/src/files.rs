@@ -142,6 +142,14 @@ pub(crate) fn read_head(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Like [`replace`], for what is written piece by piece. After an error the file is what it was.
+pub(crate) fn replace_by(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    put(path, OWNER_ONLY, write)
+}
+
+/// Only the owner reads and writes it.
+const OWNER_ONLY: u32 = 0o600;
+
 fn put(path: &Path, mode: u32, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     sweep(path);
     let mut file = begun(path)?;

@@ -6,7 +6,7 @@
 
 use std::{
     ffi::OsString,
-    io::{self, Write},
+    io::{self, BufWriter, Write},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -60,7 +60,7 @@ mod vars;
 use cli::{CheckArgs, Cli, Command, DeployArgs, Format, PrePushArgs, RotateArgs, StatusArgs, StatusFormat};
 use commands::{
     alert::{self as alert_command, AlertCommand},
-    audit::{self, AuditCommand, AuditFormat},
+    audit::{self, AuditCommand, AuditError, AuditFormat, ExportArgs},
     authority as authority_command, check, deploy,
     escrow::{self as escrow_command, EscrowCommand},
     hook::{self as hook_command, HookCommand},
@@ -70,12 +70,13 @@ use commands::{
     store::{self as store_command, StoreCommand},
 };
 use config::{AuthoritySettings, Config};
-use context::Context;
+use context::{Context, Platform};
 use exit::Exit;
 use failure::Failure;
 use narrator::Narrator;
 use report::{DeployReport, github, html, json, prometheus};
 use scan::{sarif, told};
+use trail::Trails;
 
 /// The whole program: parse, load, dispatch, render, exit. A workspace of your own calls it from a `main` of one line.
 pub fn main_impl() -> ExitCode {
@@ -323,7 +324,32 @@ fn audit(
             };
             (text, report.exit())
         }
+        AuditCommand::Export(args) => {
+            for note in audit_export(ctx, &trails, args)? {
+                narrator.note(&note);
+            }
+            (String::new(), Exit::Done)
+        }
     })
+}
+
+/// Exports to the file that is named, or to stdout. A reader of stdout that went away is no error of ours.
+fn audit_export(ctx: &Context, trails: &Trails, args: &ExportArgs) -> Result<Vec<String>, AuditError> {
+    let Some(file) = &args.output else {
+        let exported = audit::export(trails, args, ctx.runs_on(), &mut BufWriter::new(&mut **ctx.console.out()));
+        return match exported {
+            Err(AuditError::NotWritten { source }) if source.kind() == io::ErrorKind::BrokenPipe => Ok(Vec::new()),
+            exported => exported,
+        };
+    };
+    let mut exported = Ok(Vec::new());
+    let put = files::replace_by(&ctx.directory.join(file), |file| {
+        exported = audit::export(trails, args, Platform::Other, &mut BufWriter::new(file));
+        if exported.is_ok() { Ok(()) } else { Err(io::Error::other("the trail cannot be exported")) }
+    });
+    let notes = exported?;
+    put.map_err(|source| AuditError::NotWritten { source })?;
+    Ok(notes)
 }
 
 fn run_lock(ctx: &Context, config: Option<&Path>, command: &LockCommand) -> Exit {

@@ -183,11 +183,20 @@ impl Log {
     pub(crate) fn scan<T: DeserializeOwned>(
         &self,
         position: Position,
-        each: impl FnMut(Entry<T>, Head),
+        mut each: impl FnMut(Entry<T>, Head),
+    ) -> Result<(Position, Tail), LogError> {
+        self.scan_lines(position, |_, entry, head| each(entry, head))
+    }
+
+    /// Like [`Log::scan`], and hands each line on as it stands there, without its line break.
+    pub(crate) fn scan_lines<T: DeserializeOwned>(
+        &self,
+        position: Position,
+        each: impl FnMut(&[u8], Entry<T>, Head),
     ) -> Result<(Position, Tail), LogError> {
         let _lock = self.lock_to_read()?;
         let file = or_missing(File::open(&self.path)).map_err(|error| self.io("read", error))?;
-        self.walk(file.as_ref(), position, each)
+        self.walk_lines(file.as_ref(), position, each)
     }
 
     /// Appends if the log still ends where the caller thinks it does: lock, compare, write, fsync, read back.
@@ -226,8 +235,17 @@ impl Log {
     fn walk<T: DeserializeOwned>(
         &self,
         file: Option<&File>,
-        mut position: Position,
+        position: Position,
         mut each: impl FnMut(Entry<T>, Head),
+    ) -> Result<(Position, Tail), LogError> {
+        self.walk_lines(file, position, |_, entry, head| each(entry, head))
+    }
+
+    fn walk_lines<T: DeserializeOwned>(
+        &self,
+        file: Option<&File>,
+        mut position: Position,
+        mut each: impl FnMut(&[u8], Entry<T>, Head),
     ) -> Result<(Position, Tail), LogError> {
         let Some(mut lines) = self.lines_after(file, position)? else { return Ok((position, Tail::Whole)) };
         // Bounded by the file's length when it was opened.
@@ -240,7 +258,7 @@ impl Log {
             };
             let (entry, head) = chain::read_line(&position.head, line).map_err(|error| self.chain(error))?;
             position = Position { offset: position.offset + line.len() as u64 + 1, head };
-            each(entry, head);
+            each(line, entry, head);
         }
     }
 

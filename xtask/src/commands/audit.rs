@@ -1,20 +1,28 @@
-//! `audit show` and `audit verify`: the trail, for people who were not there.
+//! `audit show`, `audit verify` and `audit export`: the trail, for people who were not there.
 //!
 //! Entries are read as they are written, so that kinds of a newer version are shown and checked too. A chain that is
 //! in order proves that nothing in it was changed since its head was seen, and nothing about a head that nobody kept.
 
-use std::{collections::VecDeque, fmt, num::NonZeroUsize, str::FromStr};
+use std::{
+    collections::VecDeque,
+    fmt,
+    io::{self, Write},
+    num::NonZeroUsize,
+    path::PathBuf,
+    str::FromStr,
+};
 
 use license_core::{
     chain::{Entry, Head, LineHash},
     finding::clean,
     trail::{Checkpoint, Event, Folded, Record},
 };
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Map, Value, json};
 
 use crate::{
     config::EnvName,
+    context::Platform,
     exit::Exit,
     log::{LogError, Tail},
     trail::{Trails, file},
@@ -30,6 +38,8 @@ pub(crate) enum AuditCommand {
     Show(ShowArgs),
     /// Check that the trails are whole, and that a head which was kept elsewhere is in them
     Verify(VerifyArgs),
+    /// Print the trails as they are written, line by line
+    Export(ExportArgs),
 }
 
 impl AuditCommand {
@@ -38,6 +48,7 @@ impl AuditCommand {
         match self {
             Self::Show(args) => args.environment.as_slice(),
             Self::Verify(args) => &args.environments,
+            Self::Export(args) => &args.environments,
         }
     }
 }
@@ -68,6 +79,17 @@ pub(crate) struct VerifyArgs {
     /// How to print it
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: AuditFormat,
+}
+
+/// What to export.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ExportArgs {
+    /// The environments; without any, every one that has a trail
+    #[arg(value_name = "ENV", value_parser = environment)]
+    pub(crate) environments: Vec<EnvName>,
+    /// Write to this file, for its owner alone, and only when all of it could be read; without it, to stdout
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 /// How a report is printed.
@@ -105,6 +127,47 @@ pub(crate) fn verify(trails: &Trails, args: &VerifyArgs) -> Result<VerifyReport,
     };
     Ok(VerifyReport { trails: environments.into_iter().map(verify).collect() })
 }
+
+/// Writes the trails one after another, each line as it stands there, so that its hash can be checked. Gives a note for
+/// each trail whose last line is not whole and was left out. After an error, what was written is in order up to there.
+pub(crate) fn export(
+    trails: &Trails,
+    args: &ExportArgs,
+    reader: Platform,
+    out: &mut dyn Write,
+) -> Result<Vec<String>, AuditError> {
+    let environments = if args.environments.is_empty() {
+        trails.environments()?
+    } else {
+        args.environments.iter().map(EnvName::to_string).collect()
+    };
+    let mut notes = Vec::new();
+    for environment in environments {
+        let mut written = Ok(());
+        let (position, tail) = trails.of(&environment).scan_lines(|line, entry: Entry<IgnoredAny>, _| {
+            if written.is_ok() {
+                written = write_line(line, entry.seq, reader, out);
+            }
+        })?;
+        written?;
+        if let Tail::Torn { bytes } = tail {
+            notes.push(format!("{environment}: {}", torn(position.head.seq, bytes)));
+        }
+    }
+    out.flush().map_err(|source| AuditError::NotWritten { source })?;
+    Ok(notes)
+}
+
+/// Writes one line as it is. A changed one would not have its hash, so one that its reader would act on is refused.
+fn write_line(line: &[u8], seq: u64, reader: Platform, out: &mut dyn Write) -> Result<(), AuditError> {
+    if reader == Platform::GithubActions && line.windows(RUNNER_COMMAND.len()).any(|part| part == RUNNER_COMMAND) {
+        return Err(AuditError::RunnerCommand { seq });
+    }
+    out.write_all(line).and_then(|()| out.write_all(b"\n")).map_err(|source| AuditError::NotWritten { source })
+}
+
+/// How a command to GitHub's runner begins that may stand anywhere in a line.
+const RUNNER_COMMAND: &[u8] = b"##[";
 
 fn one_to_show(trails: &Trails, args: &ShowArgs) -> Result<Option<String>, AuditError> {
     if let Some(environment) = &args.environment {
@@ -313,18 +376,21 @@ impl ShowReport {
 }
 
 impl Shown {
-    /// Number, time, kind, outcome, actor, key, hash.
-    fn cells(&self) -> [String; 7] {
+    /// Number, time, kind, outcome, actor, commit, key, hash, CI run.
+    fn cells(&self) -> [String; 9] {
         let body = &self.entry.body;
         let hash = self.head.hash.to_string();
+        let of_actor = |name| word(body.get("actor").and_then(|actor| actor.get(name)));
         [
             self.entry.seq.to_string(),
             word(body.get("at")),
             word(body.get("kind")),
             outcome(body),
             actor(body.get("actor")),
+            short(&of_actor("commit")),
             word(body.get("key_fingerprint")),
             hash[..SHORT_HASH_DIGITS].to_owned(),
+            of_actor("run_url"),
         ]
     }
 }
@@ -340,6 +406,11 @@ fn word(value: Option<&Value>) -> String {
         Some(Value::Bool(yes)) => yes.to_string(),
         Some(Value::String(_) | Value::Null | Value::Array(_) | Value::Object(_)) | None => NOT_SAID.to_owned(),
     }
+}
+
+/// The beginning of a hash.
+fn short(hash: &str) -> String {
+    hash.chars().take(SHORT_HASH_DIGITS).collect()
 }
 
 /// How it came out: a verdict, the end of a command, a state of health or the code of a failure.
@@ -549,6 +620,19 @@ pub(crate) enum AuditError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     NotListed(#[from] file::NotListed),
+    /// The export cannot be written.
+    #[error("the export cannot be written: {source}")]
+    NotWritten {
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A line cannot be printed as it is.
+    #[error("entry {seq} has a text that GitHub's runner could take for a command, and is not printed")]
+    #[diagnostic(help("write to a file with `--output FILE`"))]
+    RunnerCommand {
+        /// The entry's number.
+        seq: u64,
+    },
     /// One environment is meant, and it is not clear which.
     #[error("it is not clear which environment is meant")]
     #[diagnostic(help("name one; {}", having_a_trail(found)))]
@@ -564,7 +648,8 @@ impl AuditError {
         match self {
             Self::Log(error) => error.exit(),
             Self::NotListed(_) => Exit::Trail,
-            Self::WhichEnvironment { .. } => Exit::Usage,
+            Self::NotWritten { .. } => Exit::Bug,
+            Self::RunnerCommand { .. } | Self::WhichEnvironment { .. } => Exit::Usage,
         }
     }
 }

@@ -72,6 +72,14 @@ impl FileTrail {
         self.log.scan(Position::START, each)
     }
 
+    /// Like [`FileTrail::scan`], and hands each line on as it stands there.
+    pub(crate) fn scan_lines<T: DeserializeOwned>(
+        &self,
+        each: impl FnMut(&[u8], Entry<T>, Head),
+    ) -> Result<(Position, Tail), LogError> {
+        self.log.scan_lines(Position::START, each)
+    }
+
     /// Appends an entry if the trail still ends at `expected`.
     pub(crate) fn append(&self, expected: Position, record: &Record) -> Result<Position, LogError> {
         self.log.append(expected, record)

@@ -141,6 +141,14 @@ impl GitTrail {
         &self,
         mut each: impl FnMut(Entry<T>, Head),
     ) -> Result<(Position, Tail), LogError> {
+        self.scan_lines(|_, entry, head| each(entry, head))
+    }
+
+    /// Like [`GitTrail::scan`], and hands each line on as it stands there.
+    pub(crate) fn scan_lines<T: DeserializeOwned>(
+        &self,
+        mut each: impl FnMut(&[u8], Entry<T>, Head),
+    ) -> Result<(Position, Tail), LogError> {
         let Some(tip) = self.look(Reach::Beginning)? else { return Ok((Position::START, Tail::Whole)) };
         let (mut head, mut before) = (Head::EMPTY, None);
         self.git.objects(Kind::Commit, &self.git.history_of(&tip)?, COMMIT_BYTES_MAX, |name, commit| {
@@ -150,7 +158,7 @@ impl GitTrail {
             }
             let (entry, next) = self.entry(&head, &link)?;
             (head, before) = (next, Some(name.clone()));
-            each(entry, next);
+            each(&link.line, entry, next);
             Ok(())
         })?;
         Ok((position(head), Tail::Whole))

@@ -76,6 +76,17 @@ impl Trail {
         }
     }
 
+    /// Like [`Trail::scan`], and hands each line on as it stands in the trail, without a line break.
+    pub(crate) fn scan_lines<T: DeserializeOwned>(
+        &self,
+        each: impl FnMut(&[u8], Entry<T>, Head),
+    ) -> Result<(Position, Tail), LogError> {
+        match self {
+            Self::File(trail) => trail.scan_lines(each),
+            Self::Git(trail) => trail.scan_lines(each),
+        }
+    }
+
     /// Appends an entry if the trail still ends at `expected`.
     pub(crate) fn append(&self, expected: Position, record: &Record) -> Result<Position, LogError> {
         match self {

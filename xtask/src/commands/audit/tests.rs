@@ -29,14 +29,14 @@ struct Cli {
 fn show_args(words: &[&str]) -> ShowArgs {
     match Cli::try_parse_from(["audit", "show"].iter().chain(words)).unwrap().command {
         AuditCommand::Show(args) => args,
-        AuditCommand::Verify(_) => unreachable!(),
+        AuditCommand::Verify(_) | AuditCommand::Export(_) => unreachable!(),
     }
 }
 
 fn verify_args(words: &[&str]) -> VerifyArgs {
     match Cli::try_parse_from(["audit", "verify"].iter().chain(words)).unwrap().command {
         AuditCommand::Verify(args) => args,
-        AuditCommand::Show(_) => unreachable!(),
+        AuditCommand::Show(_) | AuditCommand::Export(_) => unreachable!(),
     }
 }
 
@@ -87,7 +87,13 @@ fn change(directory: &TempDir, environment: &str, from: &str, to: &str) {
 fn a_trail_is_shown_with_a_line_for_each_entry() {
     let directory = tempfile::tempdir().unwrap();
     let alice = || Actor { user: Some("alice".to_owned()), host: Some("build-3".to_owned()), ..Actor::default() };
-    let ci = || Actor { ci: Some("github".to_owned()), user: Some("runner".to_owned()), ..Actor::default() };
+    let ci = || Actor {
+        ci: Some("github".to_owned()),
+        user: Some("runner".to_owned()),
+        commit: Some("0123456789abcdef0123".to_owned()),
+        run_url: Some("https://ci.test/runs/42".to_owned()),
+        ..Actor::default()
+    };
     let key_fingerprint = || serde_json::from_str("\"0011223344556677\"").unwrap();
     let release = || "r1".to_owned();
     let failed = Event::GateFailed { code: "quota".to_owned(), message: "spent".to_owned(), key_fingerprint: None };
@@ -104,11 +110,11 @@ fn a_trail_is_shown_with_a_line_for_each_entry() {
     assert_data_eq!(
         report.human(),
         str![[r"
-1  2026-03-01T11:02:03Z  gate_failed     quota         github         -                 [..]
-2  2026-03-01T11:02:03Z  deploy_started  -             alice@build-3  0011223344556677  [..]
-3  2026-03-01T11:02:03Z  deploy_ended    exited 7      alice@build-3  -                 [..]
-4  2026-03-01T11:02:03Z  deploy_ended    timed_out 60  -              -                 [..]
-5  2026-03-01T11:02:03Z  health          not_proved    alice@build-3  -                 [..]
+1  2026-03-01T11:02:03Z  gate_failed     quota         github         0123456789ab  -                 [..]  https://ci.test/runs/42
+2  2026-03-01T11:02:03Z  deploy_started  -             alice@build-3  -             0011223344556677  [..]  -
+3  2026-03-01T11:02:03Z  deploy_ended    exited 7      alice@build-3  -             -                 [..]  -
+4  2026-03-01T11:02:03Z  deploy_ended    timed_out 60  -              -             -                 [..]  -
+5  2026-03-01T11:02:03Z  health          not_proved    alice@build-3  -             -                 [..]  -
 trail: production #5 [..]
 
 "]]
@@ -333,4 +339,40 @@ fn a_checkpoint_that_lies_is_found_wherever_it_stands_and_one_of_another_version
         assert_eq!(report.json()["trails"][0]["state"], "broken");
         assert!(report.json()["trails"][0]["error"].as_str().unwrap().contains(&said));
     }
+}
+
+#[test]
+fn an_export_is_the_trail_byte_for_byte_one_after_another_and_without_a_torn_end() {
+    let (directory, _) = production(3);
+    append_to(&directory, "staging", [ended("staging", 1)].into_iter());
+    let file = |environment: &str| {
+        crate::files::read_limited(&directory.path().join(format!("{environment}.jsonl")), 1 << 20).unwrap()
+    };
+    let whole = [file("production"), file("staging")].concat();
+    tear(&directory, "staging");
+    let args = ExportArgs { environments: Vec::new(), output: None };
+    let mut out = Vec::new();
+    let notes = export(&trails(&directory), &args, Platform::GithubActions, &mut out).unwrap();
+    assert_eq!(out, whole);
+    assert!(notes.len() == 1 && notes[0].contains("staging: warning: line 2, the last one"), "{notes:?}");
+}
+
+#[test]
+fn an_export_ends_where_a_trail_is_changed_and_is_an_error() {
+    let (directory, _) = production(3);
+    change(&directory, "production", "\"code\":1", "\"code\":8");
+    let args = ExportArgs { environments: Vec::new(), output: None };
+    let error = export(&trails(&directory), &args, Platform::Other, &mut Vec::new()).unwrap_err();
+    assert_eq!(error.exit(), Exit::Trail);
+}
+
+#[test]
+fn a_line_that_a_runner_would_act_on_is_exported_to_a_file_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let failed = Event::GateFailed { code: "x".to_owned(), message: "##[error]".to_owned(), key_fingerprint: None };
+    append_to(&directory, "production", [record("production", Actor::default(), failed)].into_iter());
+    let args = ExportArgs { environments: Vec::new(), output: None };
+    let export = |reader| export(&trails(&directory), &args, reader, &mut Vec::new());
+    assert!(matches!(export(Platform::GithubActions), Err(AuditError::RunnerCommand { seq: 1 })));
+    assert!(export(Platform::Other).is_ok());
 }
