@@ -6,15 +6,19 @@
 mod allow;
 mod form;
 mod known;
+mod layer;
 mod leak;
 mod needle;
+mod packed;
 mod random;
 mod scanner;
 mod settle;
 mod sieve;
 #[cfg(test)]
 mod tests;
+mod view;
 mod watch;
+mod work;
 
 pub use form::Form;
 pub use leak::{Encoding, Leak, LeakKind, Tally};

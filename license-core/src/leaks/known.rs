@@ -36,31 +36,39 @@ pub(super) fn pieces(hay: &[u8], own: &Range<usize>, mut each: impl FnMut(Range<
             continue;
         }
         let kinds = run.iter().fold(0, |kinds, &byte| kinds | kind(byte));
-        pieces_of_run(run, kinds, &mut |piece| {
-            let piece = start + piece.start..start + piece.end;
-            if own.contains(&piece.start) && may_be_key(&hay[piece.clone()]) {
-                each(piece);
-            }
-        });
+        let mut each_of = |from: usize, run: &[u8]| {
+            pieces_of_run(run, kinds, &mut |piece| {
+                let piece = from + piece.start..from + piece.end;
+                if own.contains(&piece.start) && may_be_key(&hay[piece.clone()]) {
+                    each(piece);
+                }
+            });
+        };
+        each_of(start, run);
+        let is_escaped = start.checked_sub(1).is_some_and(|before| hay[before] == b'\\');
+        if is_escaped && let [b'n' | b'r' | b't', behind @ ..] = run {
+            each_of(start + 1, behind);
+        }
     }
 }
 
-/// Calls `each` with what may be a key from a place within a run on, where a key's beginning stands: up to the end of the run,
-/// and up to each `-` and `_` in it.
-pub(super) fn pieces_at(hay: &[u8], at: usize, mut each: impl FnMut(Range<usize>)) {
+/// Calls `each` with what may be a key from a place within a run on, where a key's beginning stands: up to the end of the run, or
+/// to where the next key begins, and up to the first few `-` and `_` in it.
+pub(super) fn pieces_at(hay: &[u8], at: usize, limit: usize, mut each: impl FnMut(Range<usize>)) {
     const BYTES_MAX: usize = 256;
+    const ENDS_MAX: usize = 12;
 
     let is_inner = |byte: &&u8| kind(**byte) == INNER;
-    let length = hay[at..].iter().take(BYTES_MAX + 1).take_while(is_inner).count();
+    let length = hay[at..limit].iter().take(BYTES_MAX + 1).take_while(is_inner).count();
     if length > BYTES_MAX {
         return;
     }
-    for end in at + KNOWN_BYTES_MIN..=at + length {
-        let is_end = hay.get(end).is_none_or(|byte| !byte.is_ascii_alphanumeric());
-        if is_end && may_be_key(&hay[at..end]) {
-            each(at..end);
-        }
-    }
+    let run = &hay[at..at + length];
+    let inner_ends = (KNOWN_BYTES_MIN..length)
+        .filter(|&end| !run[end].is_ascii_alphanumeric() && run[end - 1].is_ascii_alphanumeric())
+        .take(ENDS_MAX);
+    // With such a beginning it is no word.
+    inner_ends.chain([length]).filter(|&end| end >= KNOWN_BYTES_MIN).for_each(|end| each(at..at + end));
 }
 
 /// The pieces of a run that has these kinds of bytes: as identifiers, as offline tokens, as base64 with its padding, and as a whole.
