@@ -4,7 +4,7 @@
 //! there is something to decode the text is decoded, once, and looked at like any other; so the work for each byte has a bound.
 
 use alloc::vec::Vec;
-use core::ops::Range;
+use core::{iter::successors, ops::Range};
 
 use memchr::{memchr_iter, memchr2_iter, memchr3_iter};
 
@@ -53,6 +53,33 @@ pub(super) struct Part<'h> {
     pub(super) own: Range<usize>,
     /// The longest text that is looked for where it may be escaped, in bytes.
     pub(super) longest: usize,
+    /// The signs that are in secrets.
+    pub(super) signs: Signs,
+    pub(super) lines: Lines,
+}
+
+/// What was done to the lines of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lines {
+    Apart,
+    /// Words that stood on two lines may have become one, which looks as if it was drawn: only base64 and hex are looked into.
+    Joined,
+}
+
+/// A set of ASCII characters.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Signs(u128);
+
+impl Signs {
+    /// Those of a text that are neither letters nor digits.
+    pub(super) fn of(texts: impl Iterator<Item = u8>) -> Self {
+        let signs = texts.filter(|byte| byte.is_ascii() && !byte.is_ascii_alphanumeric());
+        Self(signs.fold(0, |signs, byte| signs | 1 << byte))
+    }
+
+    fn contains(self, byte: u8) -> bool {
+        byte.is_ascii() && self.0 >> byte & 1 != 0
+    }
 }
 
 impl Part<'_> {
@@ -81,6 +108,14 @@ impl Layer {
             Self::Percent | Self::Backslash | Self::Entity | Self::Mixed | Self::QuotedPrintable => &[Self::Lines],
             Self::Lines | Self::Numbers => &[],
             Self::Utf16 => Self::OF_BYTES.split_last().map_or(&[], |(_, others)| others),
+        }
+    }
+
+    /// Whether it is a layer of escapes that others may be mixed with.
+    pub(super) fn may_be_mixed(self) -> bool {
+        match self {
+            Self::Percent | Self::Backslash | Self::Entity => true,
+            Self::Mixed | Self::QuotedPrintable | Self::Lines | Self::Numbers | Self::Utf16 => false,
         }
     }
 
@@ -117,7 +152,7 @@ impl Layer {
     ) {
         let reach = self.factor() * part.longest + CONTEXT_BYTES;
         let whole = part.whole(reach);
-        let mut region: Option<Range<usize>> = None;
+        let mut region: Option<Region> = None;
         let mut next = whole.start;
         for at in leads(&part.hay[whole.clone()]).map(|at| whole.start + at) {
             if at < next {
@@ -125,34 +160,37 @@ impl Layer {
             }
             let Some(escape) = self.read(part.hay, at) else { continue };
             next = escape.source.end;
-            if !self.is_worth_it(&escape) {
+            if !self.is_worth_it(part, &escape) {
                 continue;
             }
             let around = at.saturating_sub(reach).max(whole.start)..whole.end.min(next + reach);
             region = Some(match region {
-                Some(before) if around.start <= before.end => before.start..around.end,
-                Some(before) => {
-                    self.decode(part.hay, before, &leads, each);
-                    around
+                Some(Region { range, encoding, mixed }) if around.start <= range.end => {
+                    Region { range: range.start..around.end, encoding, mixed: mixed || encoding != escape.encoding }
                 }
-                None => around,
+                before => {
+                    self.decode(part.hay, before, &leads, each);
+                    Region { range: around, encoding: escape.encoding, mixed: false }
+                }
             });
         }
-        if let Some(region) = region {
-            self.decode(part.hay, region, &leads, each);
-        }
+        self.decode(part.hay, region, &leads, each);
     }
 
     fn decode<'h, I: Iterator<Item = usize>>(
         self,
         hay: &'h [u8],
-        region: Range<usize>,
+        region: Option<Region>,
         leads: &impl Fn(&'h [u8]) -> I,
         each: &mut dyn FnMut(View),
     ) {
+        let Some(Region { range: region, mixed, .. }) = region else { return };
+        if self == Self::Mixed && !mixed {
+            return;
+        }
         work::step(region.len());
         let hay = &hay[..region.end];
-        let mut view = View::start(region.start);
+        let mut view = View::start(region.clone());
         let mut done = region.start;
         for at in leads(&hay[region.start..]).map(|at| region.start + at) {
             if at < done {
@@ -165,9 +203,7 @@ impl Layer {
             view.decode(escape.source, &escape.bytes[..escape.count], escape.encoding);
         }
         view.copy(&hay[done..]);
-        if self != Self::Mixed || view.is_mixed() {
-            each(view);
-        }
+        each(view);
     }
 
     /// The escape at a place where one may begin.
@@ -184,11 +220,30 @@ impl Layer {
         }
     }
 
-    /// Whether an escape may hide something: the line breaks and tabs of strings stand everywhere, and in no key.
-    fn is_worth_it(self, escape: &Escape) -> bool {
-        let is_short = escape.source.len() == 2;
-        self == Self::Lines || !is_short || !escape.bytes[..escape.count].iter().all(u8::is_ascii_control)
+    /// Whether an escape may hide something. The line breaks and quotes of strings stand everywhere, and in few secrets.
+    fn is_worth_it(self, part: &Part<'_>, escape: &Escape) -> bool {
+        let source = &escape.source;
+        let is_of_key = |byte: Option<&u8>| byte.is_some_and(|&byte| base64_digit(byte).is_some());
+        let before = is_of_key(source.start.checked_sub(1).and_then(|at| part.hay.get(at)));
+        let is_within = before && is_of_key(part.hay.get(source.end));
+        match (escape.encoding, escape.bytes[0]) {
+            (Encoding::QuotedPrintable, _) => before && (escape.count > 0 || is_within),
+            (Encoding::JsonEscape, byte) if source.len() == 2 => {
+                !byte.is_ascii_control() && (is_within || part.signs.contains(byte))
+            }
+            (_, _) => true,
+        }
     }
+}
+
+/// A part of a text that is worth decoding.
+#[derive(Debug)]
+struct Region {
+    range: Range<usize>,
+    /// The first escape's.
+    encoding: Encoding,
+    /// Whether there are others.
+    mixed: bool,
 }
 
 /// Something in a text that stands for other bytes.
@@ -342,27 +397,29 @@ fn numbers(part: &Part<'_>, each: &mut dyn FnMut(View)) {
         if comma < next {
             continue;
         }
-        let mut item = number_behind(hay, comma + 1);
-        let before = item.as_ref().and_then(|_| number_before(hay, next, comma));
-        let mut view = View::start(before.as_ref().map_or(comma, |(source, _)| source.start));
-        let mut count = 0;
-        if let Some((source, byte)) = before {
-            view.decode(source, &[byte], Encoding::Bytes);
-            count += 1;
-        }
+        let first = next;
         next = comma + 1;
-        while let Some((source, byte)) = item {
-            next = source.end;
-            view.decode(source, &[byte], Encoding::Bytes);
-            count += 1;
-            let comma = next + spaces(&hay[next..]);
-            item = if hay.get(comma) == Some(&b',') { number_behind(hay, comma + 1) } else { None };
+        let Some(second) = number_behind(hay, next) else { continue };
+        let before = number_before(hay, first, comma);
+        let numbers =
+            || before.clone().into_iter().chain(successors(Some(second.clone()), |last| number_after(hay, last)));
+        let (count, end) = numbers().fold((0, next), |(count, _), (source, _)| (count + 1, source.end));
+        work::step(end - comma);
+        next = end;
+        if count < NUMBERS_MIN {
+            continue;
         }
-        work::step(next - comma);
-        if count >= NUMBERS_MIN {
-            each(view);
-        }
+        let start = before.as_ref().map_or(comma, |(source, _)| source.start);
+        let mut view = View::start(start..end);
+        numbers().for_each(|(source, byte)| view.decode(source, &[byte], Encoding::Bytes));
+        each(view);
     }
+}
+
+/// The number behind a number and a comma.
+fn number_after(hay: &[u8], (before, _): &(Range<usize>, u8)) -> Option<(Range<usize>, u8)> {
+    let comma = before.end + spaces(&hay[before.end..]);
+    if hay.get(comma) == Some(&b',') { number_behind(hay, comma + 1) } else { None }
 }
 
 /// The white space that a text begins with, in bytes.

@@ -16,7 +16,7 @@ use super::{
     allow::{self, NEIGHBORHOOD_BYTES},
     form::{self, FORM_BYTES_MAX},
     known,
-    layer::{Layer, Part},
+    layer::{Layer, Lines, Part, Signs},
     leak::{Encoding, Leak, Tally},
     needle::{self, Core},
     packed::{self, Packing, Unpacked},
@@ -57,6 +57,8 @@ pub struct Scanner {
     packings: Vec<Vec<Packing>>,
     /// The longest secret, in bytes.
     longest: usize,
+    /// The signs in secrets.
+    signs: Signs,
     /// The longest that anything may be that is found, in bytes.
     reach: usize,
 }
@@ -95,6 +97,7 @@ impl Scanner {
             beginnings,
             packings,
             longest,
+            signs: Signs::of(watch.secrets.iter().flat_map(|secret| secret.text.bytes())),
             reach: (BYTES_PER_BYTE_MAX * longest).max(FORM_BYTES_MAX).max(PATTERN_MATCH_BYTES_MAX),
             watch,
         })
@@ -125,7 +128,8 @@ impl Scanner {
 
     /// Everything that begins in the window, and every secret that has its core in it.
     fn look(&self, hay: &[u8], base: u64, window: &Range<usize>, next: &mut [u64], found: &mut Vec<Found>) {
-        let part = Part { hay, base, own: window.clone(), longest: self.longest };
+        let part =
+            Part { hay, base, own: window.clone(), longest: self.longest, signs: self.signs, lines: Lines::Apart };
         self.look_at(&part, found);
         self.look_through(&part, &Layer::OF_BYTES, found);
         for (index, next) in next.iter_mut().enumerate() {
@@ -142,19 +146,28 @@ impl Scanner {
 
     /// What lies below these layers of a text.
     fn look_through(&self, part: &Part<'_>, layers: &[Layer], found: &mut Vec<Found>) {
+        let mut mixable = 0;
         for layer in layers {
+            if *layer == Layer::Mixed && mixable < 2 {
+                continue;
+            }
+            let mut is_there = false;
             layer.views(part, &mut |view| {
+                is_there = true;
                 let before = found.len();
-                let below = self.all_of(&view);
+                let lines = if *layer == Layer::Lines { Lines::Joined } else { Lines::Apart };
+                let below = self.all_of(&view, lines);
                 self.look_at(&below, found);
                 self.look_through(&below, layer.below(), found);
                 self.bring_back(&view, part, before, found);
             });
+            mixable += usize::from(is_there && layer.may_be_mixed());
         }
     }
 
-    fn all_of<'v>(&self, view: &'v View) -> Part<'v> {
-        Part { hay: &view.text, base: 0, own: 0..view.text.len(), longest: self.longest }
+    fn all_of<'v>(&self, view: &'v View, lines: Lines) -> Part<'v> {
+        let own = 0..view.text.len();
+        Part { hay: &view.text, base: 0, own, longest: self.longest, signs: self.signs, lines }
     }
 
     /// What was found in a view gets its place in the source. What stands there as it is, or begins elsewhere, is found without the view.
@@ -212,6 +225,8 @@ impl Scanner {
                         self.look_into(part, unpacked.view(hay, at, packing), found);
                     }
                 }
+            } else if part.lines == Lines::Joined {
+                // What stands here as it is stands on two lines.
             } else if form::may_begin(hay, at) && form::ends_a_key(number) {
                 if let Some((at_before, before)) = waiting.take() {
                     self.look_at_beginning(hay, at_before, before, at, found);
@@ -243,14 +258,14 @@ impl Scanner {
     fn look_into(&self, part: &Part<'_>, view: Option<View>, found: &mut Vec<Found>) {
         let Some(view) = view else { return };
         let before = found.len();
-        let below = self.all_of(&view);
+        let below = self.all_of(&view, Lines::Apart);
         self.look_for_beginnings(&below, None, found);
         self.look_for_known(&below, found);
         self.bring_back(&view, part, before, found);
     }
 
     fn look_for_known(&self, part: &Part<'_>, found: &mut Vec<Found>) {
-        if !self.watch.known.is_empty() {
+        if !self.watch.known.is_empty() && part.lines == Lines::Apart {
             known::pieces(part.hay, &part.own, |piece| self.check_known(part.hay, piece, found));
         }
     }

@@ -20,6 +20,7 @@ use super::*;
 use crate::key::{Fingerprint, LicenseKey};
 
 mod encodings;
+mod innocent;
 mod work;
 
 /// A key as the registry makes them, put together here so that no scanner finds it in this file.

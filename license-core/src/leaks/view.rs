@@ -3,21 +3,19 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use zeroize::Zeroizing;
+use zeroize::Zeroize;
 
 use super::leak::Encoding;
 
 /// A decoded text.
-#[derive(Debug)]
 pub(super) struct View {
-    pub(super) text: Zeroizing<Vec<u8>>,
+    pub(super) text: Vec<u8>,
     /// Where in the source the text begins.
     from: usize,
     origin: Origin,
 }
 
 /// Where the bytes of a text come from.
-#[derive(Debug)]
 enum Origin {
     /// All of them as they are, but for some, in their order.
     Steps(Vec<Step>),
@@ -48,14 +46,14 @@ impl Step {
 }
 
 impl View {
-    /// An empty text, for what comes at a place of the source.
-    pub(super) fn start(from: usize) -> Self {
-        Self { text: Zeroizing::default(), from, origin: Origin::Steps(Vec::new()) }
+    /// An empty text, for what a range of the source stands for, and that is not longer.
+    pub(super) fn start(source: Range<usize>) -> Self {
+        Self { text: Vec::with_capacity(source.len()), from: source.start, origin: Origin::Steps(Vec::new()) }
     }
 
     /// A text of which every `text` bytes stand for `source` bytes.
     pub(super) fn scaled(decoded: Vec<u8>, from: usize, source: usize, text: usize, encoding: Encoding) -> Self {
-        Self { text: Zeroizing::new(decoded), from, origin: Origin::Scaled { source, text, encoding } }
+        Self { text: decoded, from, origin: Origin::Scaled { source, text, encoding } }
     }
 
     /// Adds text that stands in the source as it is.
@@ -103,13 +101,13 @@ impl View {
             }
         }
     }
+}
 
-    /// Whether more than one kind of escape was decoded.
-    pub(super) fn is_mixed(&self) -> bool {
-        match &self.origin {
-            Origin::Steps(steps) => steps.windows(2).any(|pair| pair[0].encoding != pair[1].encoding),
-            Origin::Scaled { .. } => false,
-        }
+/// As with every text that may hold a secret. The text is cleared first: what is spare is wiped at once, and not byte by byte.
+impl Drop for View {
+    fn drop(&mut self) {
+        self.text.clear();
+        self.text.spare_capacity_mut().zeroize();
     }
 }
 
