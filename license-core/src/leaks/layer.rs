@@ -160,7 +160,7 @@ impl Layer {
             }
             let Some(escape) = self.read(part.hay, at) else { continue };
             next = escape.source.end;
-            if !self.is_worth_it(part, &escape) {
+            if !Self::is_worth_it(part, &escape) {
                 continue;
             }
             let around = at.saturating_sub(reach).max(whole.start)..whole.end.min(next + reach);
@@ -221,7 +221,7 @@ impl Layer {
     }
 
     /// Whether an escape may hide something. The line breaks and quotes of strings stand everywhere, and in few secrets.
-    fn is_worth_it(self, part: &Part<'_>, escape: &Escape) -> bool {
+    fn is_worth_it(part: &Part<'_>, escape: &Escape) -> bool {
         let source = &escape.source;
         let is_of_key = |byte: Option<&u8>| byte.is_some_and(|&byte| base64_digit(byte).is_some());
         let before = is_of_key(source.start.checked_sub(1).and_then(|at| part.hay.get(at)));

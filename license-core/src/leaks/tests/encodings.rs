@@ -13,9 +13,11 @@ fn some(text: &str, is_escaped: impl Fn(usize, u8) -> bool, escape: impl Fn(usiz
     written.collect::<String>().into_bytes()
 }
 
+/// How a byte is written.
+type Escape = fn(u8) -> String;
+
 /// Escapes, of all bytes and of every so-manieth.
 fn escapes(text: &str) -> Vec<Row> {
-    type Escape = fn(u8) -> String;
     let styles: [(&str, &str, Escape); 13] = [
         ("percent", "percent", |byte| format!("%{byte:02X}")),
         ("percent, small", "percent", |byte| format!("%{byte:02x}")),
@@ -49,7 +51,7 @@ fn escapes(text: &str) -> Vec<Row> {
 
 /// Lists of numbers, as the sources of programs have them.
 fn lists(text: &str) -> Vec<Row> {
-    let numbers: [(&str, fn(u8) -> String); 4] = [
+    let numbers: [(&str, Escape); 4] = [
         ("decimal", |byte| format!("{byte}")),
         ("hex", |byte| format!("0x{byte:02x}")),
         ("hex, capitals", |byte| format!("0x{byte:02X}")),

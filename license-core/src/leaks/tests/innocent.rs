@@ -27,6 +27,10 @@ impl Dice {
     }
 }
 
+fn escaped(bytes: &[u8], escape: impl Fn(u8) -> String) -> String {
+    bytes.iter().map(|&byte| escape(byte)).collect()
+}
+
 /// Lines that each draw something new.
 const LINES: [fn(&mut Dice) -> String; 25] = [
     |dice| format!("id: {}", dice.uuid()),
@@ -66,11 +70,11 @@ const LINES: [fn(&mut Dice) -> String; 25] = [
         )
     },
     |dice| format!("[{}]", dice.bytes(200).iter().map(u8::to_string).collect::<Vec<_>>().join(",")),
-    |dice| format!("GET /?q={}", dice.bytes(60).iter().map(|byte| format!("%{byte:02X}")).collect::<String>()),
-    |dice| format!("\"{}\"", dice.bytes(60).iter().map(|byte| format!("\\u00{byte:02x}")).collect::<String>()),
-    |dice| format!("\"{}\"", dice.bytes(60).iter().map(|byte| format!("\\x{byte:02x}")).collect::<String>()),
-    |dice| format!("<p>{}</p>", dice.bytes(60).iter().map(|byte| format!("&#{byte};")).collect::<String>()),
-    |dice| dice.bytes(40).iter().map(|byte| format!("={byte:02X}")).collect::<String>() + "=",
+    |dice| format!("GET /?q={}", escaped(&dice.bytes(60), |byte| format!("%{byte:02X}"))),
+    |dice| format!("\"{}\"", escaped(&dice.bytes(60), |byte| format!("\\u00{byte:02x}"))),
+    |dice| format!("\"{}\"", escaped(&dice.bytes(60), |byte| format!("\\x{byte:02x}"))),
+    |dice| format!("<p>{}</p>", escaped(&dice.bytes(60), |byte| format!("&#{byte};"))),
+    |dice| escaped(&dice.bytes(40), |byte| format!("={byte:02X}")) + "=",
     |dice| format!("index {}..{} 100644", hex(&dice.bytes(6)), hex(&dice.bytes(6))),
     |dice| format!("ssh-ed25519 {} me@host", STANDARD.encode(dice.bytes(51))),
     |dice| {
