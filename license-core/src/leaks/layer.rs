@@ -4,11 +4,12 @@
 //! there is something to decode the text is decoded, once, and looked at like any other; so the work for each byte has a bound.
 
 use alloc::vec::Vec;
-use core::{iter::successors, ops::Range};
+use core::ops::Range;
 
 use memchr::{memchr_iter, memchr2_iter, memchr3_iter};
 
 use super::{
+    bits::{BLOCK_BYTES, few_bits, places},
     known::KNOWN_BYTES_MIN,
     leak::Encoding,
     needle::{base64_digit, hex_digit, is_odd},
@@ -66,21 +67,23 @@ pub(super) enum Lines {
     Joined,
 }
 
-/// A set of ASCII characters.
+/// A set of ASCII characters; the last stands for all that are none.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Signs(u128);
 
 impl Signs {
     /// Those of a text that are neither letters nor digits.
     pub(super) fn of(texts: impl Iterator<Item = u8>) -> Self {
-        let signs = texts.filter(|byte| byte.is_ascii() && !byte.is_ascii_alphanumeric());
-        Self(signs.fold(0, |signs, byte| signs | 1 << byte))
+        let signs = texts.filter(|byte| !byte.is_ascii_alphanumeric());
+        Self(signs.fold(0, |signs, byte| signs | 1 << byte.min(LAST)))
     }
 
     fn contains(self, byte: u8) -> bool {
-        byte.is_ascii() && self.0 >> byte & 1 != 0
+        self.0 >> byte.min(LAST) & 1 != 0
     }
 }
+
+const LAST: u8 = 127;
 
 impl Part<'_> {
     /// The bytes that something that begins in it may have if it reaches so far, and the few before it.
@@ -91,45 +94,17 @@ impl Part<'_> {
 
 impl Layer {
     /// What may lie over the bytes of an object.
-    pub(super) const OF_BYTES: [Self; 8] = [
-        Self::Percent,
-        Self::Backslash,
-        Self::Entity,
-        Self::Mixed,
-        Self::QuotedPrintable,
-        Self::Lines,
-        Self::Numbers,
-        Self::Utf16,
-    ];
+    pub(super) const OF_BYTES: &'static [Self] = &[Self::ESCAPES, Self::Lines, Self::Numbers, Self::Utf16];
+
+    /// What stands for all layers of escapes, which are looked for together.
+    const ESCAPES: Self = Self::Mixed;
 
     /// What may lie below this layer.
     pub(super) fn below(self) -> &'static [Self] {
         match self {
             Self::Percent | Self::Backslash | Self::Entity | Self::Mixed | Self::QuotedPrintable => &[Self::Lines],
             Self::Lines | Self::Numbers => &[],
-            Self::Utf16 => Self::OF_BYTES.split_last().map_or(&[], |(_, others)| others),
-        }
-    }
-
-    /// Whether it is a layer of escapes that others may be mixed with.
-    pub(super) fn may_be_mixed(self) -> bool {
-        match self {
-            Self::Percent | Self::Backslash | Self::Entity => true,
-            Self::Mixed | Self::QuotedPrintable | Self::Lines | Self::Numbers | Self::Utf16 => false,
-        }
-    }
-
-    /// Calls `each` with every piece of the part that is decoded.
-    pub(super) fn views(self, part: &Part<'_>, each: &mut dyn FnMut(View)) {
-        match self {
-            Self::Percent => self.escapes(part, |hay| memchr_iter(b'%', hay), each),
-            Self::Backslash => self.escapes(part, |hay| memchr_iter(b'\\', hay), each),
-            Self::Entity => self.escapes(part, |hay| memchr_iter(b'&', hay), each),
-            Self::Mixed => self.escapes(part, |hay| memchr3_iter(b'%', b'\\', b'&', hay), each),
-            Self::QuotedPrintable => self.escapes(part, |hay| memchr_iter(b'=', hay), each),
-            Self::Lines => self.escapes(part, |hay| memchr2_iter(b'\n', b'\\', hay), each),
-            Self::Numbers => numbers(part, each),
-            Self::Utf16 => utf16(part, each),
+            Self::Utf16 => &[Self::ESCAPES, Self::Lines, Self::Numbers],
         }
     }
 
@@ -143,67 +118,42 @@ impl Layer {
         }
     }
 
-    /// Decodes around every place that is worth it. `leads` finds where an escape may be.
-    fn escapes<'h, I: Iterator<Item = usize>>(
-        self,
-        part: &Part<'h>,
-        leads: impl Fn(&'h [u8]) -> I,
-        each: &mut dyn FnMut(View),
-    ) {
-        let reach = self.factor() * part.longest + CONTEXT_BYTES;
-        let whole = part.whole(reach);
-        let mut region: Option<Region> = None;
-        let mut next = whole.start;
-        for at in leads(&part.hay[whole.clone()]).map(|at| whole.start + at) {
-            if at < next {
-                continue;
-            }
-            let Some(escape) = self.read(part.hay, at) else { continue };
-            next = escape.source.end;
-            if !Self::is_worth_it(part, &escape) {
-                continue;
-            }
-            let around = at.saturating_sub(reach).max(whole.start)..whole.end.min(next + reach);
-            region = Some(match region {
-                Some(Region { range, encoding, mixed }) if around.start <= range.end => {
-                    Region { range: range.start..around.end, encoding, mixed: mixed || encoding != escape.encoding }
-                }
-                before => {
-                    self.decode(part.hay, before, &leads, each);
-                    Region { range: around, encoding: escape.encoding, mixed: false }
-                }
-            });
-        }
-        self.decode(part.hay, region, &leads, each);
+    /// How far around an escape of this layer something may be that it is a part of, in bytes.
+    fn reach(self, part: &Part<'_>) -> usize {
+        self.factor() * part.longest + CONTEXT_BYTES
     }
 
-    fn decode<'h, I: Iterator<Item = usize>>(
-        self,
-        hay: &'h [u8],
-        region: Option<Region>,
-        leads: &impl Fn(&'h [u8]) -> I,
-        each: &mut dyn FnMut(View),
-    ) {
-        let Some(Region { range: region, mixed, .. }) = region else { return };
-        if self == Self::Mixed && !mixed {
-            return;
+    /// The places at which an escape of this layer may be.
+    fn leads<'h>(self, hay: &'h [u8], each: impl FnMut(usize)) {
+        match self {
+            Self::Percent => memchr_iter(b'%', hay).for_each(each),
+            Self::Backslash => memchr_iter(b'\\', hay).for_each(each),
+            Self::Entity => memchr_iter(b'&', hay).for_each(each),
+            Self::Mixed => memchr3_iter(b'%', b'\\', b'&', hay).for_each(each),
+            Self::QuotedPrintable => memchr_iter(b'=', hay).for_each(each),
+            Self::Lines => memchr2_iter(b'\n', b'\\', hay).for_each(each),
+            Self::Numbers | Self::Utf16 => {}
         }
+    }
+
+    fn decode(self, hay: &[u8], region: Range<usize>, each: &mut dyn FnMut(Self, View)) {
         work::step(region.len());
         let hay = &hay[..region.end];
         let mut view = View::start(region.clone());
         let mut done = region.start;
-        for at in leads(&hay[region.start..]).map(|at| region.start + at) {
+        self.leads(&hay[region.start..], |at| {
+            let at = region.start + at;
             if at < done {
-                continue;
+                return;
             }
-            let Some(escape) = self.read(hay, at) else { continue };
+            let Some(escape) = self.read(hay, at) else { return };
             view.copy(&hay[done..at]);
             view.take_back(at.saturating_sub(escape.source.start));
             done = escape.source.end;
             view.decode(escape.source, &escape.bytes[..escape.count], escape.encoding);
-        }
+        });
         view.copy(&hay[done..]);
-        each(view);
+        each(self, view);
     }
 
     /// The escape at a place where one may begin.
@@ -220,30 +170,194 @@ impl Layer {
         }
     }
 
-    /// Whether an escape may hide something. The line breaks and quotes of strings stand everywhere, and in few secrets.
+    /// Whether an escape may hide something: it stands for what is in keys, or for what stands beside one. The line breaks and quotes of
+    /// strings stand everywhere, and in few secrets.
     fn is_worth_it(part: &Part<'_>, escape: &Escape) -> bool {
         let source = &escape.source;
-        let is_of_key = |byte: Option<&u8>| byte.is_some_and(|&byte| base64_digit(byte).is_some());
-        let before = is_of_key(source.start.checked_sub(1).and_then(|at| part.hay.get(at)));
-        let is_within = before && is_of_key(part.hay.get(source.end));
-        match (escape.encoding, escape.bytes[0]) {
-            (Encoding::QuotedPrintable, _) => before && (escape.count > 0 || is_within),
-            (Encoding::JsonEscape, byte) if source.len() == 2 => {
-                !byte.is_ascii_control() && (is_within || part.signs.contains(byte))
+        let byte = escape.bytes[0];
+        let is_digit = |byte: Option<&u8>| byte.is_some_and(|&byte| base64_digit(byte).is_some());
+        let is_behind_key = || is_digit(source.start.checked_sub(1).and_then(|at| part.hay.get(at)));
+        let next = part.hay.get(source.end);
+        let is_of_secret = part.signs.contains(byte);
+        let is_of_key = is_of_secret || base64_digit(byte).is_some() || b".=".contains(&byte);
+        match escape.encoding {
+            Encoding::QuotedPrintable if escape.count == 0 => is_behind_key() && is_digit(next),
+            Encoding::QuotedPrintable => is_of_key && is_behind_key() && (is_digit(next) || next == Some(&b'=')),
+            Encoding::JsonEscape if source.len() == 2 => {
+                let is_in_base64 = || base64_digit(byte).is_some() && is_behind_key() && is_digit(next);
+                !byte.is_ascii_control() && (is_of_secret || is_in_base64())
             }
-            (_, _) => true,
+            Encoding::HtmlEntity => is_of_key,
+            Encoding::Percent | Encoding::JsonEscape => is_of_key || (byte.is_ascii() && is_digit(next)),
+            Encoding::Plain
+            | Encoding::Base64
+            | Encoding::Base64Url
+            | Encoding::Hex
+            | Encoding::Bytes
+            | Encoding::Utf16Le
+            | Encoding::Utf16Be => true,
         }
     }
 }
 
-/// A part of a text that is worth decoding.
-#[derive(Debug)]
-struct Region {
+/// Calls `each` with every piece of the part that lies under one of these layers, decoded.
+pub(super) fn views(part: &Part<'_>, layers: &[Layer], each: &mut dyn FnMut(Layer, View)) {
+    for layer in layers {
+        match layer {
+            Layer::Percent | Layer::Backslash | Layer::Entity | Layer::Mixed | Layer::QuotedPrintable => {
+                escapes(part, each);
+            }
+            Layer::Lines => lines(part, each),
+            Layer::Numbers => numbers(part, each),
+            Layer::Utf16 => utf16(part, each),
+        }
+    }
+}
+
+/// What of a layer is decoded next: it grows as long as there is more that is worth it in its reach.
+#[derive(Debug, Clone)]
+struct Regions {
+    layer: Layer,
+    reach: usize,
+    /// No escape begins before this place that was not looked at.
+    next: usize,
     range: Range<usize>,
-    /// The first escape's.
-    encoding: Encoding,
-    /// Whether there are others.
+    /// The last escape, and where it ends.
+    last: Option<(Encoding, usize)>,
+    /// Whether there are escapes of more than one kind, as far as it matters.
     mixed: bool,
+}
+
+impl Regions {
+    fn of(layer: Layer, part: &Part<'_>) -> Self {
+        Self { layer, reach: layer.reach(part), next: 0, range: 0..0, last: None, mixed: layer != Layer::Mixed }
+    }
+
+    /// Looks at a place where an escape may begin.
+    fn lead(&mut self, part: &Part<'_>, whole: &Range<usize>, at: usize, each: &mut dyn FnMut(Layer, View)) {
+        if at < self.next {
+            return;
+        }
+        let Some(escape) = self.layer.read(part.hay, at) else { return };
+        self.next = escape.source.end;
+        if !Layer::is_worth_it(part, &escape) {
+            return;
+        }
+        let around = at.saturating_sub(self.reach).max(whole.start)..whole.end.min(self.next + self.reach);
+        if self.last.is_some() && around.start <= self.range.end {
+            let is_other = |(before, end): (Encoding, usize)| before != escape.encoding && at <= end + self.reach;
+            self.mixed |= self.last.is_some_and(is_other);
+            self.range.end = around.end;
+        } else {
+            self.decode(part, each);
+            self.range = around;
+            self.mixed = self.layer != Layer::Mixed;
+        }
+        self.last = Some((escape.encoding, self.next));
+    }
+
+    fn decode(&mut self, part: &Part<'_>, each: &mut dyn FnMut(Layer, View)) {
+        if self.last.take().is_some() && self.mixed {
+            self.layer.decode(part.hay, self.range.clone(), each);
+        }
+    }
+}
+
+/// All layers of escapes. The text is looked at in blocks, of which few have an escape.
+fn escapes(part: &Part<'_>, each: &mut dyn FnMut(Layer, View)) {
+    let [mut percent, mut backslash, mut entity, mut quoted, mut mixed] =
+        [Layer::Percent, Layer::Backslash, Layer::Entity, Layer::QuotedPrintable, Layer::Mixed]
+            .map(|layer| Regions::of(layer, part));
+    let whole = part.whole(mixed.reach);
+    let quote = if part.signs.contains(b'"') { b'n' } else { b'"' };
+    let mut look = |bits: u64, from: usize| {
+        for at in places(bits, from) {
+            let layer = match part.hay[at] {
+                b'%' => &mut percent,
+                b'\\' => &mut backslash,
+                b'&' => &mut entity,
+                _ => {
+                    quoted.lead(part, &whole, at, each);
+                    continue;
+                }
+            };
+            layer.lead(part, &whole, at, each);
+            mixed.lead(part, &whole, at, each);
+        }
+    };
+    let mut at = whole.start;
+    while at < whole.end {
+        match part.hay[..whole.end].get(at..).and_then(|rest| rest.first_chunk()) {
+            Some(block) => look(escapes_of(block, quote), at),
+            None => look(escapes_of(&last_block(&part.hay[at..whole.end]), quote), at),
+        }
+        at += BLOCK_BYTES;
+    }
+    for mut regions in [percent, backslash, entity, quoted, mixed] {
+        regions.decode(part, each);
+    }
+}
+
+/// How many bytes behind a block tell whether an escape begins at its end.
+const BEHIND_BLOCK: usize = 2;
+
+/// The end of a text, and nothing behind it.
+fn last_block<const BYTES: usize>(text: &[u8]) -> [u8; BYTES] {
+    let mut block = [0; BYTES];
+    block.iter_mut().zip(text).for_each(|(byte, &text)| *byte = text);
+    block
+}
+
+/// Where in a block an escape may begin that is worth it. Without a branch, so that the compiler takes many bytes at once.
+#[inline]
+fn escapes_of(block: &[u8; BLOCK_BYTES + BEHIND_BLOCK], quote: u8) -> u64 {
+    let mut flags = [0; BLOCK_BYTES];
+    let rows = block.iter().zip(&block[1..]).zip(&block[2..]);
+    for (flag, ((&first, &second), &third)) in flags.iter_mut().zip(rows) {
+        let is_percent = (first == b'%') & (second.wrapping_sub(b'0') < b'g' - b'0');
+        let is_of_string = (second == b'n') | (second == b'r') | (second == b't') | (second == quote);
+        let is_backslash = (first == b'\\') & !is_of_string;
+        let is_name = (second == b'a') | (second == b'l') | (second == b'g') | (second == b'q');
+        let is_entity = (first == b'&') & ((second == b'#') | (is_name & (third.wrapping_sub(b'm') <= b'u' - b'm')));
+        let is_byte = (second.wrapping_sub(b'2') < 6) & (third.wrapping_sub(b'0') < b'G' - b'0');
+        let is_quoted = (first == b'=') & ((second == b'\n') | (second == b'\r') | is_byte);
+        *flag = u8::from(is_percent | is_backslash | is_entity | is_quoted);
+    }
+    few_bits(&flags)
+}
+
+/// Base64 and hex in lines. As for escapes, few blocks have a break behind so many digits.
+fn lines(part: &Part<'_>, each: &mut dyn FnMut(Layer, View)) {
+    let mut regions = Regions::of(Layer::Lines, part);
+    let whole = part.whole(regions.reach);
+    // A line begins before its break.
+    let mut at = whole.start.saturating_sub(LINE_BYTES_MIN);
+    while at + LINE_BYTES_MIN < whole.end {
+        let bits = match part.hay[..whole.end].get(at..).and_then(|rest| rest.first_chunk()) {
+            Some(block) => breaks_of(block),
+            None => breaks_of(&last_block(&part.hay[at..whole.end])),
+        };
+        for at in places(bits, at + LINE_BYTES_MIN) {
+            regions.lead(part, &whole, at, each);
+        }
+        at += BLOCK_BYTES;
+    }
+    regions.decode(part, each);
+}
+
+/// Where in a block, before which there is room for a line, a line may break. Only some bytes of the line are looked at.
+#[inline]
+fn breaks_of(block: &[u8; LINE_BYTES_MIN + BLOCK_BYTES]) -> u64 {
+    let mut flags = [0; BLOCK_BYTES];
+    let back = |bytes: usize| &block[LINE_BYTES_MIN - bytes..];
+    // No white space, no quotes, no parentheses.
+    let is_of_line = |byte: u8| byte.cast_signed() > b'*'.cast_signed();
+    let lines = back(9).iter().zip(back(10)).zip(back(11).iter().zip(back(12))).zip(back(14).iter().zip(back(16)));
+    for (flag, (&byte, (((&a, &b), (&c, &d)), (&e, &f)))) in flags.iter_mut().zip(back(0).iter().zip(lines)) {
+        let is_line = is_of_line(a) & is_of_line(b) & is_of_line(c) & is_of_line(d) & is_of_line(e) & is_of_line(f);
+        *flag = u8::from(((byte == b'\n') | (byte == b'\\')) & is_line);
+    }
+    few_bits(&flags)
 }
 
 /// Something in a text that stands for other bytes.
@@ -292,7 +406,11 @@ fn backslash(hay: &[u8], at: usize) -> Option<Escape> {
             let digits = rest[3..].iter().take(BRACED_DIGITS_MAX + 1).position(|&byte| byte == b'}')?;
             of_code(3, digits, 4 + digits)
         }
-        b'u' => of_code(2, 4, 6),
+        b'u' => {
+            let &[a, b, c, d] = rest.get(2..6)? else { return None };
+            let digits = [a, b, c, d].into_iter().try_fold(0, |code, digit| Some(code << 4 | u32::from(hex_digit(digit)?)));
+            Escape::of_char(at..at + 6, digits?, is)
+        }
         b'U' => of_code(2, 8, 10),
         b'x' => {
             let &[high, low] = rest.get(2..4)? else { return None };
@@ -347,6 +465,11 @@ fn line_break(hay: &[u8], at: usize) -> Option<Escape> {
     const BREAK_BYTES_MAX: usize = 64;
     const BEFORE_BYTES_MAX: usize = 8;
 
+    // Whatever is around the break, these digits are in the line.
+    let is_digit = |back: usize| at.checked_sub(back).is_some_and(|at| base64_digit(hay[at]).is_some());
+    if !(is_digit(BEFORE_BYTES_MAX + 1) && is_digit(LINE_BYTES_MIN) && is_digit(BEFORE_BYTES_MAX + 4)) {
+        return None;
+    }
     let is_around = |byte: &u8| b" \t\r\n\"',".contains(byte);
     let before = &hay[at.saturating_sub(BEFORE_BYTES_MAX)..at];
     let start = at - before.iter().rev().take_while(|byte| is_around(byte) || **byte == b'\\').count();
@@ -386,91 +509,171 @@ fn number(digits: &[u8], radix: u32) -> Option<u32> {
         .try_fold(0_u32, |number, &digit| number.checked_mul(radix)?.checked_add(char::from(digit).to_digit(radix)?))
 }
 
-/// Lists of bytes as numbers, with commas between them.
-fn numbers(part: &Part<'_>, each: &mut dyn FnMut(View)) {
+/// Lists of characters as numbers, with commas between them.
+fn numbers(part: &Part<'_>, each: &mut dyn FnMut(Layer, View)) {
     const NUMBERS_MIN: usize = 8;
+    /// So far apart are looks at the text: the shortest list has one that sees nothing but the list. Odd, so that lists that have a number
+    /// on each line are not always looked at where nothing is.
+    const STRIDE: usize = 15;
+    const LOOK_BYTES: usize = 8;
 
-    let whole = part.whole(usize::MAX);
+    let whole = part.whole(Layer::Numbers.reach(part));
     let hay = &part.hay[..whole.end];
-    let mut next = whole.start;
-    for comma in memchr_iter(b',', &hay[whole.start..]).map(|at| whole.start + at) {
-        if comma < next {
+    let (mut at, mut done) = (whole.start, whole.start);
+    while let Some(look) = hay.get(at..at + LOOK_BYTES).and_then(|look| look.first_chunk::<LOOK_BYTES>()) {
+        let place = at;
+        at += STRIDE;
+        if look.iter().fold(0, |classes, &byte| classes | class(byte)) != COMMA | DIGIT {
             continue;
         }
-        let first = next;
-        next = comma + 1;
-        let Some(second) = number_behind(hay, next) else { continue };
-        let before = number_before(hay, first, comma);
-        let numbers =
-            || before.clone().into_iter().chain(successors(Some(second.clone()), |last| number_after(hay, last)));
-        let (count, end) = numbers().fold((0, next), |(count, _), (source, _)| (count + 1, source.end));
-        work::step(end - comma);
-        next = end;
-        if count < NUMBERS_MIN {
+        let Some(here) = number_at(hay, done, place) else { continue };
+        let (after, last) = follow(&here, |number| number_after(hay, number));
+        let (before, first) = follow(&here, |number| number_before(hay, done, number));
+        work::step(last.source.end - first.source.start);
+        let list = first.source.start..last.source.end;
+        done = list.end;
+        at = at.max(done);
+        if before + 1 + after < NUMBERS_MIN {
             continue;
         }
-        let start = before.as_ref().map_or(comma, |(source, _)| source.start);
-        let mut view = View::start(start..end);
-        numbers().for_each(|(source, byte)| view.decode(source, &[byte], Encoding::Bytes));
-        each(view);
+        let mut view = View::start(list);
+        let mut add = |number: &Number| view.decode(number.source.clone(), &[number.byte], Encoding::Bytes);
+        add(&first);
+        follow(&first, |number| {
+            let number = number_after(hay, number)?;
+            add(&number);
+            Some(number)
+        });
+        each(Layer::Numbers, view);
     }
 }
 
-/// The number behind a number and a comma.
-fn number_after(hay: &[u8], (before, _): &(Range<usize>, u8)) -> Option<(Range<usize>, u8)> {
-    let comma = before.end + spaces(&hay[before.end..]);
-    if hay.get(comma) == Some(&b',') { number_behind(hay, comma + 1) } else { None }
+/// A character as a number.
+#[derive(Debug, Clone)]
+struct Number {
+    source: Range<usize>,
+    byte: u8,
 }
 
-/// The white space that a text begins with, in bytes.
-fn spaces(text: &[u8]) -> usize {
+/// How many numbers follow one, and the last of them.
+fn follow(number: &Number, mut next: impl FnMut(&Number) -> Option<Number>) -> (usize, Number) {
+    let (mut count, mut last) = (0, number.clone());
+    while let Some(number) = next(&last) {
+        (count, last) = (count + 1, number);
+    }
+    (count, last)
+}
+
+const COMMA: u8 = 1;
+const DIGIT: u8 = 2;
+const NO_NUMBER: u8 = 4;
+
+/// What a byte is to lists of numbers.
+#[inline]
+fn class(byte: u8) -> u8 {
+    static CLASSES: [u8; 256] = {
+        let mut classes = [NO_NUMBER; 256];
+        let mut byte = 0_u8;
+        while byte < 128 {
+            classes[byte as usize] = match byte {
+                b',' => COMMA,
+                b'0'..=b'9' => DIGIT,
+                b'a'..=b'f' | b'A'..=b'F' | b'x' | b'X' | b' ' | b'\t' | b'\r' | b'\n' => 0,
+                _ => NO_NUMBER,
+            };
+            byte += 1;
+        }
+        classes
+    };
+    CLASSES[usize::from(byte)]
+}
+
+/// The most digits of a number, with what stands before hex.
+const NUMBER_BYTES_MAX: usize = 4;
+
+/// The number around a place, or the first behind it. It does not begin before `floor`.
+fn number_at(hay: &[u8], floor: usize, at: usize) -> Option<Number> {
+    let before = &hay[floor.max(at.saturating_sub(NUMBER_BYTES_MAX)).min(at)..at];
+    let start = at - before.iter().rev().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+    let between = hay[start..].iter().take(NUMBER_BYTES_MAX * 2).take_while(|byte| b", \t\r\n".contains(byte)).count();
+    number_behind(hay, start + between)
+}
+
+/// The number behind a number and a comma.
+#[inline]
+fn number_after(hay: &[u8], before: &Number) -> Option<Number> {
+    let comma = spaces(hay, before.source.end);
+    if hay.get(comma) == Some(&b',') { number_behind(hay, spaces(hay, comma + 1)) } else { None }
+}
+
+/// The end of the white space at a place.
+#[inline]
+fn spaces(hay: &[u8], at: usize) -> usize {
     const SPACE_BYTES_MAX: usize = 64;
 
-    text.iter().take(SPACE_BYTES_MAX).take_while(|byte| b" \t\r\n".contains(byte)).count()
+    let mut end = at;
+    while end < at + SPACE_BYTES_MAX && hay.get(end).is_some_and(|byte| b" \t\r\n".contains(byte)) {
+        end += 1;
+    }
+    end
 }
 
-/// The number of a byte that comes next, and nothing else before what is between numbers.
-fn number_behind(hay: &[u8], at: usize) -> Option<(Range<usize>, u8)> {
-    const DIGITS_MAX: usize = 4;
-
-    let start = at + spaces(hay.get(at..)?);
-    let text = &hay[start..];
-    let length = text.iter().take(DIGITS_MAX + 1).take_while(|byte| byte.is_ascii_alphanumeric()).count();
+/// The number that begins at a place, and nothing else before what is between numbers.
+#[inline]
+fn number_behind(hay: &[u8], start: usize) -> Option<Number> {
+    let text = hay.get(start..)?;
+    let text = &text[..text.len().min(NUMBER_BYTES_MAX + 1)];
+    let length = text.iter().position(|byte| !byte.is_ascii_alphanumeric()).unwrap_or(text.len());
     let is_whole = !text.get(length).is_some_and(|byte| b"._".contains(byte));
-    let byte = byte_of(&text[..length]).filter(|_| is_whole)?;
-    Some((start..start + length, byte))
+    let byte = char_of(&text[..length]).filter(|_| is_whole)?;
+    Some(Number { source: start..start + length, byte })
 }
 
-/// The number of a byte that ends before a comma, and begins at `first` or behind it.
-fn number_before(hay: &[u8], first: usize, comma: usize) -> Option<(Range<usize>, u8)> {
-    const BYTES_MAX: usize = 16;
+/// The number before a number and a comma, that begins at `floor` or behind it.
+fn number_before(hay: &[u8], floor: usize, behind: &Number) -> Option<Number> {
+    const SPACE_BYTES_MAX: usize = 16;
 
-    let text = &hay[first.max(comma.saturating_sub(BYTES_MAX)).min(comma)..comma];
-    let end = comma - text.iter().rev().take_while(|byte| b" \t\r\n".contains(byte)).count();
-    let text = &text[..text.len() - (comma - end)];
-    let length = text.iter().rev().take_while(|byte| byte.is_ascii_alphanumeric()).count();
-    let byte = byte_of(&text[text.len() - length..])?;
-    Some((end - length..end, byte))
-}
-
-/// The byte that a number of the sources of programs is.
-fn byte_of(text: &[u8]) -> Option<u8> {
-    let value = match text {
-        [b'0', b'x' | b'X', digits @ ..] => number(digits, 16)?,
-        [] | [_, _, _, _, ..] => return None,
-        digits => number(digits, 10)?,
+    let spaces = |end: usize| {
+        let text = &hay[floor.max(end.saturating_sub(SPACE_BYTES_MAX)).min(end)..end];
+        end - text.iter().rev().take_while(|byte| b" \t\r\n".contains(byte)).count()
     };
-    u8::try_from(value).ok()
+    let comma = spaces(behind.source.start).checked_sub(1).filter(|&comma| comma >= floor && hay[comma] == b',')?;
+    let end = spaces(comma);
+    let text = &hay[floor.max(end.saturating_sub(NUMBER_BYTES_MAX + 1)).min(end)..end];
+    let length = text.iter().rev().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+    let byte = char_of(&text[text.len() - length..])?;
+    Some(Number { source: end - length..end, byte })
+}
+
+/// The character that a number of the sources of programs is.
+#[inline]
+fn char_of(text: &[u8]) -> Option<u8> {
+    let digit = |byte: u8| byte.is_ascii_digit().then(|| byte - b'0');
+    let byte = match *text {
+        [b'0', b'x' | b'X', high, low] => hex_digit(high)? << 4 | hex_digit(low)?,
+        [b'0', b'x' | b'X', low] => hex_digit(low)?,
+        [low] => digit(low)?,
+        [high, low] => digit(high)? * 10 + digit(low)?,
+        [b'1', high, low] => 100 + digit(high)? * 10 + digit(low)?,
+        [b'0', high, low] => digit(high)? * 10 + digit(low)?,
+        _ => return None,
+    };
+    is_char(byte).then_some(byte)
+}
+
+/// Whether texts have it.
+#[inline]
+fn is_char(byte: u8) -> bool {
+    byte.is_ascii_graphic() || b" \t\r\n".contains(&byte)
 }
 
 /// Runs of ASCII in UTF-16.
-fn utf16(part: &Part<'_>, each: &mut dyn FnMut(View)) {
+fn utf16(part: &Part<'_>, each: &mut dyn FnMut(Layer, View)) {
     /// So far apart are looks at the text: every run that is long enough is seen.
     const STRIDE: usize = 16;
 
-    let whole = part.whole(usize::MAX);
+    let whole = part.whole(Layer::Utf16.reach(part));
     let hay = &part.hay[..whole.end];
-    let is_char = |byte: u8| byte.is_ascii_graphic() || b" \t\r\n".contains(&byte);
     let is_unit = |at: usize| hay.get(at..at + 2).is_some_and(|unit| is_char(unit[0]) && unit[1] == 0);
     let mut at = whole.start;
     while let Some(&[a, b, c, d]) = hay.get(at..at + 4).and_then(|four| four.first_chunk::<4>()) {
@@ -503,10 +706,10 @@ fn utf16(part: &Part<'_>, each: &mut dyn FnMut(View)) {
         let text: Vec<u8> = hay[start..end].iter().step_by(2).copied().collect();
         if one_more {
             // Where both orders fit, that character is seen with and without.
-            each(View::scaled([&text[..], &hay[end..=end]].concat(), from, 2, 1, encoding));
+            each(Layer::Utf16, View::scaled([&text[..], &hay[end..=end]].concat(), from, 2, 1, encoding));
         }
         if !(one_more && is_big) {
-            each(View::scaled(text, from, 2, 1, encoding));
+            each(Layer::Utf16, View::scaled(text, from, 2, 1, encoding));
         }
     }
 }

@@ -69,14 +69,14 @@ impl Unpacked {
         let is_digit = |byte: &u8| base64_digit(*byte).is_some();
         let start = hay[group..at].iter().all(is_digit).then_some(group)?;
         let digits = hay.get(start..start + PLAUSIBLE_BYTES / 3 * GROUP)?;
-        if !is_plausible(&text_of(digits)[digit * 6 / 8..]) {
+        if !digits[digit..].iter().all(is_digit) || !is_plausible(text_of(digits).skip(digit * 6 / 8)) {
             return None;
         }
         let length = hay[start..].iter().take_while(|byte| is_digit(byte)).count();
         *done = start + length;
         work::step(length);
         let digits = &hay[start..start + length];
-        let text = text_of(digits);
+        let text = text_of(digits).collect();
         let is_for_urls = digits.iter().any(|byte| b"-_".contains(byte));
         let encoding = if is_for_urls { Encoding::Base64Url } else { Encoding::Base64 };
         Some(View::scaled(text, start, 4, 3, encoding))
@@ -88,10 +88,10 @@ impl Unpacked {
             |range: Range<usize>| hay.get(range).is_some_and(|pair| pair.iter().all(|&byte| hex_digit(byte).is_some()));
         let start = at.checked_sub(2).filter(|&before| is_pair(before..at)).unwrap_or(at);
         let digits = hay.get(at..at + 2 * PLAUSIBLE_BYTES)?;
-        if !is_plausible(&text_of_hex(digits)) {
+        if !is_pair(at..at + digits.len()) || !is_plausible(text_of_hex(digits)) {
             return None;
         }
-        let text = text_of_hex(&hay[start..]);
+        let text: Vec<u8> = text_of_hex(&hay[start..]).collect();
         *done = start + 2 * text.len();
         work::step(2 * text.len());
         Some(View::scaled(text, start, 2, 1, Encoding::Hex))
@@ -105,22 +105,20 @@ const GROUP: usize = 4;
 const PLAUSIBLE_BYTES: usize = 12;
 
 /// Whether a key or a token may begin with it.
-fn is_plausible(text: &[u8]) -> bool {
-    text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
+fn is_plausible(mut text: impl Iterator<Item = u8>) -> bool {
+    text.all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
 
 /// What digits of base64 stand for.
-fn text_of(digits: &[u8]) -> Vec<u8> {
-    let mut text = Vec::with_capacity(digits.len());
-    for group in digits.chunks(GROUP) {
+fn text_of(digits: &[u8]) -> impl Iterator<Item = u8> {
+    digits.chunks(GROUP).flat_map(|group| {
         let bits = group.iter().fold(0, |bits: u32, &byte| bits << 6 | u32::from(base64_digit(byte).unwrap_or(0)));
         let bytes = (bits << (6 * (GROUP - group.len())) << 8).to_be_bytes();
-        text.extend_from_slice(&bytes[..group.len() * 6 / 8]);
-    }
-    text
+        bytes.into_iter().take(group.len() * 6 / 8)
+    })
 }
 
 /// What a text stands for as far as it is hex.
-fn text_of_hex(text: &[u8]) -> Vec<u8> {
-    text.chunks_exact(2).map_while(|pair| Some(hex_digit(pair[0])? << 4 | hex_digit(pair[1])?)).collect()
+fn text_of_hex(text: &[u8]) -> impl Iterator<Item = u8> {
+    text.chunks_exact(2).map_while(|pair| Some(hex_digit(pair[0])? << 4 | hex_digit(pair[1])?))
 }

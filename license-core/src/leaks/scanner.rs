@@ -4,7 +4,7 @@
 //! them. Each window is looked at together with so many bytes before and after it that everything that has a part in it
 //! is seen whole, with its line's neighborhood.
 
-use alloc::{collections::BTreeSet, string::String, vec, vec::Vec};
+use alloc::{collections::BTreeSet, vec, vec::Vec};
 use core::{fmt, mem, ops::Range};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, Input, MatchKind};
@@ -16,7 +16,7 @@ use super::{
     allow::{self, NEIGHBORHOOD_BYTES},
     form::{self, FORM_BYTES_MAX},
     known,
-    layer::{Layer, Lines, Part, Signs},
+    layer::{self, Layer, Lines, Part, Signs},
     leak::{Encoding, Leak, Tally},
     needle::{self, Core},
     packed::{self, Packing, Unpacked},
@@ -51,9 +51,11 @@ pub struct Scanner {
     /// What the sieve's cores are.
     cores: Vec<Core>,
     sieve: Sieve,
-    /// What forms begin with, as it is, in base64 and in hex.
+    /// What forms begin with. Apart from the next: only a few short texts are found at the speed of memory.
     beginnings: AhoCorasick,
-    /// What the ones in base64 and hex are; they come behind the others.
+    /// The same in base64 and in hex.
+    packed: AhoCorasick,
+    /// What each of these is.
     packings: Vec<Vec<Packing>>,
     /// The longest secret, in bytes.
     longest: usize,
@@ -85,16 +87,14 @@ impl Scanner {
         let (cores, samples): (Vec<_>, Vec<_>) = cores.unzip();
         let longest = watch.secrets.iter().map(|secret| secret.text.len()).max().unwrap_or(0).max(ESCAPED_BYTES_MIN);
         let (digits, packings): (Vec<_>, Vec<_>) = packed::needles().into_iter().unzip();
-        let beginnings = AhoCorasick::builder()
-            .match_kind(MatchKind::LeftmostFirst)
-            .kind(Some(AhoCorasickKind::DFA))
-            .build(form::BEGINNINGS.into_iter().chain(digits.iter().map(String::as_str)))
-            .map_err(|_| ScannerError::Automaton)?;
+        let beginnings = automaton(&form::BEGINNINGS)?;
+        let packed = automaton(&digits)?;
         Ok(Self {
             fingerprints,
             cores,
             sieve: Sieve::of(grain, &samples),
             beginnings,
+            packed,
             packings,
             longest,
             signs: Signs::of(watch.secrets.iter().flat_map(|secret| secret.text.bytes())),
@@ -131,7 +131,7 @@ impl Scanner {
         let part =
             Part { hay, base, own: window.clone(), longest: self.longest, signs: self.signs, lines: Lines::Apart };
         self.look_at(&part, found);
-        self.look_through(&part, &Layer::OF_BYTES, found);
+        self.look_through(&part, Layer::OF_BYTES, found);
         for (index, next) in next.iter_mut().enumerate() {
             self.look_for_pattern(index, hay, base, window, next, found);
         }
@@ -140,29 +140,21 @@ impl Scanner {
     /// What stands in a text as it is, in base64 or in hex.
     fn look_at(&self, part: &Part<'_>, found: &mut Vec<Found>) {
         self.look_for_secrets(part, found);
-        self.look_for_beginnings(part, Some(&mut Unpacked::default()), found);
+        self.look_for_beginnings(part, found);
+        self.look_for_packed(part, found);
         self.look_for_known(part, found);
     }
 
     /// What lies below these layers of a text.
     fn look_through(&self, part: &Part<'_>, layers: &[Layer], found: &mut Vec<Found>) {
-        let mut mixable = 0;
-        for layer in layers {
-            if *layer == Layer::Mixed && mixable < 2 {
-                continue;
-            }
-            let mut is_there = false;
-            layer.views(part, &mut |view| {
-                is_there = true;
-                let before = found.len();
-                let lines = if *layer == Layer::Lines { Lines::Joined } else { Lines::Apart };
-                let below = self.all_of(&view, lines);
-                self.look_at(&below, found);
-                self.look_through(&below, layer.below(), found);
-                self.bring_back(&view, part, before, found);
-            });
-            mixable += usize::from(is_there && layer.may_be_mixed());
-        }
+        layer::views(part, layers, &mut |layer, view| {
+            let before = found.len();
+            let lines = if layer == Layer::Lines { Lines::Joined } else { Lines::Apart };
+            let below = self.all_of(&view, lines);
+            self.look_at(&below, found);
+            self.look_through(&below, layer.below(), found);
+            self.bring_back(&view, part, before, found);
+        });
     }
 
     fn all_of<'v>(&self, view: &'v View, lines: Lines) -> Part<'v> {
@@ -203,12 +195,16 @@ impl Scanner {
         });
     }
 
-    /// Keys by their beginnings. With `unpacked`, base64 and hex are looked into, too.
-    fn look_for_beginnings(&self, part: &Part<'_>, mut unpacked: Option<&mut Unpacked>, found: &mut Vec<Found>) {
+    /// Keys by their beginnings.
+    fn look_for_beginnings(&self, part: &Part<'_>, found: &mut Vec<Found>) {
         // The longest beginning may end behind the part, and the next key may end the last one of it.
         const BEHIND_BYTES: usize = 512;
         const GLUED_BYTES: usize = 32;
 
+        if part.lines == Lines::Joined {
+            // What stands here as it is stands on two lines.
+            return;
+        }
         let hay = part.hay;
         let end = hay.len().min(part.own.end + BEHIND_BYTES);
         let mut waiting: Option<(usize, usize)> = None;
@@ -219,15 +215,7 @@ impl Scanner {
             if at >= part.own.end && waiting.is_none() {
                 return;
             }
-            if let Some(packings) = number.checked_sub(form::BEGINNINGS.len()) {
-                if let Some(unpacked) = unpacked.as_deref_mut().filter(|_| at < part.own.end) {
-                    for &packing in &self.packings[packings] {
-                        self.look_into(part, unpacked.view(hay, at, packing), found);
-                    }
-                }
-            } else if part.lines == Lines::Joined {
-                // What stands here as it is stands on two lines.
-            } else if form::may_begin(hay, at) && form::ends_a_key(number) {
+            if form::may_begin(hay, at) && form::ends_a_key(number) {
                 if let Some((at_before, before)) = waiting.take() {
                     self.look_at_beginning(hay, at_before, before, at, found);
                 }
@@ -254,12 +242,31 @@ impl Scanner {
         }
     }
 
+    /// Keys in base64 and in hex, by their beginnings.
+    fn look_for_packed(&self, part: &Part<'_>, found: &mut Vec<Found>) {
+        const BEHIND_BYTES: usize = 16;
+
+        let end = part.hay.len().min(part.own.end + BEHIND_BYTES);
+        let mut unpacked = Unpacked::default();
+        let mut next = part.own.start;
+        while let Some(hit) = self.packed.find(Input::new(part.hay).range(next..end)) {
+            let at = hit.start();
+            next = at + 1;
+            if at >= part.own.end {
+                return;
+            }
+            for &packing in &self.packings[hit.pattern().as_usize()] {
+                self.look_into(part, unpacked.view(part.hay, at, packing), found);
+            }
+        }
+    }
+
     /// Looks for keys in what base64 or hex was decoded to.
     fn look_into(&self, part: &Part<'_>, view: Option<View>, found: &mut Vec<Found>) {
         let Some(view) = view else { return };
         let before = found.len();
         let below = self.all_of(&view, Lines::Apart);
-        self.look_for_beginnings(&below, None, found);
+        self.look_for_beginnings(&below, found);
         self.look_for_known(&below, found);
         self.bring_back(&view, part, before, found);
     }
@@ -315,6 +322,15 @@ impl Scanner {
             }
         }
     }
+}
+
+/// Finds one of these texts after the other.
+fn automaton<T: AsRef<[u8]>>(texts: &[T]) -> Result<AhoCorasick, ScannerError> {
+    AhoCorasick::builder()
+        .match_kind(MatchKind::LeftmostFirst)
+        .kind(Some(AhoCorasickKind::DFA))
+        .build(texts)
+        .map_err(|_| ScannerError::Automaton)
 }
 
 impl fmt::Debug for Scanner {
