@@ -18,7 +18,7 @@ pub(super) fn bits(flags: &Flags) -> u64 {
 }
 
 /// As [`bits`], for flags of which there are few.
-#[inline]
+#[inline(always)]
 pub(super) fn few_bits(flags: &Flags) -> u64 {
     if flags.iter().fold(0, |any, flag| any | flag) == 0 { 0 } else { bits(flags) }
 }

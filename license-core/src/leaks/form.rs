@@ -73,8 +73,8 @@ pub(super) fn at(hay: &[u8], at: usize, beginning: usize, limit: usize) -> Optio
     let body = at + beginning.len();
     let keys = &hay[..limit];
     let (form, end) = match beginning {
-        "TO-" => (Form::ToKey, key_end(keys, body)?),
-        "LK-" => (Form::LkKey, key_end(keys, body)?),
+        "TO-" => (Form::ToKey, key_end(keys, body).filter(|&end| !is_part_of_uuid(&keys[body..end]))?),
+        "LK-" => (Form::LkKey, key_end(keys, body).filter(|&end| !is_part_of_uuid(&keys[body..end]))?),
         "LIC-" => (Form::LicKey, key_end(keys, body)?),
         TOKEN_BEGINNING => (Form::LicenseToken, license_token_end(hay, at)?),
         _ => (Form::ApiToken, api_token_end(keys, body)?),
@@ -116,6 +116,21 @@ fn key_end(hay: &[u8], body: usize) -> Option<usize> {
         count > 0 && random::are_random(groups().skip(end - count).take(count))
     };
     (is_key && !random::has_placeholder_word(text)).then_some(body + length)
+}
+
+/// Whether the groups of a text are some of those of a UUID, with its first one or its last: other groups of four are those of keys.
+fn is_part_of_uuid(text: &[u8]) -> bool {
+    const DIGITS: [usize; 5] = [8, 4, 4, 4, 12];
+
+    let lengths = || text.split(|&byte| byte == b'-').map(<[u8]>::len);
+    let count = lengths().count();
+    let is_hex =
+        |digits: fn(&u8) -> bool| text.iter().all(|byte| *byte == b'-' || byte.is_ascii_digit() || digits(byte));
+    let is_part =
+        || lengths().eq(DIGITS.into_iter().take(count)) || lengths().eq(DIGITS.into_iter().skip(DIGITS.len() - count));
+    (2..=DIGITS.len()).contains(&count)
+        && is_part()
+        && (is_hex(|byte| matches!(byte, b'a'..=b'f')) || is_hex(|byte| matches!(byte, b'A'..=b'F')))
 }
 
 /// The end of an API token whose random part begins at `body`.

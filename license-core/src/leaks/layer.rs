@@ -54,6 +54,8 @@ pub(super) struct Part<'h> {
     pub(super) own: Range<usize>,
     /// The longest text that is looked for where it may be escaped, in bytes.
     pub(super) longest: usize,
+    /// The shortest, in bytes; eight at least.
+    pub(super) shortest: usize,
     /// The signs that are in secrets.
     pub(super) signs: Signs,
     pub(super) lines: Lines,
@@ -233,14 +235,36 @@ impl Regions {
         Self { layer, reach: layer.reach(part), next: 0, range: 0..0, last: None, mixed: layer != Layer::Mixed }
     }
 
-    /// Looks at a place where an escape may begin.
-    fn lead(&mut self, part: &Part<'_>, whole: &Range<usize>, at: usize, each: &mut dyn FnMut(Layer, View)) {
+    /// Looks at a place where an escape may begin, and returns the escape.
+    fn lead(
+        &mut self,
+        part: &Part<'_>,
+        whole: &Range<usize>,
+        at: usize,
+        each: &mut dyn FnMut(Layer, View),
+    ) -> Option<Escape> {
+        if at < self.next {
+            return None;
+        }
+        let escape = self.layer.read(part.hay, at)?;
+        self.extend(part, whole, at, &escape, each);
+        Some(escape)
+    }
+
+    /// Takes in an escape at a place, if it is worth it.
+    fn extend(
+        &mut self,
+        part: &Part<'_>,
+        whole: &Range<usize>,
+        at: usize,
+        escape: &Escape,
+        each: &mut dyn FnMut(Layer, View),
+    ) {
         if at < self.next {
             return;
         }
-        let Some(escape) = self.layer.read(part.hay, at) else { return };
         self.next = escape.source.end;
-        if !Layer::is_worth_it(part, &escape) {
+        if !Layer::is_worth_it(part, escape) {
             return;
         }
         let around = at.saturating_sub(self.reach).max(whole.start)..whole.end.min(self.next + self.reach);
@@ -269,7 +293,7 @@ fn escapes(part: &Part<'_>, each: &mut dyn FnMut(Layer, View)) {
         [Layer::Percent, Layer::Backslash, Layer::Entity, Layer::QuotedPrintable, Layer::Mixed]
             .map(|layer| Regions::of(layer, part));
     let whole = part.whole(mixed.reach);
-    let quote = if part.signs.contains(b'"') { b'n' } else { b'"' };
+    let usual = Usual::of(part.signs);
     let mut look = |bits: u64, from: usize| {
         for at in places(bits, from) {
             let layer = match part.hay[at] {
@@ -281,15 +305,16 @@ fn escapes(part: &Part<'_>, each: &mut dyn FnMut(Layer, View)) {
                     continue;
                 }
             };
-            layer.lead(part, &whole, at, each);
-            mixed.lead(part, &whole, at, each);
+            if let Some(escape) = layer.lead(part, &whole, at, each) {
+                mixed.extend(part, &whole, at, &escape, each);
+            }
         }
     };
     let mut at = whole.start;
     while at < whole.end {
         match part.hay[..whole.end].get(at..).and_then(|rest| rest.first_chunk()) {
-            Some(block) => look(escapes_of(block, quote), at),
-            None => look(escapes_of(&last_block(&part.hay[at..whole.end]), quote), at),
+            Some(block) => look(escapes_of(block, usual), at),
+            None => look(escapes_of(&last_block(&part.hay[at..whole.end]), usual), at),
         }
         at += BLOCK_BYTES;
     }
@@ -308,17 +333,33 @@ fn last_block<const BYTES: usize>(text: &[u8]) -> [u8; BYTES] {
     block
 }
 
+/// What no secret has, so that what stands for it is left out.
+#[derive(Debug, Clone, Copy)]
+struct Usual {
+    /// Which character behind a backslash is left out: the quote, or once more the `n`.
+    quote: u8,
+    /// How many letters from `a` on may begin the name of an entity: up to `q`, or none.
+    names: u8,
+}
+
+impl Usual {
+    fn of(signs: Signs) -> Self {
+        let quote = if signs.contains(b'"') { b'n' } else { b'"' };
+        let names = if b"&<>\"'".iter().any(|&sign| signs.contains(sign)) { b'q' - b'a' + 1 } else { 0 };
+        Self { quote, names }
+    }
+}
+
 /// Where in a block an escape may begin that is worth it. Without a branch, so that the compiler takes many bytes at once.
 #[inline]
-fn escapes_of(block: &[u8; BLOCK_BYTES + BEHIND_BLOCK], quote: u8) -> u64 {
+fn escapes_of(block: &[u8; BLOCK_BYTES + BEHIND_BLOCK], usual: Usual) -> u64 {
     let mut flags = [0; BLOCK_BYTES];
     let rows = block.iter().zip(&block[1..]).zip(&block[2..]);
     for (flag, ((&first, &second), &third)) in flags.iter_mut().zip(rows) {
         let is_percent = (first == b'%') & (second.wrapping_sub(b'0') < b'g' - b'0');
-        let is_of_string = (second == b'n') | (second == b'r') | (second == b't') | (second == quote);
+        let is_of_string = (second == b'n') | (second == b'r') | (second == b't') | (second == usual.quote);
         let is_backslash = (first == b'\\') & !is_of_string;
-        let is_name = (second == b'a') | (second == b'l') | (second == b'g') | (second == b'q');
-        let is_entity = (first == b'&') & ((second == b'#') | (is_name & (third.wrapping_sub(b'm') <= b'u' - b'm')));
+        let is_entity = (first == b'&') & ((second == b'#') | (second.wrapping_sub(b'a') < usual.names));
         let is_byte = (second.wrapping_sub(b'2') < 6) & (third.wrapping_sub(b'0') < b'G' - b'0');
         let is_quoted = (first == b'=') & ((second == b'\n') | (second == b'\r') | is_byte);
         *flag = u8::from(is_percent | is_backslash | is_entity | is_quoted);
@@ -337,7 +378,7 @@ fn lines(part: &Part<'_>, each: &mut dyn FnMut(Layer, View)) {
             Some(block) => breaks_of(block),
             None => breaks_of(&last_block(&part.hay[at..whole.end])),
         };
-        for at in places(bits, at + LINE_BYTES_MIN) {
+        for at in places(bits, at + LINE_BYTES_MIN).filter(|&at| is_behind_line(part.hay, at)) {
             regions.lead(part, &whole, at, each);
         }
         at += BLOCK_BYTES;
@@ -345,16 +386,18 @@ fn lines(part: &Part<'_>, each: &mut dyn FnMut(Layer, View)) {
     regions.decode(part, each);
 }
 
-/// Where in a block, before which there is room for a line, a line may break. Only some bytes of the line are looked at.
+/// Where in a block, before which there is room for a line, a line may break. Digits are only told from what often stands between words.
 #[inline]
 fn breaks_of(block: &[u8; LINE_BYTES_MIN + BLOCK_BYTES]) -> u64 {
     let mut flags = [0; BLOCK_BYTES];
     let back = |bytes: usize| &block[LINE_BYTES_MIN - bytes..];
-    // No white space, no quotes, no parentheses.
-    let is_of_line = |byte: u8| byte.cast_signed() > b'*'.cast_signed();
-    let lines = back(9).iter().zip(back(10)).zip(back(11).iter().zip(back(12))).zip(back(14).iter().zip(back(16)));
-    for (flag, (&byte, (((&a, &b), (&c, &d)), (&e, &f)))) in flags.iter_mut().zip(back(0).iter().zip(lines)) {
-        let is_line = is_of_line(a) & is_of_line(b) & is_of_line(c) & is_of_line(d) & is_of_line(e) & is_of_line(f);
+    let near = back(9).iter().zip(back(10)).zip(back(11).iter().zip(back(12)));
+    let far = back(13).iter().zip(back(14)).zip(back(15).iter().zip(back(16)));
+    let lines = near.zip(far);
+    for (flag, (&byte, (((&a, &b), (&c, &d)), ((&e, &f), (&g, &h))))) in flags.iter_mut().zip(back(0).iter().zip(lines))
+    {
+        // No white space, no quotes, no parentheses: these come before all others.
+        let is_line = a.min(b).min(c.min(d)).min(e.min(f).min(g.min(h))) > b'*';
         *flag = u8::from(((byte == b'\n') | (byte == b'\\')) & is_line);
     }
     few_bits(&flags)
@@ -408,7 +451,8 @@ fn backslash(hay: &[u8], at: usize) -> Option<Escape> {
         }
         b'u' => {
             let &[a, b, c, d] = rest.get(2..6)? else { return None };
-            let digits = [a, b, c, d].into_iter().try_fold(0, |code, digit| Some(code << 4 | u32::from(hex_digit(digit)?)));
+            let digits =
+                [a, b, c, d].into_iter().try_fold(0, |code, digit| Some(code << 4 | u32::from(hex_digit(digit)?)));
             Escape::of_char(at..at + 6, digits?, is)
         }
         b'U' => of_code(2, 8, 10),
@@ -460,18 +504,25 @@ fn quoted_printable(hay: &[u8], at: usize) -> Option<Escape> {
     is_it.then(|| Escape::of_byte(at..at + 3, byte, is))
 }
 
+/// How much of what is around a break may stand before it, in bytes.
+const BEFORE_BREAK_BYTES_MAX: usize = 8;
+
+/// Whether there are digits of base64 before a place, whatever is around the break. Not all of them are looked at.
+#[inline]
+fn is_behind_line(hay: &[u8], at: usize) -> bool {
+    let line = at.checked_sub(LINE_BYTES_MIN).and_then(|start| hay.get(start..at - BEFORE_BREAK_BYTES_MAX));
+    line.is_some_and(|line| line.iter().all(|&byte| base64_digit(byte).is_some()))
+}
+
 /// A line break between digits of base64, with what is around it: white space, quotes, commas; also as strings write it.
 fn line_break(hay: &[u8], at: usize) -> Option<Escape> {
     const BREAK_BYTES_MAX: usize = 64;
-    const BEFORE_BYTES_MAX: usize = 8;
 
-    // Whatever is around the break, these digits are in the line.
-    let is_digit = |back: usize| at.checked_sub(back).is_some_and(|at| base64_digit(hay[at]).is_some());
-    if !(is_digit(BEFORE_BYTES_MAX + 1) && is_digit(LINE_BYTES_MIN) && is_digit(BEFORE_BYTES_MAX + 4)) {
+    if !is_behind_line(hay, at) {
         return None;
     }
     let is_around = |byte: &u8| b" \t\r\n\"',".contains(byte);
-    let before = &hay[at.saturating_sub(BEFORE_BYTES_MAX)..at];
+    let before = &hay[at.saturating_sub(BEFORE_BREAK_BYTES_MAX)..at];
     let start = at - before.iter().rev().take_while(|byte| is_around(byte) || **byte == b'\\').count();
     let line = hay.get(start.checked_sub(LINE_BYTES_MIN)?..start)?;
     if !line.iter().rev().all(|&byte| base64_digit(byte).is_some()) {
@@ -511,19 +562,20 @@ fn number(digits: &[u8], radix: u32) -> Option<u32> {
 
 /// Lists of characters as numbers, with commas between them.
 fn numbers(part: &Part<'_>, each: &mut dyn FnMut(Layer, View)) {
-    const NUMBERS_MIN: usize = 8;
-    /// So far apart are looks at the text: the shortest list has one that sees nothing but the list. Odd, so that lists that have a number
-    /// on each line are not always looked at where nothing is.
-    const STRIDE: usize = 15;
     const LOOK_BYTES: usize = 8;
+    const QUICK: [usize; 4] = [0, 2, 5, 7];
 
+    // So far apart are looks at the text: the shortest list, of numbers of two digits, has one that sees nothing but the list. Odd, so
+    // that lists that have a number on each line are not always looked at where nothing is.
+    let stride = (3 * part.shortest - LOOK_BYTES - 1) | 1;
     let whole = part.whole(Layer::Numbers.reach(part));
     let hay = &part.hay[..whole.end];
     let (mut at, mut done) = (whole.start, whole.start);
     while let Some(look) = hay.get(at..at + LOOK_BYTES).and_then(|look| look.first_chunk::<LOOK_BYTES>()) {
         let place = at;
-        at += STRIDE;
-        if look.iter().fold(0, |classes, &byte| classes | class(byte)) != COMMA | DIGIT {
+        at += stride;
+        let is_list = QUICK.iter().fold(0, |classes, &at| classes | class(look[at])) & NO_NUMBER == 0;
+        if !is_list || look.iter().fold(0, |classes, &byte| classes | class(byte)) != COMMA | DIGIT | WORD {
             continue;
         }
         let Some(here) = number_at(hay, done, place) else { continue };
@@ -533,7 +585,7 @@ fn numbers(part: &Part<'_>, each: &mut dyn FnMut(Layer, View)) {
         let list = first.source.start..last.source.end;
         done = list.end;
         at = at.max(done);
-        if before + 1 + after < NUMBERS_MIN {
+        if before + 1 + after < part.shortest {
             continue;
         }
         let mut view = View::start(list);
@@ -567,6 +619,8 @@ fn follow(number: &Number, mut next: impl FnMut(&Number) -> Option<Number>) -> (
 const COMMA: u8 = 1;
 const DIGIT: u8 = 2;
 const NO_NUMBER: u8 = 4;
+/// A letter or a digit.
+const WORD: u8 = 8;
 
 /// What a byte is to lists of numbers.
 #[inline]
@@ -577,8 +631,10 @@ fn class(byte: u8) -> u8 {
         while byte < 128 {
             classes[byte as usize] = match byte {
                 b',' => COMMA,
-                b'0'..=b'9' => DIGIT,
-                b'a'..=b'f' | b'A'..=b'F' | b'x' | b'X' | b' ' | b'\t' | b'\r' | b'\n' => 0,
+                b'0'..=b'9' => DIGIT | WORD,
+                b'a'..=b'f' | b'A'..=b'F' | b'x' | b'X' => WORD,
+                b' ' | b'\t' | b'\r' | b'\n' => 0,
+                b'g'..=b'z' | b'G'..=b'Z' => NO_NUMBER | WORD,
                 _ => NO_NUMBER,
             };
             byte += 1;
@@ -594,8 +650,8 @@ const NUMBER_BYTES_MAX: usize = 4;
 /// The number around a place, or the first behind it. It does not begin before `floor`.
 fn number_at(hay: &[u8], floor: usize, at: usize) -> Option<Number> {
     let before = &hay[floor.max(at.saturating_sub(NUMBER_BYTES_MAX)).min(at)..at];
-    let start = at - before.iter().rev().take_while(|byte| byte.is_ascii_alphanumeric()).count();
-    let between = hay[start..].iter().take(NUMBER_BYTES_MAX * 2).take_while(|byte| b", \t\r\n".contains(byte)).count();
+    let start = at - before.iter().rev().take_while(|&&byte| class(byte) & WORD != 0).count();
+    let between = hay[start..].iter().take(NUMBER_BYTES_MAX * 2).take_while(|&&byte| class(byte) & !COMMA == 0).count();
     number_behind(hay, start + between)
 }
 
@@ -612,7 +668,7 @@ fn spaces(hay: &[u8], at: usize) -> usize {
     const SPACE_BYTES_MAX: usize = 64;
 
     let mut end = at;
-    while end < at + SPACE_BYTES_MAX && hay.get(end).is_some_and(|byte| b" \t\r\n".contains(byte)) {
+    while end < at + SPACE_BYTES_MAX && hay.get(end).is_some_and(|&byte| class(byte) == 0) {
         end += 1;
     }
     end
@@ -623,7 +679,7 @@ fn spaces(hay: &[u8], at: usize) -> usize {
 fn number_behind(hay: &[u8], start: usize) -> Option<Number> {
     let text = hay.get(start..)?;
     let text = &text[..text.len().min(NUMBER_BYTES_MAX + 1)];
-    let length = text.iter().position(|byte| !byte.is_ascii_alphanumeric()).unwrap_or(text.len());
+    let length = text.iter().position(|&byte| class(byte) & WORD == 0).unwrap_or(text.len());
     let is_whole = !text.get(length).is_some_and(|byte| b"._".contains(byte));
     let byte = char_of(&text[..length]).filter(|_| is_whole)?;
     Some(Number { source: start..start + length, byte })
@@ -635,12 +691,12 @@ fn number_before(hay: &[u8], floor: usize, behind: &Number) -> Option<Number> {
 
     let spaces = |end: usize| {
         let text = &hay[floor.max(end.saturating_sub(SPACE_BYTES_MAX)).min(end)..end];
-        end - text.iter().rev().take_while(|byte| b" \t\r\n".contains(byte)).count()
+        end - text.iter().rev().take_while(|&&byte| class(byte) == 0).count()
     };
     let comma = spaces(behind.source.start).checked_sub(1).filter(|&comma| comma >= floor && hay[comma] == b',')?;
     let end = spaces(comma);
     let text = &hay[floor.max(end.saturating_sub(NUMBER_BYTES_MAX + 1)).min(end)..end];
-    let length = text.iter().rev().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+    let length = text.iter().rev().take_while(|&&byte| class(byte) & WORD != 0).count();
     let byte = char_of(&text[text.len() - length..])?;
     Some(Number { source: end - length..end, byte })
 }

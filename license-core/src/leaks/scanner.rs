@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::{
     allow::{self, NEIGHBORHOOD_BYTES},
     form::{self, FORM_BYTES_MAX},
-    known,
+    known::{self, KNOWN_BYTES_MIN},
     layer::{self, Layer, Lines, Part, Signs},
     leak::{Encoding, Leak, Tally},
     needle::{self, Core},
@@ -59,6 +59,8 @@ pub struct Scanner {
     packings: Vec<Vec<Packing>>,
     /// The longest secret, in bytes.
     longest: usize,
+    /// The shortest text that is looked for, in bytes.
+    shortest: usize,
     /// The signs in secrets.
     signs: Signs,
     /// The longest that anything may be that is found, in bytes.
@@ -86,6 +88,8 @@ impl Scanner {
         let cores = numbered.flat_map(|(number, secret)| needle::cores(grain, number, &secret.text));
         let (cores, samples): (Vec<_>, Vec<_>) = cores.unzip();
         let longest = watch.secrets.iter().map(|secret| secret.text.len()).max().unwrap_or(0).max(ESCAPED_BYTES_MIN);
+        let shortest =
+            watch.secrets.iter().map(|secret| secret.text.len()).min().unwrap_or(usize::MAX).min(KNOWN_BYTES_MIN);
         let (digits, packings): (Vec<_>, Vec<_>) = packed::needles().into_iter().unzip();
         let beginnings = automaton(&form::BEGINNINGS)?;
         let packed = automaton(&digits)?;
@@ -97,6 +101,7 @@ impl Scanner {
             packed,
             packings,
             longest,
+            shortest,
             signs: Signs::of(watch.secrets.iter().flat_map(|secret| secret.text.bytes())),
             reach: (BYTES_PER_BYTE_MAX * longest).max(FORM_BYTES_MAX).max(PATTERN_MATCH_BYTES_MAX),
             watch,
@@ -128,8 +133,8 @@ impl Scanner {
 
     /// Everything that begins in the window, and every secret that has its core in it.
     fn look(&self, hay: &[u8], base: u64, window: &Range<usize>, next: &mut [u64], found: &mut Vec<Found>) {
-        let part =
-            Part { hay, base, own: window.clone(), longest: self.longest, signs: self.signs, lines: Lines::Apart };
+        let (longest, shortest) = (self.longest, self.shortest);
+        let part = Part { hay, base, own: window.clone(), longest, shortest, signs: self.signs, lines: Lines::Apart };
         self.look_at(&part, found);
         self.look_through(&part, Layer::OF_BYTES, found);
         for (index, next) in next.iter_mut().enumerate() {
@@ -159,7 +164,8 @@ impl Scanner {
 
     fn all_of<'v>(&self, view: &'v View, lines: Lines) -> Part<'v> {
         let own = 0..view.text.len();
-        Part { hay: &view.text, base: 0, own, longest: self.longest, signs: self.signs, lines }
+        let (longest, shortest) = (self.longest, self.shortest);
+        Part { hay: &view.text, base: 0, own, longest, shortest, signs: self.signs, lines }
     }
 
     /// What was found in a view gets its place in the source. What stands there as it is, or begins elsewhere, is found without the view.

@@ -32,7 +32,7 @@ fn escaped(bytes: &[u8], escape: impl Fn(u8) -> String) -> String {
 }
 
 /// Lines that each draw something new.
-const LINES: [fn(&mut Dice) -> String; 25] = [
+const LINES: [fn(&mut Dice) -> String; 27] = [
     |dice| format!("id: {}", dice.uuid()),
     |dice| format!("ID={{{}}}", dice.uuid().to_uppercase()),
     |dice| format!("checksum = \"{}\"", hex(&dice.bytes(32))),
@@ -101,6 +101,8 @@ const LINES: [fn(&mut Dice) -> String; 25] = [
             dice.pick(&["XXXX-XXXX-XXXX-XXXX", "****", "0000-0000-0000", "<key>", "${KEY}", "YOUR-KEY-HERE-7K2M"])
         )
     },
+    |dice| format!("TO-{} LK-{}", &dice.uuid()[9..], dice.uuid()),
+    |dice| format!("{{TO-{}}} TO-{}", &dice.uuid()[..23], dice.uuid().to_uppercase()),
     |dice| format!("{}\\n{}%20{}&amp;{}", dice.pick(&WORDS), dice.pick(&WORDS), dice.pick(&WORDS), dice.uuid()),
 ];
 
