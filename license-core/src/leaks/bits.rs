@@ -19,6 +19,7 @@ pub(super) fn bits(flags: &Flags) -> u64 {
 
 /// As [`bits`], for flags of which there are few.
 #[inline(always)]
+#[expect(clippy::inline_always, reason = "apart, the flags go through memory")]
 pub(super) fn few_bits(flags: &Flags) -> u64 {
     if flags.iter().fold(0, |any, flag| any | flag) == 0 { 0 } else { bits(flags) }
 }

@@ -107,6 +107,7 @@ impl Bits {
     }
 
     #[inline]
+    #[expect(clippy::needless_bitwise_bool, reason = "a branch would take one byte at once")]
     fn of_block(block: &[u8; BLOCK_BYTES + BEHIND_BLOCK]) -> Self {
         let mut inner = [0; BLOCK_BYTES];
         for (bit, &byte) in inner.iter_mut().zip(block) {

@@ -39,7 +39,7 @@ pub(super) enum Layer {
 }
 
 /// The shortest line that is joined with the next, in bytes.
-const LINE_BYTES_MIN: usize = 16;
+const LINE_BYTES_MIN: usize = 20;
 
 /// How far before the place that is looked at a view begins, so that what stands before that place is seen, in bytes.
 const CONTEXT_BYTES: usize = 64;
@@ -126,7 +126,7 @@ impl Layer {
     }
 
     /// The places at which an escape of this layer may be.
-    fn leads<'h>(self, hay: &'h [u8], each: impl FnMut(usize)) {
+    fn leads(self, hay: &[u8], each: impl FnMut(usize)) {
         match self {
             Self::Percent => memchr_iter(b'%', hay).for_each(each),
             Self::Backslash => memchr_iter(b'\\', hay).for_each(each),
@@ -352,6 +352,7 @@ impl Usual {
 
 /// Where in a block an escape may begin that is worth it. Without a branch, so that the compiler takes many bytes at once.
 #[inline]
+#[expect(clippy::needless_bitwise_bool, reason = "a branch would take one byte at once")]
 fn escapes_of(block: &[u8; BLOCK_BYTES + BEHIND_BLOCK], usual: Usual) -> u64 {
     let mut flags = [0; BLOCK_BYTES];
     let rows = block.iter().zip(&block[1..]).zip(&block[2..]);
@@ -388,11 +389,12 @@ fn lines(part: &Part<'_>, each: &mut dyn FnMut(Layer, View)) {
 
 /// Where in a block, before which there is room for a line, a line may break. Digits are only told from what often stands between words.
 #[inline]
+#[expect(clippy::needless_bitwise_bool, reason = "a branch would take one byte at once")]
 fn breaks_of(block: &[u8; LINE_BYTES_MIN + BLOCK_BYTES]) -> u64 {
     let mut flags = [0; BLOCK_BYTES];
     let back = |bytes: usize| &block[LINE_BYTES_MIN - bytes..];
-    let near = back(9).iter().zip(back(10)).zip(back(11).iter().zip(back(12)));
-    let far = back(13).iter().zip(back(14)).zip(back(15).iter().zip(back(16)));
+    let near = back(9).iter().zip(back(11)).zip(back(12).iter().zip(back(14)));
+    let far = back(15).iter().zip(back(17)).zip(back(18).iter().zip(back(20)));
     let lines = near.zip(far);
     for (flag, (&byte, (((&a, &b), (&c, &d)), ((&e, &f), (&g, &h))))) in flags.iter_mut().zip(back(0).iter().zip(lines))
     {
@@ -572,23 +574,23 @@ fn numbers(part: &Part<'_>, each: &mut dyn FnMut(Layer, View)) {
     let hay = &part.hay[..whole.end];
     let (mut at, mut done) = (whole.start, whole.start);
     while let Some(look) = hay.get(at..at + LOOK_BYTES).and_then(|look| look.first_chunk::<LOOK_BYTES>()) {
-        let place = at;
+        let here = at;
         at += stride;
         let is_list = QUICK.iter().fold(0, |classes, &at| classes | class(look[at])) & NO_NUMBER == 0;
         if !is_list || look.iter().fold(0, |classes, &byte| classes | class(byte)) != COMMA | DIGIT | WORD {
             continue;
         }
-        let Some(here) = number_at(hay, done, place) else { continue };
+        let Some(here) = number_at(hay, done, here) else { continue };
         let (after, last) = follow(&here, |number| number_after(hay, number));
         let (before, first) = follow(&here, |number| number_before(hay, done, number));
         work::step(last.source.end - first.source.start);
-        let list = first.source.start..last.source.end;
-        done = list.end;
+        let whole_list = first.source.start..last.source.end;
+        done = whole_list.end;
         at = at.max(done);
         if before + 1 + after < part.shortest {
             continue;
         }
-        let mut view = View::start(list);
+        let mut view = View::start(whole_list);
         let mut add = |number: &Number| view.decode(number.source.clone(), &[number.byte], Encoding::Bytes);
         add(&first);
         follow(&first, |number| {
@@ -709,9 +711,8 @@ fn char_of(text: &[u8]) -> Option<u8> {
         [b'0', b'x' | b'X', high, low] => hex_digit(high)? << 4 | hex_digit(low)?,
         [b'0', b'x' | b'X', low] => hex_digit(low)?,
         [low] => digit(low)?,
-        [high, low] => digit(high)? * 10 + digit(low)?,
+        [high, low] | [b'0', high, low] => digit(high)? * 10 + digit(low)?,
         [b'1', high, low] => 100 + digit(high)? * 10 + digit(low)?,
-        [b'0', high, low] => digit(high)? * 10 + digit(low)?,
         _ => return None,
     };
     is_char(byte).then_some(byte)
