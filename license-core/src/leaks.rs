@@ -4,17 +4,22 @@
 //! file, no commit and no object: whoever feeds it says where the bytes come from. No bytes make it fail.
 
 mod allow;
+mod bits;
 mod form;
 mod known;
+mod layer;
 mod leak;
 mod needle;
+mod packed;
 mod random;
 mod scanner;
 mod settle;
 mod sieve;
 #[cfg(test)]
 mod tests;
+mod view;
 mod watch;
+mod work;
 
 pub use form::Form;
 pub use leak::{Encoding, Leak, LeakKind, Tally};

@@ -376,6 +376,7 @@ fn encoded(key: &str) -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let escaped = each(|byte| format!("\\u{byte:04x}"));
     let hex = each(|byte| format!("{byte:02x}"));
     let base64 = |before: &str| STANDARD.encode(format!("{before}{key} and more")).into_bytes();
+    let in_lines = |text: &[u8], line_break: &str| text.chunks(24).collect::<Vec<_>>().join(line_break.as_bytes());
     vec![
         ("base64, first alignment", "base64", base64("")),
         ("base64, second alignment", "base64", base64("a")),
@@ -383,6 +384,13 @@ fn encoded(key: &str) -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("hex", "hex", hex.into_bytes()),
         ("percent-encoded", "percent", percent_all.into_bytes()),
         ("JSON-escaped", "json_escape", escaped.into_bytes()),
+        ("JSON-escaped in part", "json_escape", key.replace('-', "\\u002d").into_bytes()),
+        ("hex escapes in part", "json_escape", key.replace('-', "\\x2d").into_bytes()),
+        ("entities", "html_entity", key.replace('-', "&#45;").into_bytes()),
+        ("quoted-printable", "quoted_printable", key.replace('-', "=2D").into_bytes()),
+        ("numbers", "bytes", each(|byte| format!("0x{byte:02x}, ")).into_bytes()),
+        ("base64 in lines of a string", "base64", in_lines(&base64(""), "\\n")),
+        ("base64 in lines of YAML", "base64", in_lines(&base64("a"), "\n  ")),
         ("UTF-16, little end first", "utf16le", utf16(u16::to_le_bytes)),
         ("UTF-16, big end first", "utf16be", utf16(u16::to_be_bytes)),
         ("UTF-16 with a mark", "utf16le", [&[0xff, 0xfe], utf16(u16::to_le_bytes).as_slice()].concat()),

@@ -6,7 +6,7 @@ use core::{fmt, ops::Range};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Deserialize;
 
-use super::random;
+use super::{random, work};
 use crate::token;
 
 /// The longest key or API token that is recognized by its form, in bytes.
@@ -16,7 +16,10 @@ const KEY_BYTES_MAX: usize = 256;
 pub(super) const FORM_BYTES_MAX: usize = token::TOKEN_BYTES_MAX;
 
 /// What forms begin with. None of these ends with what another begins with, so that all are found in one pass.
-pub(super) const BEGINNINGS: [&str; 8] = ["TO-", "LK-", "LIC-", "to_live_", "to_test_", "sk_live_", "sk_test_", "eyJ"];
+pub(super) const BEGINNINGS: [&str; 8] =
+    ["TO-", "LK-", "LIC-", "to_live_", "to_test_", "sk_live_", "sk_test_", TOKEN_BEGINNING];
+
+const TOKEN_BEGINNING: &str = "eyJ";
 
 /// A form that keys and tokens have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,20 +52,32 @@ impl Form {
     }
 }
 
-/// The form at a place, where one of the [`BEGINNINGS`] stands, and what has it. Placeholders have no form.
-pub(super) fn at(hay: &[u8], at: usize, beginning: usize) -> Option<(Form, Range<usize>)> {
-    let before = at.checked_sub(1).and_then(|before| hay.get(before));
-    if before.is_some_and(u8::is_ascii_alphanumeric) {
+/// Whether a form may begin at a place: not within a word. The letter of the escape of a line break or a tab is none.
+pub(super) fn may_begin(hay: &[u8], at: usize) -> bool {
+    let before = &hay[at.saturating_sub(2)..at];
+    !before.last().is_some_and(u8::is_ascii_alphanumeric) || matches!(before, [b'\\', b'n' | b'r' | b't'])
+}
+
+/// Whether this one of the [`BEGINNINGS`] ends a key that stands before it: no key has it within.
+pub(super) fn ends_a_key(beginning: usize) -> bool {
+    BEGINNINGS.get(beginning).is_some_and(|beginning| *beginning != TOKEN_BEGINNING)
+}
+
+/// The form at a place, where one of the [`BEGINNINGS`] stands, and what has it. Keys end before `limit`, where the next begins.
+/// Placeholders have no form.
+pub(super) fn at(hay: &[u8], at: usize, beginning: usize, limit: usize) -> Option<(Form, Range<usize>)> {
+    if !may_begin(hay, at) {
         return None;
     }
     let beginning = *BEGINNINGS.get(beginning)?;
     let body = at + beginning.len();
+    let keys = &hay[..limit];
     let (form, end) = match beginning {
-        "TO-" => (Form::ToKey, key_end(hay, body)?),
-        "LK-" => (Form::LkKey, key_end(hay, body)?),
-        "LIC-" => (Form::LicKey, key_end(hay, body)?),
-        "eyJ" => (Form::LicenseToken, license_token_end(hay, at)?),
-        _ => (Form::ApiToken, api_token_end(hay, body)?),
+        "TO-" => (Form::ToKey, key_end(keys, body).filter(|&end| !is_part_of_uuid(&keys[body..end]))?),
+        "LK-" => (Form::LkKey, key_end(keys, body).filter(|&end| !is_part_of_uuid(&keys[body..end]))?),
+        "LIC-" => (Form::LicKey, key_end(keys, body)?),
+        TOKEN_BEGINNING => (Form::LicenseToken, license_token_end(hay, at)?),
+        _ => (Form::ApiToken, api_token_end(keys, body)?),
     };
     Some((form, at..end))
 }
@@ -101,6 +116,21 @@ fn key_end(hay: &[u8], body: usize) -> Option<usize> {
         count > 0 && random::are_random(groups().skip(end - count).take(count))
     };
     (is_key && !random::has_placeholder_word(text)).then_some(body + length)
+}
+
+/// Whether the groups of a text are some of those of a UUID, with its first one or its last: other groups of four are those of keys.
+fn is_part_of_uuid(text: &[u8]) -> bool {
+    const DIGITS: [usize; 5] = [8, 4, 4, 4, 12];
+
+    let lengths = || text.split(|&byte| byte == b'-').map(<[u8]>::len);
+    let count = lengths().count();
+    let is_hex =
+        |digits: fn(&u8) -> bool| text.iter().all(|byte| *byte == b'-' || byte.is_ascii_digit() || digits(byte));
+    let is_part =
+        || lengths().eq(DIGITS.into_iter().take(count)) || lengths().eq(DIGITS.into_iter().skip(DIGITS.len() - count));
+    (2..=DIGITS.len()).contains(&count)
+        && is_part()
+        && (is_hex(|byte| matches!(byte, b'a'..=b'f')) || is_hex(|byte| matches!(byte, b'A'..=b'F')))
 }
 
 /// The end of an API token whose random part begins at `body`.
@@ -156,6 +186,7 @@ fn run(hay: &[u8], start: usize, bytes_max: usize, is_part: impl Fn(u8) -> bool)
     let text = hay.get(start..)?;
     let text = &text[..text.len().min(bytes_max + 1)];
     let length = text.iter().position(|&byte| !is_part(byte)).unwrap_or(text.len());
+    work::step(length);
     (1..=bytes_max).contains(&length).then(|| &text[..length])
 }
 

@@ -5,6 +5,10 @@
 
 use core::ops::Range;
 
+use zeroize::Zeroize;
+
+use super::bits::{BLOCK_BYTES, bits};
+
 /// The shortest key that is found by its fingerprint, in bytes.
 pub(super) const KNOWN_BYTES_MIN: usize = 12;
 
@@ -12,55 +16,142 @@ pub(super) const KNOWN_BYTES_MIN: usize = 12;
 pub(super) const KNOWN_BYTES_MAX: usize = crate::token::TOKEN_BYTES_MAX;
 
 /// Calls `each` with every piece that begins in `own` and may be a key.
+///
+/// Runs are found by bits, one for each byte: so neither short words nor long names cost more than other text.
 pub(super) fn pieces(hay: &[u8], own: &Range<usize>, mut each: impl FnMut(Range<usize>)) {
-    // Every run that is long enough holds a sample; a run that begins at the end of `own` is sampled behind it.
-    let mut at = own.start;
-    let last = hay.len().min(own.end + KNOWN_BYTES_MIN);
-    while at < last {
-        if kind(hay[at]) == BORDER {
-            at += KNOWN_BYTES_MIN;
-            continue;
+    let mut block = own.start;
+    let mut next = Bits::of(hay, block);
+    let mut done = block;
+    while block < own.end.min(hay.len()) {
+        let here = next;
+        next = Bits::of(hay, block + BLOCK_BYTES);
+        let inner = here.inner_then(next);
+        // A bit where a run of so many bytes begins.
+        let twos = inner & inner >> 1;
+        let fours = twos & twos >> 2;
+        let eights = fours & fours >> 4;
+        let mut starts = eights & fours >> 8 & u128::from(u64::MAX);
+        while starts != 0 {
+            let first = starts.trailing_zeros();
+            let length = (inner >> first).trailing_ones();
+            starts &= u128::MAX.checked_shl(first + length).unwrap_or(0);
+            let at = block + first as usize;
+            if at < done {
+                continue;
+            }
+            done = at + length as usize;
+            let is_whole = first + length < u128::BITS && at > own.start;
+            let telling = here.telling_then(next) >> first;
+            if is_whole && telling & ((1 << length) - 1) == 0 {
+                continue;
+            }
+            done = run(hay, own, at, &mut each);
         }
-        let mut start = at;
-        let first = at.saturating_sub(KNOWN_BYTES_MAX + 1);
-        while start > first && kind(hay[start - 1]) != BORDER {
-            start -= 1;
-        }
-        let mut end = at + 1;
-        while end < hay.len() && kind(hay[end]) != BORDER {
-            end += 1;
-        }
-        at = end + KNOWN_BYTES_MIN;
-        let run = &hay[start..end];
-        if run.len() < KNOWN_BYTES_MIN {
-            continue;
-        }
-        let kinds = run.iter().fold(0, |kinds, &byte| kinds | kind(byte));
+        block += BLOCK_BYTES;
+    }
+}
+
+/// Calls `each` with the pieces of the run at a place that begin in `own`, and returns its end.
+fn run(hay: &[u8], own: &Range<usize>, at: usize, each: &mut impl FnMut(Range<usize>)) -> usize {
+    let mut start = at;
+    let first = at.saturating_sub(KNOWN_BYTES_MAX + 1);
+    while start > first && kind(hay[start - 1]) != BORDER {
+        start -= 1;
+    }
+    let behind = hay[at..].iter().position(|&byte| kind(byte) == BORDER);
+    let end = behind.map_or(hay.len(), |behind| at + behind);
+    let run = &hay[start..end];
+    let kinds = run.iter().fold(0, |kinds, &byte| kinds | kind(byte));
+    let mut each_of = |from: usize, run: &[u8]| {
         pieces_of_run(run, kinds, &mut |piece| {
-            let piece = start + piece.start..start + piece.end;
+            let piece = from + piece.start..from + piece.end;
             if own.contains(&piece.start) && may_be_key(&hay[piece.clone()]) {
                 each(piece);
             }
         });
+    };
+    each_of(start, run);
+    let is_escaped = start.checked_sub(1).is_some_and(|before| hay[before] == b'\\');
+    if is_escaped && let [b'n' | b'r' | b't', behind @ ..] = run {
+        each_of(start + 1, behind);
+    }
+    end
+}
+
+/// What the bytes of a block are, with a bit for each.
+#[derive(Debug, Clone, Copy)]
+struct Bits {
+    /// Those in a run.
+    inner: u64,
+    /// Those that are in no word: digits, and the first of three capitals.
+    telling: u64,
+}
+
+/// How many bytes behind a block tell whether capitals begin at its end.
+const BEHIND_BLOCK: usize = 2;
+
+impl Bits {
+    fn of(hay: &[u8], at: usize) -> Self {
+        if let Some(block) = hay.get(at..).and_then(|rest| rest.first_chunk()) {
+            return Self::of_block(block);
+        }
+        // At the end of the text there is nothing in the rest of the block.
+        let rest = hay.get(at..).unwrap_or_default();
+        let mut block = [0; BLOCK_BYTES + BEHIND_BLOCK];
+        for (byte, &text) in block.iter_mut().zip(rest) {
+            *byte = text;
+        }
+        let bits = Self::of_block(&block);
+        block.zeroize();
+        bits
+    }
+
+    #[inline]
+    #[expect(clippy::needless_bitwise_bool, reason = "a branch would take one byte at once")]
+    fn of_block(block: &[u8; BLOCK_BYTES + BEHIND_BLOCK]) -> Self {
+        let mut inner = [0; BLOCK_BYTES];
+        for (bit, &byte) in inner.iter_mut().zip(block) {
+            let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+            let is_from_dot = byte.wrapping_sub(b'-') <= b'9' - b'-';
+            let is_sign = (byte == b'_') | (byte == b'+') | (byte == b'~') | (byte == b'=');
+            *bit = u8::from(is_letter | is_from_dot | is_sign);
+        }
+        let mut telling = [0; BLOCK_BYTES];
+        let rows = block.iter().zip(&block[1..]).zip(&block[2..]);
+        for (bit, ((&first, &second), &third)) in telling.iter_mut().zip(rows) {
+            let is_digit = first.wrapping_sub(b'0') < 10;
+            let is_capital = |byte: u8| byte.wrapping_sub(b'A') < 26;
+            *bit = u8::from(is_digit | (is_capital(first) & is_capital(second) & is_capital(third)));
+        }
+        Self { inner: bits(&inner), telling: bits(&telling) }
+    }
+
+    fn inner_then(self, next: Self) -> u128 {
+        u128::from(next.inner) << u64::BITS | u128::from(self.inner)
+    }
+
+    fn telling_then(self, next: Self) -> u128 {
+        u128::from(next.telling) << u64::BITS | u128::from(self.telling)
     }
 }
 
-/// Calls `each` with what may be a key from a place within a run on, where a key's beginning stands: up to the end of the run,
-/// and up to each `-` and `_` in it.
-pub(super) fn pieces_at(hay: &[u8], at: usize, mut each: impl FnMut(Range<usize>)) {
+/// Calls `each` with what may be a key from a place within a run on, where a key's beginning stands: up to the end of the run, or
+/// to where the next key begins, and up to the first few `-` and `_` in it.
+pub(super) fn pieces_at(hay: &[u8], at: usize, limit: usize, mut each: impl FnMut(Range<usize>)) {
     const BYTES_MAX: usize = 256;
+    const ENDS_MAX: usize = 12;
 
     let is_inner = |byte: &&u8| kind(**byte) == INNER;
-    let length = hay[at..].iter().take(BYTES_MAX + 1).take_while(is_inner).count();
+    let length = hay[at..limit].iter().take(BYTES_MAX + 1).take_while(is_inner).count();
     if length > BYTES_MAX {
         return;
     }
-    for end in at + KNOWN_BYTES_MIN..=at + length {
-        let is_end = hay.get(end).is_none_or(|byte| !byte.is_ascii_alphanumeric());
-        if is_end && may_be_key(&hay[at..end]) {
-            each(at..end);
-        }
-    }
+    let run = &hay[at..at + length];
+    let inner_ends = (KNOWN_BYTES_MIN..length)
+        .filter(|&end| !run[end].is_ascii_alphanumeric() && run[end - 1].is_ascii_alphanumeric())
+        .take(ENDS_MAX);
+    // With such a beginning it is no word.
+    inner_ends.chain([length]).filter(|&end| end >= KNOWN_BYTES_MIN).for_each(|end| each(at..at + end));
 }
 
 /// The pieces of a run that has these kinds of bytes: as identifiers, as offline tokens, as base64 with its padding, and as a whole.

@@ -55,8 +55,14 @@ pub enum Encoding {
     Hex,
     /// Some or all characters percent-encoded.
     Percent,
-    /// Some or all characters escaped as JSON does it.
+    /// Some or all characters escaped with a backslash, as JSON and the sources of programs do it.
     JsonEscape,
+    /// Some or all characters as entities of HTML or XML.
+    HtmlEntity,
+    /// Quoted-printable, as in mail.
+    QuotedPrintable,
+    /// A list of numbers.
+    Bytes,
     /// UTF-16, little end first.
     Utf16Le,
     /// UTF-16, big end first.
@@ -73,6 +79,9 @@ impl Encoding {
             Self::Hex => "hex",
             Self::Percent => "percent",
             Self::JsonEscape => "json_escape",
+            Self::HtmlEntity => "html_entity",
+            Self::QuotedPrintable => "quoted_printable",
+            Self::Bytes => "bytes",
             Self::Utf16Le => "utf16le",
             Self::Utf16Be => "utf16be",
         }

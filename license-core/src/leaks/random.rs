@@ -44,12 +44,25 @@ pub(super) fn has_placeholder_word(text: &[u8]) -> bool {
         b"YOUR",
     ];
 
+    /// A bit for every letter that a word begins with.
+    const FIRST: u32 = {
+        let mut first = 0;
+        let mut word = 0;
+        while word < WORDS.len() {
+            first |= 1 << (WORDS[word][0] & 31);
+            word += 1;
+        }
+        first
+    };
+
     let is_letter = |at: Option<usize>| at.and_then(|at| text.get(at)).is_some_and(u8::is_ascii_alphabetic);
-    WORDS.iter().any(|word| {
-        text.windows(word.len()).enumerate().any(|(at, part)| {
-            part.eq_ignore_ascii_case(word) && !(is_letter(at.checked_sub(1)) && is_letter(Some(at + word.len())))
-        })
-    })
+    let is_word_at = |at: usize, word: &[u8]| {
+        let end = at + word.len();
+        text.get(at..end).is_some_and(|part| part.eq_ignore_ascii_case(word))
+            && !(is_letter(at.checked_sub(1)) && is_letter(Some(end)))
+    };
+    let may_begin = |at: &usize| text[*at].is_ascii_alphabetic() && FIRST >> (text[*at] & 31) & 1 != 0;
+    (0..text.len()).filter(may_begin).any(|at| WORDS.iter().any(|word| is_word_at(at, word)))
 }
 
 /// What is counted of a text, in one pass.

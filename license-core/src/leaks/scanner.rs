@@ -7,20 +7,24 @@
 use alloc::{collections::BTreeSet, vec, vec::Vec};
 use core::{fmt, mem, ops::Range};
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, Input, MatchKind};
 use memchr::memchr_iter;
-use regex_automata::{Anchored, Input};
+use regex_automata::Anchored;
 use zeroize::Zeroizing;
 
 use super::{
     allow::{self, NEIGHBORHOOD_BYTES},
     form::{self, FORM_BYTES_MAX},
-    known,
+    known::{self, KNOWN_BYTES_MIN},
+    layer::{self, Layer, Lines, Part, Signs},
     leak::{Encoding, Leak, Tally},
     needle::{self, Core},
+    packed::{self, Packing, Unpacked},
     settle::{Found, Settling, What},
     sieve::{Grain, Sieve},
+    view::View,
     watch::{PATTERNS_MAX, SECRETS_MAX, ScannerError, Watch},
+    work,
 };
 use crate::key::Fingerprint;
 
@@ -29,6 +33,12 @@ pub const LEAKS_MAX: usize = 100;
 
 /// The longest match of a pattern that is found for certain, in bytes.
 const PATTERN_MATCH_BYTES_MAX: usize = 4 * 1024;
+
+/// The longest key that is found by its form or its fingerprint where it is escaped, for certain, in bytes.
+const ESCAPED_BYTES_MIN: usize = 96;
+
+/// The most bytes that a byte of a secret becomes: in a list of numbers, one on each line.
+const BYTES_PER_BYTE_MAX: usize = 16;
 
 /// How far windows are apart, in bytes: a multiple of every stride, so that no sample is left out between them.
 const WINDOW_BYTES: usize = Grain::Fine.stride() * Grain::Coarse.stride() * 2 * 1024;
@@ -41,8 +51,18 @@ pub struct Scanner {
     /// What the sieve's cores are.
     cores: Vec<Core>,
     sieve: Sieve,
-    /// What forms begin with.
+    /// What forms begin with. Apart from the next: only a few short texts are found at the speed of memory.
     beginnings: AhoCorasick,
+    /// The same in base64 and in hex.
+    packed: AhoCorasick,
+    /// What each of these is.
+    packings: Vec<Vec<Packing>>,
+    /// The longest secret, in bytes.
+    longest: usize,
+    /// The shortest text that is looked for, in bytes.
+    shortest: usize,
+    /// The signs in secrets.
+    signs: Signs,
     /// The longest that anything may be that is found, in bytes.
     reach: usize,
 }
@@ -67,18 +87,23 @@ impl Scanner {
         let numbered = (0_u32..).zip(&watch.secrets);
         let cores = numbered.flat_map(|(number, secret)| needle::cores(grain, number, &secret.text));
         let (cores, samples): (Vec<_>, Vec<_>) = cores.unzip();
-        let longest = watch.secrets.iter().map(|secret| needle::reach(secret.text.len())).max();
-        let beginnings = AhoCorasick::builder()
-            .match_kind(MatchKind::LeftmostFirst)
-            .kind(Some(AhoCorasickKind::DFA))
-            .build(form::BEGINNINGS)
-            .map_err(|_| ScannerError::Automaton)?;
+        let longest = watch.secrets.iter().map(|secret| secret.text.len()).max().unwrap_or(0).max(ESCAPED_BYTES_MIN);
+        let shortest =
+            watch.secrets.iter().map(|secret| secret.text.len()).min().unwrap_or(usize::MAX).min(KNOWN_BYTES_MIN);
+        let (digits, packings): (Vec<_>, Vec<_>) = packed::needles().into_iter().unzip();
+        let beginnings = automaton(&form::BEGINNINGS)?;
+        let packed = automaton(&digits)?;
         Ok(Self {
             fingerprints,
             cores,
             sieve: Sieve::of(grain, &samples),
             beginnings,
-            reach: longest.unwrap_or(0).max(FORM_BYTES_MAX).max(PATTERN_MATCH_BYTES_MAX),
+            packed,
+            packings,
+            longest,
+            shortest,
+            signs: Signs::of(watch.secrets.iter().flat_map(|secret| secret.text.bytes())),
+            reach: (BYTES_PER_BYTE_MAX * longest).max(FORM_BYTES_MAX).max(PATTERN_MATCH_BYTES_MAX),
             watch,
         })
     }
@@ -108,50 +133,162 @@ impl Scanner {
 
     /// Everything that begins in the window, and every secret that has its core in it.
     fn look(&self, hay: &[u8], base: u64, window: &Range<usize>, next: &mut [u64], found: &mut Vec<Found>) {
-        self.look_for_secrets(hay, base, window, found);
-        self.look_for_beginnings(hay, window, found);
-        if !self.watch.known.is_empty() {
-            known::pieces(hay, window, |piece| self.check_known(hay, piece, found));
-        }
+        let (longest, shortest) = (self.longest, self.shortest);
+        let part = Part { hay, base, own: window.clone(), longest, shortest, signs: self.signs, lines: Lines::Apart };
+        self.look_at(&part, found);
+        self.look_through(&part, Layer::OF_BYTES, found);
         for (index, next) in next.iter_mut().enumerate() {
             self.look_for_pattern(index, hay, base, window, next, found);
         }
     }
 
-    fn look_for_secrets(&self, hay: &[u8], base: u64, window: &Range<usize>, found: &mut Vec<Found>) {
-        self.sieve.each(hay, window.start, window.end, |core, at| {
+    /// What stands in a text as it is, in base64 or in hex.
+    fn look_at(&self, part: &Part<'_>, found: &mut Vec<Found>) {
+        self.look_for_secrets(part, found);
+        self.look_for_beginnings(part, found);
+        self.look_for_packed(part, found);
+        self.look_for_known(part, found);
+    }
+
+    /// What lies below these layers of a text.
+    fn look_through(&self, part: &Part<'_>, layers: &[Layer], found: &mut Vec<Found>) {
+        layer::views(part, layers, &mut |layer, view| {
+            let before = found.len();
+            let lines = if layer == Layer::Lines { Lines::Joined } else { Lines::Apart };
+            let below = self.all_of(&view, lines);
+            self.look_at(&below, found);
+            self.look_through(&below, layer.below(), found);
+            self.bring_back(&view, part, before, found);
+        });
+    }
+
+    fn all_of<'v>(&self, view: &'v View, lines: Lines) -> Part<'v> {
+        let own = 0..view.text.len();
+        let (longest, shortest) = (self.longest, self.shortest);
+        Part { hay: &view.text, base: 0, own, longest, shortest, signs: self.signs, lines }
+    }
+
+    /// What was found in a view gets its place in the source. What stands there as it is, or begins elsewhere, is found without the view.
+    fn bring_back(&self, view: &View, part: &Part<'_>, before: usize, found: &mut Vec<Found>) {
+        let mut kept = before;
+        for at in before..found.len() {
+            let Some((range, encoding)) = view.source(&found[at].range) else { continue };
+            let range = range.start..range.end.min(part.hay.len());
+            if part.own.contains(&range.start) && range.len() <= self.reach {
+                let plain = found[at].encoding == Encoding::Plain;
+                let encoding = if plain { encoding } else { found[at].encoding };
+                found.swap(kept, at);
+                found[kept].range = range;
+                found[kept].encoding = encoding;
+                kept += 1;
+            }
+        }
+        found.truncate(kept);
+    }
+
+    fn look_for_secrets(&self, part: &Part<'_>, found: &mut Vec<Found>) {
+        self.sieve.each(part.hay, part.own.start, part.own.end, |core, at| {
             let core = self.cores[core];
             let secret = core.secret as usize;
-            if let Some(written) = core.read(hay, base, at, &self.watch.secrets[secret].text) {
+            let text = &self.watch.secrets[secret].text;
+            work::step(text.len());
+            if let Some(written) = core.read(part.hay, part.base, at, text) {
                 let what = What::Configured { secret };
                 let fingerprint = self.fingerprints[secret];
-                found.push(Found { range: written.range, what, encoding: written.encoding, fingerprint });
+                let beginning = form::beginning_of(text.as_bytes());
+                found.push(Found { range: written.range, what, encoding: written.encoding, fingerprint, beginning });
             }
         });
     }
 
-    fn look_for_beginnings(&self, hay: &[u8], window: &Range<usize>, found: &mut Vec<Found>) {
-        // The longest beginning may end behind the window.
-        let end = hay.len().min(window.end + 16);
-        for beginning in self.beginnings.find_iter(&hay[window.start..end]) {
-            let at = window.start + beginning.start();
-            if at >= window.end {
+    /// Keys by their beginnings.
+    fn look_for_beginnings(&self, part: &Part<'_>, found: &mut Vec<Found>) {
+        // The longest beginning may end behind the part, and the next key may end the last one of it.
+        const BEHIND_BYTES: usize = 512;
+        const GLUED_BYTES: usize = 32;
+
+        if part.lines == Lines::Joined {
+            // What stands here as it is stands on two lines.
+            return;
+        }
+        let hay = part.hay;
+        let end = hay.len().min(part.own.end + BEHIND_BYTES);
+        let mut waiting: Option<(usize, usize)> = None;
+        let (mut next, mut glued) = (part.own.start, 0);
+        while let Some(hit) = self.beginnings.find(Input::new(hay).range(next..end)) {
+            let (at, number) = (hit.start(), hit.pattern().as_usize());
+            next = at + 1;
+            if at >= part.own.end && waiting.is_none() {
                 return;
             }
-            if !self.watch.known.is_empty() {
-                known::pieces_at(hay, at, |piece| self.check_known(hay, piece, found));
+            if form::may_begin(hay, at) && form::ends_a_key(number) {
+                if let Some((at_before, before)) = waiting.take() {
+                    self.look_at_beginning(hay, at_before, before, at, found);
+                }
+                waiting = (at < part.own.end).then_some((at, number));
+            } else if at < part.own.end && at >= glued {
+                // Within a word, or a token. Rows of these are not looked at one by one.
+                glued = at + if form::ends_a_key(number) { GLUED_BYTES } else { 0 };
+                self.look_at_beginning(hay, at, number, hay.len().min(at + FORM_BYTES_MAX), found);
             }
-            if let Some((form, range)) = form::at(hay, at, beginning.pattern().as_usize()) {
-                let fingerprint = Fingerprint::of(&hay[range.clone()]);
-                found.push(Found { range, what: What::Form(form), encoding: Encoding::Plain, fingerprint });
+        }
+        if let Some((at, number)) = waiting {
+            self.look_at_beginning(hay, at, number, hay.len(), found);
+        }
+    }
+
+    fn look_at_beginning(&self, hay: &[u8], at: usize, beginning: usize, limit: usize, found: &mut Vec<Found>) {
+        if !self.watch.known.is_empty() {
+            known::pieces_at(hay, at, limit, |piece| self.check_known(hay, piece, found));
+        }
+        if let Some((form, range)) = form::at(hay, at, beginning, limit) {
+            let text = &hay[range.clone()];
+            let (fingerprint, beginning) = (Fingerprint::of(text), form::beginning_of(text));
+            found.push(Found { range, what: What::Form(form), encoding: Encoding::Plain, fingerprint, beginning });
+        }
+    }
+
+    /// Keys in base64 and in hex, by their beginnings.
+    fn look_for_packed(&self, part: &Part<'_>, found: &mut Vec<Found>) {
+        const BEHIND_BYTES: usize = 16;
+
+        let end = part.hay.len().min(part.own.end + BEHIND_BYTES);
+        let mut unpacked = Unpacked::default();
+        let mut next = part.own.start;
+        while let Some(hit) = self.packed.find(Input::new(part.hay).range(next..end)) {
+            let at = hit.start();
+            next = at + 1;
+            if at >= part.own.end {
+                return;
+            }
+            for &packing in &self.packings[hit.pattern().as_usize()] {
+                self.look_into(part, unpacked.view(part.hay, at, packing), found);
             }
         }
     }
 
+    /// Looks for keys in what base64 or hex was decoded to.
+    fn look_into(&self, part: &Part<'_>, view: Option<View>, found: &mut Vec<Found>) {
+        let Some(view) = view else { return };
+        let before = found.len();
+        let below = self.all_of(&view, Lines::Apart);
+        self.look_for_beginnings(&below, found);
+        self.look_for_known(&below, found);
+        self.bring_back(&view, part, before, found);
+    }
+
+    fn look_for_known(&self, part: &Part<'_>, found: &mut Vec<Found>) {
+        if !self.watch.known.is_empty() && part.lines == Lines::Apart {
+            known::pieces(part.hay, &part.own, |piece| self.check_known(part.hay, piece, found));
+        }
+    }
+
     fn check_known(&self, hay: &[u8], piece: Range<usize>, found: &mut Vec<Found>) {
+        work::step(piece.len());
         let fingerprint = Fingerprint::of(&hay[piece.clone()]);
         if self.watch.known.contains(&fingerprint) {
-            found.push(Found { range: piece, what: What::Known, encoding: Encoding::Plain, fingerprint });
+            let beginning = form::beginning_of(&hay[piece.clone()]);
+            found.push(Found { range: piece, what: What::Known, encoding: Encoding::Plain, fingerprint, beginning });
         }
     }
 
@@ -168,7 +305,7 @@ impl Scanner {
         let end = hay.len().min(window.end + PATTERN_MATCH_BYTES_MAX);
         let mut at = window.start.max(usize::try_from(next.saturating_sub(base)).unwrap_or(usize::MAX));
         while at < window.end {
-            let input = Input::new(&hay[..end]).range(at..).anchored(Anchored::No);
+            let input = regex_automata::Input::new(&hay[..end]).range(at..).anchored(Anchored::No);
             let Some(range) = regex.find(input).map(|found| found.range()).filter(|range| range.start < window.end)
             else {
                 return;
@@ -177,7 +314,8 @@ impl Scanner {
             *next = base + at as u64;
             let range = range.start..range.end.min(range.start + PATTERN_MATCH_BYTES_MAX);
             let fingerprint = Fingerprint::of(&hay[range.clone()]);
-            found.push(Found { range, what: What::Pattern { index }, encoding: Encoding::Plain, fingerprint });
+            let what = What::Pattern { index };
+            found.push(Found { range, what, encoding: Encoding::Plain, fingerprint, beginning: "" });
         }
     }
 
@@ -190,6 +328,15 @@ impl Scanner {
             }
         }
     }
+}
+
+/// Finds one of these texts after the other.
+fn automaton<T: AsRef<[u8]>>(texts: &[T]) -> Result<AhoCorasick, ScannerError> {
+    AhoCorasick::builder()
+        .match_kind(MatchKind::LeftmostFirst)
+        .kind(Some(AhoCorasickKind::DFA))
+        .build(texts)
+        .map_err(|_| ScannerError::Automaton)
 }
 
 impl fmt::Debug for Scanner {
@@ -258,12 +405,7 @@ impl Place {
             line += memchr_iter(b'\n', &hay[counted..found.range.start]).count() as u64;
             counted = found.range.start;
             let allowed = scanner.allows(hay, &found);
-            let beginning = match found.what {
-                What::Configured { secret } => form::beginning_of(scanner.watch.secrets[secret].text.as_bytes()),
-                What::Known | What::Form(_) => form::beginning_of(&hay[found.range.clone()]),
-                What::Pattern { .. } => "",
-            };
-            self.settling.add(self.base, found, line, beginning, allowed);
+            self.settling.add(self.base, found, line, allowed);
         }
     }
 }

@@ -18,6 +18,8 @@ pub(super) struct Found {
     pub(super) what: What,
     pub(super) encoding: Encoding,
     pub(super) fingerprint: Fingerprint,
+    /// What all secrets of its form begin with.
+    pub(super) beginning: &'static str,
 }
 
 /// What was found: as [`LeakKind`], by numbers.
@@ -70,8 +72,8 @@ impl Settling {
         Self { waiting: Vec::new(), ends: [0; 3], ends_of_secrets: vec![0; secrets], tally: Tally::default() }
     }
 
-    pub(super) fn add(&mut self, base: u64, found: Found, line: u64, beginning: &'static str, allowed: bool) {
-        let Found { range, what, encoding, fingerprint } = found;
+    pub(super) fn add(&mut self, base: u64, found: Found, line: u64, allowed: bool) {
+        let Found { range, what, encoding, fingerprint, beginning } = found;
         let (start, end) = (base + range.start as u64, base + range.end as u64);
         self.waiting.push(Candidate { start, end, line, what, encoding, fingerprint, beginning, allowed });
     }

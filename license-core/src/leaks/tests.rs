@@ -1,6 +1,13 @@
 //! Every way in which a secret is written, and what only looks like one.
 
-use std::{borrow::ToOwned, collections::BTreeSet, format, string::String, vec, vec::Vec};
+use std::{
+    borrow::ToOwned,
+    collections::BTreeSet,
+    format,
+    string::{String, ToString},
+    vec,
+    vec::Vec,
+};
 
 use base64::{
     Engine,
@@ -11,6 +18,10 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::key::{Fingerprint, LicenseKey};
+
+mod encodings;
+mod innocent;
+mod work;
 
 /// A key as the registry makes them, put together here so that no scanner finds it in this file.
 fn registry_key() -> String {

@@ -1,6 +1,6 @@
 //! How fast the product is, beside what it replaces: ratios, never bare times.
 //!
-//! `cargo bench -p license-tests [-- [--quick] [check] [all] [serve] [startup] [rotate] [trail] [push]]`; see docs/performance.md.
+//! `cargo bench -p license-tests [-- [--quick] [check] [all] [serve] [startup] [rotate] [trail] [push] [scan]]`; see docs/performance.md.
 //! Both sides of a ratio are measured in turns, in the same run, on loopback.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark stands outside the product: it starts it and looks")]
@@ -18,6 +18,7 @@ mod load;
 mod program;
 mod push;
 mod rotate;
+mod scan;
 mod serve;
 mod startup;
 mod table;
@@ -47,7 +48,7 @@ impl Effort {
 
 type Part = fn(Effort) -> Vec<Row>;
 
-const PARTS: [(&str, Part); 7] = [
+const PARTS: [(&str, Part); 8] = [
     ("check", check::measure),
     ("all", all::measure),
     ("serve", serve::measure),
@@ -55,6 +56,7 @@ const PARTS: [(&str, Part); 7] = [
     ("rotate", rotate::measure),
     ("trail", trail::measure),
     ("push", push::measure),
+    ("scan", scan::measure),
 ];
 
 fn main() -> ExitCode {

@@ -162,7 +162,10 @@ fn written(encoding: Encoding) -> &'static str {
         Encoding::Base64Url => ", in base64 for addresses",
         Encoding::Hex => ", in hex digits",
         Encoding::Percent => ", percent-encoded",
-        Encoding::JsonEscape => ", with JSON escapes",
+        Encoding::JsonEscape => ", with escapes",
+        Encoding::HtmlEntity => ", as entities",
+        Encoding::QuotedPrintable => ", quoted-printable",
+        Encoding::Bytes => ", as a list of numbers",
         Encoding::Utf16Le | Encoding::Utf16Be => ", in UTF-16",
     }
 }

@@ -1,0 +1,772 @@
+//! What lies over a text: escapes, line breaks in base64, lists of numbers, UTF-16.
+//!
+//! Each layer is looked for on its own, so that what looks like the escape of another one hides nothing. Around every place at which
+//! there is something to decode the text is decoded, once, and looked at like any other; so the work for each byte has a bound.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use memchr::{memchr_iter, memchr2_iter, memchr3_iter};
+
+use super::{
+    bits::{BLOCK_BYTES, few_bits, places},
+    known::KNOWN_BYTES_MIN,
+    leak::Encoding,
+    needle::{base64_digit, hex_digit, is_odd},
+    view::View,
+    work,
+};
+
+/// What is read of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Layer {
+    /// `%2D`.
+    Percent,
+    /// `\u002d`, `\x2d`, `\055`, `\/` and what else begins with a backslash.
+    Backslash,
+    /// `&#45;`, `&#x2d;`, `&amp;`.
+    Entity,
+    /// All of the three above, where they stand side by side.
+    Mixed,
+    /// `=2D`, and lines that break behind a `=`.
+    QuotedPrintable,
+    /// Base64, or hex, in lines.
+    Lines,
+    /// `0x2d, 0x2d`, `45, 45`.
+    Numbers,
+    /// Both orders.
+    Utf16,
+}
+
+/// The shortest line that is joined with the next, in bytes.
+const LINE_BYTES_MIN: usize = 20;
+
+/// How far before the place that is looked at a view begins, so that what stands before that place is seen, in bytes.
+const CONTEXT_BYTES: usize = 64;
+
+/// The part of a text that is looked at.
+#[derive(Debug, Clone)]
+pub(super) struct Part<'h> {
+    pub(super) hay: &'h [u8],
+    /// The offset of `hay` in its object.
+    pub(super) base: u64,
+    /// What begins here is looked for.
+    pub(super) own: Range<usize>,
+    /// The longest text that is looked for where it may be escaped, in bytes.
+    pub(super) longest: usize,
+    /// The shortest, in bytes; eight at least.
+    pub(super) shortest: usize,
+    /// The signs that are in secrets.
+    pub(super) signs: Signs,
+    pub(super) lines: Lines,
+}
+
+/// What was done to the lines of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lines {
+    Apart,
+    /// Words that stood on two lines may have become one, which looks as if it was drawn: only base64 and hex are looked into.
+    Joined,
+}
+
+/// A set of ASCII characters; the last stands for all that are none.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Signs(u128);
+
+impl Signs {
+    /// Those of a text that are neither letters nor digits.
+    pub(super) fn of(texts: impl Iterator<Item = u8>) -> Self {
+        let signs = texts.filter(|byte| !byte.is_ascii_alphanumeric());
+        Self(signs.fold(0, |signs, byte| signs | 1 << byte.min(LAST)))
+    }
+
+    fn contains(self, byte: u8) -> bool {
+        self.0 >> byte.min(LAST) & 1 != 0
+    }
+}
+
+const LAST: u8 = 127;
+
+impl Part<'_> {
+    /// The bytes that something that begins in it may have if it reaches so far, and the few before it.
+    fn whole(&self, reach: usize) -> Range<usize> {
+        self.own.start.saturating_sub(CONTEXT_BYTES)..self.hay.len().min(self.own.end.saturating_add(reach))
+    }
+}
+
+impl Layer {
+    /// What may lie over the bytes of an object.
+    pub(super) const OF_BYTES: &'static [Self] = &[Self::ESCAPES, Self::Lines, Self::Numbers, Self::Utf16];
+
+    /// What stands for all layers of escapes, which are looked for together.
+    const ESCAPES: Self = Self::Mixed;
+
+    /// What may lie below this layer.
+    pub(super) fn below(self) -> &'static [Self] {
+        match self {
+            Self::Percent | Self::Backslash | Self::Entity | Self::Mixed | Self::QuotedPrintable => &[Self::Lines],
+            Self::Lines | Self::Numbers => &[],
+            Self::Utf16 => &[Self::ESCAPES, Self::Lines, Self::Numbers],
+        }
+    }
+
+    /// How many bytes a byte becomes at most, the digits of base64 in between included.
+    fn factor(self) -> usize {
+        match self {
+            Self::Percent | Self::QuotedPrintable => 4,
+            Self::Backslash | Self::Entity | Self::Mixed => 8,
+            Self::Lines => 3,
+            Self::Numbers | Self::Utf16 => 16,
+        }
+    }
+
+    /// How far around an escape of this layer something may be that it is a part of, in bytes.
+    fn reach(self, part: &Part<'_>) -> usize {
+        self.factor() * part.longest + CONTEXT_BYTES
+    }
+
+    /// The places at which an escape of this layer may be.
+    fn leads(self, hay: &[u8], each: impl FnMut(usize)) {
+        match self {
+            Self::Percent => memchr_iter(b'%', hay).for_each(each),
+            Self::Backslash => memchr_iter(b'\\', hay).for_each(each),
+            Self::Entity => memchr_iter(b'&', hay).for_each(each),
+            Self::Mixed => memchr3_iter(b'%', b'\\', b'&', hay).for_each(each),
+            Self::QuotedPrintable => memchr_iter(b'=', hay).for_each(each),
+            Self::Lines => memchr2_iter(b'\n', b'\\', hay).for_each(each),
+            Self::Numbers | Self::Utf16 => {}
+        }
+    }
+
+    fn decode(self, hay: &[u8], region: Range<usize>, each: &mut dyn FnMut(Self, View)) {
+        work::step(region.len());
+        let hay = &hay[..region.end];
+        let mut view = View::start(region.clone());
+        let mut done = region.start;
+        self.leads(&hay[region.start..], |at| {
+            let at = region.start + at;
+            if at < done {
+                return;
+            }
+            let Some(escape) = self.read(hay, at) else { return };
+            view.copy(&hay[done..at]);
+            view.take_back(at.saturating_sub(escape.source.start));
+            done = escape.source.end;
+            view.decode(escape.source, &escape.bytes[..escape.count], escape.encoding);
+        });
+        view.copy(&hay[done..]);
+        each(self, view);
+    }
+
+    /// The escape at a place where one may begin.
+    #[inline]
+    fn read(self, hay: &[u8], at: usize) -> Option<Escape> {
+        match self {
+            Self::Percent => percent(hay, at),
+            Self::Backslash => backslash(hay, at),
+            Self::Entity => entity(hay, at),
+            Self::Mixed => percent(hay, at).or_else(|| backslash(hay, at)).or_else(|| entity(hay, at)),
+            Self::QuotedPrintable => quoted_printable(hay, at),
+            Self::Lines => line_break(hay, at),
+            Self::Numbers | Self::Utf16 => None,
+        }
+    }
+
+    /// Whether an escape may hide something: it stands for what is in keys, or for what stands beside one. The line breaks and quotes of
+    /// strings stand everywhere, and in few secrets.
+    fn is_worth_it(part: &Part<'_>, escape: &Escape) -> bool {
+        let source = &escape.source;
+        let byte = escape.bytes[0];
+        let is_digit = |byte: Option<&u8>| byte.is_some_and(|&byte| base64_digit(byte).is_some());
+        let is_behind_key = || is_digit(source.start.checked_sub(1).and_then(|at| part.hay.get(at)));
+        let next = part.hay.get(source.end);
+        let is_of_secret = part.signs.contains(byte);
+        let is_of_key = is_of_secret || base64_digit(byte).is_some() || b".=".contains(&byte);
+        match escape.encoding {
+            Encoding::QuotedPrintable if escape.count == 0 => is_behind_key() && is_digit(next),
+            Encoding::QuotedPrintable => is_of_key && is_behind_key() && (is_digit(next) || next == Some(&b'=')),
+            Encoding::JsonEscape if source.len() == 2 => {
+                let is_in_base64 = || base64_digit(byte).is_some() && is_behind_key() && is_digit(next);
+                !byte.is_ascii_control() && (is_of_secret || is_in_base64())
+            }
+            Encoding::HtmlEntity => is_of_key,
+            Encoding::Percent | Encoding::JsonEscape => is_of_key || (byte.is_ascii() && is_digit(next)),
+            Encoding::Plain
+            | Encoding::Base64
+            | Encoding::Base64Url
+            | Encoding::Hex
+            | Encoding::Bytes
+            | Encoding::Utf16Le
+            | Encoding::Utf16Be => true,
+        }
+    }
+}
+
+/// Calls `each` with every piece of the part that lies under one of these layers, decoded.
+pub(super) fn views(part: &Part<'_>, layers: &[Layer], each: &mut dyn FnMut(Layer, View)) {
+    for layer in layers {
+        match layer {
+            Layer::Percent | Layer::Backslash | Layer::Entity | Layer::Mixed | Layer::QuotedPrintable => {
+                escapes(part, each);
+            }
+            Layer::Lines => lines(part, each),
+            Layer::Numbers => numbers(part, each),
+            Layer::Utf16 => utf16(part, each),
+        }
+    }
+}
+
+/// What of a layer is decoded next: it grows as long as there is more that is worth it in its reach.
+#[derive(Debug, Clone)]
+struct Regions {
+    layer: Layer,
+    reach: usize,
+    /// No escape begins before this place that was not looked at.
+    next: usize,
+    range: Range<usize>,
+    /// The last escape, and where it ends.
+    last: Option<(Encoding, usize)>,
+    /// Whether there are escapes of more than one kind, as far as it matters.
+    mixed: bool,
+}
+
+impl Regions {
+    fn of(layer: Layer, part: &Part<'_>) -> Self {
+        Self { layer, reach: layer.reach(part), next: 0, range: 0..0, last: None, mixed: layer != Layer::Mixed }
+    }
+
+    /// Looks at a place where an escape may begin, and returns the escape.
+    fn lead(
+        &mut self,
+        part: &Part<'_>,
+        whole: &Range<usize>,
+        at: usize,
+        each: &mut dyn FnMut(Layer, View),
+    ) -> Option<Escape> {
+        if at < self.next {
+            return None;
+        }
+        let escape = self.layer.read(part.hay, at)?;
+        self.extend(part, whole, at, &escape, each);
+        Some(escape)
+    }
+
+    /// Takes in an escape at a place, if it is worth it.
+    fn extend(
+        &mut self,
+        part: &Part<'_>,
+        whole: &Range<usize>,
+        at: usize,
+        escape: &Escape,
+        each: &mut dyn FnMut(Layer, View),
+    ) {
+        if at < self.next {
+            return;
+        }
+        self.next = escape.source.end;
+        if !Layer::is_worth_it(part, escape) {
+            return;
+        }
+        let around = at.saturating_sub(self.reach).max(whole.start)..whole.end.min(self.next + self.reach);
+        if self.last.is_some() && around.start <= self.range.end {
+            let is_other = |(before, end): (Encoding, usize)| before != escape.encoding && at <= end + self.reach;
+            self.mixed |= self.last.is_some_and(is_other);
+            self.range.end = around.end;
+        } else {
+            self.decode(part, each);
+            self.range = around;
+            self.mixed = self.layer != Layer::Mixed;
+        }
+        self.last = Some((escape.encoding, self.next));
+    }
+
+    fn decode(&mut self, part: &Part<'_>, each: &mut dyn FnMut(Layer, View)) {
+        if self.last.take().is_some() && self.mixed {
+            self.layer.decode(part.hay, self.range.clone(), each);
+        }
+    }
+}
+
+/// All layers of escapes. The text is looked at in blocks, of which few have an escape.
+fn escapes(part: &Part<'_>, each: &mut dyn FnMut(Layer, View)) {
+    let [mut percent, mut backslash, mut entity, mut quoted, mut mixed] =
+        [Layer::Percent, Layer::Backslash, Layer::Entity, Layer::QuotedPrintable, Layer::Mixed]
+            .map(|layer| Regions::of(layer, part));
+    let whole = part.whole(mixed.reach);
+    let usual = Usual::of(part.signs);
+    let mut look = |bits: u64, from: usize| {
+        for at in places(bits, from) {
+            let layer = match part.hay[at] {
+                b'%' => &mut percent,
+                b'\\' => &mut backslash,
+                b'&' => &mut entity,
+                _ => {
+                    quoted.lead(part, &whole, at, each);
+                    continue;
+                }
+            };
+            if let Some(escape) = layer.lead(part, &whole, at, each) {
+                mixed.extend(part, &whole, at, &escape, each);
+            }
+        }
+    };
+    let mut at = whole.start;
+    while at < whole.end {
+        match part.hay[..whole.end].get(at..).and_then(|rest| rest.first_chunk()) {
+            Some(block) => look(escapes_of(block, usual), at),
+            None => look(escapes_of(&last_block(&part.hay[at..whole.end]), usual), at),
+        }
+        at += BLOCK_BYTES;
+    }
+    for mut regions in [percent, backslash, entity, quoted, mixed] {
+        regions.decode(part, each);
+    }
+}
+
+/// How many bytes behind a block tell whether an escape begins at its end.
+const BEHIND_BLOCK: usize = 2;
+
+/// The end of a text, and nothing behind it.
+fn last_block<const BYTES: usize>(text: &[u8]) -> [u8; BYTES] {
+    let mut block = [0; BYTES];
+    block.iter_mut().zip(text).for_each(|(byte, &text)| *byte = text);
+    block
+}
+
+/// What no secret has, so that what stands for it is left out.
+#[derive(Debug, Clone, Copy)]
+struct Usual {
+    /// Which character behind a backslash is left out: the quote, or once more the `n`.
+    quote: u8,
+    /// How many letters from `a` on may begin the name of an entity: up to `q`, or none.
+    names: u8,
+}
+
+impl Usual {
+    fn of(signs: Signs) -> Self {
+        let quote = if signs.contains(b'"') { b'n' } else { b'"' };
+        let names = if b"&<>\"'".iter().any(|&sign| signs.contains(sign)) { b'q' - b'a' + 1 } else { 0 };
+        Self { quote, names }
+    }
+}
+
+/// Where in a block an escape may begin that is worth it. Without a branch, so that the compiler takes many bytes at once.
+#[inline]
+#[expect(clippy::needless_bitwise_bool, reason = "a branch would take one byte at once")]
+fn escapes_of(block: &[u8; BLOCK_BYTES + BEHIND_BLOCK], usual: Usual) -> u64 {
+    let mut flags = [0; BLOCK_BYTES];
+    let rows = block.iter().zip(&block[1..]).zip(&block[2..]);
+    for (flag, ((&first, &second), &third)) in flags.iter_mut().zip(rows) {
+        let is_percent = (first == b'%') & (second.wrapping_sub(b'0') < b'g' - b'0');
+        let is_of_string = (second == b'n') | (second == b'r') | (second == b't') | (second == usual.quote);
+        let is_backslash = (first == b'\\') & !is_of_string;
+        let is_entity = (first == b'&') & ((second == b'#') | (second.wrapping_sub(b'a') < usual.names));
+        let is_byte = (second.wrapping_sub(b'2') < 6) & (third.wrapping_sub(b'0') < b'G' - b'0');
+        let is_quoted = (first == b'=') & ((second == b'\n') | (second == b'\r') | is_byte);
+        *flag = u8::from(is_percent | is_backslash | is_entity | is_quoted);
+    }
+    few_bits(&flags)
+}
+
+/// Base64 and hex in lines. As for escapes, few blocks have a break behind so many digits.
+fn lines(part: &Part<'_>, each: &mut dyn FnMut(Layer, View)) {
+    let mut regions = Regions::of(Layer::Lines, part);
+    let whole = part.whole(regions.reach);
+    // A line begins before its break.
+    let mut at = whole.start.saturating_sub(LINE_BYTES_MIN);
+    while at + LINE_BYTES_MIN < whole.end {
+        let bits = match part.hay[..whole.end].get(at..).and_then(|rest| rest.first_chunk()) {
+            Some(block) => breaks_of(block),
+            None => breaks_of(&last_block(&part.hay[at..whole.end])),
+        };
+        for at in places(bits, at + LINE_BYTES_MIN).filter(|&at| is_behind_line(part.hay, at)) {
+            regions.lead(part, &whole, at, each);
+        }
+        at += BLOCK_BYTES;
+    }
+    regions.decode(part, each);
+}
+
+/// Where in a block, before which there is room for a line, a line may break. Digits are only told from what often stands between words.
+#[inline]
+#[expect(clippy::needless_bitwise_bool, reason = "a branch would take one byte at once")]
+fn breaks_of(block: &[u8; LINE_BYTES_MIN + BLOCK_BYTES]) -> u64 {
+    let mut flags = [0; BLOCK_BYTES];
+    let back = |bytes: usize| &block[LINE_BYTES_MIN - bytes..];
+    let near = back(9).iter().zip(back(11)).zip(back(12).iter().zip(back(14)));
+    let far = back(15).iter().zip(back(17)).zip(back(18).iter().zip(back(20)));
+    let lines = near.zip(far);
+    for (flag, (&byte, (((&a, &b), (&c, &d)), ((&e, &f), (&g, &h))))) in flags.iter_mut().zip(back(0).iter().zip(lines))
+    {
+        // No white space, no quotes, no parentheses: these come before all others.
+        let is_line = a.min(b).min(c.min(d)).min(e.min(f).min(g.min(h))) > b'*';
+        *flag = u8::from(((byte == b'\n') | (byte == b'\\')) & is_line);
+    }
+    few_bits(&flags)
+}
+
+/// Something in a text that stands for other bytes.
+#[derive(Debug)]
+struct Escape {
+    source: Range<usize>,
+    bytes: [u8; 4],
+    /// How many of the bytes it stands for.
+    count: usize,
+    encoding: Encoding,
+}
+
+impl Escape {
+    fn of_byte(source: Range<usize>, byte: u8, encoding: Encoding) -> Self {
+        Self { source, bytes: [byte, 0, 0, 0], count: 1, encoding }
+    }
+
+    fn of_nothing(source: Range<usize>, encoding: Encoding) -> Self {
+        Self { source, bytes: [0; 4], count: 0, encoding }
+    }
+
+    fn of_char(source: Range<usize>, code: u32, encoding: Encoding) -> Option<Self> {
+        let mut bytes = [0; 4];
+        let count = char::from_u32(code)?.encode_utf8(&mut bytes).len();
+        Some(Self { source, bytes, count, encoding })
+    }
+}
+
+fn percent(hay: &[u8], at: usize) -> Option<Escape> {
+    let &[b'%', high, low] = hay.get(at..at + 3)? else { return None };
+    Some(Escape::of_byte(at..at + 3, hex_digit(high)? << 4 | hex_digit(low)?, Encoding::Percent))
+}
+
+/// What a backslash begins in JSON, C, Python, Rust, JavaScript and shells.
+fn backslash(hay: &[u8], at: usize) -> Option<Escape> {
+    const BRACED_DIGITS_MAX: usize = 6;
+
+    let is = Encoding::JsonEscape;
+    let rest = hay.get(at..)?;
+    let (b'\\', &second) = (*rest.first()?, rest.get(1)?) else { return None };
+    let of_code = |from: usize, digits: usize, end: usize| {
+        Escape::of_char(at..at + end, number(rest.get(from..from + digits)?, 16)?, is)
+    };
+    match second {
+        b'u' if rest.get(2) == Some(&b'{') => {
+            let digits = rest[3..].iter().take(BRACED_DIGITS_MAX + 1).position(|&byte| byte == b'}')?;
+            of_code(3, digits, 4 + digits)
+        }
+        b'u' => {
+            let &[a, b, c, d] = rest.get(2..6)? else { return None };
+            let digits =
+                [a, b, c, d].into_iter().try_fold(0, |code, digit| Some(code << 4 | u32::from(hex_digit(digit)?)));
+            Escape::of_char(at..at + 6, digits?, is)
+        }
+        b'U' => of_code(2, 8, 10),
+        b'x' => {
+            let &[high, low] = rest.get(2..4)? else { return None };
+            Some(Escape::of_byte(at..at + 4, hex_digit(high)? << 4 | hex_digit(low)?, is))
+        }
+        b'0'..=b'3' => {
+            let byte = u8::try_from(number(rest.get(1..4)?, 8)?).ok()?;
+            Some(Escape::of_byte(at..at + 4, byte, is))
+        }
+        b'n' => Some(Escape::of_byte(at..at + 2, b'\n', is)),
+        b'r' => Some(Escape::of_byte(at..at + 2, b'\r', is)),
+        b't' => Some(Escape::of_byte(at..at + 2, b'\t', is)),
+        _ if second.is_ascii_punctuation() => Some(Escape::of_byte(at..at + 2, second, is)),
+        _ => None,
+    }
+}
+
+fn entity(hay: &[u8], at: usize) -> Option<Escape> {
+    const NAMES: [(&[u8], u8); 5] =
+        [(b"&amp;", b'&'), (b"&lt;", b'<'), (b"&gt;", b'>'), (b"&quot;", b'"'), (b"&apos;", b'\'')];
+    const DIGITS_MAX: usize = 8;
+
+    let is = Encoding::HtmlEntity;
+    let rest = hay.get(at..)?;
+    let Some(digits) = rest.strip_prefix(b"&#") else {
+        let (name, byte) = NAMES.iter().find(|(name, _)| rest.starts_with(name))?;
+        return Some(Escape::of_byte(at..at + name.len(), *byte, is));
+    };
+    let hex = digits.first().is_some_and(|byte| byte.eq_ignore_ascii_case(&b'x'));
+    let (from, radix) = if hex { (3, 16) } else { (2, 10) };
+    let count = rest.get(from..)?.iter().take(DIGITS_MAX + 1).position(|&byte| byte == b';')?;
+    Escape::of_char(at..at + from + count + 1, number(&rest[from..from + count], radix)?, is)
+}
+
+/// Only what may stand in a key, so that a key behind the sign of an assignment stays what it is.
+fn quoted_printable(hay: &[u8], at: usize) -> Option<Escape> {
+    let is = Encoding::QuotedPrintable;
+    let rest = hay.get(at..)?;
+    if rest.starts_with(b"=\n") || rest.starts_with(b"=\r\n") {
+        let end = if rest[1] == b'\n' { 2 } else { 3 };
+        return Some(Escape::of_nothing(at..at + end, is));
+    }
+    let &[b'=', high, low] = rest.get(..3)? else { return None };
+    let is_digit = |byte: u8| byte.is_ascii_digit() || byte.is_ascii_uppercase();
+    let byte = hex_digit(high)? << 4 | hex_digit(low)?;
+    let is_it = is_digit(high) && is_digit(low) && (byte.is_ascii_graphic() || byte == b' ');
+    is_it.then(|| Escape::of_byte(at..at + 3, byte, is))
+}
+
+/// How much of what is around a break may stand before it, in bytes.
+const BEFORE_BREAK_BYTES_MAX: usize = 8;
+
+/// Whether there are digits of base64 before a place, whatever is around the break. Not all of them are looked at.
+#[inline]
+fn is_behind_line(hay: &[u8], at: usize) -> bool {
+    let line = at.checked_sub(LINE_BYTES_MIN).and_then(|start| hay.get(start..at - BEFORE_BREAK_BYTES_MAX));
+    line.is_some_and(|line| line.iter().all(|&byte| base64_digit(byte).is_some()))
+}
+
+/// A line break between digits of base64, with what is around it: white space, quotes, commas; also as strings write it.
+fn line_break(hay: &[u8], at: usize) -> Option<Escape> {
+    const BREAK_BYTES_MAX: usize = 64;
+
+    if !is_behind_line(hay, at) {
+        return None;
+    }
+    let is_around = |byte: &u8| b" \t\r\n\"',".contains(byte);
+    let before = &hay[at.saturating_sub(BEFORE_BREAK_BYTES_MAX)..at];
+    let start = at - before.iter().rev().take_while(|byte| is_around(byte) || **byte == b'\\').count();
+    let line = hay.get(start.checked_sub(LINE_BYTES_MIN)?..start)?;
+    if !line.iter().rev().all(|&byte| base64_digit(byte).is_some()) {
+        return None;
+    }
+    let mut end = start;
+    let mut breaks = false;
+    while end < hay.len().min(start + BREAK_BYTES_MAX) {
+        let escaped = if hay[end] == b'\\' { hay.get(end + 1) } else { None };
+        end += match escaped {
+            Some(b'n' | b'r') => {
+                breaks = true;
+                2
+            }
+            Some(b't') => 2,
+            Some(b'\\' | b'\n' | b'\r' | b'"') => 1,
+            None if is_around(&hay[end]) => {
+                breaks |= hay[end] == b'\n';
+                1
+            }
+            Some(_) | None => break,
+        };
+    }
+    let goes_on = hay.get(end).is_some_and(|&byte| base64_digit(byte).is_some());
+    (breaks && goes_on && end > at).then(|| Escape::of_nothing(start..end, Encoding::Plain))
+}
+
+/// The number that all of the digits make.
+fn number(digits: &[u8], radix: u32) -> Option<u32> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits
+        .iter()
+        .try_fold(0_u32, |number, &digit| number.checked_mul(radix)?.checked_add(char::from(digit).to_digit(radix)?))
+}
+
+/// Lists of characters as numbers, with commas between them.
+fn numbers(part: &Part<'_>, each: &mut dyn FnMut(Layer, View)) {
+    const LOOK_BYTES: usize = 8;
+    const QUICK: [usize; 4] = [0, 2, 5, 7];
+
+    // So far apart are looks at the text: the shortest list, of numbers of two digits, has one that sees nothing but the list. Odd, so
+    // that lists that have a number on each line are not always looked at where nothing is.
+    let stride = (3 * part.shortest - LOOK_BYTES - 1) | 1;
+    let whole = part.whole(Layer::Numbers.reach(part));
+    let hay = &part.hay[..whole.end];
+    let (mut at, mut done) = (whole.start, whole.start);
+    while let Some(look) = hay.get(at..at + LOOK_BYTES).and_then(|look| look.first_chunk::<LOOK_BYTES>()) {
+        let here = at;
+        at += stride;
+        let is_list = QUICK.iter().fold(0, |classes, &at| classes | class(look[at])) & NO_NUMBER == 0;
+        if !is_list || look.iter().fold(0, |classes, &byte| classes | class(byte)) != COMMA | DIGIT | WORD {
+            continue;
+        }
+        let Some(here) = number_at(hay, done, here) else { continue };
+        let (after, last) = follow(&here, |number| number_after(hay, number));
+        let (before, first) = follow(&here, |number| number_before(hay, done, number));
+        work::step(last.source.end - first.source.start);
+        let whole_list = first.source.start..last.source.end;
+        done = whole_list.end;
+        at = at.max(done);
+        if before + 1 + after < part.shortest {
+            continue;
+        }
+        let mut view = View::start(whole_list);
+        let mut add = |number: &Number| view.decode(number.source.clone(), &[number.byte], Encoding::Bytes);
+        add(&first);
+        follow(&first, |number| {
+            let number = number_after(hay, number)?;
+            add(&number);
+            Some(number)
+        });
+        each(Layer::Numbers, view);
+    }
+}
+
+/// A character as a number.
+#[derive(Debug, Clone)]
+struct Number {
+    source: Range<usize>,
+    byte: u8,
+}
+
+/// How many numbers follow one, and the last of them.
+fn follow(number: &Number, mut next: impl FnMut(&Number) -> Option<Number>) -> (usize, Number) {
+    let (mut count, mut last) = (0, number.clone());
+    while let Some(number) = next(&last) {
+        (count, last) = (count + 1, number);
+    }
+    (count, last)
+}
+
+const COMMA: u8 = 1;
+const DIGIT: u8 = 2;
+const NO_NUMBER: u8 = 4;
+/// A letter or a digit.
+const WORD: u8 = 8;
+
+/// What a byte is to lists of numbers.
+#[inline]
+fn class(byte: u8) -> u8 {
+    static CLASSES: [u8; 256] = {
+        let mut classes = [NO_NUMBER; 256];
+        let mut byte = 0_u8;
+        while byte < 128 {
+            classes[byte as usize] = match byte {
+                b',' => COMMA,
+                b'0'..=b'9' => DIGIT | WORD,
+                b'a'..=b'f' | b'A'..=b'F' | b'x' | b'X' => WORD,
+                b' ' | b'\t' | b'\r' | b'\n' => 0,
+                b'g'..=b'z' | b'G'..=b'Z' => NO_NUMBER | WORD,
+                _ => NO_NUMBER,
+            };
+            byte += 1;
+        }
+        classes
+    };
+    CLASSES[usize::from(byte)]
+}
+
+/// The most digits of a number, with what stands before hex.
+const NUMBER_BYTES_MAX: usize = 4;
+
+/// The number around a place, or the first behind it. It does not begin before `floor`.
+fn number_at(hay: &[u8], floor: usize, at: usize) -> Option<Number> {
+    let before = &hay[floor.max(at.saturating_sub(NUMBER_BYTES_MAX)).min(at)..at];
+    let start = at - before.iter().rev().take_while(|&&byte| class(byte) & WORD != 0).count();
+    let between = hay[start..].iter().take(NUMBER_BYTES_MAX * 2).take_while(|&&byte| class(byte) & !COMMA == 0).count();
+    number_behind(hay, start + between)
+}
+
+/// The number behind a number and a comma.
+#[inline]
+fn number_after(hay: &[u8], before: &Number) -> Option<Number> {
+    let comma = spaces(hay, before.source.end);
+    if hay.get(comma) == Some(&b',') { number_behind(hay, spaces(hay, comma + 1)) } else { None }
+}
+
+/// The end of the white space at a place.
+#[inline]
+fn spaces(hay: &[u8], at: usize) -> usize {
+    const SPACE_BYTES_MAX: usize = 64;
+
+    let mut end = at;
+    while end < at + SPACE_BYTES_MAX && hay.get(end).is_some_and(|&byte| class(byte) == 0) {
+        end += 1;
+    }
+    end
+}
+
+/// The number that begins at a place, and nothing else before what is between numbers.
+#[inline]
+fn number_behind(hay: &[u8], start: usize) -> Option<Number> {
+    let text = hay.get(start..)?;
+    let text = &text[..text.len().min(NUMBER_BYTES_MAX + 1)];
+    let length = text.iter().position(|&byte| class(byte) & WORD == 0).unwrap_or(text.len());
+    let is_whole = !text.get(length).is_some_and(|byte| b"._".contains(byte));
+    let byte = char_of(&text[..length]).filter(|_| is_whole)?;
+    Some(Number { source: start..start + length, byte })
+}
+
+/// The number before a number and a comma, that begins at `floor` or behind it.
+fn number_before(hay: &[u8], floor: usize, behind: &Number) -> Option<Number> {
+    const SPACE_BYTES_MAX: usize = 16;
+
+    let spaces = |end: usize| {
+        let text = &hay[floor.max(end.saturating_sub(SPACE_BYTES_MAX)).min(end)..end];
+        end - text.iter().rev().take_while(|&&byte| class(byte) == 0).count()
+    };
+    let comma = spaces(behind.source.start).checked_sub(1).filter(|&comma| comma >= floor && hay[comma] == b',')?;
+    let end = spaces(comma);
+    let text = &hay[floor.max(end.saturating_sub(NUMBER_BYTES_MAX + 1)).min(end)..end];
+    let length = text.iter().rev().take_while(|&&byte| class(byte) & WORD != 0).count();
+    let byte = char_of(&text[text.len() - length..])?;
+    Some(Number { source: end - length..end, byte })
+}
+
+/// The character that a number of the sources of programs is.
+#[inline]
+fn char_of(text: &[u8]) -> Option<u8> {
+    let digit = |byte: u8| byte.is_ascii_digit().then(|| byte - b'0');
+    let byte = match *text {
+        [b'0', b'x' | b'X', high, low] => hex_digit(high)? << 4 | hex_digit(low)?,
+        [b'0', b'x' | b'X', low] => hex_digit(low)?,
+        [low] => digit(low)?,
+        [high, low] | [b'0', high, low] => digit(high)? * 10 + digit(low)?,
+        [b'1', high, low] => 100 + digit(high)? * 10 + digit(low)?,
+        _ => return None,
+    };
+    is_char(byte).then_some(byte)
+}
+
+/// Whether texts have it.
+#[inline]
+fn is_char(byte: u8) -> bool {
+    byte.is_ascii_graphic() || b" \t\r\n".contains(&byte)
+}
+
+/// Runs of ASCII in UTF-16.
+fn utf16(part: &Part<'_>, each: &mut dyn FnMut(Layer, View)) {
+    /// So far apart are looks at the text: every run that is long enough is seen.
+    const STRIDE: usize = 16;
+
+    let whole = part.whole(Layer::Utf16.reach(part));
+    let hay = &part.hay[..whole.end];
+    let is_unit = |at: usize| hay.get(at..at + 2).is_some_and(|unit| is_char(unit[0]) && unit[1] == 0);
+    let mut at = whole.start;
+    while let Some(&[a, b, c, d]) = hay.get(at..at + 4).and_then(|four| four.first_chunk::<4>()) {
+        let first = match [a, b, c, d] {
+            [_, 0, _, 0] if is_char(a) && is_char(c) => at,
+            [0, _, 0, _] if is_char(b) && is_char(d) => at + 1,
+            _ => {
+                at += STRIDE;
+                continue;
+            }
+        };
+        let mut start = first;
+        while start >= whole.start + 2 && is_unit(start - 2) {
+            start -= 2;
+        }
+        let mut end = first;
+        while is_unit(end) {
+            end += 2;
+        }
+        // The last character has no zero behind it if the big end comes first. Units stand at even offsets of a file.
+        let zero_before = start.checked_sub(1).is_some_and(|before| hay[before] == 0);
+        let one_more = hay.get(end).is_some_and(|&byte| is_char(byte));
+        let is_big = zero_before && (one_more || is_odd(part.base, start));
+        let (encoding, from) = if is_big { (Encoding::Utf16Be, start - 1) } else { (Encoding::Utf16Le, start) };
+        at = end + STRIDE;
+        if end - start < 2 * KNOWN_BYTES_MIN - 2 {
+            continue;
+        }
+        work::step(end - start);
+        let text: Vec<u8> = hay[start..end].iter().step_by(2).copied().collect();
+        if one_more {
+            // Where both orders fit, that character is seen with and without.
+            each(Layer::Utf16, View::scaled([&text[..], &hay[end..=end]].concat(), from, 2, 1, encoding));
+        }
+        if !(one_more && is_big) {
+            each(Layer::Utf16, View::scaled(text, from, 2, 1, encoding));
+        }
+    }
+}
