@@ -20,6 +20,18 @@ pub(crate) fn timed(command: &mut Command, code: i32) -> Duration {
     took
 }
 
+/// As [`timed`], for a program that is handed an empty pipe: what git gives a hook that has nothing to look at.
+pub(crate) fn timed_with_pipe(command: &mut Command, code: i32) -> Duration {
+    quiet(command).stdin(Stdio::piped());
+    let started = Instant::now();
+    let mut child = command.spawn().unwrap();
+    drop(child.stdin.take());
+    let status = child.wait().unwrap();
+    let took = started.elapsed();
+    assert_eq!(status.code(), Some(code), "{}", command.get_program().display());
+    took
+}
+
 /// A program has no input, and its output goes nowhere.
 pub(crate) fn quiet(command: &mut Command) -> &mut Command {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null())
