@@ -472,6 +472,32 @@ fn a_new_key_that_is_not_valid_yet_is_waited_for() {
     });
 }
 
+/// The overlap is proved by asking about both keys; what was not answered is not called proved.
+#[test]
+fn whether_both_keys_work_is_unknown_where_nobody_answers_about_the_old_one() {
+    let rotated = Arc::new(Mutex::new(false));
+    let server = RawServer::answering(move |request: &Request| {
+        let mut rotated = rotated.lock().unwrap();
+        match request.path.as_str() {
+            ROTATE => {
+                *rotated = true;
+                Answer::json(200, &json!({ "newKey": NEW_KEY }))
+            }
+            path if path.ends_with("/validate") && *rotated && !request.body.contains(NEW_KEY) => {
+                Answer::json(500, &json!({}))
+            }
+            path if path.ends_with("/validate") => Answer::json(200, &good()),
+            _ => Answer::json(404, &json!({})),
+        }
+    });
+    let project = asking(&server);
+    let ran = project.rotate(&["--format", "json"]);
+    ran.exits(0);
+    hidden(&ran);
+    assert_eq!(ran.json()["environments"][0]["overlap"], "unknown", "{ran}");
+    assert_eq!(project.stored(), [NEW_KEY, NEW_KEY]);
+}
+
 /// With the times of the program as it is shipped.
 #[test]
 fn a_new_key_that_an_edge_cache_does_not_know_for_20_seconds_is_waited_for() {

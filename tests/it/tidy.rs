@@ -159,6 +159,16 @@ fn the_json_of_a_rotation_has_the_documented_fields_and_outcomes() {
 }
 
 #[test]
+fn the_json_of_a_look_has_the_documented_fields() {
+    let server = saying(&good());
+    let document = asking(&server).run(&["status", "--format", "json"]).exits(0).json();
+    let mut expected = documented("## `status`");
+    expected.insert("schema".to_owned());
+    assert_eq!(fields(&document), expected);
+    assert_eq!(fields(&document["environments"][0]), documented("### `environments[]` of `status`"));
+}
+
+#[test]
 fn the_json_of_a_test_of_sinks_has_the_documented_fields() {
     let project = project().tables("[sinks.team]\nkind = \"github\"\n").authority_at("http://127.0.0.1:9/api/v1");
     let document = project.run(&["alert", "test", "team", "--format", "json"]).exits(0).json();
@@ -274,6 +284,14 @@ fn the_core_knows_no_input_and_output() {
     }
     for name in ["xtask/src/lib.rs", "license-core/src/lib.rs"] {
         assert!(text(name).contains("#![forbid(unsafe_code)]"), "{name}");
+    }
+}
+
+#[test]
+fn a_rotation_on_a_schedule_waits_for_another_one_and_is_never_cancelled() {
+    let workflow = text(".github/workflows/rotate.yml");
+    for line in ["concurrency:", "cancel-in-progress: false", "schedule:"] {
+        assert!(workflow.lines().any(|other| other.trim() == line), "the workflow has no line `{line}`");
     }
 }
 
