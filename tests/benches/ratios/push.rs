@@ -192,7 +192,8 @@ fn dry_run(subject: &Subject, site: &Site, effort: Effort) -> Row {
 fn nothing(subject: &Subject, site: &Site, effort: Effort) -> Row {
     let mut times: [Vec<Duration>; 2] = Default::default();
     for _ in 0..effort.pick(201, 41) {
-        times[0].push(program::timed_with_pipe(site.command(&site.hook()).args(["origin", site.hub.to_str().unwrap()]), 0));
+        times[0]
+            .push(program::timed_with_pipe(site.command(&site.hook()).args(["origin", site.hub.to_str().unwrap()]), 0));
         times[1].push(program::timed(site.command(Path::new("git")).arg("--version"), 0));
     }
     let [ours, git] = times.map(|times| median(&times));

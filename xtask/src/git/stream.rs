@@ -23,6 +23,10 @@ const SILENCE_MAX: Duration = Duration::from_secs(120);
 const END_WAIT: Duration = Duration::from_secs(30);
 /// How much of git's output is held at once, in bytes.
 const BUFFER_BYTES: usize = 128 * 1024;
+/// How much a git may write ahead of us, in bytes: the most that Linux gives everybody. With the usual 64 KiB it waits for
+/// us as often as we wait for it.
+#[cfg(target_os = "linux")]
+const PIPE_BYTES: usize = 1024 * 1024;
 /// How much goes from one git to the other at once, in bytes: what a pipe holds.
 const TEE_BYTES: usize = 64 * 1024;
 
@@ -237,10 +241,18 @@ pub(crate) struct Streaming {
     filled: std::ops::Range<usize>,
 }
 
+/// Gives a git room to write ahead. Where there is none to be had, it only takes longer.
+#[cfg(target_os = "linux")]
+fn widen(stdout: &ChildStdout) {
+    let _ = rustix::pipe::fcntl_setpipe_size(stdout, PIPE_BYTES);
+}
+
 impl Streaming {
     fn of(mut child: Child) -> Self {
         let stdout = child.stdout.take();
         let said = Listener::to(child.stderr.take());
+        #[cfg(target_os = "linux")]
+        stdout.iter().for_each(widen);
         Self { ending: Ending { child, said }, stdout, buffer: vec![0; BUFFER_BYTES].into(), filled: 0..0 }
     }
 
