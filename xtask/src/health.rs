@@ -12,6 +12,7 @@ use std::{
 };
 
 use license_core::{
+    Fingerprint,
     finding::clean,
     health::{self, Difference, Expected, Health, Reported},
 };
@@ -140,6 +141,19 @@ pub(crate) struct Glance {
     pub(crate) reported: Option<Reported>,
     /// The status of its answer, where there was one.
     pub(crate) status: Option<u16>,
+}
+
+impl Glance {
+    /// Whether it says that it runs with this key.
+    pub(crate) fn reports(&self, key: &Fingerprint) -> bool {
+        self.reported.as_ref().is_some_and(|reported| reported.key_fingerprint.as_ref() == Some(key))
+    }
+
+    /// The same, compared with something else.
+    pub(crate) fn compared_again(self, expected: &Expected) -> Self {
+        let seen = self.reported.as_ref().map(|reported| compared(expected, reported));
+        Self { seen: seen.unwrap_or(self.seen), reported: self.reported, status: self.status }
+    }
 }
 
 /// Looks once. What it reports is compared with what `expected` makes of it.
