@@ -145,8 +145,8 @@ pub(crate) struct Glance {
 
 impl Glance {
     /// Whether it says that it runs with this key.
-    pub(crate) fn reports(&self, key: &Fingerprint) -> bool {
-        self.reported.as_ref().is_some_and(|reported| reported.key_fingerprint.as_ref() == Some(key))
+    pub(crate) fn reports(&self, key: Fingerprint) -> bool {
+        self.reported.as_ref().is_some_and(|reported| reported.key_fingerprint == Some(key))
     }
 
     /// The same, compared with something else.

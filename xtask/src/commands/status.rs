@@ -271,9 +271,7 @@ fn glance(scene: &Scene<'_>, environment: &Environment, url: &str, status: &Stat
     let glance = health::glance(url, &expected, &scene.keyring.quoting(), &scene.ctx.vars, scene.signals);
     // An application that reads its key by itself has the one that deploys read now, without a deploy.
     match status.license.key() {
-        Some(key) if glance.reports(&key) => {
-            glance.compared_again(&Expected { key_fingerprint: Some(key), ..expected })
-        }
+        Some(key) if glance.reports(key) => glance.compared_again(&Expected { key_fingerprint: Some(key), ..expected }),
         Some(_) | None => glance,
     }
 }
