@@ -78,10 +78,9 @@ fn a_key_file_is_readable_by_its_owner_alone() {
     assert_eq!(mode & 0o077, 0, "{mode:o}");
 }
 
-/// The file at its end says what the monthly workflow needs, and the workflow waits until somebody did it.
-#[test]
-fn with_the_lines_at_its_end_production_can_be_rotated_as_the_workflow_does() {
-    let (project, _app) = fresh_clone();
+/// The file with the lines at its end taken in, as whoever switches the workflows on does it; the trail is on a hub.
+fn with_the_lines_at_its_end(more: &str) -> (Project, Hub, App) {
+    let (project, app) = fresh_clone();
     let text = project.text();
     let (above, below) = text.split_once("# [trail]\n").unwrap();
     let below = format!("# [trail]\n{below}");
@@ -90,20 +89,56 @@ fn with_the_lines_at_its_end_production_can_be_rotated_as_the_workflow_does() {
     assert!(taken.contains("recipients = [\"age1...\"]"), "{taken}");
     let taken = taken.replace("recipients = [\"age1...\"]", recipient);
     let above = above.replace("license = \"lic_abc123\"", "license = \"lic_abc123\"\nstores = [\"github\"]");
+    // Nobody on the network is asked.
+    let above = above.replace("https://app.com/api/license/status", &app.url());
     let hub = Hub::new();
-    let project = hub.makes_a_repository_of(project.license_toml(format!("{above}{taken}").as_bytes()));
-    let workflow = fs::read_to_string(
-        Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(".github/workflows/rotate.yml"),
-    )
-    .unwrap();
-    assert!(workflow.contains("    if: vars.LICENSE_ROTATION == 'on'\n"), "{workflow}");
-    let mut project = project.var("CI", "true").var("GITHUB_ACTIONS", "true");
-    project.run(&["rotate", "production", "--plan"]).exits(0).says("write it and read it back: github");
-    // Nothing is wrong with the file; what is missing is what the workflow sets.
-    for name in ["GH_SECRETS_TOKEN", "TO_API_KEY", "LICENSE_KEY"] {
-        let ran = project.run(&["rotate", "production", "--if-older-than", "30d"]);
-        ran.exits(3).says(name);
-        assert!(workflow.contains(&format!("{name}: ${{{{ secrets.{name} }}}}")), "{workflow}");
-        project = project.var(name, "something-0123456789");
+    let project = hub.makes_a_repository_of(project.license_toml(format!("{above}{taken}\n{more}").as_bytes()));
+    (project.var("CI", "true").var("GITHUB_ACTIONS", "true"), hub, app)
+}
+
+/// A workflow of this repository. It waits until somebody switches it on by this variable.
+fn workflow(name: &str, switch: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(".github/workflows").join(name);
+    let text = fs::read_to_string(path).unwrap();
+    assert!(text.contains(&format!("    if: vars.{switch} == 'on'\n")), "{text}");
+    text
+}
+
+/// Nothing is wrong with the file, and what is missing is what the workflow sets: the command says so of one variable
+/// after another, and the workflow has each.
+fn misses_only_what_it_sets(mut project: Project, workflow: &str, command: &[&str], variables: &[(&str, &str)]) {
+    assert!(workflow.contains(&format!("      - run: cargo xtask {}\n", command.join(" "))), "{workflow}");
+    for (name, value) in variables {
+        project.run(command).exits(3).says(name);
+        assert!(workflow.contains(&format!("          {name}: ${{{{ secrets.{name} }}}}\n")), "{workflow}");
+        project = project.var(name, value);
     }
+}
+
+const ANY: &str = "something-0123456789";
+
+#[test]
+fn with_the_lines_at_its_end_production_can_be_rotated_as_the_workflow_does() {
+    let (project, _hub, _app) = with_the_lines_at_its_end("");
+    let workflow = workflow("rotate.yml", "LICENSE_ROTATION");
+    project.run(&["rotate", "production", "--plan"]).exits(0).says("write it and read it back: github");
+    let variables = [("GH_SECRETS_TOKEN", ANY), ("TO_API_KEY", ANY), ("LICENSE_KEY", ANY)];
+    misses_only_what_it_sets(project, &workflow, &["rotate", "production", "--if-older-than", "30d"], &variables);
+}
+
+#[test]
+fn with_the_lines_at_its_end_production_can_be_watched_as_the_workflow_does() {
+    let sink = "[alerts]\nsinks = [\"team\"]\n[sinks.team]\nkind = \"slack\"\nurl = { env = \"SLACK_WEBHOOK_URL\" }\n";
+    let (project, _hub, _app) = with_the_lines_at_its_end(sink);
+    let workflow = workflow("watch.yml", "LICENSE_WATCH");
+    let variables = [("SLACK_WEBHOOK_URL", "https://127.0.0.1:9/hook"), ("LICENSE_KEY", ANY), ("TO_API_KEY", ANY)];
+    misses_only_what_it_sets(project, &workflow, &["status", "production", "--exit-code"], &variables);
+}
+
+#[test]
+fn with_the_lines_at_its_end_production_can_be_deployed_as_the_workflow_does() {
+    let (project, _hub, _app) = with_the_lines_at_its_end("");
+    let workflow = workflow("deploy.yml", "LICENSE_DEPLOY");
+    let variables = [("TO_API_KEY", ANY), ("LICENSE_KEY", ANY)];
+    misses_only_what_it_sets(project, &workflow, &["deploy", "production"], &variables);
 }

@@ -288,10 +288,38 @@ fn the_core_knows_no_input_and_output() {
 }
 
 #[test]
-fn a_rotation_on_a_schedule_waits_for_another_one_and_is_never_cancelled() {
-    let workflow = text(".github/workflows/rotate.yml");
-    for line in ["concurrency:", "cancel-in-progress: false", "schedule:"] {
-        assert!(workflow.lines().any(|other| other.trim() == line), "the workflow has no line `{line}`");
+fn what_works_on_a_license_in_ci_waits_for_others_and_is_never_cancelled() {
+    for name in ["deploy.yml", "rotate.yml", "watch.yml"] {
+        let workflow = text(&format!(".github/workflows/{name}"));
+        for line in ["concurrency:", "cancel-in-progress: false"] {
+            assert!(workflow.lines().any(|other| other.trim() == line), "{name} has no line `{line}`");
+        }
+    }
+    for name in ["rotate.yml", "watch.yml"] {
+        assert!(text(&format!(".github/workflows/{name}")).contains("\n  schedule:\n"), "{name}");
+    }
+}
+
+/// A tag can be moved to other code, which then has the license keys.
+#[test]
+fn actions_are_named_by_their_commit() {
+    for (name, text) in files(&[".github"], &["yml"]) {
+        for line in text.lines().filter_map(|line| line.trim_start().trim_start_matches("- ").strip_prefix("uses: ")) {
+            let (_, commit) = line.split_once('@').unwrap();
+            let commit = commit.split(' ').next().unwrap();
+            assert!(commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()), "{name}: {line}");
+        }
+    }
+}
+
+/// What a page or a workflow runs on a schedule is what `docs/schedules.md` says.
+#[test]
+fn the_schedules_are_the_same_everywhere() {
+    let page = text("docs/schedules.md");
+    for name in ["README.md", "docs/gitlab-ci.yml", ".github/workflows/rotate.yml", ".github/workflows/watch.yml"] {
+        let times: Vec<_> = ["23 6 * * *", "17 4 1 * *"].into_iter().filter(|time| text(name).contains(time)).collect();
+        assert!(!times.is_empty(), "{name}");
+        assert!(times.iter().all(|time| page.contains(time)), "{name}");
     }
 }
 
