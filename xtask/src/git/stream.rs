@@ -239,6 +239,8 @@ pub(crate) struct Streaming {
     stdout: Option<ChildStdout>,
     buffer: Box<[u8]>,
     filled: std::ops::Range<usize>,
+    /// Line ends that are to come before anything else.
+    ends_owed: usize,
 }
 
 /// Gives a git room to write ahead. Where there is none to be had, it only takes longer.
@@ -253,12 +255,39 @@ impl Streaming {
         let said = Listener::to(child.stderr.take());
         #[cfg(target_os = "linux")]
         stdout.iter().for_each(widen);
-        Self { ending: Ending { child, said }, stdout, buffer: vec![0; BUFFER_BYTES].into(), filled: 0..0 }
+        Self {
+            ending: Ending { child, said },
+            stdout,
+            buffer: vec![0; BUFFER_BYTES].into(),
+            filled: 0..0,
+            ends_owed: 0,
+        }
+    }
+
+    /// A line end is to come, and is passed over before anything else is read: git may keep it back until it has more to
+    /// say, and whoever waits for it waits for that.
+    pub(crate) fn line_end_to_come(&mut self) {
+        self.ends_owed += 1;
+    }
+
+    fn settle(&mut self) -> io::Result<()> {
+        while self.ends_owed > 0 {
+            if self.filled.is_empty() && self.more()? == 0 {
+                return Err(ended_early());
+            }
+            if self.buffer[self.filled.start] != b'\n' {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "its output cannot be read"));
+            }
+            self.pass(1);
+            self.ends_owed -= 1;
+        }
+        Ok(())
     }
 
     /// Makes sure that so many bytes are there, or all that are still to come, and shows everything that is. At most
     /// half of the buffer may be asked for.
     pub(crate) fn ahead(&mut self, bytes: usize) -> io::Result<&[u8]> {
+        self.settle()?;
         while self.filled.len() < bytes.min(BUFFER_BYTES / 2) {
             if self.more()? == 0 {
                 break;
@@ -275,6 +304,7 @@ impl Streaming {
     /// The next bytes up to an end mark, without it, and passes over both. `None`: the output has ended. A text that is
     /// too long or has no end mark is an error.
     pub(crate) fn until(&mut self, mark: u8, bytes_max: usize, text: &mut Vec<u8>) -> io::Result<Option<()>> {
+        self.settle()?;
         text.clear();
         let mut searched = 0;
         loop {
@@ -297,6 +327,7 @@ impl Streaming {
 
     /// Hands on exactly so many bytes, in pieces.
     pub(crate) fn pieces(&mut self, mut bytes: u64, mut each: impl FnMut(&[u8])) -> io::Result<()> {
+        self.settle()?;
         while bytes > 0 {
             if self.filled.is_empty() && self.more()? == 0 {
                 return Err(ended_early());

@@ -225,7 +225,7 @@ fn next_answer(
         let why = no_target(word).ok_or_else(unreadable)?;
         // What is linked to, or what was asked for.
         output.pieces(bytes.parse().map_err(|_| unreadable())?, |_| ())?;
-        output.pieces(1, |_| ())?;
+        output.line_end_to_come();
         return Ok(Found::Unreadable(why.to_owned()));
     }
     let [name, kind, bytes] = words[..] else { return Err(unreadable()) };
@@ -245,7 +245,7 @@ fn next_answer(
             kept.extend_from_slice(piece);
         }
     })?;
-    output.pieces(1, |_| ())?;
+    output.line_end_to_come();
     if keep {
         contents.insert(name.to_owned(), kept);
     }

@@ -105,7 +105,8 @@ impl Opened {
             Seen::Nothing | Seen::These(_) => Vec::new(),
         };
         let files = file::objects(asked.updates).into_iter().map(|oid| repository::at_path(oid, in_commit));
-        let ahead: Vec<String> = files.chain(tracked.iter().map(|(_, name)| name.clone())).collect();
+        // git keeps small answers back until it hands out a file: with the files last, all of these come while it lists.
+        let ahead: Vec<String> = tracked.iter().map(|(_, name)| name.clone()).chain(files).collect();
         let begun = objects::begin(asked.scanning, &asked.range(seen.clone()), &ahead)?;
         Ok(Self { seen, begun, tracked })
     }
@@ -143,8 +144,8 @@ impl Opened {
 
     fn read(&mut self, files: usize) -> io::Result<(Vec<repository::Found>, repository::Contents, Vec<Option<Oid>>)> {
         let output = self.begun.output();
-        let (found, contents) = Repository::files(output, files, config::FILE_BYTES_MAX)?;
         let held = self.tracked.iter().map(|_| repository::next_held(output)).collect::<io::Result<_>>()?;
+        let (found, contents) = Repository::files(output, files, config::FILE_BYTES_MAX)?;
         Ok((found, contents, held))
     }
 }
