@@ -240,6 +240,29 @@ fn an_identity_that_does_not_open_its_file_leaves_the_scan_incomplete() {
     pushing.push(&["--dry-run", "origin", "main"]).stops(31).says("work/key.age").says("does not open it");
 }
 
+/// Whoever may open one environment's key cannot leak another one's.
+#[test]
+fn an_identity_that_opens_one_file_is_no_wrong_one_for_the_others() {
+    let age = |file: &str| format!("{{ age = \"{file}\", identity = {{ env = \"AGE_IDENTITY\" }} }}");
+    let more = |name: &str, file: &str| {
+        format!("[environments.{name}]\nauthority = \"local\"\ndomain = \"{name}.app.com\"\nkey = {}\n", age(file))
+    };
+    let mine = sealed::identity();
+    // The one that it opens may be the first or the last.
+    for (first, last) in [("mine.age", "theirs.age"), ("theirs.age", "mine.age")] {
+        let text = toml("").replace("{ env = \"LICENSE_KEY\" }", &age(first)) + "\n" + &more("staging", last);
+        let pushing = pushing(&text).var("AGE_IDENTITY", &mine);
+        pushing.agree(&[], &["AGE_IDENTITY"], &[".license/authority", "mine.age", "theirs.age"]);
+        pushing.commit("mine.age", sealed::seal(&mine, &secret()));
+        pushing.commit("theirs.age", sealed::seal(&sealed::identity(), "another-secret-of-others"));
+        pushing.push(&["--dry-run", "origin", "main"]).goes_with("1 secret of license.toml is not looked for");
+        let leaks = pushing.xtask(&["leaks"]);
+        leaks.exits(0).says("not on this machine").says("work/theirs.age").says_nothing_of("not scanned");
+        pushing.commit("leak", secret());
+        pushing.push(&["origin", "main"]).stops(30).says("leak:1");
+    }
+}
+
 #[test]
 fn a_linked_worktree_looks_for_what_the_main_one_has() {
     let pushing = pushing(&dotenv_toml());

@@ -21,6 +21,7 @@ use crate::{
     keyring::{self, Named},
     log::LogError,
     mask::Masks,
+    seal::SealError,
     store::{self, Source, StoreError},
     trail::{Trail, file::Replay},
 };
@@ -42,6 +43,10 @@ pub(crate) struct Watched {
     pub(crate) incomplete: Vec<Incomplete>,
     /// The texts of the secrets that are looked for, each once.
     texts: Vec<Zeroizing<String>>,
+    /// The identities that opened a file.
+    opening: BTreeSet<Source>,
+    /// What is sealed to others than the identity that is named for it: what it is called, where it is, and the error.
+    for_others: Vec<(String, Source, String)>,
 }
 
 /// Why a secret is not looked for by value, without anything being broken.
@@ -82,14 +87,18 @@ impl Watched {
     pub(crate) fn look_for(&mut self, ctx: &Context, name: &str, source: &Source, main: Option<&MainTree>) {
         let text = match read(ctx, source, main) {
             Ok(text) => text,
-            Err(error) if is_not_here(&error) => {
-                let place = source.to_string();
-                let told = if name.contains(&place) { name.to_owned() } else { format!("{name} ({place})") };
-                self.passed_over.entry(source.clone()).or_insert(PassedOver::NotHere(told));
-                return;
+            Err(error) if is_not_here(&error) || self.is_for_others(&error, source) => {
+                return self.pass_over(name, source);
             }
-            Err(error) => return self.miss(name, &error.to_string()),
+            Err(error) => {
+                let why = error.to_string();
+                if is_not_for_us(&error) {
+                    self.for_others.push((name.to_owned(), source.clone(), why.clone()));
+                }
+                return self.miss(name, &why);
+            }
         };
+        self.opened(source);
         for text in texts(&text) {
             if self.texts.contains(&text) {
                 continue;
@@ -104,6 +113,32 @@ impl Watched {
                     self.passed_over.entry(source.clone()).or_insert(PassedOver::Unfit(told));
                 }
             }
+        }
+    }
+
+    /// It is not here, and nothing is broken.
+    fn pass_over(&mut self, name: &str, source: &Source) {
+        let place = source.to_string();
+        let told = if name.contains(&place) { name.to_owned() } else { format!("{name} ({place})") };
+        self.passed_over.entry(source.clone()).or_insert(PassedOver::NotHere(told));
+    }
+
+    /// Whether a file is sealed to others by intent: the identity is the right one, since it opens another file.
+    fn is_for_others(&self, error: &StoreError, source: &Source) -> bool {
+        let Source::Age { identity, .. } = source else { return false };
+        is_not_for_us(error) && self.opening.contains(&**identity)
+    }
+
+    /// An identity that opens one file is no wrong one for those that it does not open: not everybody has every key.
+    fn opened(&mut self, source: &Source) {
+        let Source::Age { identity, .. } = source else { return };
+        if !self.opening.insert((**identity).clone()) {
+            return;
+        }
+        let by_it = |(_, other, _): &mut (String, Source, String)| matches!(other, Source::Age { identity: its, .. } if its == identity);
+        for (name, other, why) in self.for_others.extract_if(.., by_it).collect::<Vec<_>>() {
+            self.incomplete.retain(|one| one.why != why);
+            self.pass_over(&name, &other);
         }
     }
 
@@ -173,6 +208,11 @@ fn is_not_here(error: &StoreError) -> bool {
         | StoreError::NotOpened { .. }
         | StoreError::NotAKey { .. } => false,
     }
+}
+
+/// Whether a file is sealed to others than the identity that should open it.
+fn is_not_for_us(error: &StoreError) -> bool {
+    matches!(error, StoreError::NotOpened { source: SealError::NotForUs, .. })
 }
 
 /// The texts of a secret that are to be looked for: an identity's file holds identities between other lines.
