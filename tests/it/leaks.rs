@@ -7,6 +7,7 @@ use std::{
     os::unix::fs::{PermissionsExt as _, symlink},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use base64::{
@@ -1034,6 +1035,40 @@ fn a_partial_clone_is_scanned_without_a_fetch() {
     // One that the clone does have, and that goes away, is not the remote's.
     let blob = git_in(&clone, &["rev-parse", "HEAD^{tree}"], b"");
     assert_eq!(blob.len(), 40);
+}
+
+/// Packs come and go under the scan: an object that was in one of them is then asked of git.
+#[test]
+fn a_repository_that_is_packed_again_under_the_scan_is_never_taken_for_clean() {
+    let (project, key) = repository();
+    for number in 0..24 {
+        let project = &project;
+        fs::write(project.path("a.txt"), format!("{number}\n").repeat(4000)).unwrap();
+        fs::write(project.path(&format!("b{number}.txt")), if number == 11 { key.clone() } else { number.to_string() })
+            .unwrap();
+        commit(project, &format!("number {number}"));
+    }
+    git(&project, &["repack", "--quiet", "-a", "-d"]);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let packing = scope.spawn(|| {
+            let mut times = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                // A new pack with other deltas takes the place of the one before.
+                git(&project, &["repack", "--quiet", "-a", "-d", "-f", &format!("--depth={}", 1 + times % 7)]);
+                times += 1;
+            }
+            times
+        });
+        for _ in 0..12 {
+            let ran = project.run(&["leaks", "--history"]);
+            assert!([30, 31].contains(&ran.code()), "{ran}");
+            ran.says_nothing_of("no leak");
+        }
+        is_over.store(true, Ordering::Relaxed);
+        assert!(packing.join().unwrap() > 1);
+    });
+    project.run(&["leaks", "--history"]).exits(30).says("b11.txt:1");
 }
 
 #[test]

@@ -483,6 +483,23 @@ fn a_repository_that_hashes_with_sha_256_is_looked_at() {
     stops(&pushing, "SHA-256", &["origin", "main"], 30);
 }
 
+/// Whoever reads `.git/HEAD` or `.git/refs` by himself finds nothing there.
+#[test]
+fn a_repository_with_its_refs_in_tables_is_looked_at() {
+    let pushing = configured(Pushing::new(BINARY));
+    if !pushing.can_git(&["refs", "migrate", "--ref-format=reftable"]) {
+        return println!("skipped: git before 2.46 cannot turn refs into tables");
+    }
+    assert!(pushing.path("work/.git/reftable").exists());
+    pushing.git(&["branch", "new"]);
+    pushing.push(&["origin", "new"]).goes();
+    leak(&pushing);
+    stops(&pushing, "tables", &["origin", "main"], 30);
+    pushing.git(&["reset", "--quiet", "--hard", "HEAD~1"]);
+    pushing.push(&["origin", "main"]).goes();
+    pushing.push(&["origin", "--delete", "new"]).goes();
+}
+
 #[test]
 fn a_bare_repository_is_looked_at() {
     let pushing = pushing();

@@ -122,6 +122,11 @@ impl Pushing {
         finished.stdout.trim_end().to_owned()
     }
 
+    /// Runs git in the repository, which may be too old for that.
+    pub fn can_git(&self, arguments: &[&str]) -> bool {
+        self.run_git("work", arguments).code() == 0
+    }
+
     /// `git push` with these arguments, and how the hook ended.
     pub fn push(&self, arguments: &[&str]) -> Pushed {
         self.push_in("work", arguments)
