@@ -189,14 +189,28 @@ impl Log {
     }
 
     /// Like [`Log::scan`], and hands each line on as it stands there, without its line break.
+    ///
+    /// The lock is held only to see where the log ends: whole lines never change, and whoever takes them may be a pager
+    /// that a person reads in, for which no writer should wait.
     pub(crate) fn scan_lines<T: DeserializeOwned>(
         &self,
         position: Position,
         each: impl FnMut(&[u8], Entry<T>, Head),
     ) -> Result<(Position, Tail), LogError> {
-        let _lock = self.lock_to_read()?;
-        let file = or_missing(File::open(&self.path)).map_err(|error| self.io("read", error))?;
-        self.walk_lines(file.as_ref(), position, each)
+        let lock = self.lock_to_read()?;
+        let unreadable = |error| self.io("read", error);
+        let file = or_missing(File::open(&self.path)).map_err(unreadable)?;
+        let Some(whole) = &file else { return self.walk_lines(None, position, each) };
+        let length = whole.metadata().map_err(unreadable)?.len();
+        let end = end_of_lines(whole, length).map_err(unreadable)?;
+        // A log without a whole line is read to its end at once, and says what is wrong with it.
+        if end <= position.offset {
+            return self.walk_lines(file.as_ref(), position, each);
+        }
+        drop(lock);
+        let lines = self.lines_between(whole, position, end)?;
+        let (position, _) = self.walk_all(lines, position, each)?;
+        Ok((position, if end < length { Tail::Torn { bytes: length - end } } else { Tail::Whole }))
     }
 
     /// Appends if the log still ends where the caller thinks it does: lock, compare, write, fsync, read back.
@@ -244,10 +258,19 @@ impl Log {
     fn walk_lines<T: DeserializeOwned>(
         &self,
         file: Option<&File>,
+        position: Position,
+        each: impl FnMut(&[u8], Entry<T>, Head),
+    ) -> Result<(Position, Tail), LogError> {
+        let Some(lines) = self.lines_after(file, position)? else { return Ok((position, Tail::Whole)) };
+        self.walk_all(lines, position, each)
+    }
+
+    fn walk_all<T: DeserializeOwned>(
+        &self,
+        mut lines: Lines<'_>,
         mut position: Position,
         mut each: impl FnMut(&[u8], Entry<T>, Head),
     ) -> Result<(Position, Tail), LogError> {
-        let Some(mut lines) = self.lines_after(file, position)? else { return Ok((position, Tail::Whole)) };
         // Bounded by the file's length when it was opened.
         loop {
             let line = match lines.next_line().map_err(|error| self.io("read", error))? {
@@ -278,15 +301,20 @@ impl Log {
         let Some(file) = file else {
             return if position == Position::START { Ok(None) } else { Err(self.replaced(position)) };
         };
+        let length = file.metadata().map_err(|error| self.io("read", error))?.len();
+        self.lines_between(file, position, length).map(Some)
+    }
+
+    /// The same of a part of a file that ends at an offset.
+    fn lines_between<'a>(&self, file: &'a File, position: Position, end: u64) -> Result<Lines<'a>, LogError> {
         let unreadable = |error| self.io("read", error);
-        let length = file.metadata().map_err(unreadable)?.len();
         if position.offset > 0 {
-            let line = line_before(file, length, position.offset).map_err(unreadable)?;
+            let line = line_before(file, end, position.offset).map_err(unreadable)?;
             if line.is_none_or(|line| LineHash::of(&line) != position.head.hash) {
                 return Err(self.replaced(position));
             }
         }
-        Lines::from(file, position.offset, length).map(Some).map_err(unreadable)
+        Lines::from(file, position.offset, end).map_err(unreadable)
     }
 
     /// Writes lines after a position, the end of the last whole line, and cuts off what is torn there.
