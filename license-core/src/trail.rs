@@ -223,6 +223,22 @@ pub enum HealthRecord {
     NotAwaited,
 }
 
+/// The kinds of entries that this version knows, as their word stands in a line.
+pub const KINDS: [&str; 12] = [
+    "issued",
+    "gate",
+    "gate_failed",
+    "deploy_started",
+    "deploy_ended",
+    "health",
+    "rollback_ended",
+    "claim",
+    "rotation",
+    "alert",
+    "look",
+    "checkpoint",
+];
+
 impl GateRecord {
     /// The license, where the authority itself said what let this deploy go.
     fn good_license(&self) -> Option<&License> {
@@ -402,6 +418,17 @@ mod tests {
             assert_eq!(read_head, next);
             head = next;
         }
+    }
+
+    #[test]
+    fn every_kind_is_listed() {
+        let word = |event: Event| match serde_json::to_value(record(1, event)).unwrap()["kind"].as_str() {
+            Some(word) => word.to_owned(),
+            None => unreachable!("every event has a kind"),
+        };
+        let written: BTreeSet<String> = every_event().into_iter().map(word).collect();
+        let listed: BTreeSet<String> = KINDS.into_iter().chain(["not_known"]).map(ToOwned::to_owned).collect();
+        assert_eq!(written, listed);
     }
 
     #[test]

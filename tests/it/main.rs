@@ -15,6 +15,7 @@ mod config;
 mod deploy;
 mod escrow;
 mod exit_codes;
+mod export;
 mod faults;
 mod fresh_clone;
 mod github;

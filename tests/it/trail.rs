@@ -415,21 +415,3 @@ fn a_write_that_is_cut_short_loses_nothing_and_deploys_nothing() {
 fn skipped(why: &str) {
     std::io::stderr().write_all(format!("skipped: {why}\n").as_bytes()).unwrap();
 }
-
-#[test]
-fn an_export_is_the_trail_byte_for_byte_and_a_changed_trail_replaces_no_file() {
-    let server = saying(&good());
-    let project = asking(&server);
-    project.deploy().exits(0);
-    let trail = fs::read(project.trail_file("production")).unwrap();
-    let out = project.path("export.jsonl");
-    let arguments = ["audit", "export", "production", "--output", out.to_str().unwrap()];
-    project.run(&arguments).exits(0);
-    assert_eq!(fs::read(&out).unwrap(), trail);
-    assert_eq!(fs::metadata(&out).unwrap().permissions().mode() & 0o777, 0o600);
-    let changed = String::from_utf8(trail.clone()).unwrap().replacen("\"go\"", "\"no\"", 1);
-    fs::write(project.trail_file("production"), changed).unwrap();
-    project.run(&arguments).exits(26);
-    assert_eq!(fs::read(&out).unwrap(), trail);
-    project.run(&["audit", "export", "prodution"]).exits(3).says("did you mean `production`");
-}

@@ -18,6 +18,17 @@ use tempfile::NamedTempFile;
 
 /// Reads a file of at most `bytes_max` bytes. A longer one, a directory, and what may keep us waiting is an error.
 pub(crate) fn read_limited(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let file = open(path)?;
+    let mut bytes = Vec::new();
+    file.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is longer than {bytes_max} bytes")));
+    }
+    Ok(bytes)
+}
+
+/// Opens a file to be read piece by piece. A directory, and what may keep us waiting is an error.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
     // Opening a named pipe would wait for its writer, without a bound and past any signal.
     let at_once = OFlags::NONBLOCK.bits().cast_signed();
     let file = File::options().read(true).custom_flags(at_once).open(path)?;
@@ -28,12 +39,7 @@ pub(crate) fn read_limited(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     if !metadata.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a pipe or a device, not a file"));
     }
-    let mut bytes = Vec::new();
-    file.take(bytes_max + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > bytes_max {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is longer than {bytes_max} bytes")));
-    }
-    Ok(bytes)
+    Ok(file)
 }
 
 /// Appends to a file that somebody else made for us.
@@ -76,14 +82,19 @@ pub(crate) fn replace_with_mode(path: &Path, bytes: &[u8], mode: u32) -> io::Res
 /// Like [`replace_with_mode`], for a place that a person named: what is there and is no plain file stays. A rename would
 /// put the file in the place of a device, or of a symbolic link.
 pub(crate) fn publish(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    plain_or_missing(path)?;
+    replace_with_mode(path, bytes, mode)
+}
+
+fn plain_or_missing(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_dir() => Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory")),
         Ok(metadata) if !metadata.is_file() => {
             let what = "it is a symbolic link, a pipe or a device; name a plain file";
             Err(io::Error::new(io::ErrorKind::InvalidInput, what))
         }
-        Ok(_) => replace_with_mode(path, bytes, mode),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => replace_with_mode(path, bytes, mode),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     }
 }
@@ -142,8 +153,9 @@ pub(crate) fn read_head(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Like [`replace`], for what is written piece by piece. After an error the file is what it was.
-pub(crate) fn replace_by(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+/// Like [`publish`], for what is written piece by piece and is its owner's alone. After an error the file is what it was.
+pub(crate) fn publish_by(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    plain_or_missing(path)?;
     put(path, OWNER_ONLY, write)
 }
 

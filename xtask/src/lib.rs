@@ -60,7 +60,10 @@ mod vars;
 use cli::{CheckArgs, Cli, Command, DeployArgs, Format, PrePushArgs, RotateArgs, StatusArgs, StatusFormat};
 use commands::{
     alert::{self as alert_command, AlertCommand},
-    audit::{self, AuditCommand, AuditError, AuditFormat, ExportArgs},
+    audit::{
+        self, AuditCommand, AuditError, AuditFormat, VerifyArgs,
+        export::{ExportArgs, Exported, Occasion},
+    },
     authority as authority_command, check, deploy,
     escrow::{self as escrow_command, EscrowCommand},
     hook::{self as hook_command, HookCommand},
@@ -191,7 +194,7 @@ fn run_status(ctx: &Context, config: Option<&Path>, args: &StatusArgs) -> Exit {
     }
 }
 
-/// Who may read the metrics: a node exporter, which runs as a user of its own.
+/// Who may read the metrics: a node occasion, which runs as a user of its own.
 const METRICS_MODE: u32 = 0o644;
 /// Who may read the page: whoever asked for it. It names every environment with its domain, its plan and what is wrong
 /// with it; whom else that concerns, a person decides.
@@ -296,6 +299,15 @@ fn audit(
     command: &mut AuditCommand,
     narrator: &Narrator<'_>,
 ) -> Result<(String, Exit), Failure> {
+    let line = |document| json::line(&document, narrator.platform()) + "\n";
+    if let AuditCommand::Verify(VerifyArgs { file: Some(file), expect_head, format, .. }) = command {
+        let report = audit::exported::verify(&ctx.directory, file, expect_head)?;
+        let text = match format {
+            AuditFormat::Human => github::defused_for(narrator.platform(), &report.human()),
+            AuditFormat::Json => line(report.json()),
+        };
+        return Ok((text, report.exit()));
+    }
     let config = load(ctx, config)?;
     narrator.warnings(&config);
     let trails = connect::trails(ctx, &config);
@@ -305,7 +317,6 @@ fn audit(
             config.environment(environment.as_str())?;
         }
     }
-    let line = |document| json::line(&document, narrator.platform()) + "\n";
     Ok(match command {
         AuditCommand::Show(args) => {
             args.environment = args.environment.take().or(config.default);
@@ -325,7 +336,7 @@ fn audit(
             (text, report.exit())
         }
         AuditCommand::Export(args) => {
-            for note in audit_export(ctx, &trails, args)? {
+            for note in audit_export(ctx, &trails, args)?.notes {
                 narrator.note(&note);
             }
             (String::new(), Exit::Done)
@@ -334,22 +345,30 @@ fn audit(
 }
 
 /// Exports to the file that is named, or to stdout. A reader of stdout that went away is no error of ours.
-fn audit_export(ctx: &Context, trails: &Trails, args: &ExportArgs) -> Result<Vec<String>, AuditError> {
+fn audit_export(ctx: &Context, trails: &Trails, args: &ExportArgs) -> Result<Exported, AuditError> {
+    let occasion =
+        |reader| Occasion { at: context::now(), actor: ctx.actor(), directory: ctx.directory.clone(), reader };
     let Some(file) = &args.output else {
-        let exported = audit::export(trails, args, ctx.runs_on(), &mut BufWriter::new(&mut **ctx.console.out()));
+        let mut out = ctx.console.out();
+        let exported = audit::export::export(trails, args, occasion(ctx.runs_on()), &mut BufWriter::new(&mut **out));
         return match exported {
-            Err(AuditError::NotWritten { source }) if source.kind() == io::ErrorKind::BrokenPipe => Ok(Vec::new()),
+            Err(AuditError::NotWritten { source }) if source.kind() == io::ErrorKind::BrokenPipe => {
+                Ok(Exported::default())
+            }
             exported => exported,
         };
     };
-    let mut exported = Ok(Vec::new());
-    let put = files::replace_by(&ctx.directory.join(file), |file| {
-        exported = audit::export(trails, args, Platform::Other, &mut BufWriter::new(file));
+    let mut exported = Ok(Exported::default());
+    let put = files::publish_by(&ctx.directory.join(file), |file| {
+        exported = audit::export::export(trails, args, occasion(Platform::Other), &mut BufWriter::new(file));
         if exported.is_ok() { Ok(()) } else { Err(io::Error::other("the trail cannot be exported")) }
     });
-    let notes = exported?;
-    put.map_err(|source| AuditError::NotWritten { source })?;
-    Ok(notes)
+    let exported = exported?;
+    put.map_err(|source| {
+        let why = format!("`{}`: {}", file.display(), files::why(&source));
+        AuditError::NotWritten { source: io::Error::new(source.kind(), why) }
+    })?;
+    Ok(exported)
 }
 
 fn run_lock(ctx: &Context, config: Option<&Path>, command: &LockCommand) -> Exit {

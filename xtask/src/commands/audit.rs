@@ -3,30 +3,31 @@
 //! Entries are read as they are written, so that kinds of a newer version are shown and checked too. A chain that is
 //! in order proves that nothing in it was changed since its head was seen, and nothing about a head that nobody kept.
 
-use std::{
-    collections::VecDeque,
-    fmt,
-    io::{self, Write},
-    num::NonZeroUsize,
-    path::PathBuf,
-    str::FromStr,
-};
+use std::{collections::VecDeque, fmt, io, num::NonZeroUsize, path::PathBuf, str::FromStr};
 
+use jiff::Timestamp;
 use license_core::{
     chain::{Entry, Head, LineHash},
     finding::clean,
     trail::{Checkpoint, Event, Folded, Record},
 };
-use serde::{Deserialize, de::IgnoredAny};
-use serde_json::{Map, Value, json};
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 use crate::{
     config::EnvName,
-    context::Platform,
     exit::Exit,
     log::{LogError, Tail},
     trail::{Trails, file},
 };
+
+pub(crate) mod export;
+pub(crate) mod exported;
+mod form;
+mod words;
+
+use export::ExportArgs;
+use words::{Body, word};
 
 /// How many hex digits of a hash are shown where it is only pointed at.
 const SHORT_HASH_DIGITS: usize = 12;
@@ -36,9 +37,9 @@ const SHORT_HASH_DIGITS: usize = 12;
 pub(crate) enum AuditCommand {
     /// Show what was decided and done in an environment
     Show(ShowArgs),
-    /// Check that the trails are whole, and that a head which was kept elsewhere is in them
+    /// Check that the trails, or an export, are whole, and that heads which were kept elsewhere are in them
     Verify(VerifyArgs),
-    /// Print the trails as they are written, line by line
+    /// Write the trails, or a part of them, in a form that can be checked elsewhere
     Export(ExportArgs),
 }
 
@@ -73,23 +74,15 @@ pub(crate) struct VerifyArgs {
     /// The environments; without any, every one that has a trail
     #[arg(value_name = "ENV", value_parser = environment)]
     pub(crate) environments: Vec<EnvName>,
-    /// A head that was kept elsewhere: it must be the trail's head or the hash of an earlier entry
+    /// Verify this export instead of the trails; needs no license.toml
+    #[arg(long, value_name = "FILE", conflicts_with = "environments")]
+    pub(crate) file: Option<PathBuf>,
+    /// A head that was kept elsewhere: it must be the trail's head or the hash of an earlier entry; may be repeated
     #[arg(long, value_name = "[SEQ:]HASH[@ENV]")]
-    pub(crate) expect_head: Option<ExpectedHead>,
+    pub(crate) expect_head: Vec<ExpectedHead>,
     /// How to print it
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: AuditFormat,
-}
-
-/// What to export.
-#[derive(Debug, clap::Args)]
-pub(crate) struct ExportArgs {
-    /// The environments; without any, every one that has a trail
-    #[arg(value_name = "ENV", value_parser = environment)]
-    pub(crate) environments: Vec<EnvName>,
-    /// Write to this file, for its owner alone, and only when all of it could be read; without it, to stdout
-    #[arg(long, value_name = "FILE")]
-    pub(crate) output: Option<PathBuf>,
 }
 
 /// How a report is printed.
@@ -119,55 +112,15 @@ pub(crate) fn show(trails: &Trails, args: &ShowArgs) -> Result<ShowReport, Audit
 /// Checks the trails. What is wrong with one stands in the report and does not keep the others from being checked.
 pub(crate) fn verify(trails: &Trails, args: &VerifyArgs) -> Result<VerifyReport, AuditError> {
     let environments = those_to_verify(trails, args)?;
-    let expected = args.expect_head.as_ref();
-    let subject = expected.map(|expected| subject(expected, &environments)).transpose()?;
-    let verify = |environment: String| {
-        let expected = expected.filter(|_| subject.as_ref() == Some(&environment));
-        verify_one(trails, environment, expected)
+    let with_subject = |expected| Ok((subject(expected, &environments)?, expected));
+    let expected = args.expect_head.iter().map(with_subject).collect::<Result<Vec<_>, AuditError>>()?;
+    let verify = |environment: &String| {
+        let its =
+            expected.iter().filter(|(subject, _)| subject == environment).map(|(_, expected)| (*expected).clone());
+        verify_one(trails, environment.clone(), its.collect())
     };
-    Ok(VerifyReport { trails: environments.into_iter().map(verify).collect() })
+    Ok(VerifyReport { trails: environments.iter().map(verify).collect() })
 }
-
-/// Writes the trails one after another, each line as it stands there, so that its hash can be checked. Gives a note for
-/// each trail whose last line is not whole and was left out. After an error, what was written is in order up to there.
-pub(crate) fn export(
-    trails: &Trails,
-    args: &ExportArgs,
-    reader: Platform,
-    out: &mut dyn Write,
-) -> Result<Vec<String>, AuditError> {
-    let environments = if args.environments.is_empty() {
-        trails.environments()?
-    } else {
-        args.environments.iter().map(EnvName::to_string).collect()
-    };
-    let mut notes = Vec::new();
-    for environment in environments {
-        let mut written = Ok(());
-        let (position, tail) = trails.of(&environment).scan_lines(|line, entry: Entry<IgnoredAny>, _| {
-            if written.is_ok() {
-                written = write_line(line, entry.seq, reader, out);
-            }
-        })?;
-        written?;
-        if let Tail::Torn { bytes } = tail {
-            notes.push(format!("{environment}: {}", torn(position.head.seq, bytes)));
-        }
-    }
-    out.flush().map_err(|source| AuditError::NotWritten { source })?;
-    Ok(notes)
-}
-
-/// Writes one line as it is. A changed one would not have its hash, so one that its reader would act on is refused.
-fn write_line(line: &[u8], seq: u64, reader: Platform, out: &mut dyn Write) -> Result<(), AuditError> {
-    if reader == Platform::GithubActions && line.windows(RUNNER_COMMAND.len()).any(|part| part == RUNNER_COMMAND) {
-        return Err(AuditError::RunnerCommand { seq });
-    }
-    out.write_all(line).and_then(|()| out.write_all(b"\n")).map_err(|source| AuditError::NotWritten { source })
-}
-
-/// How a command to GitHub's runner begins that may stand anywhere in a line.
-const RUNNER_COMMAND: &[u8] = b"##[";
 
 fn one_to_show(trails: &Trails, args: &ShowArgs) -> Result<Option<String>, AuditError> {
     if let Some(environment) = &args.environment {
@@ -199,11 +152,11 @@ fn subject(expected: &ExpectedHead, environments: &[String]) -> Result<String, A
     }
 }
 
-fn verify_one(trails: &Trails, environment: String, expected: Option<&ExpectedHead>) -> TrailReport {
+fn verify_one(trails: &Trails, environment: String, expected: Vec<ExpectedHead>) -> TrailReport {
     let its = trails.of(&environment);
     let mut head = Head::EMPTY;
     let mut trouble = None;
-    let mut found_at = None;
+    let mut found_at = vec![None; expected.len()];
     let mut folding = Folding::default();
     let scanned = its.scan(|entry: Entry<Looked>, next| {
         head = next;
@@ -211,8 +164,10 @@ fn verify_one(trails: &Trails, environment: String, expected: Option<&ExpectedHe
         let other = elsewhere.map(|named| Trouble::OtherEnvironment { seq: next.seq, named: named.to_owned() });
         let lie = folding.take(&entry.body).err().map(|Lie| Trouble::Checkpoint { seq: next.seq });
         trouble = trouble.take().or(other).or(lie);
-        if expected.is_some_and(|expected| expected.is_met_by(&next)) {
-            found_at = Some(next.seq);
+        for (expected, found_at) in expected.iter().zip(&mut found_at) {
+            if expected.is_met_by(&next) {
+                *found_at = Some(next.seq);
+            }
         }
     });
     let state = match (scanned, trouble) {
@@ -221,8 +176,9 @@ fn verify_one(trails: &Trails, environment: String, expected: Option<&ExpectedHe
         (Ok((_, Tail::Whole)), None) if head == Head::EMPTY => State::Nothing,
         (Ok((_, tail)), None) => State::InOrder(tail),
     };
-    let expectation = expected.map(|expected| Expectation { expected: expected.clone(), found_at });
-    TrailReport { place: its.place(), environment, head, state, expectation }
+    let found = expected.into_iter().zip(found_at);
+    let expectations = found.map(|(expected, found_at)| Expectation { expected, found_at }).collect();
+    TrailReport { place: its.place(), environment, head, state, expectations }
 }
 
 /// An entry as far as it can be read.
@@ -337,7 +293,7 @@ pub(crate) struct ShowReport {
 /// An entry as it is written, and the head that it made.
 #[derive(Debug)]
 struct Shown {
-    entry: Entry<Map<String, Value>>,
+    entry: Entry<Body>,
     head: Head,
 }
 
@@ -376,21 +332,25 @@ impl ShowReport {
 }
 
 impl Shown {
-    /// Number, time, kind, outcome, actor, commit, key, hash, CI run.
-    fn cells(&self) -> [String; 9] {
+    /// Number, time, kind, outcome, actor, commit, key, hash, CI run, reason.
+    fn cells(&self) -> [String; 10] {
         let body = &self.entry.body;
         let hash = self.head.hash.to_string();
-        let of_actor = |name| word(body.get("actor").and_then(|actor| actor.get(name)));
+        let of_actor = |name| words::of_actor(body, name);
+        let (ci, user, host) = (of_actor("ci"), of_actor("user"), of_actor("host"));
+        let forced = if body.contains_key("forced") { " (forced)" } else { "" };
+        let said = |word: Option<String>| word.unwrap_or_else(|| NOT_SAID.to_owned());
         [
             self.entry.seq.to_string(),
-            word(body.get("at")),
-            word(body.get("kind")),
-            outcome(body),
-            actor(body.get("actor")),
-            short(&of_actor("commit")),
-            word(body.get("key_fingerprint")),
+            said(word(body.get("at")).map(to_the_second)),
+            said(word(body.get("kind"))),
+            said(words::outcome(body)) + forced,
+            said(words::who(ci.as_deref(), user.as_deref(), host.as_deref())),
+            said(of_actor("commit").map(|commit| short(&commit))),
+            said(word(body.get("key_fingerprint"))),
             hash[..SHORT_HASH_DIGITS].to_owned(),
-            of_actor("run_url"),
+            said(of_actor("run_url")),
+            said(words::reason(body)),
         ]
     }
 }
@@ -398,41 +358,14 @@ impl Shown {
 /// What stands where an entry does not say.
 const NOT_SAID: &str = "-";
 
-/// A plain value in one line; anything else is not said.
-fn word(value: Option<&Value>) -> String {
-    match value {
-        Some(Value::String(text)) if !text.is_empty() => clean(text),
-        Some(Value::Number(number)) => number.to_string(),
-        Some(Value::Bool(yes)) => yes.to_string(),
-        Some(Value::String(_) | Value::Null | Value::Array(_) | Value::Object(_)) | None => NOT_SAID.to_owned(),
-    }
-}
-
 /// The beginning of a hash.
 fn short(hash: &str) -> String {
     hash.chars().take(SHORT_HASH_DIGITS).collect()
 }
 
-/// How it came out: a verdict, the end of a command, a state of health or the code of a failure.
-fn outcome(body: &Map<String, Value>) -> String {
-    if let Some(ended) = body.get("ended") {
-        let detail = ["code", "signal", "after_secs"].into_iter().find_map(|name| ended.get(name));
-        return [ended.get("how"), detail].into_iter().filter(Option::is_some).map(word).collect::<Vec<_>>().join(" ");
-    }
-    let said = ["verdict", "health", "code", "act", "fact"].into_iter().find_map(|name| body.get(name));
-    let forced = if body.contains_key("forced") { " (forced)" } else { "" };
-    word(said) + forced
-}
-
-/// `user@host`, or the CI system.
-fn actor(actor: Option<&Value>) -> String {
-    let said = |name| actor?.get(name)?.as_str().map(clean);
-    match (said("ci"), said("user"), said("host")) {
-        (Some(ci), _, _) => ci,
-        (None, Some(user), Some(host)) => format!("{user}@{host}"),
-        (None, Some(one), None) | (None, None, Some(one)) => one,
-        (None, None, None) => NOT_SAID.to_owned(),
-    }
+/// A time as it is shown: every one as long as the others. What is no time stays as it is.
+fn to_the_second(at: String) -> String {
+    at.parse().map_or(at, |at: Timestamp| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
 /// Lines of columns as wide as their widest cell.
@@ -474,7 +407,7 @@ struct TrailReport {
     /// The end of what is in order.
     head: Head,
     state: State,
-    expectation: Option<Expectation>,
+    expectations: Vec<Expectation>,
 }
 
 #[derive(Debug)]
@@ -524,7 +457,7 @@ impl VerifyReport {
         if self.trails.iter().any(|trail| matches!(trail.state, State::Broken(_))) {
             return Exit::Trail;
         }
-        let mut expectations = self.trails.iter().filter_map(|trail| trail.expectation.as_ref());
+        let mut expectations = self.trails.iter().flat_map(|trail| &trail.expectations);
         if expectations.any(|expectation| expectation.found_at.is_none()) { Exit::Unproven } else { Exit::Done }
     }
 
@@ -566,7 +499,7 @@ impl TrailReport {
             }
             State::Broken(trouble @ Trouble::Checkpoint { .. }) => vec![format!("broken: {}", trouble.words())],
         };
-        lines.extend(self.expectation.as_ref().map(|expectation| expectation.line(seq)));
+        lines.extend(self.expectations.iter().map(|expectation| expectation.line(seq)));
         lines.into_iter().map(|line| format!("{environment}: {line}")).collect()
     }
 
@@ -583,7 +516,7 @@ impl TrailReport {
             "head": self.head,
             "torn_bytes": torn,
             "error": error,
-            "expected": self.expectation.as_ref().map(Expectation::json),
+            "expected": self.expectations.iter().map(Expectation::json).collect::<Vec<_>>(),
         })
     }
 }
@@ -627,11 +560,38 @@ pub(crate) enum AuditError {
         source: io::Error,
     },
     /// A line cannot be printed as it is.
-    #[error("entry {seq} has a text that GitHub's runner could take for a command, and is not printed")]
+    #[error("{what} has a text that GitHub's runner could take for a command, and is not printed")]
     #[diagnostic(help("write to a file with `--output FILE`"))]
     RunnerCommand {
+        /// The line.
+        what: Unprintable,
+    },
+    /// A line cannot stand in an export.
+    #[error("entry {seq} cannot be exported: {why}")]
+    #[diagnostic(help("no version of this program writes such a line; see who did"))]
+    NotExportable {
         /// The entry's number.
         seq: u64,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// An export cannot be read.
+    #[error("the export `{}` cannot be read: {}", path.display(), crate::files::why(source))]
+    #[diagnostic(help("name a file that `audit export` wrote"))]
+    NotRead {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// No entry can be of the time that was asked for.
+    #[error("no time is from {since} on and before {until}")]
+    #[diagnostic(help("`--since` is the earlier one; `--until` itself is left out"))]
+    NoTime {
+        /// The first moment.
+        since: Timestamp,
+        /// The first moment after it.
+        until: Timestamp,
     },
     /// One environment is meant, and it is not clear which.
     #[error("it is not clear which environment is meant")]
@@ -647,9 +607,30 @@ impl AuditError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Log(error) => error.exit(),
-            Self::NotListed(_) => Exit::Trail,
+            Self::NotListed(_) | Self::NotExportable { .. } | Self::NotRead { .. } => Exit::Trail,
             Self::NotWritten { .. } => Exit::Bug,
-            Self::RunnerCommand { .. } | Self::WhichEnvironment { .. } => Exit::Usage,
+            Self::RunnerCommand { .. } | Self::NoTime { .. } | Self::WhichEnvironment { .. } => Exit::Usage,
+        }
+    }
+}
+
+/// A line that is not printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unprintable {
+    /// An entry of the trail.
+    Entry {
+        /// Its number.
+        seq: u64,
+    },
+    /// A record of the export's own.
+    Record,
+}
+
+impl fmt::Display for Unprintable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Entry { seq } => write!(f, "entry {seq}"),
+            Self::Record => f.write_str("a record of the export"),
         }
     }
 }
@@ -662,5 +643,7 @@ fn having_a_trail(found: &[String]) -> String {
     }
 }
 
+#[cfg(test)]
+mod export_tests;
 #[cfg(test)]
 mod tests;

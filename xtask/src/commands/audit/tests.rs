@@ -40,27 +40,27 @@ fn verify_args(words: &[&str]) -> VerifyArgs {
     }
 }
 
-fn record(environment: &str, actor: Actor, event: Event) -> Record {
+pub(super) fn record(environment: &str, actor: Actor, event: Event) -> Record {
     Record { at: "2026-03-01T11:02:03Z".parse().unwrap(), actor, environment: environment.to_owned(), event }
 }
 
-fn ended(environment: &str, code: i32) -> Record {
+pub(super) fn ended(environment: &str, code: i32) -> Record {
     let release = "r1".to_owned();
     record(environment, Actor::default(), Event::DeployEnded { release, ended: Ended::Exited { code } })
 }
 
 /// A directory with the trail of `production`, and the heads after each of its entries.
-fn production(count: i32) -> (TempDir, Vec<Head>) {
+pub(super) fn production(count: i32) -> (TempDir, Vec<Head>) {
     let directory = tempfile::tempdir().unwrap();
     let heads = append_to(&directory, "production", (0..count).map(|code| ended("production", code)));
     (directory, heads)
 }
 
-fn trails(directory: &TempDir) -> Trails {
+pub(super) fn trails(directory: &TempDir) -> Trails {
     Trails::Files { directory: directory.path().to_owned() }
 }
 
-fn append_to(directory: &TempDir, environment: &str, records: impl Iterator<Item = Record>) -> Vec<Head> {
+pub(super) fn append_to(directory: &TempDir, environment: &str, records: impl Iterator<Item = Record>) -> Vec<Head> {
     let trail = FileTrail::new(directory.path(), environment);
     let mut position = trail.read().unwrap().position;
     let append = |record| {
@@ -70,13 +70,13 @@ fn append_to(directory: &TempDir, environment: &str, records: impl Iterator<Item
     records.map(append).collect()
 }
 
-fn tear(directory: &TempDir, environment: &str) {
+pub(super) fn tear(directory: &TempDir, environment: &str) {
     let path = directory.path().join(format!("{environment}.jsonl"));
     OpenOptions::new().append(true).open(path).unwrap().write_all(b"{\"v\":1").unwrap();
 }
 
 /// Changes a byte of the trail without changing its length.
-fn change(directory: &TempDir, environment: &str, from: &str, to: &str) {
+pub(super) fn change(directory: &TempDir, environment: &str, from: &str, to: &str) {
     let path = directory.path().join(format!("{environment}.jsonl"));
     let text = String::from_utf8(crate::files::read_limited(&path, 1 << 20).unwrap()).unwrap();
     assert!(text.contains(from) && from.len() == to.len());
@@ -110,15 +110,59 @@ fn a_trail_is_shown_with_a_line_for_each_entry() {
     assert_data_eq!(
         report.human(),
         str![[r"
-1  2026-03-01T11:02:03Z  gate_failed     quota         github         0123456789ab  -                 [..]  https://ci.test/runs/42
-2  2026-03-01T11:02:03Z  deploy_started  -             alice@build-3  -             0011223344556677  [..]  -
-3  2026-03-01T11:02:03Z  deploy_ended    exited 7      alice@build-3  -             -                 [..]  -
-4  2026-03-01T11:02:03Z  deploy_ended    timed_out 60  -              -             -                 [..]  -
-5  2026-03-01T11:02:03Z  health          not_proved    alice@build-3  -             -                 [..]  -
+1  2026-03-01T11:02:03Z  gate_failed     quota         github         0123456789ab  -                 [..]  https://ci.test/runs/42  -
+2  2026-03-01T11:02:03Z  deploy_started  -             alice@build-3  -             0011223344556677  [..]  -                        -
+3  2026-03-01T11:02:03Z  deploy_ended    exited 7      alice@build-3  -             -                 [..]  -                        -
+4  2026-03-01T11:02:03Z  deploy_ended    timed_out 60  -              -             -                 [..]  -                        -
+5  2026-03-01T11:02:03Z  health          not_proved    alice@build-3  -             -                 [..]  -                        -
 trail: production #5 [..]
 
 "]]
     );
+}
+
+#[test]
+fn times_are_shown_to_the_second_and_reasons_are_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = Log::at(directory.path().join("production.jsonl"));
+    let mut position = Position::START;
+    for (at, more) in [
+        ("2026-03-01T11:02:03.4Z", json!({ "kind": "gate", "verdict": "go", "forced": "the authority is down" })),
+        ("2026-03-01T13:02:03.456+02:00", json!({ "kind": "claim", "act": "broken", "reason": "the runner died" })),
+    ] {
+        let mut body = json!({ "at": at, "environment": "production" });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        position = log.append(position, &body).unwrap();
+    }
+    assert_data_eq!(
+        show(&trails(&directory), &show_args(&[])).unwrap().human(),
+        str![[r"
+1  2026-03-01T11:02:03Z  gate   go (forced)  -  -  -  [..]  -  the authority is down
+2  2026-03-01T11:02:03Z  claim  broken       -  -  -  [..]  -  the runner died
+trail: production #2 [..]
+
+"]]
+    );
+}
+
+#[test]
+fn several_heads_are_expected_at_once_of_one_trail_and_of_several() {
+    let (directory, heads) = production(3);
+    let staging = append_to(&directory, "staging", std::iter::once(ended("staging", 0)));
+    let words = |last: &str| {
+        let (one, two) = (format!("1:{}@production", heads[0].hash), format!("{}@production", heads[2].hash));
+        [one, two, last.to_owned()].map(|head| ["--expect-head".to_owned(), head]).concat()
+    };
+    for (last, exit) in
+        [(format!("{}@staging", staging[0].hash), Exit::Done), (format!("{}@staging", heads[0].hash), Exit::Unproven)]
+    {
+        let words = words(&last);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let report = verify(&trails(&directory), &verify_args(&words)).unwrap();
+        assert_eq!(report.exit(), exit, "{}", report.human());
+        assert_eq!(report.json()["trails"][0]["expected"].as_array().unwrap().len(), 2);
+        assert_eq!(report.human().matches("the expected head").count(), 3, "{}", report.human());
+    }
 }
 
 #[test]
@@ -156,13 +200,13 @@ fn one_of_several_trails_must_be_named() {
 }
 
 /// A kind, fields and text that this version did not write.
-fn append_foreign(directory: &TempDir) {
+pub(super) fn append_foreign(directory: &TempDir) {
     let body = json!({
         "environment": "production", "kind": "rotated\u{1b}[2J", "at": 7, "verdict": ["odd"],
         "actor": { "user": "al\nice", "host": "a".repeat(400) },
     });
     let log = Log::at(directory.path().join("production.jsonl"));
-    let position = log.read_after::<Map<String, Value>>(Position::START).unwrap().position;
+    let position = log.read_after::<Body>(Position::START).unwrap().position;
     log.append(position, &body).unwrap();
 }
 
@@ -339,40 +383,4 @@ fn a_checkpoint_that_lies_is_found_wherever_it_stands_and_one_of_another_version
         assert_eq!(report.json()["trails"][0]["state"], "broken");
         assert!(report.json()["trails"][0]["error"].as_str().unwrap().contains(&said));
     }
-}
-
-#[test]
-fn an_export_is_the_trail_byte_for_byte_one_after_another_and_without_a_torn_end() {
-    let (directory, _) = production(3);
-    append_to(&directory, "staging", [ended("staging", 1)].into_iter());
-    let file = |environment: &str| {
-        crate::files::read_limited(&directory.path().join(format!("{environment}.jsonl")), 1 << 20).unwrap()
-    };
-    let whole = [file("production"), file("staging")].concat();
-    tear(&directory, "staging");
-    let args = ExportArgs { environments: Vec::new(), output: None };
-    let mut out = Vec::new();
-    let notes = export(&trails(&directory), &args, Platform::GithubActions, &mut out).unwrap();
-    assert_eq!(out, whole);
-    assert!(notes.len() == 1 && notes[0].contains("staging: warning: line 2, the last one"), "{notes:?}");
-}
-
-#[test]
-fn an_export_ends_where_a_trail_is_changed_and_is_an_error() {
-    let (directory, _) = production(3);
-    change(&directory, "production", "\"code\":1", "\"code\":8");
-    let args = ExportArgs { environments: Vec::new(), output: None };
-    let error = export(&trails(&directory), &args, Platform::Other, &mut Vec::new()).unwrap_err();
-    assert_eq!(error.exit(), Exit::Trail);
-}
-
-#[test]
-fn a_line_that_a_runner_would_act_on_is_exported_to_a_file_alone() {
-    let directory = tempfile::tempdir().unwrap();
-    let failed = Event::GateFailed { code: "x".to_owned(), message: "##[error]".to_owned(), key_fingerprint: None };
-    append_to(&directory, "production", [record("production", Actor::default(), failed)].into_iter());
-    let args = ExportArgs { environments: Vec::new(), output: None };
-    let export = |reader| export(&trails(&directory), &args, reader, &mut Vec::new());
-    assert!(matches!(export(Platform::GithubActions), Err(AuditError::RunnerCommand { seq: 1 })));
-    assert!(export(Platform::Other).is_ok());
 }
