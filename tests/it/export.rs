@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::Read as _,
+    io::{Read as _, Write as _},
     os::unix::fs::{PermissionsExt as _, symlink},
     process::{Command, Stdio},
 };
@@ -273,4 +273,34 @@ fn an_export_says_who_what_when_and_why() {
     }
     let shown = project.run(&["audit", "show", "production"]);
     shown.exits(0).says("0123456789ab ").says("https://github.com/acme/app/actions/runs/42");
+}
+
+/// A reader of CSV that is not ours, which hashes what it reads.
+const READER: &str = r#"
+import csv, hashlib, sys
+rows = list(csv.DictReader(open("export", newline="", encoding="utf-8"), strict=True))
+prev = "0" * 64
+for row in rows:
+    assert None not in row and None not in row.values(), row
+    if row["kind"] != "export":
+        assert row["prev"] == prev, row
+        prev = row["hash"]
+        assert hashlib.sha256(row["line"].encode()).hexdigest() == prev, row
+print(prev)
+"#;
+
+#[test]
+fn another_reader_of_csv_finds_the_same_chain() {
+    if !Command::new("python3").arg("--version").output().is_ok_and(|output| output.status.success()) {
+        return std::io::stderr().write_all(b"skipped: python3 is missing\n").unwrap();
+    }
+    let (_server, project) = deployed();
+    project.run(&["audit", "export", "production", "--format", "csv", "--output", "export"]).exits(0);
+    let mut reader = Command::new("python3");
+    let read = Running::start(reader.args(["-c", READER]).current_dir(project.path(""))).wait();
+    assert_eq!(
+        (read.code(), read.stdout.trim()),
+        (0, &project.trail("production").head.hash.to_string()[..]),
+        "{read:?}"
+    );
 }

@@ -6,6 +6,7 @@ use std::fs;
 
 use clap::Parser as _;
 use license_core::trail::{Actor, Event, Record};
+use proptest::prelude::*;
 use serde_json::Map;
 use tempfile::TempDir;
 
@@ -442,6 +443,21 @@ fn an_entry_that_could_be_taken_for_a_record_of_an_export_is_not_exported() {
     assert_eq!((error.exit(), matches!(error, AuditError::NotExportable { seq: 1, .. })), (Exit::Trail, true));
 }
 
+proptest! {
+    #[test]
+    fn what_is_no_export_is_broken_whatever_it_is(
+        begin in 0..6_usize, middle in prop::collection::vec(any::<u8>(), 0..80), end in 0..12_usize, csv in any::<bool>(),
+    ) {
+        let (directory, _) = production(1);
+        let whole = exported(&directory, if csv { &["--format", "csv"] } else { &[] });
+        let lines: Vec<&[u8]> = whole.split_inclusive(|&byte| byte == b'\n').collect();
+        let (begin, end) = (begin.min(lines.len()), end.min(lines.len()));
+        let made = [&lines[..begin].concat()[..], &middle, &lines[end..].concat()].concat();
+        let exit = verified(&made, &[]).exit();
+        prop_assert_eq!(exit == Exit::Done, made == whole);
+    }
+}
+
 /// A reader of CSV of our own, by the letter of RFC 4180.
 fn rows(csv: &[u8]) -> Vec<Vec<String>> {
     let text = String::from_utf8(csv.to_vec()).unwrap();
@@ -617,4 +633,20 @@ fn a_time_that_cannot_be_and_a_kind_that_is_none_are_refused() {
 fn an_export_says_which_form_it_has() {
     assert_eq!(args(&[]).format, Form::Jsonl);
     assert_eq!(args(&["--format", "csv"]).format, Form::Csv);
+}
+
+#[test]
+fn the_page_has_every_column_every_kind_and_every_record() {
+    let page = include_str!("../../../../docs/audit.md");
+    let directory = tempfile::tempdir().unwrap();
+    append_to(&directory, "production", std::iter::once(ended("production", 0)));
+    let parts = lines(&exported(&directory, &["--kind", "gate"]));
+    let parts: Vec<Map<String, Value>> = parts.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(parts.len(), 5, "a record of each");
+    let records = parts.iter().flat_map(|part| part.keys().map(String::as_str).chain(part["export"].as_str()));
+    let filters = parts[0]["filters"].as_object().unwrap().keys().map(String::as_str);
+    let words = records.filter(|word| *word != "export").chain(filters).chain(COLUMNS);
+    for word in words.chain(license_core::trail::KINDS).chain(["other"]) {
+        assert!(page.contains(&format!("`{word}`")), "{word}");
+    }
 }

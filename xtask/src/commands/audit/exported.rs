@@ -4,6 +4,7 @@
 //! those before it, back to the first gap: what a line in a gap said is not here, and neither is what it followed from.
 
 use std::{
+    collections::BTreeSet,
     io::{self, BufRead, BufReader, Read as _},
     path::Path,
 };
@@ -79,6 +80,8 @@ struct Reading<'a> {
     begin: Option<Begin>,
     open: Option<Open>,
     trails: Vec<TrailFound>,
+    /// The environments whose trail began.
+    begun: BTreeSet<String>,
     ended: bool,
 }
 
@@ -126,6 +129,7 @@ impl<'a> Reading<'a> {
             begin: None,
             open: None,
             trails: Vec::new(),
+            begun: BTreeSet::new(),
             ended: false,
         }
     }
@@ -196,7 +200,7 @@ impl<'a> Reading<'a> {
         if self.begin.is_none() {
             return Err(NO_EXPORT.to_owned());
         }
-        if self.open.is_some() || self.trails.iter().any(|trail| trail.begin.environment == begin.environment) {
+        if self.open.is_some() || !self.begun.insert(begin.environment.clone()) {
             return Err(format!("the trail of `{environment}` does not begin here"));
         }
         self.open = Some(Open::new(begin));
