@@ -271,6 +271,10 @@ fn an_export_says_who_what_when_and_why() {
     ] {
         assert!(row.contains(word), "{word}: {row}");
     }
+    let ran = project.run(&["audit", "export", "production"]);
+    let begin: Value = serde_json::from_str(ran.exits(0).stdout().lines().next().unwrap()).unwrap();
+    assert_eq!(begin["actor"]["run_url"], "https://github.com/acme/app/actions/runs/42");
+    assert_eq!(begin["actor"]["user"], "alice");
     let shown = project.run(&["audit", "show", "production"]);
     shown.exits(0).says("0123456789ab ").says("https://github.com/acme/app/actions/runs/42");
 }

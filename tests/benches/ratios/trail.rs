@@ -1,7 +1,10 @@
-//! The trail as it grows: `audit verify` beside `sha256sum`, and a run that appends, at the beginning and far on.
+//! The trail as it grows: `audit verify` and `audit export` beside `sha256sum`, and a run that appends, at the beginning
+//! and far on.
 
 use std::{
     fs::{self, OpenOptions},
+    path::Path,
+    process::Command,
     time::Duration,
 };
 
@@ -37,8 +40,10 @@ pub(crate) fn measure(effort: Effort) -> Vec<Row> {
     let license = authority.issue(&Grant::default());
     let deploy = entries_of_a_deploy(&authority, &license);
     let mut rows = vec![verify(&authority, &license, &deploy, effort)];
+    rows.extend(export(&authority, &license, &deploy, effort));
     rows.extend(append(&authority, &license, &deploy, effort));
     rows.extend(memory(&license, &deploy));
+    rows.extend(memory_of_exports(&authority, &license, &deploy));
     rows
 }
 
@@ -59,6 +64,71 @@ fn verify(authority: &Authority, license: &Issued, deploy: &[Record], effort: Ef
     }
     let [ours, theirs] = times.map(|times| median(&times));
     Row::slower_at_most(NAME, ours, theirs, 6.0)
+}
+
+/// The forms of an export, with what is asked for: everything, or a sixth of the entries.
+const EXPORTS: [(&str, &[&str]); 3] = [
+    ("`audit export`", &[]),
+    ("`audit export --kind gate`", &["--kind", "gate"]),
+    ("`audit export --format csv`", &["--format", "csv"]),
+];
+
+fn exporting(project: &Project, words: &[&str]) -> Command {
+    project.command(&project.path(""), &[&["audit", "export", "production"], words].concat())
+}
+
+/// A project with an export of its trail, in the file `export`.
+fn exported(project: &Project, words: &[&str]) -> Command {
+    project.run(&[&["audit", "export", "production", "--output", "export"], words].concat()).exits(0);
+    project.command(&project.path(""), &["audit", "verify", "--file", "export"])
+}
+
+/// An export of a long trail, beside `sha256sum` of the trail; and its verification, beside `sha256sum` of the export.
+fn export(authority: &Authority, license: &Issued, deploy: &[Record], effort: Effort) -> Vec<Row> {
+    if let Some(why) = program::missing(&["sha256sum"]) {
+        return vec![Row::skipped("`audit export`, 100,000 entries / `sha256sum`", &why)];
+    }
+    let project = with_trail(authority, license, deploy, VERIFIED);
+    let sum = |file: &Path| {
+        let mut sum = program::bare("sha256sum");
+        sum.arg(file);
+        sum
+    };
+    let mut rows = Vec::new();
+    for (name, words) in EXPORTS {
+        let (verifying, trail) = (exported(&project, words), project.trail_file("production"));
+        let mut commands = [exporting(&project, words), sum(&trail), verifying, sum(&project.path("export"))];
+        let mut times: [Vec<Duration>; 4] = Default::default();
+        for _ in 0..effort.pick(21, 5) {
+            for (command, times) in commands.iter_mut().zip(&mut times) {
+                times.push(program::timed(command, 0));
+            }
+        }
+        let [export, trail, verify, file] = times.map(|times| median(&times));
+        let export_name = format!("{name}, 100,000 entries / `sha256sum` of the trail");
+        rows.push(Row::told(&export_name, export, trail));
+        rows.push(Row::told("`audit verify --file` of that / `sha256sum` of the export", verify, file));
+    }
+    rows
+}
+
+/// The most memory that exporting and verifying exports needs at both ends.
+fn memory_of_exports(authority: &Authority, license: &Issued, deploy: &[Record]) -> Vec<Row> {
+    let peaks = [LENGTHS[0], LENGTHS[3]].map(|length| {
+        let project = with_trail(authority, license, deploy, length);
+        EXPORTS.map(|(_, words)| {
+            let exporting = program::peak_kib(&mut exporting(&project, words));
+            [exporting, program::peak_kib(&mut exported(&project, words))]
+        })
+    });
+    let [few, many] = peaks;
+    let names = EXPORTS.map(|(name, _)| [name, "`audit verify --file` of that"]);
+    let rows = names.iter().flatten().zip(many.iter().flatten()).zip(few.iter().flatten());
+    rows.map(|((name, many), few)| {
+        let name = format!("peak memory of {name}, trail of 100,000 entries / of 100");
+        Row::amounts(&name, *many, *few, "KiB")
+    })
+    .collect()
 }
 
 /// The run that appends least and does nothing else that takes time: a deploy that the gate refuses, with three entries.

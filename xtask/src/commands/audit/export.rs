@@ -284,7 +284,7 @@ impl Sheet<'_> {
                 self.put(line, Unprintable::Entry { seq })?;
                 self.put(b"\n", Unprintable::Entry { seq })
             }
-            Form::Csv => match form::entry_row(environment, line) {
+            Form::Csv => match form::entry_row(environment, line, serde_json::from_slice(line).ok().as_ref()) {
                 Some(row) => self.put(&row, Unprintable::Entry { seq }),
                 None => Err(AuditError::NotExportable { seq, why: "a text in it is no text" }),
             },

@@ -232,20 +232,16 @@ impl<'a> Reading<'a> {
         if let Some(named) = entry.body.environment().filter(|named| named != environment) {
             return Err(format!("entry {} is about `{}`", head.seq, clean(named)));
         }
-        if let Some(row) = row {
-            // Another version may find other words for the same.
-            let same =
-                begin.tool == form::tool() && form::entry_row(environment, line).is_some_and(|made| made == row.bytes);
-            let alike = begin.tool != form::tool() && form::cells_agree(environment, line, row.cells);
-            if !same && !alike {
-                return Err(format!("the columns say something else than the line of entry {}", head.seq));
-            }
+        if row.is_some_and(|row| !row.says_what(line, &entry.body, environment, begin)) {
+            return Err(format!("the columns say something else than the line of entry {}", head.seq));
         }
         let after_gap = matches!(open.at, At::Gap { .. });
         if after_gap {
             open.folding = None;
-            let found = Found::LeftOut { environment: environment.clone(), seq: before.seq };
-            look_for(self.expected, &mut self.heads, environment, &before, &found);
+            look_for(self.expected, &mut self.heads, environment, &before, |environment, seq| Found::LeftOut {
+                environment,
+                seq,
+            });
         }
         if after_gap || open.entries == 0 {
             open.run = head.seq;
@@ -255,8 +251,12 @@ impl<'a> Reading<'a> {
             let seq = head.seq;
             return Err(format!("entry {seq} is a checkpoint, and says something else than the entries before it"));
         }
-        let found = Found::Entry { environment: environment.clone(), seq: head.seq, from: open.run };
-        look_for(self.expected, &mut self.heads, environment, &head, &found);
+        let from = open.run;
+        look_for(self.expected, &mut self.heads, environment, &head, |environment, seq| Found::Entry {
+            environment,
+            seq,
+            from,
+        });
         open.seal.take(line);
         open.seal.take(b"\n");
         open.entries += 1;
@@ -281,8 +281,9 @@ impl<'a> Reading<'a> {
             At::Line(_) if entries > 0 => Some(run),
             At::Line(_) => None,
             At::Gap { .. } => {
-                let found = Found::LeftOut { environment: begin.environment.clone(), seq: end.trail.seq };
-                look_for(self.expected, &mut self.heads, &begin.environment, &end.trail, &found);
+                look_for(self.expected, &mut self.heads, &begin.environment, &end.trail, |environment, seq| {
+                    Found::LeftOut { environment, seq }
+                });
                 None
             }
         };
@@ -323,6 +324,21 @@ struct Row<'a> {
     cells: &'a [Vec<u8>],
 }
 
+impl Row<'_> {
+    /// Whether the columns are those of this line. Another version may find other words for the same.
+    fn says_what(&self, line: &[u8], entry: &Looked, environment: &str, begin: &Begin) -> bool {
+        if begin.is_ours() {
+            let record = match entry {
+                Looked::Record(record) => Some(&**record),
+                Looked::Subject { .. } => None,
+            };
+            form::entry_row(environment, line, record).is_some_and(|made| made == self.bytes)
+        } else {
+            form::cells_agree(environment, line, self.cells)
+        }
+    }
+}
+
 /// The hash of the line before, as a line says it.
 fn prev(line: &[u8]) -> Option<LineHash> {
     #[derive(serde::Deserialize)]
@@ -332,13 +348,19 @@ fn prev(line: &[u8]) -> Option<LineHash> {
     serde_json::from_slice::<Place>(line).ok().map(|place| place.prev)
 }
 
-/// Notes for every expected head that is this one where it was found; an entry says more than a line that was left out.
-fn look_for(expected: &[ExpectedHead], heads: &mut [Found], environment: &str, head: &Head, found: &Found) {
-    for (_, noted) in expected.iter().zip(heads).filter(|(expected, _)| {
+/// Notes where each expected head was found that is this one.
+fn look_for(
+    expected: &[ExpectedHead],
+    heads: &mut [Found],
+    environment: &str,
+    head: &Head,
+    found: impl Fn(String, u64) -> Found,
+) {
+    for (expected, noted) in expected.iter().zip(heads) {
         let here = expected.environment.as_ref().is_none_or(|named| named.as_str() == environment);
-        here && expected.is_met_by(head)
-    }) {
-        *noted = found.clone();
+        if here && expected.is_met_by(head) {
+            *noted = found(environment.to_owned(), head.seq);
+        }
     }
 }
 
@@ -411,6 +433,10 @@ impl ExportReport {
             State::InOrder(sha256) => {
                 lines.extend(self.begin.as_ref().map(|begin| format!("{file}: {}", made(begin))));
                 lines.extend(self.trails.iter().flat_map(TrailFound::lines));
+                let others = |begin: &&Begin| begin.format == Form::Csv && !begin.is_ours();
+                lines.extend(self.begin.as_ref().filter(others).map(|_| {
+                    "the column `summary` was not compared: another version of the program wrote it".to_owned()
+                }));
                 lines.extend(self.expectations.iter().map(|(expected, found)| found.line(expected)));
                 lines.push(format!("SHA-256 of the file: {sha256}"));
             }

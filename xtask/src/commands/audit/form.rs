@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use license_core::{
     chain::{Head, LineHash},
     finding::clean,
-    trail::Actor,
+    trail::{Actor, Record},
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -90,6 +90,13 @@ pub(super) struct Begin {
     pub(super) actor: Actor,
     pub(super) format: Form,
     pub(super) filters: Filters,
+}
+
+impl Begin {
+    /// Whether this version wrote it, which finds the same words again.
+    pub(super) fn is_ours(&self) -> bool {
+        self.tool == tool()
+    }
 }
 
 /// What was asked for.
@@ -208,9 +215,12 @@ pub(super) fn part_row(part: &Part) -> Vec<u8> {
     row(&cells, Some(&part.line()))
 }
 
-/// The row of an entry; none if the line is no object.
-pub(super) fn entry_row(environment: &str, line: &[u8]) -> Option<Vec<u8>> {
-    Some(row(&cells_of(environment, line)?, Some(line)))
+/// The row of an entry, with what this version can read of it; none if the line is no object.
+pub(super) fn entry_row(environment: &str, line: &[u8], record: Option<&Record>) -> Option<Vec<u8>> {
+    let mut cells = cells_of(environment, line)?;
+    let summary = record.map_or_else(String::new, words::summary);
+    cells[SUMMARY] = inert(summary.chars().take(SUMMARY_CHARS_MAX).collect());
+    Some(row(&cells, Some(line)))
 }
 
 /// The cells that do not depend on the version, of a line and of a row: whether they are the same.
@@ -221,7 +231,7 @@ pub(super) fn cells_agree(environment: &str, line: &[u8], row: &[Vec<u8>]) -> bo
         && made.filter(|(at, _)| *at != SUMMARY && *at != COLUMNS.len() - 1).all(|(_, (made, found))| made == found)
 }
 
-/// The cells of an entry, all but the last.
+/// The cells of an entry, all but the summary and the last.
 fn cells_of(environment: &str, line: &[u8]) -> Option<[String; COLUMNS.len()]> {
     let body: Body = serde_json::from_slice(line).ok()?;
     let said = |name: &str| words::word(body.get(name));
@@ -245,9 +255,7 @@ fn cells_of(environment: &str, line: &[u8]) -> Option<[String; COLUMNS.len()]> {
         Some(LineHash::of(line).to_string()),
         None,
     ];
-    let mut cells = cells.map(|cell| cell.map_or_else(String::new, inert));
-    cells[SUMMARY] = inert(words::summary(body).chars().take(SUMMARY_CHARS_MAX).collect());
-    Some(cells)
+    Some(cells.map(|cell| cell.map_or_else(String::new, inert)))
 }
 
 /// A text that no spreadsheet takes for a formula: an apostrophe stands before what begins like one.

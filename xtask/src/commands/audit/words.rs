@@ -56,12 +56,8 @@ pub(super) fn reason(body: &Body) -> Option<String> {
     word(body.get("forced")).or_else(|| word(body.get("reason")))
 }
 
-/// What happened, in words that may change from version to version; nothing of a kind that this one does not know.
-pub(super) fn summary(body: Body) -> String {
-    serde_json::from_value::<Record>(Value::Object(body)).map_or(String::new(), |record| sentence(&record))
-}
-
-fn sentence(record: &Record) -> String {
+/// What happened, in words that may change from version to version.
+pub(super) fn summary(record: &Record) -> String {
     match &record.event {
         Event::Issued { license_id, .. } => format!("a key of the license {} was issued", clean(license_id)),
         Event::Gate(gate) => judged(gate),
