@@ -177,6 +177,20 @@ fn a_place_that_cannot_be_written_to_is_exit_1_and_stays_as_it_is() {
 }
 
 #[test]
+fn an_export_that_does_not_fit_is_exit_1_and_leaves_what_was_there() {
+    let (_server, project) = with_entries(200);
+    let project = project.write("export", b"before");
+    let arguments = ["audit", "export", "production", "--output", "export"];
+    // `ulimit -f` counts blocks of 1,024 bytes in bash.
+    let full = in_shell(&project, "ulimit -f 16; trap '' XFSZ; exec \"$@\"", &arguments);
+    assert_eq!(full.code(), 1, "{full:?}");
+    assert!(full.stderr.contains("the export cannot be written: `export`: "), "{full:?}");
+    assert_eq!(fs::read(project.path("export")).unwrap(), b"before");
+    let left = fs::read_dir(project.path("")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert!(!left.into_iter().any(|name| name.ends_with("license-new")));
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_error_and_a_full_disk_is_one() {
     let (_server, project) = with_entries(2_000);
     for form in ["jsonl", "csv"] {

@@ -363,11 +363,15 @@ fn audit_export(ctx: &Context, trails: &Trails, args: &ExportArgs) -> Result<Exp
         exported = audit::export::export(trails, args, occasion(Platform::Other), &mut BufWriter::new(file));
         if exported.is_ok() { Ok(()) } else { Err(io::Error::other("the trail cannot be exported")) }
     });
-    let exported = exported?;
-    put.map_err(|source| {
+    let named = |source: io::Error| {
         let why = format!("`{}`: {}", file.display(), files::why(&source));
         AuditError::NotWritten { source: io::Error::new(source.kind(), why) }
-    })?;
+    };
+    let exported = match exported {
+        Err(AuditError::NotWritten { source }) => return Err(named(source)),
+        exported => exported?,
+    };
+    put.map_err(named)?;
     Ok(exported)
 }
 

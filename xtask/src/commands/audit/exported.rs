@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::{
     AuditError, ExpectedHead, Folding, Lie, Looked, entries,
-    form::{self, Begin, End, Form, Part, ROW_BYTES_MAX, Seal, TrailBegin, TrailEnd},
+    form::{self, Begin, End, Form, Part, ROW_BYTES_MAX, RowReader, Seal, TrailBegin, TrailEnd},
     torn, words,
 };
 use crate::{exit::Exit, files};
@@ -73,6 +73,7 @@ struct Reading<'a> {
     heads: Vec<Found>,
     lines: u64,
     form: Form,
+    rows: RowReader,
     /// Everything before the record at hand.
     sealed: Seal,
     /// Everything.
@@ -124,6 +125,7 @@ impl<'a> Reading<'a> {
             heads: vec![Found::Nowhere; expected.len()],
             lines: 0,
             form: Form::Jsonl,
+            rows: RowReader::new(),
             sealed: Seal::default(),
             file: Seal::default(),
             begin: None,
@@ -156,7 +158,7 @@ impl<'a> Reading<'a> {
         match self.form {
             Form::Jsonl => self.take_content(whole, None),
             Form::Csv => {
-                let cells = form::cells(line).ok_or("it is no row of an export")?;
+                let cells = self.rows.cells(line).ok_or("it is no row of an export")?;
                 let content = cells.last().ok_or("it is no row of an export")?.clone();
                 self.take_content(&content, Some(Row { bytes: line, cells: &cells }))
             }

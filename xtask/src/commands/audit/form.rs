@@ -296,18 +296,27 @@ fn write(row: &mut Vec<u8>, bytes: usize, step: impl FnOnce(&mut [u8]) -> (Write
     row.truncate(begin + written);
 }
 
-/// The cells of a row; none if it is not exactly one row of all columns.
-pub(super) fn cells(row: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let mut reader = csv_core::Reader::new();
-    let (mut output, mut ends) = (vec![0; row.len()], [0; COLUMNS.len() + 1]);
-    let (result, read, _, found) = reader.read_record(row, &mut output, &mut ends);
-    // The reader takes what ends a row one byte at a time.
-    let rest = row.get(read..)?;
-    if result != ReadRecordResult::Record || !matches!(rest, b"" | b"\n") || found != COLUMNS.len() {
-        return None;
+/// Reads rows, one after another. To make one costs more than to read a row with it.
+#[derive(Debug)]
+pub(super) struct RowReader(csv_core::Reader);
+
+impl RowReader {
+    pub(super) fn new() -> Self {
+        Self(csv_core::Reader::new())
     }
-    let mut begin = 0;
-    let cells =
-        ends[..found].iter().map(|&end| output.get(std::mem::replace(&mut begin, end)..end).map(<[u8]>::to_vec));
-    cells.collect()
+
+    /// The cells of a row; none if it is not exactly one row of all columns.
+    pub(super) fn cells(&mut self, row: &[u8]) -> Option<Vec<Vec<u8>>> {
+        let (mut output, mut ends) = (vec![0; row.len()], [0; COLUMNS.len() + 1]);
+        self.0.reset();
+        let (result, read, _, found) = self.0.read_record(row, &mut output, &mut ends);
+        // The reader takes what ends a row one byte at a time.
+        let rest = row.get(read..)?;
+        if result != ReadRecordResult::Record || !matches!(rest, b"" | b"\n") || found != COLUMNS.len() {
+            return None;
+        }
+        let mut begin = 0;
+        let mut cell = |end| output.get(std::mem::replace(&mut begin, end)..end).map(<[u8]>::to_vec);
+        ends[..found].iter().map(|&end| cell(end)).collect()
+    }
 }
