@@ -488,7 +488,8 @@ fn a_repository_that_hashes_with_sha_256_is_looked_at() {
 fn a_repository_with_its_refs_in_tables_is_looked_at() {
     let pushing = configured(Pushing::new(BINARY));
     if !pushing.can_git(&["refs", "migrate", "--ref-format=reftable"]) {
-        return println!("skipped: git before 2.46 cannot turn refs into tables");
+        let why = "skipped: git before 2.46 cannot turn refs into tables\n";
+        return std::io::Write::write_all(&mut std::io::stderr(), why.as_bytes()).unwrap();
     }
     assert!(pushing.path("work/.git/reftable").exists());
     pushing.git(&["branch", "new"]);
