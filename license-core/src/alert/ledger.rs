@@ -163,13 +163,21 @@ impl Ledger {
 }
 
 impl Notice {
-    /// The sinks that were told this much, of those that are still configured.
-    fn told<'a>(&'a self, told: Told, sinks: &'a [String]) -> Vec<String> {
-        self.sinks
-            .iter()
-            .filter(|(sink, state)| **state == told && sinks.contains(sink))
-            .map(|(sink, _)| sink.clone())
-            .collect()
+    /// The sinks that accepted nothing, of those that are still configured.
+    fn told_nothing(&self, sinks: &[String]) -> Vec<String> {
+        let nothing = self.sinks.iter().filter(|(_, told)| **told == Told::Nothing).map(|(sink, _)| sink);
+        nothing.filter(|sink| sinks.contains(sink)).cloned().collect()
+    }
+
+    /// The sinks that heard of it, or may have: a run that died told them and could not say so.
+    fn may_have_heard(&self, sinks: &[String]) -> Vec<String> {
+        let unsaid = |sink: &String| self.awaited.contains(sink);
+        let heard = |(sink, told): &(&String, &Told)| match told {
+            Told::Alert => true,
+            Told::Nothing => unsaid(sink),
+            Told::Over => false,
+        };
+        self.sinks.iter().filter(heard).map(|(sink, _)| sink).filter(|sink| sinks.contains(sink)).cloned().collect()
     }
 
     /// Whether another run may be at work on it: one that heard from all sinks is done, whatever they said.
@@ -198,10 +206,10 @@ fn is_news(ledger: &Ledger, alert: &Alert) -> bool {
 
 fn of_open(notice: &Notice, standing: &Standing, sinks: &[String]) -> Option<Task> {
     if standing.holds(&notice.alert) {
-        let sinks = notice.told(Told::Nothing, sinks);
+        let sinks = notice.told_nothing(sinks);
         return (!sinks.is_empty()).then(|| Task::Resend { notice: notice.clone(), sinks });
     }
-    let sinks = notice.told(Told::Alert, sinks);
+    let sinks = notice.may_have_heard(sinks);
     if sinks.is_empty() {
         return Some(Task::Close(notice.id.clone()));
     }
@@ -277,6 +285,7 @@ mod tests {
         let half = ledger(&[due(&seven, "r1", &both), sent(&seven, "a")]);
         let failed = AlertEvent::Failed { id: seven.id(), sink: "b".to_owned(), why: "no".to_owned() };
         let refused = ledger(&[due(&seven, "r1", &both), sent(&seven, "a"), failed]);
+        let untold = ledger(&[due(&seven, "r1", &both)]);
         let over = ledger(&[due(&seven, "r1", &both), AlertEvent::Closed { id: seven.id() }]);
         let cases = [
             (Ledger::default(), vec![seven.clone()], &both[..], "r2", 50, &["announce 7"][..]),
@@ -290,8 +299,10 @@ mod tests {
             (half.clone(), vec![seven.clone()], &["a"], "r2", 100, &[]),
             // A tighter one takes over.
             (told.clone(), vec![one.clone()], &both, "r2", 100, &["resolve a b Overtaken", "announce 1"]),
-            (half.clone(), vec![one.clone()], &both, "r2", 100, &["resolve a Overtaken", "announce 1"]),
-            (ledger(&[due(&seven, "r1", &both)]), vec![one], &both, "r2", 100, &["close", "announce 1"]),
+            // The run that should have told `b` died, before or after.
+            (half.clone(), vec![one.clone()], &both, "r2", 100, &["resolve a b Overtaken", "announce 1"]),
+            (untold, vec![one.clone()], &both, "r2", 100, &["resolve a b Overtaken", "announce 1"]),
+            (refused.clone(), vec![one], &both, "r2", 100, &["resolve a Overtaken", "announce 1"]),
             // It is over.
             (told.clone(), vec![], &both, "r2", 100, &["resolve a b Gone"]),
             (told.clone(), vec![], &[], "r2", 100, &["close"]),
@@ -299,6 +310,7 @@ mod tests {
             (told.clone(), vec![], &both, "r2", 99, &["resolve a b Gone"]),
             (refused, vec![seven.clone()], &both, "r2", 99, &["resend b"]),
             (half.clone(), vec![], &both, "r2", 99, &["leave"]),
+            (half.clone(), vec![], &both, "r2", 100, &["resolve a b Gone"]),
             (over.clone(), vec![], &both, "r2", 100, &[]),
             // What was over is not said again, and nothing wider either: a clock that goes back tells no news.
             (over, vec![seven], &both, "r2", 100, &[]),

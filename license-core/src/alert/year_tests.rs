@@ -337,7 +337,12 @@ fn a_killed_run_costs_a_second_message_at_most_and_no_alert() {
                 // Whoever is killed leaves it to the next run: ten days suffice. What is over sooner is not sent.
                 let stands =
                     looks.iter().filter(|look| standing_at(&plan, **look).is_some_and(|alert| alert.id() == *id));
+                let last = stands.clone().next_back().unwrap();
                 assert!(times >= 1 || stands.count() < 10, "{name}, seed {seed}: {id:?} was never sent to {sink}");
+                // Who heard it hears that it is over, whatever died in between.
+                let is_over = world.resolved.iter().any(|(_, to, over)| to == &sink && over == id);
+                let since = looks.iter().filter(|look| *look > last).count();
+                assert!(times == 0 || is_over || since < 10, "{name}, seed {seed}: {id:?} stays open at {sink}");
             }
         }
     }
