@@ -362,10 +362,19 @@ impl Project {
             self.seen().display(),
             self.script
         );
-        fs::write(self.path("deploy.sh"), script).unwrap();
+        self.keep("deploy.sh", &script);
         if let LicenseToml::Built(built) = &self.file {
-            fs::write(self.path("license.toml"), built.text()).unwrap();
+            self.keep("license.toml", &built.text());
         }
+    }
+
+    /// Writes a file where it is not so already: another run may be reading it.
+    fn keep(&self, path: &str, text: &str) {
+        let path = self.path(path);
+        if fs::read_to_string(&path).is_ok_and(|found| found == text) {
+            return;
+        }
+        fs::write(path, text).unwrap();
     }
 
     fn built(&mut self) -> &mut Built {
