@@ -52,6 +52,7 @@ mod tidy;
 mod tls;
 mod trail;
 mod wire;
+mod year;
 
 /// The binary under test.
 const BINARY: &str = env!("CARGO_BIN_EXE_xtask-under-test");
