@@ -15,7 +15,7 @@ mod words;
 mod year_tests;
 
 pub use days::{DAYS_MAX, Days, NotDays, THRESHOLDS_MAX};
-pub use event::{Alert, AlertEvent, AlertId, Stands};
+pub use event::{Alert, AlertEvent, AlertId, Reached, Stands};
 pub use ledger::{Ledger, NOTICES_MAX, Notice, Over, Task, Told, tasks};
 pub use standing::{AutoRenew, Facts, LicenseFacts, Policy, Refusal, STUCK_SECS, Sight, Standing, standing};
 pub use words::{Severity, dedup_key, severity, title, what_next};

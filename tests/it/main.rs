@@ -7,6 +7,7 @@ use license_tests::{Answer, Authority, Grant, Issued, Project, RawServer};
 use serde_json::{Value, json};
 
 mod adoption;
+mod alerts;
 mod authority;
 mod check;
 mod commands;

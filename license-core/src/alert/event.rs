@@ -232,6 +232,9 @@ pub enum AlertEvent {
         sink: String,
         /// What was seen.
         why: String,
+        /// Whether it may have heard it all the same.
+        #[serde(default, skip_serializing_if = "Reached::is_no")]
+        reached: Reached,
     },
     /// A sink that was told heard that it is over.
     Resolved {
@@ -248,6 +251,24 @@ pub enum AlertEvent {
     /// Written by a newer version.
     #[serde(other)]
     NotKnown,
+}
+
+/// Whether a sink that did not accept what it was told may have heard it all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reached {
+    /// It refused, or nothing came to it.
+    #[default]
+    No,
+    /// It got it, and gave no answer, or none that says so.
+    Perhaps,
+}
+
+impl Reached {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    fn is_no(&self) -> bool {
+        *self == Self::No
+    }
 }
 
 /// Every entry, in every shape.
@@ -297,7 +318,8 @@ pub(crate) fn samples() -> Vec<crate::trail::Event> {
     events.extend([
         AlertEvent::Taken { id: id.clone(), sinks: vec![sink()], run, until: at(90) },
         AlertEvent::Sent { id: id.clone(), sink: sink() },
-        AlertEvent::Failed { id: id.clone(), sink: sink(), why: "timeout".to_owned() },
+        AlertEvent::Failed { id: id.clone(), sink: sink(), why: "no".to_owned(), reached: Reached::No },
+        AlertEvent::Failed { id: id.clone(), sink: sink(), why: "timeout".to_owned(), reached: Reached::Perhaps },
         AlertEvent::Resolved { id: id.clone(), sink: sink() },
         AlertEvent::Closed { id },
         AlertEvent::NotKnown,

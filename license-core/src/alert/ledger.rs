@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    event::{Alert, AlertEvent, AlertId},
+    event::{Alert, AlertEvent, AlertId, Reached},
     standing::Standing,
 };
 use crate::rotation::RunId;
@@ -53,6 +53,8 @@ pub struct Notice {
 pub enum Told {
     /// Nothing that it accepted.
     Nothing,
+    /// The alert, perhaps: it did not say so.
+    Perhaps,
     /// The alert.
     Alert,
     /// The alert, and that it is over.
@@ -128,9 +130,12 @@ impl Ledger {
                     notice.until = *until;
                 }
             }
-            AlertEvent::Sent { id, sink } => self.heard(id, sink, Some(Told::Alert)),
-            AlertEvent::Resolved { id, sink } => self.heard(id, sink, Some(Told::Over)),
-            AlertEvent::Failed { id, sink, .. } => self.heard(id, sink, None),
+            AlertEvent::Sent { id, sink } => self.heard(id, sink, |_| Told::Alert),
+            AlertEvent::Resolved { id, sink } => self.heard(id, sink, |_| Told::Over),
+            AlertEvent::Failed { id, sink, reached, .. } => self.heard(id, sink, |before| match (before, reached) {
+                (Told::Nothing, Reached::Perhaps) => Told::Perhaps,
+                (Told::Nothing | Told::Perhaps | Told::Alert | Told::Over, Reached::No | Reached::Perhaps) => before,
+            }),
             AlertEvent::Closed { id } => {
                 if let Some(notice) = self.find(id) {
                     notice.closed_at = notice.closed_at.or(Some(at));
@@ -144,12 +149,12 @@ impl Ledger {
         self.0.iter_mut().find(|notice| notice.id == *id)
     }
 
-    /// A sink answered; none where it did not accept what it was told.
-    fn heard(&mut self, id: &AlertId, sink: &str, told: Option<Told>) {
+    /// A sink answered, or did not: what it was told now, after what it was told before.
+    fn heard(&mut self, id: &AlertId, sink: &str, told: impl FnOnce(Told) -> Told) {
         let Some(notice) = self.find(id) else { return };
         notice.awaited.remove(sink);
-        if let (Some(told), Some(state)) = (told, notice.sinks.get_mut(sink)) {
-            *state = told;
+        if let Some(state) = notice.sinks.get_mut(sink) {
+            *state = told(*state);
         }
     }
 
@@ -163,21 +168,27 @@ impl Ledger {
 }
 
 impl Notice {
-    /// The sinks that accepted nothing, of those that are still configured.
-    fn told_nothing(&self, sinks: &[String]) -> Vec<String> {
-        let nothing = self.sinks.iter().filter(|(_, told)| **told == Told::Nothing).map(|(sink, _)| sink);
-        nothing.filter(|sink| sinks.contains(sink)).cloned().collect()
+    /// The sinks that did not accept it, of those that are still configured.
+    fn not_told(&self, sinks: &[String]) -> Vec<String> {
+        self.sinks_where(sinks, |_, told| match told {
+            Told::Nothing | Told::Perhaps => true,
+            Told::Alert | Told::Over => false,
+        })
     }
 
-    /// The sinks that heard of it, or may have: a run that died told them and could not say so.
+    /// The sinks that heard of it, or may have: they gave no answer, or the run that told them died before it could say
+    /// so.
     fn may_have_heard(&self, sinks: &[String]) -> Vec<String> {
-        let unsaid = |sink: &String| self.awaited.contains(sink);
-        let heard = |(sink, told): &(&String, &Told)| match told {
-            Told::Alert => true,
-            Told::Nothing => unsaid(sink),
+        self.sinks_where(sinks, |sink, told| match told {
+            Told::Alert | Told::Perhaps => true,
+            Told::Nothing => self.awaited.contains(sink),
             Told::Over => false,
-        };
-        self.sinks.iter().filter(heard).map(|(sink, _)| sink).filter(|sink| sinks.contains(sink)).cloned().collect()
+        })
+    }
+
+    fn sinks_where(&self, sinks: &[String], holds: impl Fn(&String, Told) -> bool) -> Vec<String> {
+        let ours = self.sinks.iter().filter(|(sink, told)| sinks.contains(sink) && holds(sink, **told));
+        ours.map(|(sink, _)| sink.clone()).collect()
     }
 
     /// Whether another run may be at work on it: one that heard from all sinks is done, whatever they said.
@@ -206,7 +217,7 @@ fn is_news(ledger: &Ledger, alert: &Alert) -> bool {
 
 fn of_open(notice: &Notice, standing: &Standing, sinks: &[String]) -> Option<Task> {
     if standing.holds(&notice.alert) {
-        let sinks = notice.told_nothing(sinks);
+        let sinks = notice.not_told(sinks);
         return (!sinks.is_empty()).then(|| Task::Resend { notice: notice.clone(), sinks });
     }
     let sinks = notice.may_have_heard(sinks);
@@ -283,8 +294,10 @@ mod tests {
         let both = ["a", "b"];
         let told = ledger(&[due(&seven, "r1", &both), sent(&seven, "a"), sent(&seven, "b")]);
         let half = ledger(&[due(&seven, "r1", &both), sent(&seven, "a")]);
-        let failed = AlertEvent::Failed { id: seven.id(), sink: "b".to_owned(), why: "no".to_owned() };
-        let refused = ledger(&[due(&seven, "r1", &both), sent(&seven, "a"), failed]);
+        let failed =
+            |reached| AlertEvent::Failed { id: seven.id(), sink: "b".to_owned(), why: "no".to_owned(), reached };
+        let refused = ledger(&[due(&seven, "r1", &both), sent(&seven, "a"), failed(Reached::No)]);
+        let lied = ledger(&[due(&seven, "r1", &both), failed(Reached::Perhaps), failed(Reached::No)]);
         let untold = ledger(&[due(&seven, "r1", &both)]);
         let over = ledger(&[due(&seven, "r1", &both), AlertEvent::Closed { id: seven.id() }]);
         let cases = [
@@ -302,7 +315,10 @@ mod tests {
             // The run that should have told `b` died, before or after.
             (half.clone(), vec![one.clone()], &both, "r2", 100, &["resolve a b Overtaken", "announce 1"]),
             (untold, vec![one.clone()], &both, "r2", 100, &["resolve a b Overtaken", "announce 1"]),
-            (refused.clone(), vec![one], &both, "r2", 100, &["resolve a Overtaken", "announce 1"]),
+            (refused.clone(), vec![one.clone()], &both, "r2", 100, &["resolve a Overtaken", "announce 1"]),
+            (lied.clone(), vec![one], &["b"], "r2", 100, &["resolve b Overtaken", "announce 1"]),
+            (lied.clone(), vec![seven.clone()], &["b"], "r2", 100, &["resend b"]),
+            (lied, vec![], &["b"], "r2", 100, &["resolve b Gone"]),
             // It is over.
             (told.clone(), vec![], &both, "r2", 100, &["resolve a b Gone"]),
             (told.clone(), vec![], &[], "r2", 100, &["close"]),

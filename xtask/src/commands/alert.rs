@@ -160,7 +160,7 @@ impl Tested<'_> {
     fn json(&self) -> Value {
         let (result, why, next, tries) = match &self.heard {
             Heard::Accepted => ("accepted", None, None, None),
-            Heard::Undelivered(Undelivered { why, next, tries }) => {
+            Heard::Undelivered(Undelivered { why, next, tries, reached: _ }) => {
                 ("undelivered", Some(why.clone()), Some(next.clone()), Some(*tries))
             }
             Heard::Unusable(failure) => ("unusable", Some(failure.to_string()), help(failure), None),

@@ -161,9 +161,9 @@ impl Post {
         match unless_stopped(self.try_max(), signals, move || call(&agent, request, read, now)) {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(self.missed(&error)),
-            Err(Left::Late) => Err(again(self.no_answer())),
+            Err(Left::Late) => Err(perhaps(self.no_answer())),
             Err(Left::Stopped) => {
-                Err(Tried::Refused(Missed::new("a signal came before it was accepted", "the next run tells it")))
+                Err(Tried::Refused(Missed::perhaps("a signal came before it was accepted", "the next run tells it")))
             }
         }
     }
@@ -174,7 +174,11 @@ impl Post {
         let said = self.quote(&answer.text());
         let said = if said.is_empty() { said } else { format!(": {said}") };
         let why = format!("{} answered {status}{said}", self.whom);
-        if status >= 500 || PASSING.contains(&status) {
+        if status >= 500 {
+            // It may have done what it was told, and stumbled afterwards.
+            return Tried::Again(Missed::perhaps(why, SEE_WHETHER_IT_IS_UP), answer.retry_after);
+        }
+        if PASSING.contains(&status) {
             return Tried::Again(Missed::new(why, SEE_WHETHER_IT_IS_UP), answer.retry_after);
         }
         let next = match status {
@@ -185,7 +189,7 @@ impl Post {
             ),
             _ => "see what the sink takes, and whether it is of that kind".to_owned(),
         };
-        Tried::Refused(Missed { why, next })
+        Tried::Refused(Missed::new(why, next))
     }
 
     /// Text from outside, fit to be shown: without the address, short, on one line.
@@ -211,19 +215,19 @@ impl Post {
                 let secs = self.timeout.as_secs().min(CONNECT_SECS_MAX);
                 again(format!("no connection to {whom} within {secs} s"))
             }
-            Error::Timeout(_) => again(self.no_answer()),
+            Error::Timeout(_) => perhaps(self.no_answer()),
             Error::HostNotFound => again(format!("the name `{}` has no address", self.host)),
             Error::ConnectionFailed => again(format!("no connection to {whom}")),
             Error::ConnectProxyFailed(why) => again(format!("no connection to {whom}: {}", self.quote(why))),
             Error::Io(error) => self.missed_io(error),
             Error::Rustls(error) => self.no_tls(&error.to_string()),
             Error::Tls(why) => self.no_tls(why),
-            Error::LargeResponseHeader(..) => Tried::Refused(Missed::new(
+            Error::LargeResponseHeader(..) => Tried::Refused(Missed::perhaps(
                 format!("the answer of {whom} has a header that is too long"),
                 format!("see whether the address in {} is right", self.from),
             )),
             Error::Http(_) | Error::BadUri(_) | Error::RequireHttpsOnly(_) | Error::InvalidProxyUrl => self.not_made(),
-            other => again(format!("no answer that can be read from {whom}: {}", self.quote(&other.to_string()))),
+            other => perhaps(format!("no answer that can be read from {whom}: {}", self.quote(&other.to_string()))),
         }
     }
 
@@ -240,9 +244,9 @@ impl Post {
             Kind::InvalidData => self.no_tls(&text),
             Kind::ConnectionRefused => again(format!("connection refused by {whom}")),
             Kind::UnexpectedEof | Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe => {
-                again(format!("{whom} closed the connection in the middle of the answer or before it"))
+                perhaps(format!("{whom} closed the connection in the middle of the answer or before it"))
             }
-            _ => again(format!("no answer from {whom}: {text}")),
+            _ => perhaps(format!("no answer from {whom}: {text}")),
         }
     }
 
@@ -253,8 +257,14 @@ impl Post {
     }
 }
 
+/// Nothing came to it.
 fn again(why: String) -> Tried {
     Tried::Again(Missed::new(why, SEE_WHETHER_IT_IS_UP), None)
+}
+
+/// It may have got what it was told.
+fn perhaps(why: String) -> Tried {
+    Tried::Again(Missed::perhaps(why, SEE_WHETHER_IT_IS_UP), None)
 }
 
 const SEE_WHETHER_IT_IS_UP: &str = "see whether it is up and the network works; a later run tells it";

@@ -11,7 +11,7 @@ use std::{
 
 use jiff::Timestamp;
 use license_core::{
-    alert::{Alert, Over},
+    alert::{Alert, Over, Reached},
     trail::Actor,
 };
 use zeroize::Zeroizing;
@@ -85,6 +85,8 @@ pub(crate) struct Undelivered {
     pub(crate) next: String,
     /// How often it was tried.
     pub(crate) tries: u32,
+    /// Whether it may have heard it in one of them.
+    pub(crate) reached: Reached,
 }
 
 /// A sink that cannot be told as it is set up.
@@ -112,11 +114,18 @@ enum Tried {
 struct Missed {
     why: String,
     next: String,
+    reached: Reached,
 }
 
 impl Missed {
+    /// It cannot have heard it.
     fn new(why: impl Into<String>, next: impl Into<String>) -> Self {
-        Self { why: why.into(), next: next.into() }
+        Self { why: why.into(), next: next.into(), reached: Reached::No }
+    }
+
+    /// It may have heard it.
+    fn perhaps(why: impl Into<String>, next: impl Into<String>) -> Self {
+        Self { reached: Reached::Perhaps, ..Self::new(why, next) }
     }
 }
 
@@ -170,24 +179,27 @@ impl Sink {
     /// Tells it; tries again with growing pauses. `Ok` only once it was accepted, or where there is nothing to say:
     /// people do not hear that a tighter alert took over, because they hear that one.
     pub(crate) fn tell(&self, message: &Message, signals: &Signals) -> Result<(), Undelivered> {
-        let mut tries = 0;
+        let (mut tries, mut reached) = (0, Reached::No);
         loop {
             if signals.stop().is_some() {
-                return Err(stopped(tries));
+                return Err(stopped(tries, reached));
             }
             let end = self.once(message, signals);
             tries += 1;
             let (missed, asked) = match end {
                 Tried::Accepted => return Ok(()),
                 Tried::Again(missed, asked) => (missed, asked),
-                Tried::Refused(Missed { why, next }) => return Err(Undelivered { why, next, tries }),
+                Tried::Refused(Missed { why, next, reached: now }) => {
+                    return Err(Undelivered { why, next, tries, reached: reached.max(now) });
+                }
             };
+            reached = reached.max(missed.reached);
             let Some(pause) = PAUSES.get(tries as usize - 1) else {
                 let why = format!("{}, {tries} times in a row", missed.why);
-                return Err(Undelivered { why, next: missed.next, tries });
+                return Err(Undelivered { why, next: missed.next, tries, reached });
             };
             if signals.sleep(wait(jittered(*pause), asked)).is_some() {
-                return Err(stopped(tries));
+                return Err(stopped(tries, reached));
             }
         }
     }
@@ -227,9 +239,9 @@ impl fmt::Debug for Sink {
     }
 }
 
-fn stopped(tries: u32) -> Undelivered {
+fn stopped(tries: u32, reached: Reached) -> Undelivered {
     let next = "the next run tells it".to_owned();
-    Undelivered { why: "a signal came before it was accepted".to_owned(), next, tries }
+    Undelivered { why: "a signal came before it was accepted".to_owned(), next, tries, reached }
 }
 
 /// How long to wait: our own pause, or longer where the sink asks for it, within a bound.

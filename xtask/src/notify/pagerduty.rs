@@ -28,7 +28,7 @@ pub(super) fn tell(post: &Post, routing_key: &str, message: &Message, signals: &
     let body = document(message, routing_key).to_string().into_bytes();
     match post.send(headers, body, Body::Read, signals) {
         Ok(answer) if answer.status == 202 => Tried::Accepted,
-        Ok(answer) if answer.is_success() => Tried::Refused(Missed::new(
+        Ok(answer) if answer.is_success() => Tried::Refused(Missed::perhaps(
             format!("{} answered {}, and the events API answers 202", post.whom(), answer.status),
             "see whether `service` of the sink is the base address of an events API, and what is in between",
         )),

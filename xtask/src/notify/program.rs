@@ -31,6 +31,8 @@ pub(crate) struct Program {
 
 /// The exit code that means "later": `EX_TEMPFAIL` of `sysexits.h`, which mail programs use so.
 const LATER: i32 = 75;
+/// What to do about a program that did not accept.
+const RUN_IT: &str = "see what it printed, and run it by hand";
 /// How many lines of its output are shown: the last ones.
 const LINES_MAX: usize = 20;
 /// What ending a program may take beyond its deadline.
@@ -56,15 +58,16 @@ impl Program {
         });
         self.show(&captured);
         let name = clean(self.words.first().map_or("", String::as_str));
-        let missed = |what: String| Missed::new(format!("`{name}` {what}"), "see what it printed, and run it by hand");
+        let missed = |what: String| Missed::new(format!("`{name}` {what}"), RUN_IT);
+        let perhaps = |what: String| Missed::perhaps(format!("`{name}` {what}"), RUN_IT);
         match captured.ended {
             Ended::Exited { code: 0 } => Tried::Accepted,
             Ended::Exited { code: LATER } => Tried::Again(missed(format!("ended with {LATER}: not now")), None),
             Ended::Exited { code } => Tried::Refused(missed(format!("ended with {code}"))),
             Ended::Killed { signal } | Ended::Interrupted { signal } => {
-                Tried::Refused(missed(format!("was ended by signal {signal}")))
+                Tried::Refused(perhaps(format!("was ended by signal {signal}")))
             }
-            Ended::TimedOut { after_secs } => Tried::Refused(missed(format!("did not end within {after_secs} s"))),
+            Ended::TimedOut { after_secs } => Tried::Refused(perhaps(format!("did not end within {after_secs} s"))),
             Ended::NotStarted { why } => Tried::Refused(Missed::new(
                 format!("`{name}` cannot be started: {why}"),
                 "correct `command` of the sink",

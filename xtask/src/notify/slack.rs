@@ -15,7 +15,7 @@ pub(super) fn tell(post: &Post, message: &Message, signals: &Signals) -> Tried {
     let headers = vec![("content-type", "application/json; charset=utf-8".to_owned())];
     match post.send(headers, document(message).to_string().into_bytes(), Body::Read, signals) {
         Ok(answer) if answer.status == 200 && answer.text().trim() == "ok" => Tried::Accepted,
-        Ok(answer) if answer.is_success() => Tried::Refused(Missed::new(
+        Ok(answer) if answer.is_success() => Tried::Refused(Missed::perhaps(
             format!("{} answered {} without the `ok` of an incoming webhook", post.whom(), answer.status),
             format!("see whether {} holds the address of an incoming webhook", post.from()),
         )),

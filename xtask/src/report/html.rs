@@ -368,7 +368,7 @@ fn heard(notice: &Notice) -> Markup {
         names.collect::<Vec<_>>().join(", ")
     };
     let told = names(|told| matches!(told, Told::Alert | Told::Over));
-    let silent = names(|told| matches!(told, Told::Nothing));
+    let silent = names(|told| matches!(told, Told::Nothing | Told::Perhaps));
     html! {
         @if !told.is_empty() { span.quiet { " Told: " (told) "." } }
         @if !silent.is_empty() && notice.closed_at.is_none() { span.quiet { " Not told yet: " (silent) "." } }

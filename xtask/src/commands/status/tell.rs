@@ -12,7 +12,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use license_core::{
-    alert::{Alert, AlertEvent, AlertId, Over, Standing, Task, dedup_key, tasks, title},
+    alert::{Alert, AlertEvent, AlertId, Over, Reached, Standing, Task, dedup_key, tasks, title},
     trail::Event,
 };
 
@@ -157,6 +157,8 @@ struct Sending {
     news: News,
     at: Timestamp,
     sinks: Vec<String>,
+    /// Those that may have heard of it already: a run that died told them, or this is to be taken back from them.
+    heard_before: BTreeSet<String>,
 }
 
 fn id(task: &Task) -> AlertId {
@@ -187,18 +189,27 @@ fn begin(ctx: &Context, journal: &mut Journal, task: &Task, sinks: &Sinks) -> Re
                 run,
                 until: until(&names),
             };
-            let sending = Sending { id: alert.id(), alert: alert.clone(), news: News::Stands, at: now, sinks: names };
+            let sending = Sending {
+                id: alert.id(),
+                alert: alert.clone(),
+                news: News::Stands,
+                at: now,
+                sinks: names,
+                heard_before: BTreeSet::new(),
+            };
             (due, Some(sending))
         }
         Task::Resend { notice, sinks: names } => {
             let taken = AlertEvent::Taken { id: notice.id.clone(), sinks: names.clone(), run, until: until(names) };
             let (id, alert, sinks) = (notice.id.clone(), notice.alert.clone(), names.clone());
-            (taken, Some(Sending { id, alert, news: News::Stands, at: notice.due_at, sinks }))
+            let heard_before = notice.awaited.clone();
+            (taken, Some(Sending { id, alert, news: News::Stands, at: notice.due_at, sinks, heard_before }))
         }
         Task::Resolve { notice, sinks: names, over } => {
             let taken = AlertEvent::Taken { id: notice.id.clone(), sinks: names.clone(), run, until: until(names) };
             let (id, alert, sinks) = (notice.id.clone(), notice.alert.clone(), names.clone());
-            (taken, Some(Sending { id, alert, news: News::Over(*over), at: now, sinks }))
+            let heard_before = names.iter().cloned().collect();
+            (taken, Some(Sending { id, alert, news: News::Over(*over), at: now, sinks, heard_before }))
         }
     };
     journal.append(Event::Alert(event))?;
@@ -241,7 +252,8 @@ fn send(
             (Ok(()), News::Stands | News::Test) => (AlertEvent::Sent { id, sink }, Done::Told),
             (Err(missed), _) => {
                 let failed = Done::Failed { why: missed.why.clone(), next: missed.next };
-                (AlertEvent::Failed { id, sink, why: missed.why }, failed)
+                let reached = if sending.heard_before.contains(name) { Reached::Perhaps } else { missed.reached };
+                (AlertEvent::Failed { id, sink, why: missed.why, reached }, failed)
             }
         };
         told.push(Telling {
