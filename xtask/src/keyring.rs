@@ -1,7 +1,7 @@
 //! The keys and tokens of every environment, as far as this machine can read them: two environments never share a
 //! key, and none of them is ever shown.
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, sync::OnceLock};
 
 use license_core::LicenseKey;
 use zeroize::Zeroizing;
@@ -19,25 +19,24 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Keyring {
     secrets: Vec<Zeroizing<String>>,
-    masks: Masks,
+    /// Made when they are needed first: those of a thousand keys take 40 MiB.
+    masks: OnceLock<Masks>,
 }
 
 impl Keyring {
     /// Reads every secret that `license.toml` names. One that cannot be read here cannot be shown either.
     pub(crate) fn read(ctx: &Context, config: &Config) -> Self {
-        let secrets = secrets(ctx, config);
-        let masks = Masks::of(secrets.iter().map(|secret| secret.as_str()));
-        Self { secrets, masks }
+        Self { secrets: secrets(ctx, config), masks: OnceLock::new() }
     }
 
     /// A text without any of them, in whatever form.
     pub(crate) fn hide(&self, text: &str) -> String {
-        self.masks.text(text)
+        self.masks().text(text)
     }
 
     /// For streams.
     pub(crate) fn masks(&self) -> &Masks {
-        &self.masks
+        self.masks.get_or_init(|| Masks::of(self.secrets.iter().map(|secret| secret.as_str())))
     }
 
     /// For quotations.
