@@ -17,12 +17,12 @@ use crate::{
     table::{Row, median},
 };
 
-const ENVIRONMENTS: usize = 1000;
+pub(crate) const ENVIRONMENTS: usize = 1000;
 /// Runs of ours, spread over the turns of theirs.
-const RUNS: usize = 5;
+pub(crate) const RUNS: usize = 5;
 /// The most connections that `check` opens to one authority: `CONNECTIONS_MAX` of the command.
-const CONNECTIONS_MAX: u64 = 32;
-const MEMORY_KIB_MAX: u64 = 64 * 1024;
+pub(crate) const CONNECTIONS_MAX: u64 = 32;
+pub(crate) const MEMORY_KIB_MAX: u64 = 64 * 1024;
 /// How often a running process is looked at.
 const LOOK: Duration = Duration::from_millis(5);
 /// Threads that issue the licenses.
@@ -70,13 +70,13 @@ pub(crate) fn measure(effort: Effort) -> Vec<Row> {
 }
 
 /// What a run of ours took.
-struct Seen {
-    took: Duration,
-    memory_kib: u64,
-    connections: u64,
+pub(crate) struct Seen {
+    pub(crate) took: Duration,
+    pub(crate) memory_kib: u64,
+    pub(crate) connections: u64,
 }
 
-fn watched(command: &mut Command, port: u16) -> Seen {
+pub(crate) fn watched(command: &mut Command, port: u16) -> Seen {
     let started = Instant::now();
     let mut child = program::quiet(command).spawn().unwrap();
     let (mut memory_kib, mut connections) = (0, 0);
@@ -91,7 +91,7 @@ fn watched(command: &mut Command, port: u16) -> Seen {
         }
         waiting.join().unwrap()
     });
-    assert!(status.success(), "`check --all` ended with {status}");
+    assert!(status.success(), "{} ended with {status}", command.get_args().next().unwrap().display());
     Seen { took, memory_kib, connections }
 }
 
@@ -107,11 +107,11 @@ fn open_to(port: u16) -> u64 {
 }
 
 /// Two environments of one project have no domain in common.
-fn domain(number: usize) -> String {
+pub(crate) fn domain(number: usize) -> String {
     format!("e{number}.app.com")
 }
 
-fn issue(authority: &Authority) -> Vec<Issued> {
+pub(crate) fn issue(authority: &Authority) -> Vec<Issued> {
     let one = |number| {
         let wish = json!({ "appName": "bench", "domain": domain(number), "planId": "enterprise" });
         let license = authority.send("POST", "/portal/licenses", Some(&wish)).json();
@@ -130,6 +130,11 @@ fn issue(authority: &Authority) -> Vec<Issued> {
 
 /// One environment for each license; all keys are in one dotenv file.
 fn project(authority: &Authority, licenses: &[Issued]) -> Project {
+    project_with(authority, licenses, |_| String::new())
+}
+
+/// As [`project`], with more lines in the table of each environment.
+pub(crate) fn project_with(authority: &Authority, licenses: &[Issued], lines: impl Fn(usize) -> String) -> Project {
     let mut text = format!(
         "version = 1\n[authority.to]\nkind = \"traffic-orchestrator\"\nurl = \"{}\"\ntoken = {{ env = \"TO_API_KEY\" }}\n",
         authority.url()
@@ -138,8 +143,9 @@ fn project(authority: &Authority, licenses: &[Issued]) -> Project {
     for (number, license) in licenses.iter().enumerate() {
         write!(
             text,
-            "[environments.e{number}]\nauthority = \"to\"\ndomain = \"{}\"\nkey = {{ dotenv = \".env\", name = \"KEY_{number}\" }}\ndeploy = \"true\"\n",
-            domain(number)
+            "[environments.e{number}]\nauthority = \"to\"\ndomain = \"{}\"\nkey = {{ dotenv = \".env\", name = \"KEY_{number}\" }}\ndeploy = \"true\"\n{}",
+            domain(number),
+            lines(number)
         )
         .unwrap();
         writeln!(keys, "KEY_{number}={}", license.key).unwrap();

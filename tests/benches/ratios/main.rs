@@ -1,6 +1,6 @@
 //! How fast the product is, beside what it replaces: ratios, never bare times.
 //!
-//! `cargo bench -p license-tests [-- [--quick] [check] [all] [serve] [startup] [rotate] [trail] [push] [scan]]`; see docs/performance.md.
+//! `cargo bench -p license-tests [-- [--quick] [check] [all] [serve] [startup] [rotate] [trail] [push] [scan] [status]]`; see docs/performance.md.
 //! Both sides of a ratio are measured in turns, in the same run, on loopback.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark stands outside the product: it starts it and looks")]
@@ -21,6 +21,7 @@ mod rotate;
 mod scan;
 mod serve;
 mod startup;
+mod status;
 mod table;
 mod trail;
 
@@ -48,7 +49,7 @@ impl Effort {
 
 type Part = fn(Effort) -> Vec<Row>;
 
-const PARTS: [(&str, Part); 8] = [
+const PARTS: [(&str, Part); 9] = [
     ("check", check::measure),
     ("all", all::measure),
     ("serve", serve::measure),
@@ -57,6 +58,7 @@ const PARTS: [(&str, Part); 8] = [
     ("trail", trail::measure),
     ("push", push::measure),
     ("scan", scan::measure),
+    ("status", status::measure),
 ];
 
 fn main() -> ExitCode {

@@ -67,6 +67,19 @@ impl Row {
         Self::new(name, sides, "-".to_owned(), format!("≤ {most} {unit}"), amount <= most)
     }
 
+    /// A time of ours alone that must not pass a limit.
+    pub(crate) fn time_at_most(name: &str, time: Duration, most: Duration) -> Self {
+        let target = format!("≤ {} ms", most.as_millis());
+        Self::new(name, (shown(time), "-".to_owned()), "-".to_owned(), target, time <= most)
+    }
+
+    /// An amount of ours alone without a target.
+    pub(crate) fn amount(name: &str, amount: u64, unit: &str) -> Self {
+        let (ours, none) = (format!("{amount} {unit}"), || "-".to_owned());
+        let found = Found::Measured { ours, theirs: none(), value: none(), target: none(), met: Met::NoTarget };
+        Self { name: name.to_owned(), found }
+    }
+
     /// Two amounts without a target.
     #[expect(clippy::cast_precision_loss, reason = "far less than 2^52 of anything")]
     pub(crate) fn amounts(name: &str, ours: u64, theirs: u64, unit: &str) -> Self {

@@ -181,7 +181,7 @@ fn with_trail(authority: &Authority, license: &Issued, deploy: &[Record], entrie
     let project = Project::new(BINARY).authority(authority).var("LICENSE_KEY", &license.key);
     let file = project.trail_file("production");
     fs::create_dir_all(file.parent().unwrap()).unwrap();
-    fs::write(file, text(deploy, entries)).unwrap();
+    fs::write(file, text(deploy, entries, Checkpoints::AsWritten)).unwrap();
     project.run(&["audit", "verify", "production"]).exits(0).says(&format!("{entries} entries in order"));
     project
 }
@@ -194,6 +194,11 @@ fn refused(project: Project) -> Project {
 fn entries_of_a_deploy(authority: &Authority, license: &Issued) -> Vec<Record> {
     let project = Project::new(BINARY).authority(authority).var("LICENSE_KEY", &license.key);
     project.deploy().exits(0);
+    records_of(&project)
+}
+
+/// The entries of production's trail.
+pub(crate) fn records_of(project: &Project) -> Vec<Record> {
     let mut head = Head::EMPTY;
     let text = project.trail_text("production");
     let records = text.lines().map(|line| {
@@ -204,17 +209,26 @@ fn entries_of_a_deploy(authority: &Authority, license: &Issued) -> Vec<Record> {
     records.collect()
 }
 
-/// A trail of deploys, one after another, with a checkpoint wherever the product writes one.
-fn text(deploy: &[Record], entries: u64) -> String {
+/// Whether a trail has checkpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Checkpoints {
+    /// Wherever the product writes one.
+    AsWritten,
+    /// None: all of it is folded.
+    Never,
+}
+
+/// A trail of the same records, one turn after another.
+pub(crate) fn text(records: &[Record], entries: u64, checkpoints: Checkpoints) -> String {
     let (mut text, mut head, mut folded, mut uncovered) = (String::new(), Head::EMPTY, Folded::default(), 0);
-    let mut repeated = deploy.iter().cycle();
+    let mut repeated = records.iter().cycle();
     while head.seq < entries {
-        let record = if uncovered < CHECKPOINT_ENTRIES {
+        let record = if uncovered < CHECKPOINT_ENTRIES || checkpoints == Checkpoints::Never {
             uncovered += 1;
             repeated.next().unwrap().clone()
         } else {
             uncovered = 0;
-            Record { event: folded.checkpoint().unwrap(), ..deploy[0].clone() }
+            Record { event: folded.checkpoint().unwrap(), ..records[0].clone() }
         };
         folded = folded.apply(&record).unwrap();
         let (line, next) = next_line(&head, &record).unwrap();
