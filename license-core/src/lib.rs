@@ -26,6 +26,7 @@ pub mod health;
 pub mod key;
 pub mod leaks;
 pub mod license;
+pub mod quota;
 pub mod registry;
 pub mod rotation;
 pub mod token;

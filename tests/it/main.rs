@@ -32,6 +32,7 @@ mod page;
 mod pre_push;
 mod pre_push_config;
 mod pre_push_licenses;
+mod quota;
 mod refusals;
 mod rotate;
 mod rotate_deploys;

@@ -166,6 +166,7 @@ fn the_json_of_a_look_has_the_documented_fields() {
     expected.insert("schema".to_owned());
     assert_eq!(fields(&document), expected);
     assert_eq!(fields(&document["environments"][0]), documented("### `environments[]` of `status`"));
+    assert_eq!(fields(&document["accounts"][0]), documented("### `accounts[]` of `status`"));
 }
 
 #[test]

@@ -90,6 +90,11 @@ impl Request {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
+    /// Whether it asks how many validations were used.
+    pub fn is_about_usage(&self) -> bool {
+        self.method == "GET" && ["/portal/stats", "/portal/usage"].iter().any(|path| self.path.ends_with(path))
+    }
+
     /// Reads one request: the head, and as much body as it announces. `None` when the client says nothing whole.
     pub fn read(stream: &mut impl Read) -> Option<Self> {
         let mut bytes = Vec::new();
@@ -140,11 +145,17 @@ struct Shared {
 }
 
 impl RawServer {
-    /// Answers the first request with the first answer, and so on; the last answer is repeated.
+    /// Answers the first request with the first answer, and so on; the last answer is repeated. It does not know how many
+    /// validations were used: that question takes nobody's turn.
     pub fn script(answers: impl IntoIterator<Item = Answer>) -> Self {
         let answers: Vec<_> = answers.into_iter().collect();
         let turn = AtomicUsize::new(0);
-        Self::answering(move |_| answers[turn.fetch_add(1, Ordering::SeqCst).min(answers.len() - 1)].clone())
+        Self::answering(move |request| {
+            if request.is_about_usage() {
+                return Answer::text(404, "text/plain", "no such address");
+            }
+            answers[turn.fetch_add(1, Ordering::SeqCst).min(answers.len() - 1)].clone()
+        })
     }
 
     /// Answers each request as a function says.
@@ -184,6 +195,11 @@ impl RawServer {
     /// What it was asked so far.
     pub fn requests(&self) -> Vec<Request> {
         self.shared.requests.lock().unwrap().clone()
+    }
+
+    /// How many validations it was asked for so far.
+    pub fn validations(&self) -> usize {
+        self.requests().iter().filter(|request| request.method == "POST" && request.path.ends_with("/validate")).count()
     }
 
     /// How many connections were made so far.

@@ -187,7 +187,9 @@ fn run_status(ctx: &Context, config: Option<&Path>, args: &StatusArgs) -> Exit {
     let exit = publish(ctx, &narrator, args, &report, exit);
     append_summary(ctx, &narrator, || github::status_summary(&report));
     match args.format {
-        Some(StatusFormat::Junit) => finish(&narrator, &report::status::junit(&report), exit),
+        Some(StatusFormat::Junit) => {
+            finish(&narrator, &github::defused_xml(narrator.platform(), report::status::junit(&report)), exit)
+        }
         Some(StatusFormat::Human | StatusFormat::Json | StatusFormat::Github) | None => {
             document(&narrator, exit, || report::status::json(&report, exit))
         }

@@ -124,6 +124,9 @@ impl<'a> Narrator<'a> {
         for status in &report.environments {
             self.annotate(|| github::status(&self.subject(config, status.environment), report, status));
         }
+        for account in &report.accounts {
+            self.annotate(|| github::account(&self.annotated(&config.shown_path()), config, account));
+        }
     }
 
     /// What a scan for leaked keys came to.

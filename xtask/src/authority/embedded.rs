@@ -20,6 +20,7 @@ use license_core::{
     Domain, LicenseKey,
     chain::{Entry, LineHash},
     finding::clean,
+    quota::{Limit, Quota},
     registry::{
         Asked, Event, ISSUE_RANDOM_BYTES, Issued, KEY_RANDOM_BYTES, KeepPrevious, LicenseId, Licensed, Record, Refusal,
         Registry, Rotation, RotationWish, Terms,
@@ -29,7 +30,10 @@ use license_core::{
 
 use zeroize::Zeroizing;
 
-use super::{Answered, AskError, Extent, ListedLicense, Listing, Reply, RotateOrder, wire::rotate::rotated_body};
+use super::{
+    Answered, AskError, Extent, ListedLicense, Listing, Reply, RotateOrder, counters::Counters,
+    wire::rotate::rotated_body,
+};
 use crate::{
     log::{Log, LogError, Position, Reading, Stamp, TransactError},
     private_directory,
@@ -200,6 +204,16 @@ impl Embedded {
         };
         let licenses = self.look(|registry, _| registry.licenses().map(listed).collect())?;
         Ok(Listing { licenses, extent: Extent::Whole })
+    }
+
+    /// How many validations `authority serve` has answered, where it counted any. There is no limit.
+    pub(crate) fn usage(&self) -> Quota {
+        let counters = Counters::kept(self.state(), self.now());
+        Quota {
+            used_today: counters.map(|counters| counters.today),
+            used: counters.map(|counters| counters.month),
+            limit: Some(Limit::Unlimited),
+        }
     }
 
     /// The id of the license that the key belongs to, also when the key was replaced.

@@ -6,11 +6,12 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use license_core::{Domain, License, LicenseKey, rotation::CallOutcome};
+use license_core::{Domain, License, LicenseKey, quota::Quota, rotation::CallOutcome};
 use zeroize::Zeroizing;
 
 use crate::signals::Stop;
 
+pub(crate) mod counters;
 pub(crate) mod embedded;
 pub(crate) mod remote;
 #[cfg(feature = "serve")]
@@ -52,6 +53,14 @@ impl Authority {
         match self {
             Self::Embedded(embedded) => embedded.list(),
             Self::Remote(remote) => remote.list(),
+        }
+    }
+
+    /// Asks how many validations the account has used. Costs none.
+    pub(crate) fn usage(&self) -> Result<Quota, UsageError> {
+        match self {
+            Self::Embedded(embedded) => Ok(embedded.usage()),
+            Self::Remote(remote) => remote.usage(),
         }
     }
 
@@ -224,6 +233,27 @@ impl AskError {
             Self::Setup { .. } => "setup",
             Self::Stopped(_) => "stopped",
             Self::Log(_) => "log",
+        }
+    }
+}
+
+/// Why nobody knows how many validations were used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UsageError {
+    /// The authority has no address for the question.
+    #[error("the authority does not tell: it has neither `/portal/stats` nor `/portal/usage`")]
+    NotTold,
+    /// It could not be asked, or what it answered cannot be used.
+    #[error(transparent)]
+    Ask(#[from] AskError),
+}
+
+impl UsageError {
+    /// The stable code that stands in JSON.
+    pub(crate) fn stable_code(&self) -> &'static str {
+        match self {
+            Self::NotTold => "not_told",
+            Self::Ask(error) => error.stable_code(),
         }
     }
 }

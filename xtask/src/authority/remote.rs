@@ -11,7 +11,7 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use license_core::{Domain, LicenseKey};
+use license_core::{Domain, LicenseKey, quota::Quota};
 use ureq::{
     Agent, Body,
     config::Config,
@@ -21,8 +21,8 @@ use ureq::{
 use zeroize::Zeroizing;
 
 use super::{
-    AskError, Listing, Reply,
-    wire::{self, Answer, Headers, NoVerdict, Secrets, rotate::Dialect},
+    AskError, Listing, Reply, UsageError,
+    wire::{self, Answer, Headers, NoVerdict, Secrets, rotate::Dialect, usage::NoUsage},
 };
 use crate::{
     signals::{Signals, Stop},
@@ -55,6 +55,8 @@ const BACKOFF_MILLIS_FIRST: u64 = 200;
 const BODY_BYTES_MAX: u64 = 256 * 1024;
 /// The list of licenses is read so far, in bytes.
 const LIST_BYTES_MAX: u64 = 1024 * 1024;
+/// The question for the usage takes no longer, in seconds: it is asked once, beside what matters.
+const USAGE_SECS_MAX: u64 = 5;
 /// An answer's header is read so far, in bytes.
 const HEADER_BYTES_MAX: usize = 64 * 1024;
 /// A connection that was idle for longer is not used again, in seconds: many servers close theirs after five.
@@ -153,6 +155,36 @@ impl Remote {
         let client = &*self.client;
         client.until_answered(|deadline| client.attempt_list(deadline))
     }
+
+    /// Asks how many validations the account has used: at one address, and at a second where the first is not there.
+    /// Neither is tried again: nothing depends on the answer.
+    pub(crate) fn usage(&self) -> Result<Quota, UsageError> {
+        let client = &*self.client;
+        let bounds = bounds(client.bounds.call.min(Duration::from_secs(USAGE_SECS_MAX)));
+        let deadline = Instant::now() + bounds.call;
+        for path in wire::usage::USAGE_PATHS {
+            if let Some(wait) = client.pace.left() {
+                return Err(client.held_back(wait, None).into());
+            }
+            if let Some(quota) = client.attempt_usage(path, bounds, deadline)? {
+                return Ok(quota);
+            }
+        }
+        Err(UsageError::NotTold)
+    }
+}
+
+/// What a look got.
+struct Got {
+    status: u16,
+    headers: Headers,
+    body: Zeroizing<Vec<u8>>,
+}
+
+impl Got {
+    fn answer(&self) -> Answer<'_> {
+        Answer { status: self.status, headers: &self.headers, body: &self.body }
+    }
 }
 
 /// The attempts so far, none of which brought a verdict.
@@ -185,14 +217,48 @@ impl Client {
 
     /// One look at the list, and what came of it.
     fn attempt_list(&self, deadline: Instant) -> Result<Listing, Missed> {
+        let got = self.get(wire::rotate::LIST_PATH, LIST_BYTES_MAX, self.bounds, deadline)?;
+        let secrets = Secrets::of(self.token.as_ref().map(|token| token.text.as_str()));
+        let listed = wire::rotate::list(&got.answer(), &secrets);
+        let now = (self.clock)();
+        let wait = match &listed {
+            Err(NoVerdict::Again { .. }) => got.headers.wait_after_failure(now),
+            Ok(_) | Err(_) => got.headers.wait_after_answer(now),
+        };
+        if let Some(wait) = wait {
+            self.pace.hold(wait);
+        }
+        listed.map_err(|no_verdict| self.without_verdict(no_verdict))
+    }
+
+    /// One look at the usage; nothing where the authority has no such address.
+    fn attempt_usage(&self, path: &str, bounds: Bounds, deadline: Instant) -> Result<Option<Quota>, AskError> {
+        let error = |missed| {
+            let error = match missed {
+                Missed::Again(trouble) => trouble.unreachable(),
+                Missed::Final(error) => error,
+            };
+            self.stopped().map_or(error, AskError::Stopped)
+        };
+        let got = self.get(path, BODY_BYTES_MAX, bounds, deadline).map_err(error)?;
+        let secrets = Secrets::of(self.token.as_ref().map(|token| token.text.as_str()));
+        match wire::usage::usage(&got.answer(), &secrets) {
+            Ok(quota) => Ok(Some(quota)),
+            Err(NoUsage::NotThere) => Ok(None),
+            Err(NoUsage::No(no)) => Err(error(self.without_verdict(no))),
+        }
+    }
+
+    /// One look at something, with the token and a bound.
+    fn get(&self, path: &str, bytes_max: u64, bounds: Bounds, deadline: Instant) -> Result<Got, Missed> {
         let missed = |error| {
             if matches!(error, ureq::Error::BodyExceedsLimit(_)) {
-                return Missed::Final(trouble::too_large("body", LIST_BYTES_MAX));
+                return Missed::Final(trouble::too_large("body", bytes_max));
             }
-            self.route.missed(error, self.bounds)
+            self.route.missed(error, bounds)
         };
-        let timeout = left(deadline).min(self.bounds.call);
-        let url = format!("{}{}", self.route.base.url, wire::rotate::LIST_PATH);
+        let timeout = left(deadline).min(bounds.call);
+        let url = format!("{}{path}", self.route.base.url);
         let mut request = self.agent.get(url).config().timeout_global(Some(timeout)).build();
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, token.header.clone());
@@ -200,19 +266,8 @@ impl Client {
         let mut response = request.call().map_err(missed)?;
         let headers = Headers::read(|name| response.headers().get(name)?.to_str().ok());
         let status = response.status().as_u16();
-        let body = response.body_mut().with_config().limit(LIST_BYTES_MAX).read_to_vec().map_err(missed)?;
-        let body = Zeroizing::new(body);
-        let secrets = Secrets::of(self.token.as_ref().map(|token| token.text.as_str()));
-        let listed = wire::rotate::list(&Answer { status, headers: &headers, body: &body }, &secrets);
-        let now = (self.clock)();
-        let wait = match &listed {
-            Err(NoVerdict::Again { .. }) => headers.wait_after_failure(now),
-            Ok(_) | Err(_) => headers.wait_after_answer(now),
-        };
-        if let Some(wait) = wait {
-            self.pace.hold(wait);
-        }
-        listed.map_err(|no_verdict| self.without_verdict(no_verdict))
+        let body = response.body_mut().with_config().limit(bytes_max).read_to_vec().map_err(missed)?;
+        Ok(Got { status, headers, body: Zeroizing::new(body) })
     }
 
     /// One request, and what came of it.

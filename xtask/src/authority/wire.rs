@@ -14,6 +14,7 @@ pub(crate) mod quote;
 pub(crate) mod rotate;
 #[cfg(test)]
 mod tests;
+pub(crate) mod usage;
 
 use facts::{Facts, Valid};
 pub(crate) use headers::Headers;

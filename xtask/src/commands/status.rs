@@ -31,8 +31,10 @@ use crate::{
     signals::Signals,
 };
 
+mod quota;
 mod tell;
 
+pub(crate) use quota::{Account, NotKnown};
 pub(crate) use tell::{Done, Telling};
 
 /// What was found out about every environment that was asked for.
@@ -40,6 +42,8 @@ pub(crate) use tell::{Done, Telling};
 pub(crate) struct StatusReport<'a> {
     /// The environments, in that order.
     pub(crate) environments: Vec<Status<'a>>,
+    /// The accounts at their authorities, by the names of those; none where nobody was asked.
+    pub(crate) accounts: Vec<Account<'a>>,
     /// When the look began.
     pub(crate) at: Timestamp,
     /// The horizon of `--fail-within`.
@@ -122,14 +126,18 @@ pub(crate) fn run<'a>(
         Scene { ctx, config, narrator, signals: &signals, keyring: &keyring, tells: &tells, memory: args.memory() };
     let at = context::now();
     let inputs = environments.iter().map(|_| ()).collect();
-    let environments = many::concurrently(&environments, inputs, &signals, |environment, ()| {
+    let looked = many::concurrently(&environments, inputs, &signals, |environment, ()| {
         look(&scene, environment, &authorities[environment.authority.as_str()])
     });
+    let accounts = match scene.memory {
+        Memory::Ask => quota::ask(&environments, &authorities, &signals),
+        Memory::Trail => Vec::new(),
+    };
     if let Some(stop) = signals.stop() {
         return Err(crate::authority::AskError::Stopped(stop).into());
     }
     let attention = if args.exit_code { Attention::Exit } else { Attention::Shown };
-    Ok(StatusReport { environments, at, within: args.fail_within, attention })
+    Ok(StatusReport { environments: looked, accounts, at, within: args.fail_within, attention })
 }
 
 /// What every look works with.

@@ -12,9 +12,9 @@ use super::{CheckReport, CommandEnd, DeployReport, Gated, HealthEnd, human};
 use crate::{
     commands::{
         rotate::{self, Outcome as Rotated, RotateReport},
-        status::{Status, StatusReport},
+        status::{Account, Status, StatusReport},
     },
-    config::{Config, Environment, Problem},
+    config::{AuthoritySettings, Config, Environment, Problem},
     context::Platform,
     exit::Exit,
     failure::Failure,
@@ -44,6 +44,20 @@ pub(crate) fn defuse(text: &str) -> String {
         safe.push_str(&spoken.replace("##[", "#\\#["));
     }
     safe
+}
+
+/// The same for XML, in which what was written still reads the same.
+pub(crate) fn defused_xml(platform: Platform, text: String) -> String {
+    let defused = |line: &str| {
+        let spoken = line.trim_start_matches(|c: char| !c.is_ascii_graphic());
+        let indent = &line[..line.len() - spoken.len()];
+        let line = spoken.strip_prefix("::").map(|rest| format!("{indent}&#58;:{rest}"));
+        line.unwrap_or_else(|| format!("{indent}{spoken}")).replace("##[", "#&#35;[")
+    };
+    match platform {
+        Platform::GithubActions => text.split_inclusive(['\n', '\r']).map(defused).collect(),
+        Platform::Other => text,
+    }
 }
 
 /// Asks the runner to mask a secret from here on. The one place where a key is printed on purpose.
@@ -277,6 +291,18 @@ pub(crate) fn status(subject: &Subject<'_>, report: &StatusReport<'_>, status: &
     super::status::faults(report, status).into_iter().map(annotation).collect()
 }
 
+/// The annotation of an account that is near its limit, at its token; none for another.
+pub(crate) fn account(file: &str, config: &Config, account: &Account<'_>) -> String {
+    let Some(warning) = account.warning() else { return String::new() };
+    let place = config.authorities.get(account.authority).and_then(|settings| match settings {
+        AuthoritySettings::Embedded { .. } => None,
+        AuthoritySettings::Remote(remote) => remote.token_place,
+    });
+    let title = format!("validations of {}", account.authority);
+    let place = place.map(|place| config.line_column(place));
+    annotation(Level::Warning, file, place, &title, &format!("{}: {warning}", account.words()))
+}
+
 /// The step summary of `status`, in Markdown: every environment, as many as there is room for.
 pub(crate) fn status_summary(report: &StatusReport<'_>) -> String {
     let mut text =
@@ -294,6 +320,16 @@ pub(crate) fn status_summary(report: &StatusReport<'_>) -> String {
         );
         if text.len() + one.len() > SUMMARY_BYTES_MAX {
             let _ = writeln!(text, "\nThe other {} environments are in the log.", report.environments.len() - count);
+            break;
+        }
+        text += &one;
+    }
+    if !report.accounts.is_empty() {
+        text += "\n";
+    }
+    for line in super::status::accounts(report) {
+        let one = format!("- {}\n", plain(&line));
+        if text.len() + one.len() > SUMMARY_BYTES_MAX {
             break;
         }
         text += &one;
@@ -439,6 +475,17 @@ mod tests {
             ("x ##[error]y", "x #\\#[error]y"),
         ] {
             assert_eq!(defuse(text), safe, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn xml_has_no_workflow_command_and_says_the_same() {
+        for (text, safe) in [
+            ("<a>\n  ::error::x\n::y</a>", "<a>\n  &#58;:error::x\n&#58;:y</a>"),
+            ("<a b=\"##[error]x\">see a::b</a>\n", "<a b=\"#&#35;[error]x\">see a::b</a>\n"),
+        ] {
+            assert_eq!(defused_xml(Platform::GithubActions, text.to_owned()), safe);
+            assert_eq!(defused_xml(Platform::Other, text.to_owned()), text);
         }
     }
 

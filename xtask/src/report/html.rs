@@ -64,6 +64,7 @@ pub(crate) fn page(report: &StatusReport<'_>) -> String {
                     (tally(&entries))
                     (timeline(&entries, report.at))
                     (environments(&entries, report.at))
+                    (accounts(report))
                     (lately(&entries))
                 }
                 footer { p { "Written by " code { "cargo xtask status" } ". Keys stand here by their fingerprints. Times are in UTC." } }
@@ -278,6 +279,28 @@ fn days_left(status: &Status<'_>, now: Timestamp) -> Markup {
             (false, 0) => { strong { (secs / 3600) } " hours left" },
             (false, 1) => { strong { "1" } " day left" },
             (false, days) => { strong { (days) } " days left" },
+        }
+    }
+}
+
+/// The validations of every authority that was asked.
+fn accounts(report: &StatusReport<'_>) -> Markup {
+    html! {
+        @if !report.accounts.is_empty() {
+            section aria-labelledby="accounts-title" {
+                h2 #accounts-title { "Validations this month" }
+                ul.accounts {
+                    @for account in &report.accounts {
+                        li {
+                            code { (account.authority) }
+                            p { (prose(&account.words())) }
+                            @if let Some(warning) = account.warning() {
+                                p.worry { strong.tag { "warning" } " " (warning) }
+                            }
+                        }
+                    }
+                }
+            }
         }
     }
 }

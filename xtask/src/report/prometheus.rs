@@ -9,12 +9,13 @@ use license_core::{
     Verdict,
     alert::{Severity, severity},
     finding::clean,
+    quota::Limit,
     rotation::{Adoption, Phase},
 };
 
 use super::status::{old_key_ends, phase};
 use crate::{
-    commands::status::{Known, Status, StatusReport},
+    commands::status::{Account, Known, Status, StatusReport},
     health::Seen,
 };
 
@@ -22,7 +23,16 @@ use crate::{
 struct Metric {
     name: &'static str,
     help: &'static str,
-    samples: fn(&StatusReport<'_>, &Status<'_>) -> Vec<Sample>,
+    samples: Samples,
+}
+
+/// Where the samples of a metric come from.
+#[derive(Clone, Copy)]
+enum Samples {
+    /// Every environment.
+    Environments(fn(&StatusReport<'_>, &Status<'_>) -> Vec<Sample>),
+    /// Every account at an authority.
+    Accounts(fn(&Account<'_>) -> Option<u64>),
 }
 
 /// The labels of a sample, and its value. All values are whole.
@@ -32,43 +42,57 @@ struct Sample {
 }
 
 /// Everything that is told.
-const METRICS: [Metric; 8] = [
+const METRICS: [Metric; 10] = [
     Metric {
         name: "license_key_expiry_timestamp_seconds",
         help: "When the license of the key that deploys read expires, as its authority says.",
-        samples: expiry,
+        samples: Samples::Environments(expiry),
     },
     Metric {
         name: "license_key_grace_end_timestamp_seconds",
         help: "When a key that was rotated away stops working.",
-        samples: grace_end,
+        samples: Samples::Environments(grace_end),
     },
     Metric {
         name: "license_validate_success",
         help: "1 where a deploy would go: the license was validated and meets what is demanded. Else 0, also where nobody could say.",
-        samples: validate_success,
+        samples: Samples::Environments(validate_success),
     },
     Metric {
         name: "license_app_healthy",
         help: "1 where the application answers, and nothing that it reports differs from what should run. Else 0.",
-        samples: app_healthy,
+        samples: Samples::Environments(app_healthy),
     },
     Metric {
         name: "license_rotation_state",
         help: "1 for where the rotation of the key stands, 0 for everywhere else.",
-        samples: rotation_state,
+        samples: Samples::Environments(rotation_state),
     },
     Metric {
         name: "license_last_check_timestamp_seconds",
         help: "When the license was looked at last.",
-        samples: last_check,
+        samples: Samples::Environments(last_check),
     },
     Metric {
         name: "license_key_adopted",
         help: "1 where what runs is known to use the key that deploys read, 0 where it is known not to, or a rotation waits for the proof.",
-        samples: adopted,
+        samples: Samples::Environments(adopted),
     },
-    Metric { name: "license_alerts_standing", help: "How many alerts stand.", samples: alerts_standing },
+    Metric {
+        name: "license_alerts_standing",
+        help: "How many alerts stand.",
+        samples: Samples::Environments(alerts_standing),
+    },
+    Metric {
+        name: "license_validations_used",
+        help: "How many validations the account at an authority has used this month, as the authority says.",
+        samples: Samples::Accounts(used),
+    },
+    Metric {
+        name: "license_validations_limit",
+        help: "How many validations a month has, where the authority states a limit.",
+        samples: Samples::Accounts(limit),
+    },
 ];
 
 /// Every place where a rotation can stand.
@@ -92,7 +116,7 @@ pub(crate) fn metrics(report: &StatusReport<'_>) -> String {
         // An environment that was named twice is told once: a second sample would void the whole file.
         let mut told = BTreeSet::new();
         let mut lines = String::new();
-        for Sample { labels, value } in report.environments.iter().flat_map(|status| samples(report, status)) {
+        for Sample { labels, value } in samples.of(report) {
             let labels: Vec<String> =
                 labels.iter().map(|(label, value)| format!("{label}=\"{}\"", escaped(value))).collect();
             let series = format!("{name}{{{}}}", labels.join(","));
@@ -105,6 +129,23 @@ pub(crate) fn metrics(report: &StatusReport<'_>) -> String {
         }
     }
     text
+}
+
+impl Samples {
+    fn of(self, report: &StatusReport<'_>) -> Vec<Sample> {
+        match self {
+            Self::Environments(samples) => {
+                report.environments.iter().flat_map(|status| samples(report, status)).collect()
+            }
+            Self::Accounts(value) => {
+                let sample = |account: &Account<'_>| {
+                    let labels = vec![("authority", account.authority.to_owned())];
+                    Some(Sample { labels, value: i64::try_from(value(account)?).unwrap_or(i64::MAX) })
+                };
+                report.accounts.iter().filter_map(sample).collect()
+            }
+        }
+    }
 }
 
 /// The value of a label as it stands between the quotes.
@@ -219,6 +260,17 @@ fn alerts_standing(_: &StatusReport<'_>, status: &Status<'_>) -> Vec<Sample> {
     [Severity::Info, Severity::Warning, Severity::Critical].map(sample).into()
 }
 
+fn used(account: &Account<'_>) -> Option<u64> {
+    account.quota.as_ref().ok()?.used
+}
+
+fn limit(account: &Account<'_>) -> Option<u64> {
+    match account.quota.as_ref().ok()?.limit? {
+        Limit::AtMost(limit) => Some(limit),
+        Limit::Unlimited => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -265,6 +317,12 @@ mod tests {
             ("license_alerts_standing{environment=\"emea\",severity=\"critical\"}", Some(2)),
             ("license_alerts_standing{environment=\"staging\",severity=\"warning\"}", Some(1)),
             ("license_alerts_standing{environment=\"staging\",severity=\"critical\"}", Some(0)),
+            ("license_validations_used{authority=\"to\"}", Some(412)),
+            ("license_validations_limit{authority=\"to\"}", Some(500)),
+            ("license_validations_used{authority=\"spare\"}", Some(i64::MAX)),
+            ("license_validations_limit{authority=\"spare\"}", None),
+            ("license_validations_used{authority=\"silent\"}", None),
+            ("license_validations_limit{authority=\"silent\"}", None),
         ];
         for (series, expected) in rows {
             assert_eq!(value(&text, series), expected, "{series}\n{text}");

@@ -4,15 +4,16 @@ use jiff::{SignedDuration, Timestamp};
 use license_core::{
     Finding, Fingerprint, License, LicenseKey, Verdict,
     alert::{Alert, AlertEvent},
-    finding::{Check, Outcome, Reason},
+    finding::{Check, Outcome, Reason, clean},
     health::Difference,
     license::Answer,
+    quota::{Limit, Quota},
     rotation::{BlobHash, BodySource, Fact, IntentTerms, RotationEvent, RotationId, RunId, Snapshot},
     trail::{Actor, Ended, Event, Folded, GateRecord, HealthRecord, Record, Source},
 };
 
 use crate::{
-    commands::status::{App, Attention, Known, Status, StatusReport},
+    commands::status::{Account, App, Attention, Known, NotKnown, Status, StatusReport},
     config::{self, Config, Environment},
     failure::Failure,
     files,
@@ -67,7 +68,26 @@ pub(super) fn name(number: usize) -> String {
 pub(super) fn report(config: &Config) -> StatusReport<'_> {
     let environment = |number| config.environment(&name(number)).unwrap();
     let environments = (0..config.environments.len()).map(|number| status(number, environment(number)));
-    StatusReport { environments: environments.collect(), at: now(), within: None, attention: Attention::Shown }
+    StatusReport {
+        environments: environments.collect(),
+        accounts: accounts(),
+        at: now(),
+        within: None,
+        attention: Attention::Shown,
+    }
+}
+
+/// An account near its limit, one without a limit, and one of which an authority says only something hostile.
+fn accounts<'a>() -> Vec<Account<'a>> {
+    let quota = |used, limit| Ok(Quota { used_today: None, used: Some(used), limit: Some(limit) });
+    vec![
+        Account { authority: "to", quota: quota(412, Limit::AtMost(500)) },
+        Account { authority: "spare", quota: quota(u64::MAX, Limit::Unlimited) },
+        Account {
+            authority: "silent",
+            quota: Err(NotKnown { code: "protocol_error", why: format!("status 400: {}", clean(HOSTILE)) }),
+        },
+    ]
 }
 
 /// Every shape.

@@ -7,6 +7,7 @@ use license_core::{
     Verdict,
     alert::{self, Alert, Severity},
     finding::clean,
+    quota::{Limit, Room},
     rotation::Phase,
     trail::Ended,
 };
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::human;
 use crate::{
-    commands::status::{Done, Known, Status, StatusReport, Telling},
+    commands::status::{Account, Done, Known, NotKnown, Status, StatusReport, Telling},
     console::{Ink, Look},
     exit::Exit,
     failure::Failure,
@@ -34,7 +35,17 @@ const ENDPOINT_HELP: &str =
 
 /// What people read, one paragraph for each environment.
 pub(crate) fn human(report: &StatusReport<'_>, look: &Look) -> String {
-    report.environments.iter().map(|status| of_environment(report, status, look)).collect::<Vec<_>>().join("\n")
+    let environments = report.environments.iter().map(|status| of_environment(report, status, look));
+    let accounts = report.accounts.iter().map(|account| of_account(account, look)).collect::<String>();
+    environments.chain(Some(accounts).filter(|accounts| !accounts.is_empty())).collect::<Vec<_>>().join("\n")
+}
+
+fn of_account(account: &Account<'_>, look: &Look) -> String {
+    let mut text = format!("authority `{}`: {}\n", account.authority, account.words());
+    if let Some(warning) = account.warning() {
+        let _ = writeln!(text, "  {:<9} {}", look.paint("warning", Ink::Worry), warning);
+    }
+    text
 }
 
 /// The verdict over an environment, the worst first.
@@ -261,7 +272,30 @@ pub(crate) fn json(report: &StatusReport<'_>, exit: Exit) -> Value {
         "schema": SCHEMA,
         "at": report.at,
         "environments": report.environments.iter().map(|status| environment(report, status)).collect::<Vec<_>>(),
+        "accounts": report.accounts.iter().map(account).collect::<Vec<_>>(),
         "exit": super::json::exit(exit),
+    })
+}
+
+fn account(account: &Account<'_>) -> Value {
+    let quota = account.quota.as_ref().ok();
+    json!({
+        "authority": account.authority,
+        "validationsToday": quota.and_then(|quota| quota.used_today),
+        "validationsUsed": quota.and_then(|quota| quota.used),
+        "validationsLimit": quota.and_then(|quota| match quota.limit? {
+            Limit::AtMost(limit) => Some(limit),
+            Limit::Unlimited => None,
+        }),
+        "room": quota.map(|quota| match quota.room() {
+            Room::NotKnown => "unknown",
+            Room::Unlimited => "unlimited",
+            Room::Enough { .. } => "enough",
+            Room::Little { .. } => "little",
+            Room::Nothing => "nothing",
+        }),
+        "warning": account.warning(),
+        "error": account.quota.as_ref().err().map(|NotKnown { code, why }| json!({ "code": code, "message": why })),
     })
 }
 
@@ -425,7 +459,17 @@ pub(crate) fn faults(report: &StatusReport<'_>, status: &Status<'_>) -> Vec<(Sev
     faults
 }
 
+/// What is known of the accounts, a line each, with what somebody should know.
+pub(super) fn accounts(report: &StatusReport<'_>) -> Vec<String> {
+    let line = |account: &Account<'_>| {
+        let warning = account.warning().map_or(String::new(), |warning| format!("; warning: {warning}"));
+        format!("authority `{}`: {}{warning}", account.authority, account.words())
+    };
+    report.accounts.iter().map(line).collect()
+}
+
 /// A JUnit report: a test case for each environment, that fails where the exit is another than 0.
+/// The accounts are no tests: what is known of them is the output of the suite.
 pub(crate) fn junit(report: &StatusReport<'_>) -> String {
     let mut suite = TestSuite::new("license status");
     for status in &report.environments {
@@ -441,6 +485,9 @@ pub(crate) fn junit(report: &StatusReport<'_>) -> String {
         let mut case = TestCase::new(status.environment.name.as_str(), case);
         case.set_classname("license.status");
         suite.add_test_case(case);
+    }
+    if !report.accounts.is_empty() {
+        suite.set_system_out(accounts(report).join("\n"));
     }
     let mut document = Report::new("cargo xtask status");
     document.add_test_suite(suite);

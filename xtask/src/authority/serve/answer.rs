@@ -10,7 +10,8 @@ use license_core::{
 };
 use serde::Serialize;
 
-use super::{body::Body, options::ListKeys, usage::Counters};
+use super::{body::Body, options::ListKeys};
+use crate::authority::counters::Counters;
 
 /// An answer before it is sent.
 #[derive(Debug, Clone)]

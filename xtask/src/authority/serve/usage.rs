@@ -1,4 +1,4 @@
-//! Counters of use: how many validations today and this month, by UTC. They may lag behind by a second.
+//! The counters of use while the server runs. Their file may lag behind by a second.
 
 use std::{
     io,
@@ -6,10 +6,12 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use jiff::{Timestamp, civil::Date, tz::TimeZone};
-use serde::{Deserialize, Serialize};
+use jiff::Timestamp;
 
-use crate::files;
+use crate::{
+    authority::counters::{self, Counters},
+    files,
+};
 
 /// The counters and the file that keeps them.
 #[derive(Debug)]
@@ -30,36 +32,18 @@ enum State {
     Changed,
 }
 
-/// What was counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Counters {
-    /// The day of the newest validation.
-    day: Date,
-    /// The validations of that day.
-    pub(super) today: u64,
-    /// The validations of that day's month.
-    pub(super) month: u64,
-}
-
-/// The longest file of counters that is read, in bytes.
-const FILE_BYTES_MAX: u64 = 4 * 1024;
-
 impl Usage {
     /// Reads what was counted before; a file that cannot be read counts from zero.
     pub(super) fn open(state: &Path, now: Timestamp) -> Self {
-        let file = state.join("usage.json");
-        let kept =
-            files::read_limited(&file, FILE_BYTES_MAX).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let counters = kept.unwrap_or(Counters { day: day(now), today: 0, month: 0 });
-        Self { file, counted: Mutex::new(Counted { counters, state: State::Saved }) }
+        let counters = Counters::kept(state, now).unwrap_or_else(|| Counters::zero(now));
+        Self { file: counters::file(state), counted: Mutex::new(Counted { counters, state: State::Saved }) }
     }
 
     /// Counts one validation.
     pub(super) fn count(&self, now: Timestamp) {
         let mut counted = self.counted();
-        let mut counters = counted.counters.on(now);
-        counters.today += 1;
-        counters.month += 1;
+        let mut counters = counted.counters;
+        counters.count(now);
         *counted = Counted { counters, state: State::Changed };
     }
 
@@ -89,23 +73,6 @@ impl Usage {
     fn counted(&self) -> MutexGuard<'_, Counted> {
         self.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-impl Counters {
-    /// The counters as they are at a time: a new day, and a new month, begin at zero.
-    fn on(self, now: Timestamp) -> Self {
-        let day = day(now);
-        let same_month = (day.year(), day.month()) == (self.day.year(), self.day.month());
-        Self {
-            day,
-            today: if day == self.day { self.today } else { 0 },
-            month: if same_month { self.month } else { 0 },
-        }
-    }
-}
-
-fn day(now: Timestamp) -> Date {
-    TimeZone::UTC.to_datetime(now).date()
 }
 
 #[cfg(test)]

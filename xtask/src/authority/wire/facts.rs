@@ -258,7 +258,7 @@ impl Name {
 }
 
 /// The first readable value: place by place, and within a place name by name.
-fn first<'v, T>(
+pub(super) fn first<'v, T>(
     mut places: impl Iterator<Item = &'v Map<String, Value>>,
     names: &[&str],
     read: impl Fn(&Value) -> Option<T>,
@@ -281,14 +281,15 @@ fn includes(value: &Value) -> Option<bool> {
 }
 
 /// A limit: a number that is not negative, or `-1` or the word for none.
-fn limit(value: &Value) -> Option<ActivationLimit> {
+pub(super) fn limit(value: &Value) -> Option<ActivationLimit> {
     if value.as_str().is_some_and(|word| word.eq_ignore_ascii_case("unlimited")) || whole(value) == Some(-1) {
         return Some(ActivationLimit::Unlimited);
     }
     count(value).map(ActivationLimit::AtMost)
 }
 
-fn count(value: &Value) -> Option<u64> {
+/// A number that is not negative.
+pub(super) fn count(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| whole(value)?.try_into().ok())
 }
 
