@@ -53,6 +53,7 @@ mod store;
 mod tidy;
 mod tls;
 mod trail;
+mod watch;
 mod wire;
 mod year;
 

@@ -19,7 +19,7 @@ fn healthy_but(changes: &Value) -> Value {
 }
 
 /// A program that keeps every alert that it gets, one JSON document a line; it fails while a file `refuse` is there.
-fn collecting(project: Project) -> Project {
+pub(crate) fn collecting(project: Project) -> Project {
     let script =
         "#!/bin/sh\ntest -e refuse && exit 1\nflock alerts.lock sh -c 'cat >> alerts.jsonl; echo >> alerts.jsonl'\n";
     project
@@ -27,7 +27,7 @@ fn collecting(project: Project) -> Project {
         .tables("[sinks.file]\nkind = \"command\"\ncommand = [\"sh\", \"./collect.sh\"]\n")
 }
 
-fn collected(project: &Project) -> Vec<Value> {
+pub(crate) fn collected(project: &Project) -> Vec<Value> {
     let text = fs::read_to_string(project.path("alerts.jsonl")).unwrap_or_default();
     text.lines().filter(|line| !line.is_empty()).map(|line| serde_json::from_str(line).unwrap()).collect()
 }

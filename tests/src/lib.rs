@@ -40,6 +40,7 @@ mod raw_tests;
 pub mod rotating;
 pub mod sealed;
 pub mod strace;
+pub mod terminal;
 pub mod trail;
 pub mod vault_api;
 

@@ -182,6 +182,28 @@ pub(crate) struct StatusArgs {
     #[arg(long)]
     pub(crate) cached: bool,
 
+    /// Look again and again, every minute or as this says, and draw what is found on this terminal
+    #[arg(
+        long,
+        value_name = "TIME",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = crate::commands::status::watch::INTERVAL,
+        value_parser = crate::commands::status::watch::interval,
+        conflicts_with_all = ["format", "metrics", "html"],
+    )]
+    pub(crate) watch: Option<std::time::Duration>,
+
+    /// With `--watch`: ask the authority again after this time, which spends validations [default: 1h]
+    #[arg(
+        long,
+        value_name = "TIME",
+        requires = "watch",
+        conflicts_with = "cached",
+        value_parser = crate::commands::status::watch::interval,
+    )]
+    pub(crate) ask_every: Option<std::time::Duration>,
+
     /// Send no alerts
     #[arg(long)]
     pub(crate) no_alerts: bool,

@@ -5,7 +5,7 @@
 use std::{
     fmt::Display,
     io::{self, IsTerminal, Read as _, Write},
-    sync::Mutex,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use anstyle::{AnsiColor, Style};
@@ -13,6 +13,8 @@ use rustix::fs::FileType;
 use zeroize::Zeroizing;
 
 use crate::{cli::ColorChoice, vars::Vars};
+
+pub(crate) mod screen;
 
 /// The two streams. Threads share it.
 pub(crate) struct Console {
@@ -94,6 +96,13 @@ impl Console {
         }
     }
 
+    /// Keeps what is for people, for as long as the guard lives.
+    pub(crate) fn hold_people(&self) -> HeldBack<'_> {
+        let kept = Arc::new(Mutex::new(Vec::new()));
+        let before = std::mem::replace(&mut *self.err(), Box::new(Kept(Arc::clone(&kept))));
+        HeldBack { console: self, before: Some(before), kept }
+    }
+
     /// Writes data. A reader that went away is no error of ours.
     pub(crate) fn data(&self, text: &str) -> io::Result<()> {
         let mut out = self.out();
@@ -117,18 +126,64 @@ impl Console {
 
     /// The stream for data, for as long as the guard lives.
     pub(crate) fn out(&self) -> std::sync::MutexGuard<'_, Box<dyn Write + Send>> {
-        self.out.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.out.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The stream for people, for as long as the guard lives.
     pub(crate) fn err(&self) -> std::sync::MutexGuard<'_, Box<dyn Write + Send>> {
-        self.err.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.err.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl std::fmt::Debug for Console {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Console").field("out", &self.out_look).field("err", &self.err_look).finish_non_exhaustive()
+    }
+}
+
+/// What was for people and has not reached them yet; it does at the end.
+pub(crate) struct HeldBack<'a> {
+    console: &'a Console,
+    before: Option<Box<dyn Write + Send>>,
+    kept: Arc<Mutex<Vec<u8>>>,
+}
+
+impl HeldBack<'_> {
+    /// Takes what was kept.
+    pub(crate) fn take(&self) -> String {
+        let kept = std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner));
+        String::from_utf8_lossy(&kept).into_owned()
+    }
+}
+
+impl Drop for HeldBack<'_> {
+    fn drop(&mut self) {
+        if let Some(before) = self.before.take() {
+            *self.console.err() = before;
+        }
+        let left = self.take();
+        if !left.is_empty() {
+            self.console.tell(&left);
+        }
+    }
+}
+
+/// No more is kept, in bytes: what comes later is dropped.
+const KEPT_BYTES_MAX: usize = 64 * 1024;
+
+/// A stream that keeps what is written.
+struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = KEPT_BYTES_MAX.saturating_sub(kept.len());
+        kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -7,6 +7,10 @@ use crate::context::Context;
 #[cfg(feature = "failpoints")]
 const DIES_AT: &str = "LICENSE_FAILPOINT";
 
+/// Where the process panics, in the `failpoints` build.
+#[cfg(feature = "failpoints")]
+const PANICS_AT: &str = "LICENSE_FAILPOINT_PANIC";
+
 /// How long a late execution is waited for, in the `failpoints` build.
 #[cfg(feature = "failpoints")]
 const SETTLE_SECS: &str = "LICENSE_FAILPOINT_SETTLE_SECS";
@@ -27,6 +31,7 @@ const STEP_SECS: &str = "LICENSE_FAILPOINT_STEP_SECS";
 #[cfg(feature = "failpoints")]
 pub(crate) fn reached(ctx: &Context, name: &str) {
     use std::sync::atomic::{AtomicU32, Ordering};
+    assert!(ctx.vars.text(PANICS_AT) != Some(name), "a test wants a panic at `{name}`");
     static PASSED: AtomicU32 = AtomicU32::new(0);
     let Some(wanted) = ctx.vars.text(DIES_AT) else { return };
     let (wanted, nth) = wanted.split_once(':').map_or((wanted, 1), |(name, n)| (name, n.parse().unwrap_or(1)));

@@ -126,6 +126,10 @@ pub(crate) enum Failure {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Lock(#[from] LockError),
+    /// There is nothing to draw on.
+    #[error("`--watch` draws on a terminal, and stdout is none")]
+    #[diagnostic(help("elsewhere a schedule watches: `cargo xtask status --all`, once a day from cron or CI"))]
+    NotATerminal,
     /// The state directory of the embedded authority is not clear.
     #[error("license.toml has {what}")]
     #[diagnostic(help("name its state directory with `--state DIR`"))]
@@ -238,7 +242,9 @@ impl Failure {
             | Self::Seal(_)
             | Self::Issue(ChangeError::Refused(_)) => Exit::Config,
             Self::OldKeyDies { .. } => Exit::Refused,
-            Self::WhichAuthority { .. } | Self::StoreTest(StoreTestError::NamesNoEnvironment { .. }) => Exit::Usage,
+            Self::WhichAuthority { .. }
+            | Self::NotATerminal
+            | Self::StoreTest(StoreTestError::NamesNoEnvironment { .. }) => Exit::Usage,
             Self::Ask(error) => ask_exit(error),
             Self::Log(_) | Self::Issue(ChangeError::Log(_)) => Exit::Trail,
             Self::Journal(error) => error.exit(),
@@ -278,6 +284,7 @@ impl Failure {
             Self::Break(LockCommandError::Another { .. } | LockCommandError::Nothing { .. }) => "not_that_claim",
             Self::Lock(LockError::Io { .. }) => "not_locked",
             Self::WhichAuthority { .. } => "which_authority",
+            Self::NotATerminal => "not_a_terminal",
             Self::Authority(_) => "authority",
             Self::Audit(_) => "audit",
             Self::Store { .. } => "store",

@@ -10,6 +10,7 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
+    time::Duration,
 };
 
 use clap::{
@@ -173,6 +174,9 @@ fn run_status(ctx: &Context, config: Option<&Path>, args: &StatusArgs) -> Exit {
         Ok(config) => config,
         Err(failure) => return cannot_begin(&narrator, json::Document::Other, &failure),
     };
+    if let Some(every) = args.watch {
+        return watch_status(ctx, &config, args, every, &narrator);
+    }
     let asking = narrator.spinner("looking");
     let looked = status::run(ctx, &config, args, &narrator);
     if let Some(asking) = asking {
@@ -196,7 +200,20 @@ fn run_status(ctx: &Context, config: Option<&Path>, args: &StatusArgs) -> Exit {
     }
 }
 
-/// Who may read the metrics: a node occasion, which runs as a user of its own.
+/// Watches on a terminal; what was seen last stays there.
+fn watch_status(ctx: &Context, config: &Config, args: &StatusArgs, every: Duration, narrator: &Narrator<'_>) -> Exit {
+    match status::watch::run(ctx, config, args, every, narrator) {
+        Ok(watched) => {
+            if let Some(report) = &watched.report {
+                narrator.status(config, report);
+            }
+            watched.exit
+        }
+        Err(failure) => cannot_begin(narrator, json::Document::Other, &failure),
+    }
+}
+
+/// Who may read the metrics: a node exporter, which runs as a user of its own.
 const METRICS_MODE: u32 = 0o644;
 /// Who may read the page: whoever asked for it. It names every environment with its domain, its plan and what is wrong
 /// with it; whom else that concerns, a person decides.

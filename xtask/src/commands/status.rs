@@ -2,7 +2,7 @@
 //!
 //! The smoke test after a deploy, and the watch that a schedule runs, are one command.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use license_core::{
@@ -33,6 +33,7 @@ use crate::{
 
 mod quota;
 mod tell;
+pub(crate) mod watch;
 
 pub(crate) use quota::{Account, NotKnown};
 pub(crate) use tell::{Done, Telling};
@@ -68,6 +69,8 @@ pub(crate) struct Status<'a> {
     pub(crate) environment: &'a Environment,
     /// What is known of the license.
     pub(crate) license: Known,
+    /// When that was found out.
+    pub(crate) asked_at: Timestamp,
     /// What the application said; none where the file names no address.
     pub(crate) app: Option<App>,
     /// What should run, as far as the trail knows.
@@ -117,30 +120,72 @@ pub(crate) fn run<'a>(
     args: &StatusArgs,
     narrator: &Narrator<'_>,
 ) -> Result<StatusReport<'a>, Failure> {
-    let environments = many::selected(config, &args.environments, Extent::of_flag(args.all))?;
-    let tells = tell::Sinks::open(ctx, config, args)?;
-    let signals = Signals::watch().map_err(|source| Failure::System { what: "signals cannot be watched", source })?;
-    let authorities = many::authorities(ctx, config, &environments, &signals);
-    let keyring = Keyring::read(ctx, config);
-    let scene =
-        Scene { ctx, config, narrator, signals: &signals, keyring: &keyring, tells: &tells, memory: args.memory() };
-    let at = context::now();
-    let inputs = environments.iter().map(|_| ()).collect();
-    let looked = many::concurrently(&environments, inputs, &signals, |environment, ()| {
-        look(&scene, environment, &authorities[environment.authority.as_str()])
-    });
-    let accounts = match scene.memory {
-        Memory::Ask => quota::ask(&environments, &authorities, &signals),
-        Memory::Trail => Vec::new(),
-    };
-    if let Some(stop) = signals.stop() {
-        return Err(crate::authority::AskError::Stopped(stop).into());
-    }
-    let attention = if args.exit_code { Attention::Exit } else { Attention::Shown };
-    Ok(StatusReport { environments: looked, accounts, at, within: args.fail_within, attention })
+    let desk = Desk::open(ctx, config, args)?;
+    desk.look(narrator, desk.first(), None)
 }
 
-/// What every look works with.
+/// What looks work with, however many there are.
+struct Desk<'a, 'c> {
+    ctx: &'c Context,
+    config: &'a Config,
+    environments: Vec<&'a Environment>,
+    authorities: BTreeMap<&'a str, Result<Authority, Failure>>,
+    tells: tell::Sinks,
+    signals: Signals,
+    memory: Memory,
+    within: Option<Duration>,
+    attention: Attention,
+}
+
+impl<'a, 'c> Desk<'a, 'c> {
+    /// Prepares for what the command line asks. Nobody is asked anything yet.
+    fn open(ctx: &'c Context, config: &'a Config, args: &StatusArgs) -> Result<Self, Failure> {
+        let environments = many::selected(config, &args.environments, Extent::of_flag(args.all))?;
+        let tells = tell::Sinks::open(ctx, config, args)?;
+        let signals =
+            Signals::watch().map_err(|source| Failure::System { what: "signals cannot be watched", source })?;
+        let authorities = many::authorities(ctx, config, &environments, &signals);
+        let attention = if args.exit_code { Attention::Exit } else { Attention::Shown };
+        let (memory, within) = (args.memory(), args.fail_within);
+        Ok(Self { ctx, config, environments, authorities, tells, signals, memory, within, attention })
+    }
+
+    /// Where the facts of every license come from in a first look.
+    fn first(&self) -> Vec<Source> {
+        let source = || match self.memory {
+            Memory::Ask => Source::Authority,
+            Memory::Trail => Source::Trail,
+        };
+        self.environments.iter().map(|_| source()).collect()
+    }
+
+    /// Looks at every environment. Accounts are asked about where the authority is, unless they are known from before.
+    fn look(
+        &self,
+        narrator: &Narrator<'_>,
+        sources: Vec<Source>,
+        accounts: Option<Vec<Account<'a>>>,
+    ) -> Result<StatusReport<'a>, Failure> {
+        let keyring = Keyring::read(self.ctx, self.config);
+        let Self { ctx, config, signals, tells, .. } = self;
+        let at = context::now();
+        let scene = Scene { ctx, config, narrator, signals, keyring: &keyring, tells, at };
+        let looked = many::concurrently(&self.environments, sources, signals, |environment, source| {
+            look(&scene, environment, &self.authorities[environment.authority.as_str()], source)
+        });
+        let accounts = match (accounts, self.memory) {
+            (Some(accounts), _) => accounts,
+            (None, Memory::Ask) => quota::ask(&self.environments, &self.authorities, signals),
+            (None, Memory::Trail) => Vec::new(),
+        };
+        if let Some(stop) = signals.stop() {
+            return Err(crate::authority::AskError::Stopped(stop).into());
+        }
+        Ok(StatusReport { environments: looked, accounts, at, within: self.within, attention: self.attention })
+    }
+}
+
+/// What every environment of one look works with.
 struct Scene<'a> {
     ctx: &'a Context,
     config: &'a Config,
@@ -148,23 +193,49 @@ struct Scene<'a> {
     signals: &'a Signals,
     keyring: &'a Keyring,
     tells: &'a tell::Sinks,
-    memory: Memory,
+    at: Timestamp,
 }
 
-/// Where the facts of a license come from.
+/// Whether the authority is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Memory {
-    /// The authority is asked: one validation.
+    /// It is: one validation.
     Ask,
     /// What the trail has will do: none is spent, and nothing is recorded.
     Trail,
 }
 
+/// Where the facts of a license come from.
+#[derive(Debug)]
+enum Source {
+    /// The authority is asked: one validation.
+    Authority,
+    /// What the trail has will do: nothing is recorded, and nobody is told.
+    Trail,
+    /// They are those of a look before, and when that was: nothing is recorded, and nobody is told.
+    Before(Box<Known>, Timestamp),
+}
+
+/// What is done with what was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    /// It is written down where it is new, and whom it concerns is told.
+    Recorded,
+    /// It is shown.
+    Shown,
+}
+
 /// The story of one environment: ask the authority, look at the application, compare, record, tell.
-fn look<'a>(scene: &Scene<'_>, environment: &'a Environment, authority: &Result<Authority, Failure>) -> Status<'a> {
+fn look<'a>(
+    scene: &Scene<'_>,
+    environment: &'a Environment,
+    authority: &Result<Authority, Failure>,
+    source: Source,
+) -> Status<'a> {
     let mut status = Status {
         environment,
         license: Known::NeverLooked,
+        asked_at: scene.at,
         app: None,
         deployed: None,
         changed: Vec::new(),
@@ -183,9 +254,19 @@ fn look<'a>(scene: &Scene<'_>, environment: &'a Environment, authority: &Result<
             Folded::default()
         }
     };
-    status.license = match scene.memory {
-        Memory::Ask => judged(scene, environment, authority, &folded),
-        Memory::Trail => folded.looked().cloned().map_or(Known::NeverLooked, Known::Cached),
+    let goes = match source {
+        Source::Authority => {
+            status.license = judged(scene, environment, authority, &folded);
+            Use::Recorded
+        }
+        Source::Trail => {
+            status.license = folded.looked().cloned().map_or(Known::NeverLooked, Known::Cached);
+            Use::Shown
+        }
+        Source::Before(license, asked_at) => {
+            (status.license, status.asked_at) = (*license, asked_at);
+            Use::Shown
+        }
     };
     status.deployed = folded.deploys().running().cloned();
     status.rotation = folded.rotation().clone();
@@ -202,7 +283,7 @@ fn look<'a>(scene: &Scene<'_>, environment: &'a Environment, authority: &Result<
     let stands = stands(scene, environment, license, &folded, now);
     status.history = folded;
     if status.failure.is_none()
-        && scene.memory == Memory::Ask
+        && goes == Use::Recorded
         && let Err(failure) = record_and_tell(scene, &mut status, &stands, now)
     {
         status.failure = Some(failure);
@@ -253,6 +334,15 @@ impl Known {
     pub(crate) fn ends_at(&self) -> Option<Timestamp> {
         let license = self.license()?;
         [license.expires_at, license.grace_ends_at].into_iter().flatten().min()
+    }
+
+    /// Whether somebody said something that can be judged.
+    fn is_answered(&self) -> bool {
+        match self {
+            Self::Judged(judged) => judged.basis.trouble().is_none(),
+            Self::Cached(_) => true,
+            Self::Not(_) | Self::NeverLooked => false,
+        }
     }
 
     /// What the gate says of it.

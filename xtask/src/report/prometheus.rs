@@ -212,9 +212,9 @@ fn rotation_state(_: &StatusReport<'_>, status: &Status<'_>) -> Vec<Sample> {
     STATES.map(sample).into()
 }
 
-fn last_check(report: &StatusReport<'_>, status: &Status<'_>) -> Vec<Sample> {
+fn last_check(_: &StatusReport<'_>, status: &Status<'_>) -> Vec<Sample> {
     let at = match &status.license {
-        Known::Judged(_) | Known::Not(_) => report.at,
+        Known::Judged(_) | Known::Not(_) => status.asked_at,
         Known::Cached(looked) => looked.at,
         Known::NeverLooked => return Vec::new(),
     };

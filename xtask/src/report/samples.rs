@@ -139,6 +139,7 @@ fn status(number: usize, environment: &Environment) -> Status<'_> {
     let mut status = Status {
         environment,
         license: judged(number, Verdict::Go, license(number, 240 + round), vec![]),
+        asked_at: now(),
         app: Some(app(Seen::Proved)),
         deployed: history.deploys().running().cloned(),
         changed: vec![],

@@ -35,22 +35,33 @@ const ENDPOINT_HELP: &str =
 
 /// What people read, one paragraph for each environment.
 pub(crate) fn human(report: &StatusReport<'_>, look: &Look) -> String {
-    let environments = report.environments.iter().map(|status| of_environment(report, status, look));
-    let accounts = report.accounts.iter().map(|account| of_account(account, look)).collect::<String>();
-    environments.chain(Some(accounts).filter(|accounts| !accounts.is_empty())).collect::<Vec<_>>().join("\n")
+    let environments = paragraphs(report, look).into_iter().map(|(_, text)| text);
+    let accounts = Some(accounts_human(report, look)).filter(|accounts| !accounts.is_empty());
+    environments.chain(accounts).collect::<Vec<_>>().join("\n")
+}
+
+/// The paragraph of every environment, with the verdict over it.
+pub(crate) fn paragraphs(report: &StatusReport<'_>, look: &Look) -> Vec<(Overall, String)> {
+    let paragraph = |status| (overall(report, status), of_environment(report, status, look));
+    report.environments.iter().map(paragraph).collect()
+}
+
+/// The paragraph about the accounts; empty where nobody was asked.
+pub(crate) fn accounts_human(report: &StatusReport<'_>, look: &Look) -> String {
+    report.accounts.iter().map(|account| of_account(account, look)).collect()
 }
 
 fn of_account(account: &Account<'_>, look: &Look) -> String {
     let mut text = format!("authority `{}`: {}\n", account.authority, account.words());
     if let Some(warning) = account.warning() {
-        let _ = writeln!(text, "  {:<9} {}", look.paint("warning", Ink::Worry), warning);
+        let _ = writeln!(text, "  {} {warning}", look.paint("warning  ", Ink::Worry));
     }
     text
 }
 
 /// The verdict over an environment, the worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Overall {
+pub(crate) enum Overall {
     /// Something is wrong, or could not be found out.
     NotOk,
     /// Something is to be done.
@@ -313,7 +324,7 @@ fn environment(report: &StatusReport<'_>, status: &Status<'_>) -> Value {
         "license": {
             "verdict": status.license.verdict(),
             "source": source(&status.license),
-            "lookedAt": looked_at(&status.license, report.at),
+            "lookedAt": looked_at(status),
             "keyFingerprint": status.license.key(),
             "id": said.and_then(|license| license.id.as_deref()),
             "plan": said.and_then(|license| license.plan.as_deref()),
@@ -408,9 +419,9 @@ fn source(known: &Known) -> &'static str {
     }
 }
 
-fn looked_at(known: &Known, now: Timestamp) -> Option<Timestamp> {
-    match known {
-        Known::Judged(_) => Some(now),
+fn looked_at(status: &Status<'_>) -> Option<Timestamp> {
+    match &status.license {
+        Known::Judged(_) => Some(status.asked_at),
         Known::Cached(looked) => Some(looked.at),
         Known::Not(_) | Known::NeverLooked => None,
     }
