@@ -11,6 +11,7 @@ use license_core::{
     rotation::Phase,
     trail::Ended,
 };
+use miette::Diagnostic;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use serde_json::{Value, json};
 
@@ -20,7 +21,7 @@ use crate::{
     console::{Ink, Look},
     exit::Exit,
     failure::Failure,
-    gate::Judgement,
+    gate::{Basis, Judgement},
     health::Seen,
 };
 
@@ -29,9 +30,13 @@ const SCHEMA: &str = "license-hooks/status/1";
 /// Seconds in a day.
 const DAY_SECS: i64 = 24 * 60 * 60;
 
+/// What an advice begins with.
+const NEXT: &str = "next: ";
+
 /// How an application learns to tell its license, where it answers 404.
-const ENDPOINT_HELP: &str =
-    "the application has no such endpoint; docs/monitoring.md has it in ten lines for axum and for Express";
+const ENDPOINT_HELP: &str = "next: the application has no such endpoint: let it answer with JSON there, `valid` and, where it knows them, \
+     `plan`, `expiresAt`, `features`, `keyFingerprint` and `release`; docs/monitoring.md has it in ten lines for axum and \
+     for Express";
 
 /// What people read, one paragraph for each environment.
 pub(crate) fn human(report: &StatusReport<'_>, look: &Look) -> String {
@@ -114,10 +119,10 @@ fn of_environment(report: &StatusReport<'_>, status: &Status<'_>, look: &Look) -
         let _ = writeln!(text, "  {name:<9} {what}");
     };
     for what in license(status, report.at) {
-        line("license", &what);
+        line(if what.starts_with(NEXT) { "" } else { "license" }, &what);
     }
     for what in app(status) {
-        line("app", &what);
+        line(if what.starts_with(NEXT) { "" } else { "app" }, &what);
     }
     if let Some(deployed) = &status.deployed {
         line(
@@ -140,7 +145,9 @@ fn of_environment(report: &StatusReport<'_>, status: &Status<'_>, look: &Look) -
         line("told", &told(telling));
     }
     if let Some(failure) = &status.failure {
-        line("trouble", &failure.to_string());
+        for what in trouble(failure) {
+            line(if what.starts_with(NEXT) { "" } else { "trouble" }, &what);
+        }
     }
     text
 }
@@ -165,15 +172,29 @@ pub(super) fn found(status: &Status<'_>) -> Vec<String> {
             let mut lines = vec![verdict(judged.verdict).to_owned()];
             lines.extend(worries(judged));
             lines.extend(human::basis_lines(&judged.basis));
+            // Where nothing stands in for an answer, the trouble is what is to be mended.
+            if let Basis::Nothing { trouble, .. } = &judged.basis {
+                lines.extend(next(trouble));
+            }
             lines
         }
         Known::Cached(looked) => {
             let verdict = looked.look.verdict.map_or("not known", verdict);
             vec![format!("{verdict}, as it was at {:.0}: the authority was not asked", looked.at)]
         }
-        Known::Not(failure) => vec![format!("not known: {failure}")],
+        Known::Not(failure) => std::iter::once(format!("not known: {failure}")).chain(next(failure)).collect(),
         Known::NeverLooked => vec!["not known: the trail has no look, and the authority was not asked".to_owned()],
     }
+}
+
+/// What kept a look from being recorded, and what to do about it.
+pub(super) fn trouble(failure: &Failure) -> Vec<String> {
+    std::iter::once(failure.to_string()).chain(next(failure)).collect()
+}
+
+/// What to do about it, as every other command says.
+fn next(diagnostic: &dyn Diagnostic) -> Option<String> {
+    diagnostic.help().map(|help| format!("{NEXT}{help}"))
 }
 
 /// When the key stops working, in words; nothing where nobody could say.
