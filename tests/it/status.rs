@@ -3,14 +3,15 @@
 use std::{
     fmt::Write as _,
     fs,
+    os::unix::fs::PermissionsExt as _,
     sync::{
-        Arc,
+        Arc, Barrier,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use license_tests::{Answer, App, Grant, Project, RawServer, failpoints};
+use license_tests::{Answer, App, Grant, Hub, Project, RawServer, failpoints};
 use serde_json::{Value, json};
 
 use crate::{BINARY, KEY, asking, good, good_but, in_days, licensed, project, saying};
@@ -279,6 +280,73 @@ fn a_junit_report_fails_where_an_environment_does() {
         "{text}"
     );
     assert_eq!(text.matches("<failure").count(), 1, "{text}");
+}
+
+/// How often git went to the remote since the last time: `ls-remote`, `fetch` and `push`.
+fn trips(project: &Project) -> Vec<String> {
+    let log = project.path("git.log");
+    let text = fs::read_to_string(&log).unwrap_or_default();
+    let _ = fs::remove_file(log);
+    let words = text.split_whitespace().filter(|word| ["ls-remote", "fetch", "push"].contains(word));
+    words.map(str::to_owned).collect()
+}
+
+/// A project whose git writes down what it is asked, before it does it.
+fn with_git_log(project: Project) -> Project {
+    let path = std::env::var("PATH").unwrap();
+    let real = std::env::split_paths(&path).map(|place| place.join("git")).find(|git| git.exists()).unwrap();
+    let script = format!(
+        "#!/bin/sh\necho \"$*\" >> '{}'\nexec '{}' \"$@\"\n",
+        project.path("git.log").display(),
+        real.display()
+    );
+    let project = project.write("bin/git", script.as_bytes());
+    fs::set_permissions(project.path("bin/git"), fs::Permissions::from_mode(0o755)).unwrap();
+    let ours = format!("{}:{path}", project.path("bin").display());
+    project.var("PATH", &ours)
+}
+
+#[test]
+fn a_look_reads_a_trail_on_a_remote_once() {
+    let server = saying(&good());
+    let hub = Hub::new();
+    let project = with_git_log(hub.shared_by(asking(&server)));
+    // The trail is empty, then it has the first look, then nothing is new.
+    for (name, expected) in
+        [("first", &["ls-remote", "push"][..]), ("second", &["ls-remote"]), ("third", &["ls-remote"])]
+    {
+        project.run(&["status"]).exits(0);
+        assert_eq!(trips(&project), expected, "{name}");
+    }
+    // Another machine wrote meanwhile.
+    let other = hub.shared_by(asking(&server));
+    other.deploy().exits(0);
+    project.run(&["status"]).exits(0);
+    assert_eq!(trips(&project), ["ls-remote", "fetch"]);
+    assert_eq!(hub.trail("production").kinds().iter().filter(|kind| **kind == "look").count(), 1);
+}
+
+#[test]
+fn two_looks_at_once_over_a_remote_leave_one_entry_and_send_one_alert() {
+    let hub = Hub::new();
+    let together = Barrier::new(2);
+    let answer = good_but(&json!({ "expiresAt": in_days(5) }));
+    // Both have read the trail when they are answered.
+    let server = RawServer::answering(move |request| {
+        if request.is_about_usage() {
+            return Answer::text(404, "text/plain", "");
+        }
+        together.wait();
+        Answer::json(200, &answer)
+    });
+    let both = [(); 2].map(|()| collecting(hub.shared_by(asking(&server))));
+    let running = [both[0].start(&["status"]), both[1].start(&["status"])];
+    for (project, running) in both.iter().zip(running) {
+        project.ended(running).exits(0);
+    }
+    let kinds = hub.trail("production").kinds().into_iter().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(kinds, ["look", "alert", "alert"], "the look, due, sent");
+    assert_eq!(collected(&both[0]).len() + collected(&both[1]).len(), 1);
 }
 
 #[test]

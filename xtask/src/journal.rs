@@ -222,6 +222,18 @@ impl Journal {
         self.append(event)
     }
 
+    /// Writes down what the state asks for, which is decided anew where somebody else appended in the meantime.
+    pub(crate) fn record_where(&mut self, asked: impl Fn(&Folded) -> Option<Event>) -> Result<(), Failure> {
+        for _ in 0..RACES_MAX {
+            let Some(event) = asked(&self.folded) else { return Ok(()) };
+            match self.append(event) {
+                Err(Failure::Log(error)) if error.is_lost_race() => self.refresh()?,
+                done_or_failed => return done_or_failed,
+            }
+        }
+        Err(JournalError::Busy { environment: self.environment.clone() }.into())
+    }
+
     /// A missing checkpoint costs time and nothing else, so that nothing fails because of one: a lost race, a full
     /// disk, a state that is too long for a line.
     fn append_checkpoint(&mut self) {

@@ -9,7 +9,7 @@ use license_core::{
     Fingerprint, License, Verdict,
     alert::{Alert, Facts, LicenseFacts, Policy, Refusal, Standing, standing},
     finding::{Outcome, clean},
-    health::{Difference, Expected, Reported},
+    health::{Difference, Expected},
     rotation::{self, Adoption, Phase},
     trail::{Deployed, Event, Folded, HealthRecord, Look, Looked, Trouble, since},
 };
@@ -216,15 +216,6 @@ enum Source {
     Before(Box<Known>, Timestamp),
 }
 
-/// What is done with what was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Use {
-    /// It is written down where it is new, and whom it concerns is told.
-    Recorded,
-    /// It is shown.
-    Shown,
-}
-
 /// The story of one environment: ask the authority, look at the application, compare, record, tell.
 fn look<'a>(
     scene: &Scene<'_>,
@@ -246,28 +237,16 @@ fn look<'a>(
         trail: None,
         failure: None,
     };
-    let folded = match journal::look(scene.ctx, scene.config, &environment.name) {
-        Ok(folded) => folded,
-        // What is not trusted is not compared with; the application and the authority still say something.
-        Err(failure) => {
-            status.failure = Some(failure);
-            Folded::default()
-        }
-    };
-    let goes = match source {
-        Source::Authority => {
-            status.license = judged(scene, environment, authority, &folded);
-            Use::Recorded
-        }
-        Source::Trail => {
-            status.license = folded.looked().cloned().map_or(Known::NeverLooked, Known::Cached);
-            Use::Shown
-        }
-        Source::Before(license, asked_at) => {
-            (status.license, status.asked_at) = (*license, asked_at);
-            Use::Shown
-        }
-    };
+    // What is not trusted is not compared with; the application and the authority still say something.
+    let (journal, folded) = read(scene, environment, &source).unwrap_or_else(|failure| {
+        status.failure = Some(failure);
+        (None, Folded::default())
+    });
+    match source {
+        Source::Authority => status.license = judged(scene, environment, authority, &folded),
+        Source::Trail => status.license = folded.looked().cloned().map_or(Known::NeverLooked, Known::Cached),
+        Source::Before(license, asked_at) => (status.license, status.asked_at) = (*license, asked_at),
+    }
     status.deployed = folded.deploys().running().cloned();
     status.rotation = folded.rotation().clone();
     status.app = environment
@@ -282,14 +261,26 @@ fn look<'a>(
     let license = license_facts(&status.license, &folded, now);
     let stands = stands(scene, environment, license, &folded, now);
     status.history = folded;
-    if status.failure.is_none()
-        && goes == Use::Recorded
-        && let Err(failure) = record_and_tell(scene, &mut status, &stands, now)
+    if let Some(journal) = journal
+        && let Err(failure) = record_and_tell(scene, &mut status, journal, &stands, now)
     {
         status.failure = Some(failure);
     }
     status.standing = stands.alerts;
     status
+}
+
+/// Reads the trail once: what is compared with, and what is appended to where this look is to be recorded. Whoever
+/// appends in the meantime is noticed by the next append, which is refused then.
+fn read(scene: &Scene<'_>, environment: &Environment, source: &Source) -> Result<(Option<Journal>, Folded), Failure> {
+    match source {
+        Source::Authority => {
+            let journal = Journal::open(scene.ctx, scene.config, environment, scene.narrator)?;
+            let folded = journal.folded().clone();
+            Ok((Some(journal), folded))
+        }
+        Source::Trail | Source::Before(..) => Ok((None, journal::look(scene.ctx, scene.config, &environment.name)?)),
+    }
 }
 
 fn judged(
@@ -420,18 +411,19 @@ fn stands(
 fn record_and_tell(
     scene: &Scene<'_>,
     status: &mut Status<'_>,
+    mut journal: Journal,
     stands: &Standing,
     now: Timestamp,
 ) -> Result<(), Failure> {
     let _one_at_a_time = scene.tells.turn(scene.config);
-    let environment = status.environment;
-    let mut journal = Journal::open(scene.ctx, scene.config, environment, scene.narrator)?;
     let done = (|| {
-        let look = record_of(status, license_facts(&status.license, journal.folded(), now));
-        if journal.folded().looked().is_none_or(|last| last.asks_for_entry(&look, now)) {
-            journal.record(Event::Look(look))?;
-        }
-        adopted(&mut journal, status)?;
+        // Whoever looked at the same time may have written the same down.
+        journal.record_where(|folded| {
+            let look = record_of(status, license_facts(&status.license, folded, now));
+            let asks = folded.looked().is_none_or(|last| last.asks_for_entry(&look, now));
+            asks.then_some(Event::Look(look))
+        })?;
+        journal.record_where(|folded| adopted(folded.rotation(), status))?;
         tell::tell(scene.ctx, &mut journal, stands, scene.tells, scene.signals, &mut status.told)
     })();
     status.trail = journal.written();
@@ -475,15 +467,11 @@ fn trouble(code: &str, error: &dyn std::fmt::Display) -> Trouble {
 }
 
 /// An application that reports the new key of a rotation proves that it was adopted.
-fn adopted(journal: &mut Journal, status: &Status<'_>) -> Result<(), Failure> {
-    let reported = status.app.as_ref().and_then(|app| app.glance.reported.as_ref());
-    let says_valid = reported.filter(|reported| reported.valid == Some(true));
-    let Some(key) = says_valid.and_then(|reported: &Reported| reported.key_fingerprint) else { return Ok(()) };
-    let Phase::Committed { .. } = &journal.state().phase else { return Ok(()) };
-    match rotation::adopted(journal.state(), &key, Adoption::Proved) {
-        Some(event) => journal.record(Event::Rotation(event)),
-        None => Ok(()),
-    }
+fn adopted(rotation: &rotation::State, status: &Status<'_>) -> Option<Event> {
+    let reported = status.app.as_ref()?.glance.reported.as_ref();
+    let key = reported.filter(|reported| reported.valid == Some(true))?.key_fingerprint?;
+    let Phase::Committed { .. } = &rotation.phase else { return None };
+    rotation::adopted(rotation, &key, Adoption::Proved).map(Event::Rotation)
 }
 
 impl Status<'_> {
