@@ -175,3 +175,17 @@ fn a_key_whose_answer_is_marked_as_deprecated_is_warned_about() {
         assert_eq!(ran.json()["environments"][0]["checks"][0]["outcome"], "warn", "{ran}");
     }
 }
+
+#[test]
+fn a_key_in_a_store_that_cannot_be_used_never_ends_with_0() {
+    let server = saying(&good());
+    let broken = "[stores.mine]\nkind = \"command\"\ncommand = [\"sh\", \"-c\", \"exit 1\"]\n";
+    let project = asking(&server).without("key").line("key", "{ store = \"mine\" }").tables(broken);
+    project.check().exits(27).says("store `mine`");
+    project.run(&["status"]).exits(27).says("store `mine`");
+    // What has a place of its own in the order comes first.
+    let refused =
+        "[environments.other]\nauthority = \"to\"\ndomain = \"other.app.com\"\nkey = { env = \"OTHER_KEY\" }\n";
+    let project = project.tables(refused).var("OTHER_KEY", "TO-PRD-other-0123456789");
+    project.run(&["check", "--all"]).exits(10);
+}

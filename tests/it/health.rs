@@ -3,20 +3,9 @@
 use std::time::Instant;
 
 use license_tests::{App, authority::TOKEN};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::{KEY, asking, good, saying};
-
-/// What an application reports that runs with the license of `good()`.
-fn healthy() -> Value {
-    json!({ "valid": true, "plan": "enterprise", "expiresAt": "2099-01-01T00:00:00Z", "features": ["analytics", "sso"] })
-}
-
-fn healthy_but(changes: &Value) -> Value {
-    let mut status = healthy();
-    status.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-    status
-}
+use crate::{KEY, asking, good, healthy, healthy_but, saying};
 
 #[test]
 fn an_application_that_differs_is_unhealthy_and_the_difference_is_named() {

@@ -103,9 +103,22 @@ fn good() -> Value {
 
 /// `good()`, with some facts changed.
 fn good_but(changes: &Value) -> Value {
-    let mut answer = good();
-    answer.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-    answer
+    changed(good(), changes)
+}
+
+/// What an application reports that runs with the license of `good()`.
+fn healthy() -> Value {
+    json!({ "valid": true, "plan": "enterprise", "expiresAt": "2099-01-01T00:00:00Z", "features": ["analytics", "sso"] })
+}
+
+/// `healthy()`, with some facts changed.
+fn healthy_but(changes: &Value) -> Value {
+    changed(healthy(), changes)
+}
+
+fn changed(mut object: Value, changes: &Value) -> Value {
+    object.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+    object
 }
 
 /// A point in time so many days from now, to the second.

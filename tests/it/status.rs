@@ -14,18 +14,7 @@ use std::{
 use license_tests::{Answer, App, Grant, Hub, Project, RawServer, failpoints};
 use serde_json::{Value, json};
 
-use crate::{BINARY, KEY, asking, good, good_but, in_days, licensed, project, saying};
-
-/// What an application reports that runs with the license of `good()`.
-fn healthy() -> Value {
-    json!({ "valid": true, "plan": "enterprise", "expiresAt": "2099-01-01T00:00:00Z", "features": ["analytics", "sso"] })
-}
-
-fn healthy_but(changes: &Value) -> Value {
-    let mut status = healthy();
-    status.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-    status
-}
+use crate::{BINARY, KEY, asking, good, good_but, healthy, healthy_but, in_days, licensed, project, saying};
 
 /// A program that keeps every alert that it gets, one JSON document a line; it fails while a file `refuse` is there.
 pub(crate) fn collecting(project: Project) -> Project {

@@ -10,16 +10,9 @@ use license_tests::{
 use serde_json::json;
 
 use crate::{
-    BINARY, KEY, asking, good, good_but, in_days, saying,
+    BINARY, KEY, asking, good, good_but, healthy, in_days, saying,
     status::{collected, collecting},
 };
-
-/// What an application reports that runs with the license of `good()`.
-fn healthy() -> App {
-    App::reporting(
-        json!({ "valid": true, "plan": "enterprise", "expiresAt": "2099-01-01T00:00:00Z", "features": ["sso"] }),
-    )
-}
 
 /// A project whose terminal can do everything.
 fn on_a_terminal(project: Project) -> Project {
@@ -242,7 +235,7 @@ fn words_from_outside_cannot_draw() {
 #[test]
 fn without_a_terminal_a_schedule_is_named() {
     let server = saying(&good());
-    let app = healthy();
+    let app = App::reporting(healthy());
     let project = asking(&server).health(&app, "5s");
     project.run(&["status", "--watch"]).exits(2).says("draws on a terminal").says("cargo xtask status --all");
     assert_eq!((server.requests().len(), app.asked()), (0, 0));

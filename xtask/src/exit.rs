@@ -143,8 +143,59 @@ impl Exit {
     }
 }
 
+/// Over many environments, and over many things that are wrong with one, the first that applies is the exit: what kept
+/// the program from looking comes before what it saw, and a message that was not delivered hides nothing.
+const WORST_FIRST: [Exit; 11] = [
+    Exit::Interrupted,
+    Exit::Terminated,
+    Exit::Bug,
+    Exit::Config,
+    Exit::Credential,
+    Exit::Trail,
+    Exit::Refused,
+    Exit::Unhealthy,
+    Exit::Unknown,
+    Exit::Attention,
+    Exit::AlertUndelivered,
+];
+
+impl Exit {
+    /// The worst of these; what the order does not name comes after what it does.
+    pub fn worst(exits: impl IntoIterator<Item = Self>) -> Self {
+        let place = |exit: &Self| WORST_FIRST.iter().position(|worst| worst == exit).unwrap_or(WORST_FIRST.len());
+        exits.into_iter().filter(|exit| *exit != Self::Done).min_by_key(place).unwrap_or(Self::Done)
+    }
+}
+
 impl From<Exit> for std::process::ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn over_many_the_worst_is_the_exit() {
+        for (exits, worst) in [
+            (&[][..], Exit::Done),
+            (&[Exit::Done, Exit::Done], Exit::Done),
+            (&[Exit::Done, Exit::AlertUndelivered], Exit::AlertUndelivered),
+            (&[Exit::AlertUndelivered, Exit::Attention], Exit::Attention),
+            (&[Exit::Unknown, Exit::Refused, Exit::Done], Exit::Refused),
+            (&[Exit::Unhealthy, Exit::Unknown], Exit::Unhealthy),
+            (&[Exit::Unhealthy, Exit::Refused], Exit::Refused),
+            (&[Exit::Refused, Exit::Trail], Exit::Trail),
+            (&[Exit::Trail, Exit::Credential, Exit::Config], Exit::Config),
+            (&[Exit::Config, Exit::Terminated], Exit::Terminated),
+            // A store, or whoever holds an environment, is not in the order.
+            (&[Exit::Store, Exit::Done], Exit::Store),
+            (&[Exit::Held, Exit::Store], Exit::Held),
+            (&[Exit::Store, Exit::AlertUndelivered], Exit::AlertUndelivered),
+        ] {
+            assert_eq!(Exit::worst(exits.iter().copied()), worst, "{exits:?}");
+        }
     }
 }

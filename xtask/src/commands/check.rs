@@ -42,20 +42,8 @@ pub(crate) fn run<'a>(ctx: &Context, config: &'a Config, args: &CheckArgs) -> Re
 
 /// The exit code of the whole: the first that applies, so that a script sees the worst.
 pub(crate) fn exit(report: &CheckReport<'_>) -> Exit {
-    let exits: Vec<Exit> = report.gated.iter().map(|gated| exit_of(&gated.outcome)).collect();
-    WORST_FIRST.into_iter().find(|exit| exits.contains(exit)).unwrap_or(Exit::Done)
+    Exit::worst(report.gated.iter().map(|gated| exit_of(&gated.outcome)))
 }
-
-const WORST_FIRST: [Exit; 8] = [
-    Exit::Interrupted,
-    Exit::Terminated,
-    Exit::Bug,
-    Exit::Config,
-    Exit::Credential,
-    Exit::Trail,
-    Exit::Refused,
-    Exit::Unknown,
-];
 
 /// A warning when the grace of a rotation is running out, and the key that was judged is the old one, or nothing was seen
 /// to use the new one. An environment without a trail here, and without stores, has no rotation that is worth a look at a remote.

@@ -509,28 +509,11 @@ impl Status<'_> {
 impl StatusReport<'_> {
     /// The exit code of the whole: the first that applies.
     pub(crate) fn exit(&self) -> Exit {
-        let exits: Vec<Exit> = self.environments.iter().flat_map(|status| status.exits(self)).collect();
-        WORST_FIRST.into_iter().find(|exit| exits.contains(exit)).or(exits.first().copied()).unwrap_or(Exit::Done)
+        Exit::worst(self.environments.iter().flat_map(|status| status.exits(self)))
     }
 
     /// The exit code of one environment.
     pub(crate) fn exit_of(&self, status: &Status<'_>) -> Exit {
-        let exits = status.exits(self);
-        WORST_FIRST.into_iter().find(|exit| exits.contains(exit)).or(exits.first().copied()).unwrap_or(Exit::Done)
+        Exit::worst(status.exits(self))
     }
 }
-
-/// The order of the exits over many environments, and over many things that are wrong with one.
-const WORST_FIRST: [Exit; 11] = [
-    Exit::Interrupted,
-    Exit::Terminated,
-    Exit::Bug,
-    Exit::Config,
-    Exit::Credential,
-    Exit::Trail,
-    Exit::Refused,
-    Exit::Unhealthy,
-    Exit::Unknown,
-    Exit::Attention,
-    Exit::AlertUndelivered,
-];

@@ -7,9 +7,9 @@ use miette::SourceSpan;
 
 use super::{
     Config, Memory, authority,
-    checking::{Checking, Forms, Owner},
+    checking::{Checking, Forms, Owner, place},
     command,
-    fields::{At, Field, Named, Word as _},
+    fields::{At, Field, Named},
     problem::{Problem, code},
     raw::{RawAlerts, RawConfig, RawSink, RawSource, SinkKind},
     secrets::{is_store_name, shown},
@@ -274,22 +274,5 @@ fn misplaced(checking: &mut Checking<'_>, owner: &Owner, raw: &RawSink, kind: Si
         ("to", place(&raw.to), &[Email]),
         ("from", place(&raw.from), &[Email]),
     ];
-    for (name, place, kinds) in fields.into_iter().filter(|(_, _, kinds)| !kinds.contains(&kind)) {
-        let Some(place) = place else { continue };
-        let kinds: Vec<String> = kinds.iter().map(|kind| format!("`kind = \"{}\"`", word(*kind))).collect();
-        let kinds = kinds.join(" or ");
-        let problem =
-            Problem::new(code::UNKNOWN_FIELD, format!("{} has no `{name}`: it is of another kind", owner.what))
-                .help(format!("leave `{name}` out, or write {kinds}"))
-                .at(place, format!("only with {kinds}"));
-        checking.report(problem);
-    }
-}
-
-fn word(kind: SinkKind) -> &'static str {
-    SinkKind::WORDS.iter().find(|(_, known)| *known == kind).map_or("", |(word, _)| word)
-}
-
-fn place<T>(field: &Field<T>) -> Option<SourceSpan> {
-    field.given().map(|at| at.place)
+    checking.misplaced(owner, kind, &fields);
 }

@@ -8,7 +8,7 @@ use license_core::{rotation::RotationVisible, token::PublicKey};
 use super::{
     AuthoritySettings, Dialect, Idempotency, RemoteSettings,
     address::{self, Query},
-    checking::{Checking, Forms, NamedFiles, Owner},
+    checking::{Checking, Forms, NamedFiles, Owner, place},
     fields::{At, Field, Named},
     problem::{Problem, code},
     raw::{AuthorityKind, RawAuthority},
@@ -38,26 +38,34 @@ pub(super) fn check(checking: &mut Checking<'_>, named: &Named<RawAuthority>) ->
         &table.kind,
         "`kind = \"embedded\"` (on this machine) or `kind = \"traffic-orchestrator\"` (over HTTP)",
     )?;
+    misplaced(checking, &owner, table, kind.value);
     match kind.value {
-        AuthorityKind::Embedded => embedded(checking, &owner, table),
+        AuthorityKind::Embedded => embedded(checking, table),
         AuthorityKind::TrafficOrchestrator => remote(checking, &owner, table).map(AuthoritySettings::Remote),
     }
 }
 
-fn embedded(checking: &mut Checking<'_>, owner: &Owner, raw: &RawAuthority) -> Option<AuthoritySettings> {
-    let others = [
-        ("url", place(&raw.url)),
-        ("token", place(&raw.token)),
-        ("dialect", place(&raw.dialect)),
-        ("ca_file", place(&raw.ca_file)),
-        ("rotation_visible", place(&raw.rotation_visible)),
-        ("idempotency", place(&raw.idempotency)),
-        ("public_keys", place(&raw.public_keys)),
-        ("timeout", place(&raw.timeout)),
-    ];
-    for (name, place) in others {
-        misplaced(checking, owner, name, place, "traffic-orchestrator");
-    }
+/// Reports the fields that belong to authorities of the other kind.
+fn misplaced(checking: &mut Checking<'_>, owner: &Owner, raw: &RawAuthority, kind: AuthorityKind) {
+    use AuthorityKind::{Embedded, TrafficOrchestrator};
+    checking.misplaced(
+        owner,
+        kind,
+        &[
+            ("state", place(&raw.state), &[Embedded]),
+            ("url", place(&raw.url), &[TrafficOrchestrator]),
+            ("token", place(&raw.token), &[TrafficOrchestrator]),
+            ("dialect", place(&raw.dialect), &[TrafficOrchestrator]),
+            ("ca_file", place(&raw.ca_file), &[TrafficOrchestrator]),
+            ("rotation_visible", place(&raw.rotation_visible), &[TrafficOrchestrator]),
+            ("idempotency", place(&raw.idempotency), &[TrafficOrchestrator]),
+            ("public_keys", place(&raw.public_keys), &[TrafficOrchestrator]),
+            ("timeout", place(&raw.timeout), &[TrafficOrchestrator]),
+        ],
+    );
+}
+
+fn embedded(checking: &mut Checking<'_>, raw: &RawAuthority) -> Option<AuthoritySettings> {
     let state = match &raw.state {
         Field::Absent => checking.root.join(STATE),
         Field::Wrong => return None,
@@ -67,7 +75,6 @@ fn embedded(checking: &mut Checking<'_>, owner: &Owner, raw: &RawAuthority) -> O
 }
 
 fn remote(checking: &mut Checking<'_>, owner: &Owner, raw: &RawAuthority) -> Option<RemoteSettings> {
-    misplaced(checking, owner, "state", place(&raw.state), "embedded");
     let example = "`url = \"https://api.trafficorchestrator.com/api/v1\"`";
     let url = checking.required(owner, "url", &raw.url, example).and_then(|text| base_address(checking, text));
     let token = raw.token.given().and_then(|at| checking.source("token", at, Forms::EnvOrDotenv));
@@ -85,18 +92,6 @@ fn remote(checking: &mut Checking<'_>, owner: &Owner, raw: &RawAuthority) -> Opt
         rotation_visible: raw.rotation_visible.given().map_or(RotationVisible::Unknown, |at| at.value),
         idempotency: raw.idempotency.given().map_or(Idempotency::Ignored, |at| at.value),
     })
-}
-
-fn place<T>(field: &Field<T>) -> Option<miette::SourceSpan> {
-    field.given().map(|at| at.place)
-}
-
-fn misplaced(checking: &mut Checking<'_>, owner: &Owner, name: &str, place: Option<miette::SourceSpan>, kind: &str) {
-    let Some(place) = place else { return };
-    let problem = Problem::new(code::UNKNOWN_FIELD, format!("{} has no `{name}`: it is of another kind", owner.what))
-        .help(format!("leave `{name}` out, or write `kind = \"{kind}\"`"))
-        .at(place, format!("only with `kind = \"{kind}\"`"));
-    checking.report(problem);
 }
 
 /// A base address, without a trailing slash.

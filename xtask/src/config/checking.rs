@@ -10,7 +10,7 @@ use miette::SourceSpan;
 
 use super::{
     duration,
-    fields::{At, Field, Named, did_you_mean},
+    fields::{At, Field, Named, Word, did_you_mean},
     problem::{Problem, code},
     raw::RawSource,
     secrets::{is_variable_name, shown},
@@ -299,6 +299,25 @@ impl Checking<'_> {
         self.report(Problem::new(code::SECRET_PLACE, message).help(help).at(place, "exactly one place is needed"));
     }
 
+    /// Reports the fields that belong to tables of another kind.
+    pub(super) fn misplaced<K: Word + PartialEq + 'static>(
+        &mut self,
+        owner: &Owner,
+        kind: K,
+        fields: &[(&str, Option<SourceSpan>, &[K])],
+    ) {
+        for (name, place, kinds) in fields.iter().filter(|(_, _, kinds)| !kinds.contains(&kind)) {
+            let Some(place) = *place else { continue };
+            let kinds: Vec<String> = kinds.iter().map(|kind| format!("`kind = \"{}\"`", word(kind))).collect();
+            let kinds = kinds.join(" or ");
+            let problem =
+                Problem::new(code::UNKNOWN_FIELD, format!("{} has no `{name}`: it is of another kind", owner.what))
+                    .help(format!("leave `{name}` out, or write {kinds}"))
+                    .at(place, format!("only with {kinds}"));
+            self.report(problem);
+        }
+    }
+
     /// A field that says something only beside another one.
     pub(super) fn needs(&mut self, field: &str, place: SourceSpan, other: &str) {
         let problem = Problem::new(code::NEEDS_OTHER_FIELD, format!("`{field}` says nothing without `{other}`"))
@@ -306,4 +325,14 @@ impl Checking<'_> {
             .at(place, format!("needs `{other}`"));
         self.report(problem);
     }
+}
+
+/// Where a field stands in the file, if it does.
+pub(super) fn place<T>(field: &Field<T>) -> Option<SourceSpan> {
+    field.given().map(|at| at.place)
+}
+
+/// The word that stands for a value in the file.
+fn word<W: Word + PartialEq + 'static>(value: &W) -> &'static str {
+    W::WORDS.iter().find(|(_, known)| known == value).map_or("", |(word, _)| word)
 }

@@ -10,9 +10,9 @@ use miette::SourceSpan;
 
 use super::{
     EnvName, authority,
-    checking::{Checking, Forms, Owner},
+    checking::{Checking, Forms, Owner, place},
     command, escrow,
-    fields::{At, Field, Named, Word},
+    fields::{At, Field, Named},
     problem::{Problem, code},
     raw::{RawSource, RawStore, StoreKind},
     secrets::{is_store_name, is_variable_name, looks_secret, shown},
@@ -239,24 +239,7 @@ fn misplaced(checking: &mut Checking<'_>, owner: &Owner, raw: &RawStore, kind: S
         ("field", place(&raw.field), &[Vault]),
         ("namespace", place(&raw.namespace), &[Vault]),
     ];
-    for (name, place, kinds) in fields.into_iter().filter(|(_, _, kinds)| !kinds.contains(&kind)) {
-        let Some(place) = place else { continue };
-        let kinds: Vec<String> = kinds.iter().map(|kind| format!("`kind = \"{}\"`", word(*kind))).collect();
-        let kinds = kinds.join(" or ");
-        let problem =
-            Problem::new(code::UNKNOWN_FIELD, format!("{} has no `{name}`: it is of another kind", owner.what))
-                .help(format!("leave `{name}` out, or write {kinds}"))
-                .at(place, format!("only with {kinds}"));
-        checking.report(problem);
-    }
-}
-
-fn word(kind: StoreKind) -> &'static str {
-    StoreKind::WORDS.iter().find(|(_, known)| *known == kind).map_or("", |(word, _)| word)
-}
-
-fn place<T>(field: &Field<T>) -> Option<SourceSpan> {
-    field.given().map(|at| at.place)
+    checking.misplaced(owner, kind, &fields);
 }
 
 fn dotenv(checking: &mut Checking<'_>, owner: &Owner, raw: &RawStore) -> Option<StoreSettings> {
