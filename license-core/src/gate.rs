@@ -398,8 +398,13 @@ impl Rule {
 impl Now {
     /// How far the clocks are apart, when that is more than is tolerated.
     fn skew(self) -> Option<Duration> {
-        self.authority_ahead.map(SignedDuration::unsigned_abs).filter(|skew| *skew > CLOCK_SKEW_MAX)
+        self.authority_ahead.filter(|ahead| clocks_disagree(*ahead)).map(SignedDuration::unsigned_abs)
     }
+}
+
+/// Whether two clocks that are so far apart disagree: which one is right, nobody knows.
+pub fn clocks_disagree(ahead: SignedDuration) -> bool {
+    ahead.unsigned_abs() > CLOCK_SKEW_MAX
 }
 
 const CLOCK_SKEW_MAX: Duration = Duration::from_secs(CLOCK_SKEW_MAX_SECS.unsigned_abs());

@@ -10,6 +10,7 @@ mod adoption;
 mod alerts;
 mod authority;
 mod check;
+mod clocks;
 mod commands;
 mod concurrency;
 mod config;

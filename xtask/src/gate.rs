@@ -30,6 +30,8 @@ pub(crate) struct Judgement {
     pub(crate) verdict: Verdict,
     /// What the license says, when somebody said it.
     pub(crate) license: Option<License>,
+    /// How far the authority's clock is ahead of ours, where it told its time.
+    pub(crate) authority_ahead: Option<SignedDuration>,
     /// Where the facts come from.
     pub(crate) basis: Basis,
     /// The reason of the person who broke the glass, when the decision rests on it.
@@ -153,7 +155,8 @@ fn judge_reply(
     };
     let now = Now { at: context::now(), authority_ahead: reply.authority_ahead };
     let checks = judge(&environment.demand, key, &reply.license, first_seen, now);
-    Ok(conclude(environment, key, checks, Some(reply.license), Basis::Answer, force))
+    let judged = conclude(environment, key, checks, Some(reply.license), Basis::Answer, force);
+    Ok(Judgement { authority_ahead: reply.authority_ahead, ..judged })
 }
 
 /// The authority cannot be asked: an earlier answer, or an offline token, may stand in for it where the policy says so.
@@ -300,6 +303,7 @@ fn nothing_known(
         checks,
         verdict: Verdict::Unknown,
         license: None,
+        authority_ahead: None,
         basis: Basis::Nothing { trouble, fallback },
         forced: None,
     };
@@ -315,7 +319,8 @@ fn conclude(
     force: &Force,
 ) -> Judgement {
     let verdict = verdict(&checks, environment.unknown);
-    Judgement { fingerprint: key.fingerprint(), checks, verdict, license, basis, forced: None }.under(force)
+    let fingerprint = key.fingerprint();
+    Judgement { fingerprint, checks, verdict, license, authority_ahead: None, basis, forced: None }.under(force)
 }
 
 impl Judgement {

@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::SignedDuration;
 use license_core::{
     Fingerprint,
     finding::clean,
@@ -31,10 +32,12 @@ use crate::{
             roots,
         },
         wire::{
+            Headers,
             facts::{Facts, Valid},
             quote::Secrets,
         },
     },
+    context,
     signals::{Signals, Stop},
     vars::Vars,
 };
@@ -141,6 +144,8 @@ pub(crate) struct Glance {
     pub(crate) reported: Option<Reported>,
     /// The status of its answer, where there was one.
     pub(crate) status: Option<u16>,
+    /// How far its clock is ahead of ours, where it told its time.
+    pub(crate) ahead: Option<SignedDuration>,
 }
 
 impl Glance {
@@ -152,13 +157,14 @@ impl Glance {
     /// The same, compared with something else.
     pub(crate) fn compared_again(self, expected: &Expected) -> Self {
         let seen = self.reported.as_ref().map(|reported| compared(expected, reported));
-        Self { seen: seen.unwrap_or(self.seen), reported: self.reported, status: self.status }
+        Self { seen: seen.unwrap_or(self.seen), ..self }
     }
 }
 
 /// Looks once. What it reports is compared with what `expected` makes of it.
 pub(crate) fn glance(url: &str, expected: &Expected, secrets: &Secrets<'_>, vars: &Vars, signals: &Signals) -> Glance {
-    let unreachable = |why: String| Glance { seen: Seen::Unreachable { why }, reported: None, status: None };
+    let unreachable =
+        |why: String| Glance { seen: Seen::Unreachable { why }, reported: None, status: None, ahead: None };
     if let Some(objection) = objection(url) {
         return unreachable(format!("the address {objection}"));
     }
@@ -169,12 +175,13 @@ pub(crate) fn glance(url: &str, expected: &Expected, secrets: &Secrets<'_>, vars
     };
     let answer = match ask(&agent, url, ATTEMPT_MAX, signals) {
         Asked::Answered(answer) => answer,
-        Asked::Stopped(stop) => return Glance { seen: Seen::Stopped(stop), reported: None, status: None },
+        Asked::Stopped(stop) => return Glance { seen: Seen::Stopped(stop), reported: None, status: None, ahead: None },
     };
-    let status = answer.as_ref().ok().map(|(status, _)| *status);
-    match answer.and_then(|(status, body)| read(status, &body, secrets)) {
-        Ok(reported) => Glance { seen: compared(expected, &reported), reported: Some(reported), status },
-        Err(why) => Glance { seen: Seen::Unreachable { why }, reported: None, status },
+    let status = answer.as_ref().ok().map(|said| said.status);
+    let ahead = answer.as_ref().ok().and_then(|said| said.ahead);
+    match answer.and_then(|said| read(said.status, &said.body, secrets)) {
+        Ok(reported) => Glance { seen: compared(expected, &reported), reported: Some(reported), status, ahead },
+        Err(why) => Glance { seen: Seen::Unreachable { why }, reported: None, status, ahead },
     }
 }
 
@@ -234,7 +241,14 @@ fn agent(url: &str, vars: &Vars) -> Result<Agent, AskError> {
 }
 
 /// An answer, or why there is none.
-type Answer = Result<(u16, Vec<u8>), String>;
+type Answer = Result<Said, String>;
+
+/// An answer as it came.
+struct Said {
+    status: u16,
+    body: Vec<u8>,
+    ahead: Option<SignedDuration>,
+}
 
 enum Asked {
     Answered(Answer),
@@ -265,8 +279,11 @@ fn ask(agent: &Agent, url: &str, timeout: Duration, signals: &Signals) -> Asked 
 fn call(agent: &Agent, url: &str, timeout: Duration) -> Answer {
     let request = agent.get(url).header(ACCEPT, "application/json").config().timeout_global(Some(timeout)).build();
     let mut response = request.call().map_err(|error| in_words(&error, timeout))?;
+    let headers = Headers::read(|name| response.headers().get(name)?.to_str().ok());
+    let ahead = headers.ahead(context::now());
     let body = response.body_mut().with_config().limit(BODY_BYTES_MAX).read_to_vec();
-    Ok((response.status().as_u16(), body.map_err(|error| in_words(&error, timeout))?))
+    let body = body.map_err(|error| in_words(&error, timeout))?;
+    Ok(Said { status: response.status().as_u16(), body, ahead })
 }
 
 fn no_answer(timeout: Duration) -> String {
@@ -290,7 +307,7 @@ fn in_words(error: &ureq::Error, timeout: Duration) -> String {
 }
 
 fn judge(answer: Answer, expected: &Expected, secrets: &Secrets<'_>) -> Seen {
-    let read = answer.and_then(|(status, body)| read(status, &body, secrets));
+    let read = answer.and_then(|said| read(said.status, &said.body, secrets));
     match read {
         Ok(reported) => compared(expected, &reported),
         Err(why) => Seen::Unreachable { why },

@@ -36,6 +36,8 @@ pub(crate) struct Journal {
     actor: Actor,
     run: RunId,
     folded: Folded,
+    /// When the newest entry was written, by the clock of whoever wrote it; as it was when the trail was opened.
+    newest_at: Option<Timestamp>,
     /// How many entries follow the newest checkpoint.
     uncovered: u64,
     wrote: Wrote,
@@ -80,7 +82,7 @@ impl Journal {
     }
 
     fn of(trail: Trail, environment: EnvName, root: PathBuf, actor: Actor) -> Result<Self, Failure> {
-        let Reading { folded, uncovered, position, tail, .. } = Reading::of(&trail, &environment)?;
+        let Reading { folded, uncovered, position, tail, newest_at, .. } = Reading::of(&trail, &environment)?;
         let notes = match tail {
             Tail::Whole => Vec::new(),
             Tail::Torn { bytes } => vec![format!(
@@ -97,6 +99,7 @@ impl Journal {
             actor,
             run,
             folded,
+            newest_at,
             uncovered,
             wrote: Wrote::Nothing,
             position,
@@ -160,6 +163,11 @@ impl Journal {
     /// Everything that the trail says about now.
     pub(crate) fn folded(&self) -> &Folded {
         &self.folded
+    }
+
+    /// When the newest entry was written that was there at the opening, by the clock of whoever wrote it.
+    pub(crate) fn newest_at(&self) -> Option<Timestamp> {
+        self.newest_at
     }
 
     /// The environment's name.
@@ -388,6 +396,8 @@ struct Reading {
     heads: Vec<Head>,
     position: Position,
     tail: Tail,
+    /// When the newest entry was written.
+    newest_at: Option<Timestamp>,
 }
 
 impl Reading {
@@ -417,7 +427,8 @@ impl Reading {
         let first_seq = first_seq(replay);
         let before = replay.entries.iter().map(|entry| Head { seq: entry.seq - 1, hash: entry.prev });
         let heads = before.chain([replay.position.head]).collect();
-        Self { folded, uncovered, first_seq, heads, position: replay.position, tail: replay.tail }
+        let newest_at = replay.entries.last().map(|entry| entry.body.at);
+        Self { folded, uncovered, first_seq, heads, position: replay.position, tail: replay.tail, newest_at }
     }
 
     /// Whether an earlier end of the trail is in what was read.

@@ -19,6 +19,9 @@ use crate::rotation::RunId;
 /// earlier end to come back, it is sent once more.
 pub const NOTICES_MAX: usize = 64;
 
+/// No run works longer on an alert, in seconds: one that says so has another clock, and is not waited for.
+pub const LEASE_SECS_MAX: i64 = 60 * 60;
+
 /// The alerts of one environment, the newest at the end.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -193,7 +196,8 @@ impl Notice {
 
     /// Whether another run may be at work on it: one that heard from all sinks is done, whatever they said.
     fn is_taken(&self, run: &RunId, now: Timestamp) -> bool {
-        self.run != *run && now < self.until && !self.awaited.is_empty()
+        let is_believed = self.until.duration_since(now).as_secs() <= LEASE_SECS_MAX;
+        self.run != *run && now < self.until && is_believed && !self.awaited.is_empty()
     }
 }
 
@@ -307,6 +311,9 @@ mod tests {
             // The run that has it may still be at work; after that, whoever comes goes on.
             (half.clone(), vec![seven.clone()], &both, "r2", 99, &["leave"]),
             (half.clone(), vec![seven.clone()], &both, "r2", 100, &["resend b"]),
+            // Nobody works that long: whoever says so has a clock that is ahead.
+            (half.clone(), vec![seven.clone()], &both, "r2", 100 - LEASE_SECS_MAX, &["leave"]),
+            (half.clone(), vec![seven.clone()], &both, "r2", 99 - LEASE_SECS_MAX, &["resend b"]),
             (half.clone(), vec![seven.clone()], &both, "r1", 50, &["resend b"]),
             // A sink that was taken out of the file is not told any more.
             (half.clone(), vec![seven.clone()], &["a"], "r2", 100, &[]),

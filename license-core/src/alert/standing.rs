@@ -2,7 +2,7 @@
 
 use alloc::{borrow::ToOwned, string::String, vec::Vec};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -10,6 +10,7 @@ use super::{
     event::{Alert, Stands},
 };
 use crate::{
+    gate::clocks_disagree,
     key::Fingerprint,
     rotation::{Adoption, GRACE_WARN_HOURS, Open, Phase, State},
 };
@@ -48,6 +49,8 @@ pub struct Facts<'a> {
     pub rotation: &'a State,
     /// When somebody looked the time before.
     pub last_look: Option<Timestamp>,
+    /// How far the authority's clock is ahead of the one that says what time it is, where it told its time.
+    pub authority_ahead: Option<SignedDuration>,
 }
 
 /// What is known about the key and its license.
@@ -90,24 +93,37 @@ pub enum Sight {
     Seen,
     /// It was not: whatever was said about it stands.
     NotSeen,
+    /// The clocks disagree, and nobody knows which one is right: whatever was said of anything stands.
+    Blurred,
 }
 
 /// Everything that stands at this moment: of what is about one end, the tightest.
 pub fn standing(policy: &Policy, facts: &Facts<'_>, now: Timestamp) -> Standing {
     let license = facts.license.as_ref();
+    // Time only makes things worse, so that what stands by the earlier of two clocks stands by both.
+    let skew = facts.authority_ahead.filter(|ahead| clocks_disagree(*ahead));
+    let now = skew.and_then(|ahead| now.checked_add(ahead).ok()).map_or(now, |there| now.min(there));
     let end = license.and_then(|license| end(policy, license, now));
     let has_ended = matches!(end, Some(Alert::Expired { .. }));
     // An expired license is refused, too: one alert tells both.
     let refused = license.filter(|_| !has_ended).and_then(refused);
     let alerts = [end, refused, rotation(facts.rotation, now), unwatched(policy, facts, now)];
-    let sight = if license.is_some() { Sight::Seen } else { Sight::NotSeen };
+    let sight = match (skew, license) {
+        (Some(_), _) => Sight::Blurred,
+        (None, Some(_)) => Sight::Seen,
+        (None, None) => Sight::NotSeen,
+    };
     Standing { alerts: alerts.into_iter().flatten().collect(), license: sight }
 }
 
 impl Standing {
     /// Whether an alert that was said still holds: it stands, or nobody could look.
     pub(super) fn holds(&self, alert: &Alert) -> bool {
-        let was_unseen = self.license == Sight::NotSeen && alert.is_about_license();
+        let was_unseen = match self.license {
+            Sight::Seen => false,
+            Sight::NotSeen => alert.is_about_license(),
+            Sight::Blurred => true,
+        };
         was_unseen || self.alerts.iter().any(|standing| standing.id() == alert.id())
     }
 
@@ -249,7 +265,7 @@ mod tests {
     }
 
     fn alerts(policy: &Policy, license: Option<LicenseFacts>, state: &State, now: i64) -> Vec<String> {
-        let facts = Facts { license, rotation: state, last_look: None };
+        let facts = Facts { license, rotation: state, last_look: None, authority_ahead: None };
         standing(policy, &facts, at(now)).alerts.iter().map(|alert| alert.id().0).collect()
     }
 
@@ -305,7 +321,7 @@ mod tests {
     #[test]
     fn a_license_that_nobody_could_look_at_is_not_seen() {
         let idle = State::default();
-        let facts = |license| Facts { license, rotation: &idle, last_look: None };
+        let facts = |license| Facts { license, rotation: &idle, last_look: None, authority_ahead: None };
         assert_eq!(standing(&policy(), &facts(None), at(0)).license, Sight::NotSeen);
         assert_eq!(standing(&policy(), &facts(Some(license(None))), at(0)).license, Sight::Seen);
     }
@@ -320,11 +336,51 @@ mod tests {
             // A clock that was set back.
             (Some(9 * DAY), DAY, &[]),
         ] {
-            let facts = Facts { license: None, rotation: &idle, last_look: last_look.map(at) };
+            let facts = Facts { license: None, rotation: &idle, last_look: last_look.map(at), authority_ahead: None };
             let ids: Vec<String> =
                 standing(&policy(), &facts, at(now)).alerts.iter().map(|alert| alert.id().0).collect();
             assert_eq!(ids, expected, "{last_look:?} {now}");
         }
+    }
+
+    #[test]
+    fn where_clocks_disagree_only_what_both_say_is_new_and_nothing_is_over() {
+        let idle = State::default();
+        let (said, day) = (license(Some(100 * DAY)), SignedDuration::from_hours(24));
+        let looked = |ahead: Option<SignedDuration>, now: i64, last_look: Option<i64>| {
+            let last_look = last_look.map(at);
+            let facts = Facts { license: Some(said.clone()), rotation: &idle, last_look, authority_ahead: ahead };
+            standing(&policy(), &facts, at(now))
+        };
+        let minutes = |minutes| Some(SignedDuration::from_mins(minutes));
+        for (ahead, now, expected) in [
+            // Ours is a day ahead: it would warn, and call the license ended, a day early.
+            (Some(-day), 93 * DAY, &["expiring:8640000:30"][..]),
+            (Some(-day), 94 * DAY, &["expiring:8640000:7"]),
+            (Some(-day), 100 * DAY, &["expiring:8640000:1"]),
+            (Some(-day), 101 * DAY, &["expired:8640000"]),
+            // The authority's is: nothing is said before ours says it, too.
+            (Some(day), 92 * DAY, &["expiring:8640000:30"]),
+            (Some(day), 99 * DAY, &["expiring:8640000:1"]),
+            // What is tolerated is no disagreement.
+            (minutes(-5), 100 * DAY, &["expired:8640000"]),
+            (minutes(-6), 100 * DAY, &["expiring:8640000:1"]),
+            (None, 100 * DAY, &["expired:8640000"]),
+            // A clock that is out of any range says nothing.
+            (Some(SignedDuration::MAX), 100 * DAY, &["expired:8640000"]),
+        ] {
+            let standing = looked(ahead, now, None);
+            let ids: Vec<String> = standing.alerts.iter().map(|alert| alert.id().0).collect();
+            assert_eq!(word(&ids), expected, "{ahead:?} {now}");
+            let disagree = ahead.is_some_and(clocks_disagree);
+            assert_eq!(standing.license == Sight::Blurred, disagree, "{ahead:?}");
+            // What a run with another clock said before is not taken back.
+            let tighter = Alert::Expired { key_fingerprint: fingerprint("K0"), license_id: None, expires_at: at(9) };
+            assert_eq!(standing.holds(&tighter), disagree, "{ahead:?}");
+        }
+        // Nor was nobody there for days because of a clock that is days ahead.
+        assert_eq!(looked(Some(-day * 9), 12 * DAY, Some(2 * DAY)).alerts, []);
+        assert_eq!(looked(None, 12 * DAY, Some(2 * DAY)).alerts.len(), 1);
     }
 
     fn open() -> Open {

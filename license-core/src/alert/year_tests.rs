@@ -203,7 +203,7 @@ fn live(plan: &Plan, seed: u64) -> (World, Vec<Timestamp>) {
             ends_at: Some(ends_at),
             refused: None,
         };
-        let facts = Facts { license: Some(license), rotation: &state, last_look: None };
+        let facts = Facts { license: Some(license), rotation: &state, last_look: None, authority_ahead: None };
         let standing = standing(&policy, &facts, now);
         looks.push(now);
         let mut runners: Vec<Runner> =

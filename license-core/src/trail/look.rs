@@ -2,7 +2,7 @@
 
 use alloc::{borrow::ToOwned, boxed::Box, format, string::String, vec::Vec};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{Ended, Event, GateRecord, HealthRecord, Record, Trouble};
@@ -10,7 +10,7 @@ use crate::{
     alert::Refusal,
     demand::Demand,
     finding::clean,
-    gate::Verdict,
+    gate::{Verdict, clocks_disagree},
     health::Difference,
     key::Fingerprint,
     license::{Answer, License},
@@ -74,9 +74,12 @@ pub struct Looked {
 }
 
 impl Looked {
-    /// Whether a look is worth an entry after this one.
+    /// Whether a look is worth an entry after this one. One from the future, which a wrong clock wrote, would keep every
+    /// later one out of the trail until then.
     pub fn asks_for_entry(&self, look: &Look, now: Timestamp) -> bool {
-        look.is_news(&self.look) || now.duration_since(self.at).as_secs() >= LOOK_AGAIN_SECS
+        let since = now.duration_since(self.at);
+        let is_from_the_future = since < SignedDuration::ZERO && clocks_disagree(since);
+        look.is_news(&self.look) || since.as_secs() >= LOOK_AGAIN_SECS || is_from_the_future
     }
 }
 
@@ -384,5 +387,8 @@ mod tests {
             assert_eq!(looked.asks_for_entry(&look, at(60)), is_news, "{look:?}");
             assert!(looked.asks_for_entry(&look, at(LOOK_AGAIN_SECS)));
         }
+        let from_the_future = Looked { at: at(86_400), look: look() };
+        assert!(from_the_future.asks_for_entry(&look(), at(0)));
+        assert!(!from_the_future.asks_for_entry(&look(), at(86_400 - 300)), "no clock is that good");
     }
 }

@@ -287,7 +287,7 @@ impl Client {
             self.pace.hold(wait);
         }
         let license = classified.map_err(|no_verdict| self.without_verdict(no_verdict))?;
-        Ok(Reply { license, authority_ahead: headers.authority_ahead(now) })
+        Ok(Reply { license, authority_ahead: headers.ahead(now) })
     }
 
     fn send(&self, body: &[u8], left: Duration) -> Result<Response<Body>, ureq::Error> {

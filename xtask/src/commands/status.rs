@@ -31,10 +31,12 @@ use crate::{
     signals::Signals,
 };
 
+mod clock;
 mod quota;
 mod tell;
 pub(crate) mod watch;
 
+pub(crate) use clock::WrongClock;
 pub(crate) use quota::{Account, NotKnown};
 pub(crate) use tell::{Done, Telling};
 
@@ -73,6 +75,8 @@ pub(crate) struct Status<'a> {
     pub(crate) asked_at: Timestamp,
     /// What the application said; none where the file names no address.
     pub(crate) app: Option<App>,
+    /// Every clock that disagrees with this machine's.
+    pub(crate) clocks: Vec<WrongClock>,
     /// What should run, as far as the trail knows.
     pub(crate) deployed: Option<Deployed>,
     /// What has changed since that deploy.
@@ -227,6 +231,7 @@ fn look<'a>(
         environment,
         license: Known::NeverLooked,
         asked_at: scene.at,
+        clocks: Vec::new(),
         app: None,
         deployed: None,
         changed: Vec::new(),
@@ -258,8 +263,9 @@ fn look<'a>(
         .as_ref()
         .map_or_else(Vec::new, |deployed| since(deployed, status.license.key(), status.license.license()));
     let now = context::now();
+    status.clocks = clock::wrong(&status, journal.as_ref().and_then(Journal::newest_at), now);
     let license = license_facts(&status.license, &folded, now);
-    let stands = stands(scene, environment, license, &folded, now);
+    let stands = stands(scene, &status, license, &folded, now);
     status.history = folded;
     if let Some(journal) = journal
         && let Err(failure) = record_and_tell(scene, &mut status, journal, &stands, now)
@@ -336,6 +342,14 @@ impl Known {
         }
     }
 
+    /// How far the authority's clock is ahead of ours, where it told its time.
+    fn authority_ahead(&self) -> Option<SignedDuration> {
+        match self {
+            Self::Judged(judged) => judged.authority_ahead,
+            Self::Cached(_) | Self::Not(_) | Self::NeverLooked => None,
+        }
+    }
+
     /// What the gate says of it.
     pub(crate) fn verdict(&self) -> Option<Verdict> {
         match self {
@@ -392,7 +406,7 @@ fn refusal(judged: &Judgement) -> Option<String> {
 
 fn stands(
     scene: &Scene<'_>,
-    environment: &Environment,
+    status: &Status<'_>,
     license: Option<LicenseFacts>,
     folded: &Folded,
     now: Timestamp,
@@ -400,11 +414,12 @@ fn stands(
     let alerts = &scene.config.alerts;
     let policy = Policy {
         days: alerts.days.clone(),
-        auto_renew: environment.auto_renew,
+        auto_renew: status.environment.auto_renew,
         gap_secs_max: alerts.gap_max.as_secs(),
     };
     let last_look = folded.looked().map(|looked| looked.at);
-    standing(&policy, &Facts { license, rotation: folded.rotation(), last_look }, now)
+    let authority_ahead = status.license.authority_ahead();
+    standing(&policy, &Facts { license, rotation: folded.rotation(), last_look, authority_ahead }, now)
 }
 
 /// Writes down what is new, that a rotation was adopted, and whom this run tells of what.

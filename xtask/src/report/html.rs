@@ -237,6 +237,7 @@ fn facts(entry: &Entry<'_>) -> Markup {
             @let changed: Vec<String> = status.changed.iter().map(|difference| difference.message.clone()).collect();
             (fact("Changed", &changed))
             (fact("Rotation", &words::rotation(status).into_iter().collect::<Vec<_>>()))
+            (fact("Clocks", &status.clocks.iter().map(ToString::to_string).collect::<Vec<_>>()))
             (fact("Told", &status.told.iter().map(words::told).collect::<Vec<_>>()))
             (fact("Trouble", &status.failure.iter().flat_map(words::trouble).collect::<Vec<_>>()))
         }

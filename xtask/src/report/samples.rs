@@ -121,6 +121,7 @@ fn judged(number: usize, verdict: Verdict, license: License, checks: Vec<Finding
         checks,
         verdict,
         license: Some(license),
+        authority_ahead: None,
         basis: Basis::Answer,
         forced: None,
     })
@@ -129,7 +130,7 @@ fn judged(number: usize, verdict: Verdict, license: License, checks: Vec<Finding
 fn app(seen: Seen) -> App {
     App {
         url: "https://app.example.com/api/license/status".to_owned(),
-        glance: Glance { seen, reported: None, status: Some(200) },
+        glance: Glance { seen, reported: None, status: Some(200), ahead: None },
     }
 }
 
@@ -140,6 +141,7 @@ fn status(number: usize, environment: &Environment) -> Status<'_> {
         environment,
         license: judged(number, Verdict::Go, license(number, 240 + round), vec![]),
         asked_at: now(),
+        clocks: vec![],
         app: Some(app(Seen::Proved)),
         deployed: history.deploys().running().cloned(),
         changed: vec![],

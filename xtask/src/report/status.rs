@@ -136,6 +136,9 @@ fn of_environment(report: &StatusReport<'_>, status: &Status<'_>, look: &Look) -
     if let Some(what) = rotation(status) {
         line("rotation", &what);
     }
+    for clock in &status.clocks {
+        line("clock", &clock.to_string());
+    }
     for alert in &status.standing {
         let name = environment.name.as_str();
         line("alert", &alert::title(name, alert));
@@ -395,6 +398,11 @@ fn environment(report: &StatusReport<'_>, status: &Status<'_>) -> Value {
             "ended": deployed.ended.as_ref().map(|ended| *ended == (Ended::Exited { code: 0 })),
         })),
         "changed": status.changed,
+        "clocks": status.clocks.iter().map(|clock| json!({
+            "of": clock.whose.word(),
+            "aheadSeconds": clock.ahead.as_secs(),
+            "message": clock.to_string(),
+        })).collect::<Vec<_>>(),
         "rotation": phase(&status.rotation.phase),
         "alerts": status.standing.iter().map(|alert| alert_of(name, alert)).collect::<Vec<_>>(),
         "told": status.told.iter().map(|telling| json!({
@@ -483,6 +491,7 @@ pub(crate) fn faults(report: &StatusReport<'_>, status: &Status<'_>) -> Vec<(Sev
     }
     let name = status.environment.name.as_str();
     faults.extend(status.standing.iter().map(|alert| (alert::severity(alert), alert::title(name, alert))));
+    faults.extend(status.clocks.iter().map(|clock| (Severity::Warning, clock.to_string())));
     if status.ends_within(report) && status.standing.is_empty() {
         faults.push((Severity::Warning, license(status, report.at).join("; ")));
     }

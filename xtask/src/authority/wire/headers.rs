@@ -58,8 +58,8 @@ impl Headers {
         }
     }
 
-    /// How far the authority's clock is ahead of ours, where it told its time. Good to about a second.
-    pub(crate) fn authority_ahead(&self, now: Timestamp) -> Option<SignedDuration> {
+    /// How far the clock of whoever answered is ahead of ours, where it told its time. Good to about a second.
+    pub(crate) fn ahead(&self, now: Timestamp) -> Option<SignedDuration> {
         Some(self.sent_at?.duration_since(now))
     }
 
@@ -150,21 +150,21 @@ mod tests {
 
     #[test]
     fn the_clocks_are_compared_by_the_date() {
-        let ahead = headers(&[DATE]).authority_ahead(at("2027-01-01T00:00:00Z"));
+        let ahead = headers(&[DATE]).ahead(at("2027-01-01T00:00:00Z"));
         assert_eq!(ahead, Some(SignedDuration::from_secs(10)));
-        let behind = headers(&[DATE]).authority_ahead(at("2027-01-02T00:00:10Z"));
+        let behind = headers(&[DATE]).ahead(at("2027-01-02T00:00:10Z"));
         assert_eq!(behind, Some(SignedDuration::from_hours(-24)));
     }
 
     #[test]
     fn an_answer_from_a_cache_is_not_a_slow_clock() {
-        let ahead = headers(&[DATE, ("age", "290")]).authority_ahead(at("2027-01-01T00:05:00Z"));
+        let ahead = headers(&[DATE, ("age", "290")]).ahead(at("2027-01-01T00:05:00Z"));
         assert_eq!(ahead, Some(SignedDuration::ZERO));
     }
 
     #[test]
     fn an_authority_that_does_not_tell_its_time_is_neither_ahead_nor_behind() {
-        assert_eq!(headers(&[("date", "yesterday")]).authority_ahead(Timestamp::UNIX_EPOCH), None);
+        assert_eq!(headers(&[("date", "yesterday")]).ahead(Timestamp::UNIX_EPOCH), None);
         assert_eq!(headers(&[DATE, ("age", "18446744073709551615")]).sent_at, headers(&[DATE]).sent_at);
         assert_eq!(headers(&[DATE, ("age", "9223372036854775807")]).sent_at, None);
     }
