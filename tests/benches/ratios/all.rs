@@ -1,6 +1,7 @@
 //! A thousand environments at once, beside a thousand turns of the line that it replaces.
 
 use std::{
+    collections::BTreeSet,
     fmt::Write,
     fs,
     process::Command,
@@ -99,11 +100,14 @@ pub(crate) fn watched(command: &mut Command, port: u16) -> Seen {
 fn open_to(port: u16) -> u64 {
     let (remote, states) = (format!("0100007F:{port:04X}"), ["01", "02"]);
     let text = fs::read_to_string("/proc/net/tcp").unwrap();
-    let open = text.lines().filter(|line| {
-        let mut words = line.split_whitespace().skip(2);
-        words.next() == Some(&remote) && words.next().is_some_and(|state| states.contains(&state))
+    // The file is no picture of one moment: while much opens and closes, one connection may stand in it twice.
+    let open = text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace().skip(1);
+        let local = words.next()?;
+        let is_open = words.next() == Some(&remote) && words.next().is_some_and(|state| states.contains(&state));
+        is_open.then_some(local)
     });
-    open.count() as u64
+    open.collect::<BTreeSet<&str>>().len() as u64
 }
 
 /// Two environments of one project have no domain in common.
