@@ -7,7 +7,7 @@ use core::ops::Range;
 
 use zeroize::Zeroize;
 
-use super::bits::{BLOCK_BYTES, bits};
+use super::bits::{BLOCK_BYTES, bits, flag};
 
 /// The shortest key that is found by its fingerprint, in bytes.
 pub(super) const KNOWN_BYTES_MIN: usize = 12;
@@ -114,14 +114,14 @@ impl Bits {
             let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
             let is_from_dot = byte.wrapping_sub(b'-') <= b'9' - b'-';
             let is_sign = (byte == b'_') | (byte == b'+') | (byte == b'~') | (byte == b'=');
-            *bit = u8::from(is_letter | is_from_dot | is_sign);
+            *bit = flag(is_letter | is_from_dot | is_sign);
         }
         let mut telling = [0; BLOCK_BYTES];
         let rows = block.iter().zip(&block[1..]).zip(&block[2..]);
         for (bit, ((&first, &second), &third)) in telling.iter_mut().zip(rows) {
             let is_digit = first.wrapping_sub(b'0') < 10;
             let is_capital = |byte: u8| byte.wrapping_sub(b'A') < 26;
-            *bit = u8::from(is_digit | (is_capital(first) & is_capital(second) & is_capital(third)));
+            *bit = flag(is_digit | (is_capital(first) & is_capital(second) & is_capital(third)));
         }
         Self { inner: bits(&inner), telling: bits(&telling) }
     }

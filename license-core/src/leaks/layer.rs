@@ -6,10 +6,10 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use memchr::{memchr_iter, memchr2_iter, memchr3_iter};
+use memchr::{memchr, memchr_iter, memchr2_iter, memchr3_iter};
 
 use super::{
-    bits::{BLOCK_BYTES, few_bits, places},
+    bits::{BLOCK_BYTES, bits, flag, places},
     known::KNOWN_BYTES_MIN,
     leak::Encoding,
     needle::{base64_digit, hex_digit, is_odd},
@@ -95,18 +95,12 @@ impl Part<'_> {
 }
 
 impl Layer {
-    /// What may lie over the bytes of an object.
-    pub(super) const OF_BYTES: &'static [Self] = &[Self::ESCAPES, Self::Lines, Self::Numbers, Self::Utf16];
-
-    /// What stands for all layers of escapes, which are looked for together.
-    const ESCAPES: Self = Self::Mixed;
-
-    /// What may lie below this layer.
-    pub(super) fn below(self) -> &'static [Self] {
+    /// What is looked for below this layer.
+    pub(super) fn below(self) -> &'static [Pass] {
         match self {
-            Self::Percent | Self::Backslash | Self::Entity | Self::Mixed | Self::QuotedPrintable => &[Self::Lines],
+            Self::Percent | Self::Backslash | Self::Entity | Self::Mixed | Self::QuotedPrintable => &[Pass::Lines],
             Self::Lines | Self::Numbers => &[],
-            Self::Utf16 => &[Self::ESCAPES, Self::Lines, Self::Numbers],
+            Self::Utf16 => &[Pass::EscapesAndLines, Pass::Numbers],
         }
     }
 
@@ -202,16 +196,29 @@ impl Layer {
     }
 }
 
-/// Calls `each` with every piece of the part that lies under one of these layers, decoded.
-pub(super) fn views(part: &Part<'_>, layers: &[Layer], each: &mut dyn FnMut(Layer, View)) {
-    for layer in layers {
-        match layer {
-            Layer::Percent | Layer::Backslash | Layer::Entity | Layer::Mixed | Layer::QuotedPrintable => {
-                escapes(part, each);
-            }
-            Layer::Lines => lines(part, each),
-            Layer::Numbers => numbers(part, each),
-            Layer::Utf16 => utf16(part, each),
+/// What is looked for in one go over a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pass {
+    /// All layers of escapes, and base64 and hex in lines.
+    EscapesAndLines,
+    Lines,
+    Numbers,
+    Utf16,
+}
+
+impl Pass {
+    /// What may lie over the bytes of an object.
+    pub(super) const OF_BYTES: &'static [Self] = &[Self::EscapesAndLines, Self::Numbers, Self::Utf16];
+}
+
+/// Calls `each` with every piece of the part that lies under a layer of these passes, decoded.
+pub(super) fn views(part: &Part<'_>, passes: &[Pass], each: &mut dyn FnMut(Layer, View)) {
+    for pass in passes {
+        match pass {
+            Pass::EscapesAndLines => escapes_and_lines(part, each),
+            Pass::Lines => lines(part, each),
+            Pass::Numbers => numbers(part, each),
+            Pass::Utf16 => utf16(part, each),
         }
     }
 }
@@ -220,6 +227,8 @@ pub(super) fn views(part: &Part<'_>, layers: &[Layer], each: &mut dyn FnMut(Laye
 #[derive(Debug, Clone)]
 struct Regions {
     layer: Layer,
+    /// What is looked at.
+    whole: Range<usize>,
     reach: usize,
     /// No escape begins before this place that was not looked at.
     next: usize,
@@ -231,35 +240,23 @@ struct Regions {
 }
 
 impl Regions {
-    fn of(layer: Layer, part: &Part<'_>) -> Self {
-        Self { layer, reach: layer.reach(part), next: 0, range: 0..0, last: None, mixed: layer != Layer::Mixed }
+    fn of(layer: Layer, part: &Part<'_>, whole: Range<usize>) -> Self {
+        let mixed = layer != Layer::Mixed;
+        Self { layer, whole, reach: layer.reach(part), next: 0, range: 0..0, last: None, mixed }
     }
 
     /// Looks at a place where an escape may begin, and returns the escape.
-    fn lead(
-        &mut self,
-        part: &Part<'_>,
-        whole: &Range<usize>,
-        at: usize,
-        each: &mut dyn FnMut(Layer, View),
-    ) -> Option<Escape> {
+    fn lead(&mut self, part: &Part<'_>, at: usize, each: &mut dyn FnMut(Layer, View)) -> Option<Escape> {
         if at < self.next {
             return None;
         }
         let escape = self.layer.read(part.hay, at)?;
-        self.extend(part, whole, at, &escape, each);
+        self.extend(part, at, &escape, each);
         Some(escape)
     }
 
     /// Takes in an escape at a place, if it is worth it.
-    fn extend(
-        &mut self,
-        part: &Part<'_>,
-        whole: &Range<usize>,
-        at: usize,
-        escape: &Escape,
-        each: &mut dyn FnMut(Layer, View),
-    ) {
+    fn extend(&mut self, part: &Part<'_>, at: usize, escape: &Escape, each: &mut dyn FnMut(Layer, View)) {
         if at < self.next {
             return;
         }
@@ -267,7 +264,7 @@ impl Regions {
         if !Layer::is_worth_it(part, escape) {
             return;
         }
-        let around = at.saturating_sub(self.reach).max(whole.start)..whole.end.min(self.next + self.reach);
+        let around = at.saturating_sub(self.reach).max(self.whole.start)..self.whole.end.min(self.next + self.reach);
         if self.last.is_some() && around.start <= self.range.end {
             let is_other = |(before, end): (Encoding, usize)| before != escape.encoding && at <= end + self.reach;
             self.mixed |= self.last.is_some_and(is_other);
@@ -287,49 +284,104 @@ impl Regions {
     }
 }
 
-/// All layers of escapes. The text is looked at in blocks, of which few have an escape.
-fn escapes(part: &Part<'_>, each: &mut dyn FnMut(Layer, View)) {
-    let [mut percent, mut backslash, mut entity, mut quoted, mut mixed] =
-        [Layer::Percent, Layer::Backslash, Layer::Entity, Layer::QuotedPrintable, Layer::Mixed]
-            .map(|layer| Regions::of(layer, part));
-    let whole = part.whole(mixed.reach);
-    let usual = Usual::of(part.signs);
-    let mut look = |bits: u64, from: usize| {
-        for at in places(bits, from) {
-            let layer = match part.hay[at] {
-                b'%' => &mut percent,
-                b'\\' => &mut backslash,
-                b'&' => &mut entity,
-                _ => {
-                    quoted.lead(part, &whole, at, each);
-                    continue;
-                }
-            };
-            if let Some(escape) = layer.lead(part, &whole, at, each) {
-                mixed.extend(part, &whole, at, &escape, each);
-            }
-        }
-    };
-    let mut at = whole.start;
-    while at < whole.end {
-        match part.hay[..whole.end].get(at..).and_then(|rest| rest.first_chunk()) {
-            Some(block) => look(escapes_of(block, usual), at),
-            None => look(escapes_of(&last_block(&part.hay[at..whole.end]), usual), at),
-        }
+/// All layers of escapes, and lines. The text is looked at in blocks, and of these at the few bytes that may begin or end something.
+fn escapes_and_lines(part: &Part<'_>, each: &mut dyn FnMut(Layer, View)) {
+    let mut leads = Leads::of(part);
+    let text = &part.hay[..leads.whole.end];
+    let mut at = leads.whole.start;
+    while at < text.len() {
+        let block = at.checked_sub(LINE_BYTES_MIN).and_then(|before| text.get(before..)?.first_chunk());
+        let marks = match block {
+            Some(block) => marks_of(block, leads.usual),
+            None => marks_of(&block_at_end(text, at), leads.usual),
+        };
+        places(marks, at).for_each(|at| leads.look(text, at, each));
         at += BLOCK_BYTES;
     }
-    for mut regions in [percent, backslash, entity, quoted, mixed] {
-        regions.decode(part, each);
+    leads.decode(each);
+}
+
+/// What of each layer is decoded next, as the text is looked at.
+#[derive(Debug)]
+struct Leads<'p, 'h> {
+    part: &'p Part<'h>,
+    whole: Range<usize>,
+    usual: Usual,
+    percent: Regions,
+    backslash: Regions,
+    entity: Regions,
+    quoted: Regions,
+    mixed: Regions,
+    lines: Regions,
+}
+
+impl<'p, 'h> Leads<'p, 'h> {
+    fn of(part: &'p Part<'h>) -> Self {
+        let whole = part.whole(Layer::Mixed.reach(part));
+        let [percent, backslash, entity, quoted, mixed] =
+            [Layer::Percent, Layer::Backslash, Layer::Entity, Layer::QuotedPrintable, Layer::Mixed]
+                .map(|layer| Regions::of(layer, part, whole.clone()));
+        let lines = Regions::of(Layer::Lines, part, part.whole(Layer::Lines.reach(part)));
+        Self { part, whole, usual: Usual::of(part.signs), percent, backslash, entity, quoted, mixed, lines }
+    }
+
+    /// Looks at a byte that [`marks_of`] has told. What is behind the text is not looked at.
+    #[inline]
+    fn look(&mut self, text: &[u8], at: usize, each: &mut dyn FnMut(Layer, View)) {
+        let behind = |bytes: usize| text.get(at + bytes).copied().unwrap_or_default();
+        let layer = match text[at] {
+            b'\n' => {
+                self.line(at, each);
+                None
+            }
+            b'\\' => {
+                self.line(at, each);
+                let is_usual = [b'n', b'r', b't', self.usual.quote].contains(&behind(1));
+                Some(&mut self.backslash).filter(|_| !is_usual)
+            }
+            b'%' => Some(&mut self.percent).filter(|_| matches!(behind(1), b'0'..=b'f')),
+            b'&' => {
+                let is_name = behind(1).wrapping_sub(b'a') < self.usual.names;
+                Some(&mut self.entity).filter(|_| is_name || behind(1) == b'#')
+            }
+            _ => {
+                if matches!((behind(1), behind(2)), (b'2'..=b'7', b'0'..=b'F') | (b'\n' | b'\r', _)) {
+                    self.quoted.lead(self.part, at, each);
+                }
+                None
+            }
+        };
+        if let Some(escape) = layer.and_then(|layer| layer.lead(self.part, at, each)) {
+            self.mixed.extend(self.part, at, &escape, each);
+        }
+    }
+
+    /// A line of base64 may end.
+    #[inline]
+    fn line(&mut self, at: usize, each: &mut dyn FnMut(Layer, View)) {
+        if at < self.lines.whole.end && is_behind_line(self.part.hay, at) {
+            self.lines.lead(self.part, at, each);
+        }
+    }
+
+    fn decode(self, each: &mut dyn FnMut(Layer, View)) {
+        for mut regions in [self.percent, self.backslash, self.entity, self.quoted, self.mixed, self.lines] {
+            regions.decode(self.part, each);
+        }
     }
 }
 
 /// How many bytes behind a block tell whether an escape begins at its end.
-const BEHIND_BLOCK: usize = 2;
+const BEHIND_BLOCK: usize = 1;
 
-/// The end of a text, and nothing behind it.
-fn last_block<const BYTES: usize>(text: &[u8]) -> [u8; BYTES] {
-    let mut block = [0; BYTES];
-    block.iter_mut().zip(text).for_each(|(byte, &text)| *byte = text);
+/// A block with what is before and behind it.
+type BlockBetween = [u8; LINE_BYTES_MIN + BLOCK_BYTES + BEHIND_BLOCK];
+
+/// The block at a place near an end of the text, beyond which there is nothing.
+fn block_at_end(text: &[u8], at: usize) -> BlockBetween {
+    let mut block = [0; LINE_BYTES_MIN + BLOCK_BYTES + BEHIND_BLOCK];
+    let before = at.min(LINE_BYTES_MIN);
+    block[LINE_BYTES_MIN - before..].iter_mut().zip(&text[at - before..]).for_each(|(byte, &text)| *byte = text);
     block
 }
 
@@ -340,69 +392,48 @@ struct Usual {
     quote: u8,
     /// How many letters from `a` on may begin the name of an entity: up to `q`, or none.
     names: u8,
+    /// Whether every `&` is marked, for its name.
+    ampersand: u8,
 }
 
 impl Usual {
     fn of(signs: Signs) -> Self {
         let quote = if signs.contains(b'"') { b'n' } else { b'"' };
-        let names = if b"&<>\"'".iter().any(|&sign| signs.contains(sign)) { b'q' - b'a' + 1 } else { 0 };
-        Self { quote, names }
+        let has_names = b"&<>\"'".iter().any(|&sign| signs.contains(sign));
+        let names = if has_names { b'q' - b'a' + 1 } else { 0 };
+        Self { quote, names, ampersand: flag(has_names) }
     }
 }
 
-/// Where in a block an escape may begin that is worth it. Without a branch, so that the compiler takes many bytes at once.
+/// Where in a block an escape may begin, or a line of base64 may end. Without a branch, so that the compiler takes many bytes at once; what is
+/// rare in any text is told by its first byte alone. Digits are only told from what often stands between words, and at the ends of lines.
 #[inline]
 #[expect(clippy::needless_bitwise_bool, reason = "a branch would take one byte at once")]
-fn escapes_of(block: &[u8; BLOCK_BYTES + BEHIND_BLOCK], usual: Usual) -> u64 {
+fn marks_of(block: &BlockBetween, usual: Usual) -> u64 {
     let mut flags = [0; BLOCK_BYTES];
-    let rows = block.iter().zip(&block[1..]).zip(&block[2..]);
-    for (flag, ((&first, &second), &third)) in flags.iter_mut().zip(rows) {
-        let is_percent = (first == b'%') & (second.wrapping_sub(b'0') < b'g' - b'0');
-        let is_of_string = (second == b'n') | (second == b'r') | (second == b't') | (second == usual.quote);
-        let is_backslash = (first == b'\\') & !is_of_string;
-        let is_entity = (first == b'&') & ((second == b'#') | (second.wrapping_sub(b'a') < usual.names));
-        let is_byte = (second.wrapping_sub(b'2') < 6) & (third.wrapping_sub(b'0') < b'G' - b'0');
-        let is_quoted = (first == b'=') & ((second == b'\n') | (second == b'\r') | is_byte);
-        *flag = u8::from(is_percent | is_backslash | is_entity | is_quoted);
-    }
-    few_bits(&flags)
-}
-
-/// Base64 and hex in lines. As for escapes, few blocks have a break behind so many digits.
-fn lines(part: &Part<'_>, each: &mut dyn FnMut(Layer, View)) {
-    let mut regions = Regions::of(Layer::Lines, part);
-    let whole = part.whole(regions.reach);
-    // A line begins before its break.
-    let mut at = whole.start.saturating_sub(LINE_BYTES_MIN);
-    while at + LINE_BYTES_MIN < whole.end {
-        let bits = match part.hay[..whole.end].get(at..).and_then(|rest| rest.first_chunk()) {
-            Some(block) => breaks_of(block),
-            None => breaks_of(&last_block(&part.hay[at..whole.end])),
-        };
-        for at in places(bits, at + LINE_BYTES_MIN).filter(|&at| is_behind_line(part.hay, at)) {
-            regions.lead(part, &whole, at, each);
-        }
-        at += BLOCK_BYTES;
-    }
-    regions.decode(part, each);
-}
-
-/// Where in a block, before which there is room for a line, a line may break. Digits are only told from what often stands between words.
-#[inline]
-#[expect(clippy::needless_bitwise_bool, reason = "a branch would take one byte at once")]
-fn breaks_of(block: &[u8; LINE_BYTES_MIN + BLOCK_BYTES]) -> u64 {
-    let mut flags = [0; BLOCK_BYTES];
-    let back = |bytes: usize| &block[LINE_BYTES_MIN - bytes..];
-    let near = back(9).iter().zip(back(11)).zip(back(12).iter().zip(back(14)));
-    let far = back(15).iter().zip(back(17)).zip(back(18).iter().zip(back(20)));
-    let lines = near.zip(far);
-    for (flag, (&byte, (((&a, &b), (&c, &d)), ((&e, &f), (&g, &h))))) in flags.iter_mut().zip(back(0).iter().zip(lines))
-    {
+    let from = |at: usize| &block[at..];
+    let back = |bytes: usize| from(LINE_BYTES_MIN - bytes);
+    let lines = back(9).iter().zip(back(14)).zip(back(20)).zip(back(1));
+    let rows = back(0).iter().zip(from(LINE_BYTES_MIN + 1)).zip(lines);
+    for (mark, ((&first, &second), (((&near, &middle), &far), &last))) in flags.iter_mut().zip(rows) {
         // No white space, no quotes, no parentheses: these come before all others.
-        let is_line = a.min(b).min(c.min(d)).min(e.min(f).min(g.min(h))) > b'*';
-        *flag = u8::from(((byte == b'\n') | (byte == b'\\')) & is_line);
+        let is_line = (near.min(middle).min(far) > b'*') & (last < b'{') & (last != b';');
+        let is_byte = (second & 0xF8 == b'0') | (second < b' ');
+        let is_rare = (first == b'\\') | (first == b'%') | ((first == b'=') & is_byte) | ((first == b'\n') & is_line);
+        let is_entity = flag(first == b'&') & (flag(second == b'#') | usual.ampersand);
+        *mark = flag(is_rare) | is_entity;
     }
-    few_bits(&flags)
+    bits(&flags)
+}
+
+/// Base64 and hex in lines.
+fn lines(part: &Part<'_>, each: &mut dyn FnMut(Layer, View)) {
+    let whole = part.whole(Layer::Lines.reach(part));
+    let mut regions = Regions::of(Layer::Lines, part, whole.clone());
+    Layer::Lines.leads(&part.hay[whole.clone()], |at| {
+        regions.lead(part, whole.start + at, each);
+    });
+    regions.decode(part, each);
 }
 
 /// Something in a text that stands for other bytes.
@@ -512,8 +543,32 @@ const BEFORE_BREAK_BYTES_MAX: usize = 8;
 /// Whether there are digits of base64 before a place, whatever is around the break. Not all of them are looked at.
 #[inline]
 fn is_behind_line(hay: &[u8], at: usize) -> bool {
-    let line = at.checked_sub(LINE_BYTES_MIN).and_then(|start| hay.get(start..at - BEFORE_BREAK_BYTES_MAX));
-    line.is_some_and(|line| line.iter().all(|&byte| base64_digit(byte).is_some()))
+    let line = at.checked_sub(LINE_BYTES_MIN).and_then(|start| hay.get(start..)?.first_chunk::<LINE_BYTES_MIN>());
+    line.is_some_and(|line| {
+        may_end_line(line[LINE_BYTES_MIN - 1])
+            && line[..LINE_BYTES_MIN - BEFORE_BREAK_BYTES_MAX].iter().all(|&byte| base64_digit(byte).is_some())
+    })
+}
+
+/// Whether it is a digit of base64, or stands around breaks between them.
+#[inline]
+fn may_end_line(byte: u8) -> bool {
+    static ENDS: [bool; 256] = {
+        let mut ends = [false; 256];
+        let mut byte = 0_u8;
+        while byte < 128 {
+            let is_digit = byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_');
+            ends[byte as usize] = is_digit || is_around_break(byte) || byte == b'\\';
+            byte += 1;
+        }
+        ends
+    };
+    ENDS[usize::from(byte)]
+}
+
+/// Whether it may stand beside a line break.
+const fn is_around_break(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | b'"' | b'\'' | b',')
 }
 
 /// A line break between digits of base64, with what is around it: white space, quotes, commas; also as strings write it.
@@ -523,7 +578,7 @@ fn line_break(hay: &[u8], at: usize) -> Option<Escape> {
     if !is_behind_line(hay, at) {
         return None;
     }
-    let is_around = |byte: &u8| b" \t\r\n\"',".contains(byte);
+    let is_around = |byte: &u8| is_around_break(*byte);
     let before = &hay[at.saturating_sub(BEFORE_BREAK_BYTES_MAX)..at];
     let start = at - before.iter().rev().take_while(|byte| is_around(byte) || **byte == b'\\').count();
     let line = hay.get(start.checked_sub(LINE_BYTES_MIN)?..start)?;
@@ -728,17 +783,24 @@ fn is_char(byte: u8) -> bool {
 fn utf16(part: &Part<'_>, each: &mut dyn FnMut(Layer, View)) {
     /// So far apart are looks at the text: every run that is long enough is seen.
     const STRIDE: usize = 16;
+    const LOOK_BYTES: usize = 4;
 
     let whole = part.whole(Layer::Utf16.reach(part));
     let hay = &part.hay[..whole.end];
     let is_unit = |at: usize| hay.get(at..at + 2).is_some_and(|unit| is_char(unit[0]) && unit[1] == 0);
     let mut at = whole.start;
-    while let Some(&[a, b, c, d]) = hay.get(at..at + 4).and_then(|four| four.first_chunk::<4>()) {
+    while let Some(&[a, b, c, d]) = hay.get(at..).and_then(|look| look.first_chunk::<LOOK_BYTES>()) {
         let first = match [a, b, c, d] {
             [_, 0, _, 0] if is_char(a) && is_char(c) => at,
             [0, _, 0, _] if is_char(b) && is_char(d) => at + 1,
-            _ => {
+            // Few texts have a zero at all, and where there is none for long nothing is looked at.
+            _ if [a, b, c, d].contains(&0) => {
                 at += STRIDE;
+                continue;
+            }
+            _ => {
+                let Some(zero) = memchr(0, &hay[at..]) else { return };
+                at += (zero + 1 - LOOK_BYTES).next_multiple_of(STRIDE);
                 continue;
             }
         };

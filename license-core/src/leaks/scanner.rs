@@ -16,7 +16,7 @@ use super::{
     allow::{self, NEIGHBORHOOD_BYTES},
     form::{self, FORM_BYTES_MAX},
     known::{self, KNOWN_BYTES_MIN},
-    layer::{self, Layer, Lines, Part, Signs},
+    layer::{self, Layer, Lines, Part, Pass, Signs},
     leak::{Encoding, Leak, Tally},
     needle::{self, Core},
     packed::{self, Packing, Unpacked},
@@ -136,7 +136,7 @@ impl Scanner {
         let (longest, shortest) = (self.longest, self.shortest);
         let part = Part { hay, base, own: window.clone(), longest, shortest, signs: self.signs, lines: Lines::Apart };
         self.look_at(&part, found);
-        self.look_through(&part, Layer::OF_BYTES, found);
+        self.look_through(&part, Pass::OF_BYTES, found);
         for (index, next) in next.iter_mut().enumerate() {
             self.look_for_pattern(index, hay, base, window, next, found);
         }
@@ -150,9 +150,9 @@ impl Scanner {
         self.look_for_known(part, found);
     }
 
-    /// What lies below these layers of a text.
-    fn look_through(&self, part: &Part<'_>, layers: &[Layer], found: &mut Vec<Found>) {
-        layer::views(part, layers, &mut |layer, view| {
+    /// What lies below the layers of a text.
+    fn look_through(&self, part: &Part<'_>, passes: &[Pass], found: &mut Vec<Found>) {
+        layer::views(part, passes, &mut |layer, view| {
             let before = found.len();
             let lines = if layer == Layer::Lines { Lines::Joined } else { Lines::Apart };
             let below = self.all_of(&view, lines);
