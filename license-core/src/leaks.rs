@@ -4,6 +4,7 @@
 //! file, no commit and no object: whoever feeds it says where the bytes come from. No bytes make it fail.
 
 mod allow;
+mod beginnings;
 mod bits;
 mod form;
 mod known;

@@ -620,7 +620,6 @@ fn number(digits: &[u8], radix: u32) -> Option<u32> {
 /// Lists of characters as numbers, with commas between them.
 fn numbers(part: &Part<'_>, each: &mut dyn FnMut(Layer, View)) {
     const LOOK_BYTES: usize = 8;
-    const QUICK: [usize; 4] = [0, 2, 5, 7];
 
     // So far apart are looks at the text: the shortest list, of numbers of two digits, has one that sees nothing but the list. Odd, so
     // that lists that have a number on each line are not always looked at where nothing is.
@@ -628,11 +627,12 @@ fn numbers(part: &Part<'_>, each: &mut dyn FnMut(Layer, View)) {
     let whole = part.whole(Layer::Numbers.reach(part));
     let hay = &part.hay[..whole.end];
     let (mut at, mut done) = (whole.start, whole.start);
-    while let Some(look) = hay.get(at..at + LOOK_BYTES).and_then(|look| look.first_chunk::<LOOK_BYTES>()) {
+    while let Some(look) = hay.get(at..).and_then(|look| look.first_chunk::<LOOK_BYTES>()) {
         let here = at;
         at += stride;
-        let is_list = QUICK.iter().fold(0, |classes, &at| classes | class(look[at])) & NO_NUMBER == 0;
-        if !is_list || look.iter().fold(0, |classes, &byte| classes | class(byte)) != COMMA | DIGIT | WORD {
+        let is_list = may_be_of_list(*look)
+            && look.iter().fold(0, |classes, &byte| classes | class(byte)) == COMMA | DIGIT | WORD;
+        if !is_list {
             continue;
         }
         let Some(here) = number_at(hay, done, here) else { continue };
@@ -671,6 +671,20 @@ fn follow(number: &Number, mut next: impl FnMut(&Number) -> Option<Number>) -> (
         (count, last) = (count + 1, number);
     }
     (count, last)
+}
+
+/// Whether there are a comma and what may be a digit. Little else has both, so that what follows is seldom guessed wrong.
+#[inline]
+fn may_be_of_list(look: [u8; 8]) -> bool {
+    /// One in each byte.
+    const ONES: u64 = 0x0101_0101_0101_0101;
+
+    let look = u64::from_le_bytes(look);
+    // The highest bit of each byte that is zero, and of no byte before the first that is.
+    let zeros = |bytes: u64| bytes.wrapping_sub(ONES) & !bytes & (ONES << 7);
+    let commas = zeros(look ^ (ONES * u64::from(b',')));
+    let digits = zeros((look & (ONES * 0xF0)) ^ (ONES * u64::from(b'0')));
+    (commas.min(1) & digits.min(1)) != 0
 }
 
 const COMMA: u8 = 1;

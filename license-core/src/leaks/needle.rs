@@ -35,11 +35,11 @@ enum Writing {
     Utf16Be,
 }
 
-/// The grain in which secrets can be searched.
+/// The grain in which secrets can be searched: the coarsest one that all of them are long enough for.
 pub(super) fn grain<'a>(texts: impl IntoIterator<Item = &'a str>) -> Grain {
     // UTF-16 is what has the fewest units, and one more of these is needed than fits into a core.
-    let is_long = |text: &str| text.encode_utf16().count() >= Grain::Coarse.core_bytes();
-    if texts.into_iter().all(is_long) { Grain::Coarse } else { Grain::Fine }
+    let shortest = texts.into_iter().map(|text| text.encode_utf16().count()).min().unwrap_or(usize::MAX);
+    Grain::ALL.into_iter().find(|grain| shortest >= grain.core_bytes()).unwrap_or(Grain::Fine)
 }
 
 /// All cores of a secret, each with its bytes.

@@ -24,13 +24,38 @@ pub(super) enum Packing {
 /// How many bytes of the beginnings are looked for: what several have in common is looked for once.
 const BEGINNING_BYTES: usize = 3;
 
-/// The digits in base64 and hex in which the beginnings of keys are found, each with what it may be.
-pub(super) fn needles() -> Vec<(String, Vec<Packing>)> {
-    let mut needles: Vec<(String, Vec<Packing>)> = Vec::new();
-    let mut add = |digits: String, packing: Packing| match needles.iter_mut().find(|(needle, _)| *needle == digits) {
-        Some((_, packings)) if packings.contains(&packing) => {}
-        Some((_, packings)) => packings.push(packing),
-        None => needles.push((digits, [packing].into())),
+/// Digits in which a beginning is found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Needle {
+    digits: String,
+    pub(super) packing: Packing,
+}
+
+impl Needle {
+    /// What is looked for in its place.
+    pub(super) fn prefix(&self) -> &str {
+        const HEX_DIGITS: usize = 3;
+
+        match self.packing {
+            Packing::Base64 { .. } => &self.digits,
+            Packing::Hex => &self.digits[..HEX_DIGITS],
+        }
+    }
+
+    /// Whether it stands at a place.
+    pub(super) fn is_at(&self, hay: &[u8], at: usize) -> bool {
+        hay[at..].starts_with(self.digits.as_bytes())
+    }
+}
+
+/// The digits of the beginnings of keys in base64 and hex.
+pub(super) fn needles() -> Vec<Needle> {
+    let mut needles = Vec::new();
+    let mut add = |digits: String, packing: Packing| {
+        let needle = Needle { digits, packing };
+        if !needles.contains(&needle) {
+            needles.push(needle);
+        }
     };
     for beginning in form::BEGINNINGS {
         let beginning = &beginning.as_bytes()[..BEGINNING_BYTES];

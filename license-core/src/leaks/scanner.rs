@@ -7,21 +7,21 @@
 use alloc::{collections::BTreeSet, vec, vec::Vec};
 use core::{fmt, mem, ops::Range};
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, Input, MatchKind};
 use memchr::memchr_iter;
 use regex_automata::Anchored;
 use zeroize::Zeroizing;
 
 use super::{
     allow::{self, NEIGHBORHOOD_BYTES},
+    beginnings::{Beginnings, Meaning},
     form::{self, FORM_BYTES_MAX},
     known::{self, KNOWN_BYTES_MIN},
     layer::{self, Layer, Lines, Part, Pass, Signs},
     leak::{Encoding, Leak, Tally},
     needle::{self, Core},
-    packed::{self, Packing, Unpacked},
+    packed::Unpacked,
     settle::{Found, Settling, What},
-    sieve::{Grain, Sieve},
+    sieve::Sieve,
     view::View,
     watch::{PATTERNS_MAX, SECRETS_MAX, ScannerError, Watch},
     work,
@@ -40,8 +40,8 @@ const ESCAPED_BYTES_MIN: usize = 96;
 /// The most bytes that a byte of a secret becomes: in a list of numbers, one on each line.
 const BYTES_PER_BYTE_MAX: usize = 16;
 
-/// How far windows are apart, in bytes: a multiple of every stride, so that no sample is left out between them.
-const WINDOW_BYTES: usize = Grain::Fine.stride() * Grain::Coarse.stride() * 2 * 1024;
+/// How far windows are apart, in bytes.
+const WINDOW_BYTES: usize = 90 * 1024;
 
 /// Looks for what a [`Watch`] says. Made once, and used for any number of objects.
 pub struct Scanner {
@@ -51,12 +51,8 @@ pub struct Scanner {
     /// What the sieve's cores are.
     cores: Vec<Core>,
     sieve: Sieve,
-    /// What forms begin with. Apart from the next: only a few short texts are found at the speed of memory.
-    beginnings: AhoCorasick,
-    /// The same in base64 and in hex.
-    packed: AhoCorasick,
-    /// What each of these is.
-    packings: Vec<Vec<Packing>>,
+    /// What forms begin with.
+    beginnings: Beginnings,
     /// The longest secret, in bytes.
     longest: usize,
     /// The shortest text that is looked for, in bytes.
@@ -90,16 +86,11 @@ impl Scanner {
         let longest = watch.secrets.iter().map(|secret| secret.text.len()).max().unwrap_or(0).max(ESCAPED_BYTES_MIN);
         let shortest =
             watch.secrets.iter().map(|secret| secret.text.len()).min().unwrap_or(usize::MAX).min(KNOWN_BYTES_MIN);
-        let (digits, packings): (Vec<_>, Vec<_>) = packed::needles().into_iter().unzip();
-        let beginnings = automaton(&form::BEGINNINGS)?;
-        let packed = automaton(&digits)?;
         Ok(Self {
             fingerprints,
             cores,
             sieve: Sieve::of(grain, &samples),
-            beginnings,
-            packed,
-            packings,
+            beginnings: Beginnings::new()?,
             longest,
             shortest,
             signs: Signs::of(watch.secrets.iter().flat_map(|secret| secret.text.bytes())),
@@ -145,8 +136,9 @@ impl Scanner {
     /// What stands in a text as it is, in base64 or in hex.
     fn look_at(&self, part: &Part<'_>, found: &mut Vec<Found>) {
         self.look_for_secrets(part, found);
-        self.look_for_beginnings(part, found);
-        self.look_for_packed(part, found);
+        // What stands on two lines does not stand there as it is.
+        let written = if part.lines == Lines::Joined { Written::Packed } else { Written::Any };
+        self.look_for_beginnings(part, written, found);
         self.look_for_known(part, found);
     }
 
@@ -202,38 +194,54 @@ impl Scanner {
     }
 
     /// Keys by their beginnings.
-    fn look_for_beginnings(&self, part: &Part<'_>, found: &mut Vec<Found>) {
+    fn look_for_beginnings(&self, part: &Part<'_>, written: Written, found: &mut Vec<Found>) {
         // The longest beginning may end behind the part, and the next key may end the last one of it.
         const BEHIND_BYTES: usize = 512;
-        const GLUED_BYTES: usize = 32;
 
-        if part.lines == Lines::Joined {
-            // What stands here as it is stands on two lines.
-            return;
-        }
-        let hay = part.hay;
-        let end = hay.len().min(part.own.end + BEHIND_BYTES);
-        let mut waiting: Option<(usize, usize)> = None;
-        let (mut next, mut glued) = (part.own.start, 0);
-        while let Some(hit) = self.beginnings.find(Input::new(hay).range(next..end)) {
-            let (at, number) = (hit.start(), hit.pattern().as_usize());
+        let hay = &part.hay[..part.hay.len().min(part.own.end + BEHIND_BYTES)];
+        let mut unpacked = Unpacked::default();
+        let mut keys = Keys::default();
+        let mut next = part.own.start;
+        while let Some((at, meaning)) = self.beginnings.find(hay, next) {
             next = at + 1;
-            if at >= part.own.end && waiting.is_none() {
+            let is_own = at < part.own.end;
+            if !is_own && keys.waiting.is_none() {
                 return;
             }
-            if form::may_begin(hay, at) && form::ends_a_key(number) {
-                if let Some((at_before, before)) = waiting.take() {
-                    self.look_at_beginning(hay, at_before, before, at, found);
+            match meaning {
+                Meaning::Plain(number) => {
+                    if written != Written::Packed {
+                        self.look_at_key(part, &mut keys, at, *number, found);
+                    }
                 }
-                waiting = (at < part.own.end).then_some((at, number));
-            } else if at < part.own.end && at >= glued {
-                // Within a word, or a token. Rows of these are not looked at one by one.
-                glued = at + if form::ends_a_key(number) { GLUED_BYTES } else { 0 };
-                self.look_at_beginning(hay, at, number, hay.len().min(at + FORM_BYTES_MAX), found);
+                Meaning::Packed(needles) => {
+                    let is_wanted = is_own && written != Written::Plain;
+                    for needle in needles.iter().filter(|needle| is_wanted && needle.is_at(part.hay, at)) {
+                        self.look_into(part, unpacked.view(part.hay, at, needle.packing), found);
+                    }
+                }
             }
         }
-        if let Some((at, number)) = waiting {
-            self.look_at_beginning(hay, at, number, hay.len(), found);
+        if let Some((at, number)) = keys.waiting {
+            self.look_at_beginning(part.hay, at, number, part.hay.len(), found);
+        }
+    }
+
+    /// A key may begin at a place, and end the one before.
+    fn look_at_key(&self, part: &Part<'_>, keys: &mut Keys, at: usize, number: usize, found: &mut Vec<Found>) {
+        const GLUED_BYTES: usize = 32;
+
+        let hay = part.hay;
+        let is_own = at < part.own.end;
+        if form::may_begin(hay, at) && form::ends_a_key(number) {
+            if let Some((at_before, before)) = keys.waiting.take() {
+                self.look_at_beginning(hay, at_before, before, at, found);
+            }
+            keys.waiting = is_own.then_some((at, number));
+        } else if is_own && at >= keys.glued {
+            // Within a word, or a token. Rows of these are not looked at one by one.
+            keys.glued = at + if form::ends_a_key(number) { GLUED_BYTES } else { 0 };
+            self.look_at_beginning(hay, at, number, hay.len().min(at + FORM_BYTES_MAX), found);
         }
     }
 
@@ -248,31 +256,12 @@ impl Scanner {
         }
     }
 
-    /// Keys in base64 and in hex, by their beginnings.
-    fn look_for_packed(&self, part: &Part<'_>, found: &mut Vec<Found>) {
-        const BEHIND_BYTES: usize = 16;
-
-        let end = part.hay.len().min(part.own.end + BEHIND_BYTES);
-        let mut unpacked = Unpacked::default();
-        let mut next = part.own.start;
-        while let Some(hit) = self.packed.find(Input::new(part.hay).range(next..end)) {
-            let at = hit.start();
-            next = at + 1;
-            if at >= part.own.end {
-                return;
-            }
-            for &packing in &self.packings[hit.pattern().as_usize()] {
-                self.look_into(part, unpacked.view(part.hay, at, packing), found);
-            }
-        }
-    }
-
     /// Looks for keys in what base64 or hex was decoded to.
     fn look_into(&self, part: &Part<'_>, view: Option<View>, found: &mut Vec<Found>) {
         let Some(view) = view else { return };
         let before = found.len();
         let below = self.all_of(&view, Lines::Apart);
-        self.look_for_beginnings(&below, found);
+        self.look_for_beginnings(&below, Written::Plain, found);
         self.look_for_known(&below, found);
         self.bring_back(&view, part, before, found);
     }
@@ -330,19 +319,27 @@ impl Scanner {
     }
 }
 
-/// Finds one of these texts after the other.
-fn automaton<T: AsRef<[u8]>>(texts: &[T]) -> Result<AhoCorasick, ScannerError> {
-    AhoCorasick::builder()
-        .match_kind(MatchKind::LeftmostFirst)
-        .kind(Some(AhoCorasickKind::DFA))
-        .build(texts)
-        .map_err(|_| ScannerError::Automaton)
-}
-
 impl fmt::Debug for Scanner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Scanner").field("watch", &self.watch).finish_non_exhaustive()
     }
+}
+
+/// How a beginning that is looked for is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Written {
+    Any,
+    Plain,
+    Packed,
+}
+
+/// Where keys begin that are looked at later, or not at all.
+#[derive(Debug, Default)]
+struct Keys {
+    /// The last one, whose end may be where the next begins, and the number of its beginning.
+    waiting: Option<(usize, usize)>,
+    /// Before this place is no beginning within a word that is looked at.
+    glued: usize,
 }
 
 /// Where in an object a scan is.

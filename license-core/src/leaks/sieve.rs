@@ -22,9 +22,14 @@ pub(super) enum Grain {
     Fine,
     /// For those of twelve characters and more.
     Coarse,
+    /// For those of twenty characters and more, as keys are.
+    Coarsest,
 }
 
 impl Grain {
+    /// From the coarsest on.
+    pub(super) const ALL: [Self; 3] = [Self::Coarsest, Self::Coarse, Self::Fine];
+
     /// The bytes of a core.
     pub(super) const fn core_bytes(self) -> usize {
         self.stride() + GRAM - 1
@@ -35,12 +40,14 @@ impl Grain {
         match self {
             Self::Fine => FINE_STRIDE,
             Self::Coarse => COARSE_STRIDE,
+            Self::Coarsest => COARSEST_STRIDE,
         }
     }
 }
 
 const FINE_STRIDE: usize = 5;
 const COARSE_STRIDE: usize = 9;
+const COARSEST_STRIDE: usize = 17;
 
 /// The samples of all cores, in tables, and the cores.
 ///
@@ -55,7 +62,7 @@ pub(super) struct Sieve {
     /// The samples. They are pieces of secrets.
     grams: Table<u32>,
     /// Beside each sample, a bit for every distance from its core's beginning.
-    skews: Vec<u16>,
+    skews: Vec<u32>,
     /// The hashes of the cores.
     hashes: Table<u64>,
     /// Beside each hash, the core's number.
@@ -102,14 +109,14 @@ fn bucket_shift(values: usize) -> u32 {
 impl Sieve {
     /// The sieve for these cores, which are known by their place in the list from then on.
     pub(super) fn of(grain: Grain, cores: &[Zeroizing<Vec<u8>>]) -> Self {
-        const BITS_PER_GRAM: usize = 128;
+        const BITS_PER_GRAM: usize = 64;
         const BITS_LOG2: core::ops::RangeInclusive<u32> = 13..=20;
 
         let samples = cores.len() * grain.stride();
         let bits_log2 = (samples * BITS_PER_GRAM).next_power_of_two().trailing_zeros();
         let bits_log2 = bits_log2.clamp(*BITS_LOG2.start(), *BITS_LOG2.end());
 
-        let mut entries: Zeroizing<Vec<(u32, u16)>> = Zeroizing::new(Vec::with_capacity(samples));
+        let mut entries: Zeroizing<Vec<(u32, u32)>> = Zeroizing::new(Vec::with_capacity(samples));
         for core in cores {
             entries.extend(core.windows(GRAM).enumerate().map(|(skew, gram)| (gram_of(gram), 1 << skew)));
         }
@@ -141,12 +148,14 @@ impl Sieve {
     }
 
     /// Calls `each` with the core and with the place in `hay` at which it begins, for every sample from `from` on,
-    /// up to `to`, that a core has given. Samples are taken at `from`, and every stride after it.
+    /// up to `to`, that a core has given. Samples are taken at `from`, and every stride after it: if the next call begins at `to`, none is
+    /// further from the one before.
     pub(super) fn each(&self, hay: &[u8], from: usize, to: usize, each: impl FnMut(usize, usize)) {
         // As constants, so that the loops over a block are unrolled.
         match self.grain {
             Grain::Fine => self.each_by::<FINE_STRIDE>(hay, from, to, each),
             Grain::Coarse => self.each_by::<COARSE_STRIDE>(hay, from, to, each),
+            Grain::Coarsest => self.each_by::<COARSEST_STRIDE>(hay, from, to, each),
         }
     }
 
