@@ -5,9 +5,9 @@
 
 use core::ops::Range;
 
-use zeroize::Zeroize;
+use fearless_simd::{Simd, prelude::*};
 
-use super::bits::{BLOCK_BYTES, bits, flag};
+use super::bits::{self, Answer, BLOCK_BYTES, Bytes, Question};
 
 /// The shortest key that is found by its fingerprint, in bytes.
 pub(super) const KNOWN_BYTES_MIN: usize = 12;
@@ -19,12 +19,13 @@ pub(super) const KNOWN_BYTES_MAX: usize = crate::token::TOKEN_BYTES_MAX;
 ///
 /// Runs are found by bits, one for each byte: so neither short words nor long names cost more than other text.
 pub(super) fn pieces(hay: &[u8], own: &Range<usize>, mut each: impl FnMut(Range<usize>)) {
+    let mut blocks = Blocks::from(hay, own.start);
     let mut block = own.start;
-    let mut next = Bits::of(hay, block);
+    let mut next = blocks.next();
     let mut done = block;
     while block < own.end.min(hay.len()) {
         let here = next;
-        next = Bits::of(hay, block + BLOCK_BYTES);
+        next = blocks.next();
         let inner = here.inner_then(next);
         // A bit where a run of so many bytes begins.
         let twos = inner & inner >> 1;
@@ -41,8 +42,7 @@ pub(super) fn pieces(hay: &[u8], own: &Range<usize>, mut each: impl FnMut(Range<
             }
             done = at + length as usize;
             let is_whole = first + length < u128::BITS && at > own.start;
-            let telling = here.telling_then(next) >> first;
-            if is_whole && telling & ((1 << length) - 1) == 0 {
+            if is_whole && here.telling_then(next) >> first & ((1 << length) - 1) == 0 {
                 continue;
             }
             done = run(hay, own, at, &mut each);
@@ -83,55 +83,71 @@ fn run(hay: &[u8], own: &Range<usize>, at: usize, each: &mut impl FnMut(Range<us
 struct Bits {
     /// Those in a run.
     inner: u64,
-    /// Those that are in no word: digits, and the first of three capitals.
-    telling: u64,
+    digits: u64,
+    capitals: u64,
 }
 
-/// How many bytes behind a block tell whether capitals begin at its end.
-const BEHIND_BLOCK: usize = 2;
-
 impl Bits {
-    fn of(hay: &[u8], at: usize) -> Self {
-        if let Some(block) = hay.get(at..).and_then(|rest| rest.first_chunk()) {
-            return Self::of_block(block);
-        }
-        // At the end of the text there is nothing in the rest of the block.
-        let rest = hay.get(at..).unwrap_or_default();
-        let mut block = [0; BLOCK_BYTES + BEHIND_BLOCK];
-        for (byte, &text) in block.iter_mut().zip(rest) {
-            *byte = text;
-        }
-        let bits = Self::of_block(&block);
-        block.zeroize();
-        bits
+    fn inner_then(self, next: Self) -> u128 {
+        then(self.inner, next.inner)
+    }
+
+    /// Those that are in no word: digits, and the first of three capitals, which may be the last of the bits.
+    fn telling_then(self, next: Self) -> u128 {
+        let capitals = then(self.capitals, next.capitals);
+        then(self.digits, next.digits) | capitals & capitals >> 1 & capitals >> 2
+    }
+}
+
+fn then(here: u64, next: u64) -> u128 {
+    u128::from(next) << u64::BITS | u128::from(here)
+}
+
+/// The question for [`Bits`].
+#[derive(Debug, Clone, Copy)]
+struct Kinds;
+
+impl Question<3> for Kinds {
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "apart, it is compiled for the least of all processors")]
+    fn answer<S: Simd>(self, bytes: &Bytes<'_, S>) -> [u64; 3] {
+        let bytes = bytes.here();
+        let is_letter = (bytes | 0x20).simd_ge(b'a') & (bytes | 0x20).simd_le(b'z');
+        let is_digit = bytes.simd_ge(b'0') & bytes.simd_le(b'9');
+        let is_capital = bytes.simd_ge(b'A') & bytes.simd_le(b'Z');
+        let is_from_dash = bytes.simd_ge(b'-') & bytes.simd_le(b'9');
+        let is_sign = bytes.simd_eq(b'_') | bytes.simd_eq(b'+') | bytes.simd_eq(b'~') | bytes.simd_eq(b'=');
+        [(is_letter | is_from_dash | is_sign).to_bitmask(), is_digit.to_bitmask(), is_capital.to_bitmask()]
+    }
+}
+
+/// The bits of one block after the other; some are asked ahead.
+struct Blocks<'h> {
+    hay: &'h [u8],
+    /// Where the next that is asked begins.
+    at: usize,
+    answers: [Answer<3>; BLOCKS],
+    given: usize,
+}
+
+/// How many blocks are asked at once.
+const BLOCKS: usize = 16;
+
+impl<'h> Blocks<'h> {
+    fn from(hay: &'h [u8], at: usize) -> Self {
+        Self { hay, at, answers: [Answer::default(); BLOCKS], given: BLOCKS }
     }
 
     #[inline]
-    #[expect(clippy::needless_bitwise_bool, reason = "a branch would take one byte at once")]
-    fn of_block(block: &[u8; BLOCK_BYTES + BEHIND_BLOCK]) -> Self {
-        let mut inner = [0; BLOCK_BYTES];
-        for (bit, &byte) in inner.iter_mut().zip(block) {
-            let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
-            let is_from_dot = byte.wrapping_sub(b'-') <= b'9' - b'-';
-            let is_sign = (byte == b'_') | (byte == b'+') | (byte == b'~') | (byte == b'=');
-            *bit = flag(is_letter | is_from_dot | is_sign);
+    fn next(&mut self) -> Bits {
+        if self.given == BLOCKS {
+            bits::ask(Kinds, self.hay, self.at, &mut self.answers);
+            self.at += BLOCKS * BLOCK_BYTES;
+            self.given = 0;
         }
-        let mut telling = [0; BLOCK_BYTES];
-        let rows = block.iter().zip(&block[1..]).zip(&block[2..]);
-        for (bit, ((&first, &second), &third)) in telling.iter_mut().zip(rows) {
-            let is_digit = first.wrapping_sub(b'0') < 10;
-            let is_capital = |byte: u8| byte.wrapping_sub(b'A') < 26;
-            *bit = flag(is_digit | (is_capital(first) & is_capital(second) & is_capital(third)));
-        }
-        Self { inner: bits(&inner), telling: bits(&telling) }
-    }
-
-    fn inner_then(self, next: Self) -> u128 {
-        u128::from(next.inner) << u64::BITS | u128::from(self.inner)
-    }
-
-    fn telling_then(self, next: Self) -> u128 {
-        u128::from(next.telling) << u64::BITS | u128::from(self.telling)
+        let [inner, digits, capitals] = self.answers[self.given].map(u64::from_le_bytes);
+        self.given += 1;
+        Bits { inner, digits, capitals }
     }
 }
 

@@ -6,10 +6,11 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use fearless_simd::{Simd, prelude::*};
 use memchr::{memchr, memchr_iter, memchr2_iter, memchr3_iter};
 
 use super::{
-    bits::{BLOCK_BYTES, bits, flag, places},
+    bits::{self, Answer, BEFORE_BYTES, BLOCK_BYTES, Bytes, Question, places},
     known::KNOWN_BYTES_MIN,
     leak::Encoding,
     needle::{base64_digit, hex_digit, is_odd},
@@ -286,17 +287,20 @@ impl Regions {
 
 /// All layers of escapes, and lines. The text is looked at in blocks, and of these at the few bytes that may begin or end something.
 fn escapes_and_lines(part: &Part<'_>, each: &mut dyn FnMut(Layer, View)) {
+    /// How many blocks are asked at once.
+    const BLOCKS: usize = 32;
+
     let mut leads = Leads::of(part);
     let text = &part.hay[..leads.whole.end];
+    let mut answers = [Answer::default(); BLOCKS];
     let mut at = leads.whole.start;
     while at < text.len() {
-        let block = at.checked_sub(LINE_BYTES_MIN).and_then(|before| text.get(before..)?.first_chunk());
-        let marks = match block {
-            Some(block) => marks_of(block, leads.usual),
-            None => marks_of(&block_at_end(text, at), leads.usual),
-        };
-        places(marks, at).for_each(|at| leads.look(text, at, each));
-        at += BLOCK_BYTES;
+        let answers = &mut answers[..(text.len() - at).div_ceil(BLOCK_BYTES).min(BLOCKS)];
+        bits::ask(leads.usual, text, at, answers);
+        for [marks] in answers {
+            places(u64::from_le_bytes(*marks), at).for_each(|at| leads.look(text, at, each));
+            at += BLOCK_BYTES;
+        }
     }
     leads.decode(each);
 }
@@ -325,7 +329,7 @@ impl<'p, 'h> Leads<'p, 'h> {
         Self { part, whole, usual: Usual::of(part.signs), percent, backslash, entity, quoted, mixed, lines }
     }
 
-    /// Looks at a byte that [`marks_of`] has told. What is behind the text is not looked at.
+    /// Looks at a byte that [`Usual`] has marked. What is behind the text is not looked at.
     #[inline]
     fn look(&mut self, text: &[u8], at: usize, each: &mut dyn FnMut(Layer, View)) {
         let behind = |bytes: usize| text.get(at + bytes).copied().unwrap_or_default();
@@ -371,20 +375,6 @@ impl<'p, 'h> Leads<'p, 'h> {
     }
 }
 
-/// How many bytes behind a block tell whether an escape begins at its end.
-const BEHIND_BLOCK: usize = 1;
-
-/// A block with what is before and behind it.
-type BlockBetween = [u8; LINE_BYTES_MIN + BLOCK_BYTES + BEHIND_BLOCK];
-
-/// The block at a place near an end of the text, beyond which there is nothing.
-fn block_at_end(text: &[u8], at: usize) -> BlockBetween {
-    let mut block = [0; LINE_BYTES_MIN + BLOCK_BYTES + BEHIND_BLOCK];
-    let before = at.min(LINE_BYTES_MIN);
-    block[LINE_BYTES_MIN - before..].iter_mut().zip(&text[at - before..]).for_each(|(byte, &text)| *byte = text);
-    block
-}
-
 /// What no secret has, so that what stands for it is left out.
 #[derive(Debug, Clone, Copy)]
 struct Usual {
@@ -392,38 +382,33 @@ struct Usual {
     quote: u8,
     /// How many letters from `a` on may begin the name of an entity: up to `q`, or none.
     names: u8,
-    /// Whether every `&` is marked, for its name.
-    ampersand: u8,
 }
 
 impl Usual {
     fn of(signs: Signs) -> Self {
         let quote = if signs.contains(b'"') { b'n' } else { b'"' };
-        let has_names = b"&<>\"'".iter().any(|&sign| signs.contains(sign));
-        let names = if has_names { b'q' - b'a' + 1 } else { 0 };
-        Self { quote, names, ampersand: flag(has_names) }
+        let names = if b"&<>\"'".iter().any(|&sign| signs.contains(sign)) { b'q' - b'a' + 1 } else { 0 };
+        Self { quote, names }
     }
 }
 
-/// Where in a block an escape may begin, or a line of base64 may end. Without a branch, so that the compiler takes many bytes at once; what is
-/// rare in any text is told by its first byte alone. Digits are only told from what often stands between words, and at the ends of lines.
-#[inline]
-#[expect(clippy::needless_bitwise_bool, reason = "a branch would take one byte at once")]
-fn marks_of(block: &BlockBetween, usual: Usual) -> u64 {
-    let mut flags = [0; BLOCK_BYTES];
-    let from = |at: usize| &block[at..];
-    let back = |bytes: usize| from(LINE_BYTES_MIN - bytes);
-    let lines = back(9).iter().zip(back(14)).zip(back(20)).zip(back(1));
-    let rows = back(0).iter().zip(from(LINE_BYTES_MIN + 1)).zip(lines);
-    for (mark, ((&first, &second), (((&near, &middle), &far), &last))) in flags.iter_mut().zip(rows) {
+/// Marks where an escape may begin, or a line of base64 may end. What is rare in any text is told by its first byte alone; digits are only told
+/// from what often stands between words, and at the ends of lines.
+impl Question<1> for Usual {
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "apart, it is compiled for the least of all processors")]
+    fn answer<S: Simd>(self, bytes: &Bytes<'_, S>) -> [u64; 1] {
+        let (first, second, last) = (bytes.here(), bytes.behind(), bytes.before(1));
+        let line = bytes.before(9).min(bytes.before(12)).min(bytes.before(15)).min(bytes.before(18));
+        let line = line.min(bytes.before(BEFORE_BYTES));
         // No white space, no quotes, no parentheses: these come before all others.
-        let is_line = (near.min(middle).min(far) > b'*') & (last < b'{') & (last != b';');
-        let is_byte = (second & 0xF8 == b'0') | (second < b' ');
-        let is_rare = (first == b'\\') | (first == b'%') | ((first == b'=') & is_byte) | ((first == b'\n') & is_line);
-        let is_entity = flag(first == b'&') & (flag(second == b'#') | usual.ampersand);
-        *mark = flag(is_rare) | is_entity;
+        let is_line = line.simd_ge(b'*' + 1) & last.simd_le(b'z') & !last.simd_eq(b';');
+        let is_break = first.simd_eq(b'\n') & is_line;
+        let is_quoted = first.simd_eq(b'=') & ((second & 0xF8).simd_eq(b'0') | second.simd_le(b'\r'));
+        let is_entity = first.simd_eq(b'&');
+        let is_entity = if self.names == 0 { is_entity & second.simd_eq(b'#') } else { is_entity };
+        [(first.simd_eq(b'\\') | first.simd_eq(b'%') | is_break | is_quoted | is_entity).to_bitmask()]
     }
-    bits(&flags)
 }
 
 /// Base64 and hex in lines.
