@@ -19,40 +19,87 @@ pub(super) const KNOWN_BYTES_MAX: usize = crate::token::TOKEN_BYTES_MAX;
 ///
 /// Runs are found by bits, one for each byte: so neither short words nor long names cost more than other text.
 pub(super) fn pieces(hay: &[u8], own: &Range<usize>, mut each: impl FnMut(Range<usize>)) {
-    let mut blocks = Blocks::from(hay, own.start);
-    let mut block = own.start;
-    let mut next = blocks.next();
-    let mut done = block;
-    while block < own.end.min(hay.len()) {
-        let here = next;
-        next = blocks.next();
-        let inner = here.inner_then(next);
-        // A bit where a run of so many bytes begins.
-        let twos = inner & inner >> 1;
-        let fours = twos & twos >> 2;
-        let eights = fours & fours >> 4;
-        let mut starts = eights & fours >> 8 & u128::from(u64::MAX);
-        while starts != 0 {
-            let first = starts.trailing_zeros();
-            let length = (inner >> first).trailing_ones();
-            starts &= u128::MAX.checked_shl(first + length).unwrap_or(0);
-            let at = block + first as usize;
-            if at < done {
-                continue;
-            }
-            done = at + length as usize;
-            let is_whole = first + length < u128::BITS && at > own.start;
-            if is_whole && here.telling_then(next) >> first & ((1 << length) - 1) == 0 {
-                continue;
-            }
-            done = run(hay, own, at, &mut each);
+    /// How many blocks are asked at once.
+    const BLOCKS: usize = 32;
+
+    let mut answers = [Answer::default(); BLOCKS];
+    let mut runs = Runs::default();
+    let end = own.end.min(hay.len());
+    let mut at = own.start;
+    while at < end {
+        let answers = &mut answers[..(end - at).div_ceil(BLOCK_BYTES).min(BLOCKS)];
+        bits::ask(Kinds, hay, at, answers);
+        for &mut [inner, digits, capitals] in answers {
+            let [inner, digits, capitals] = [inner, digits, capitals].map(u64::from_le_bytes);
+            runs.block(at, Bits { inner, digits, capitals }, &mut |start| run(hay, own, start, &mut each));
+            at += BLOCK_BYTES;
         }
-        block += BLOCK_BYTES;
+    }
+    if let Some(start) = runs.open() {
+        run(hay, own, start, &mut each);
     }
 }
 
-/// Calls `each` with the pieces of the run at a place that begin in `own`, and returns its end.
-fn run(hay: &[u8], own: &Range<usize>, at: usize, each: &mut impl FnMut(Range<usize>)) -> usize {
+/// The runs of a text, block by block.
+#[derive(Debug, Default)]
+struct Runs {
+    /// The block before.
+    before: Bits,
+    /// 1 if the run that it ends with has told that it is no word.
+    told: u64,
+    /// Where that run begins.
+    start: usize,
+}
+
+impl Runs {
+    /// Takes in the next block, and calls `each` with the start of every run that ends in it, is long enough and no word.
+    #[inline]
+    fn block(&mut self, at: usize, here: Bits, each: &mut impl FnMut(usize)) {
+        let Bits { inner, digits, capitals } = here;
+        let of_capitals = |by: u32| capitals << by | self.before.capitals >> (u64::BITS - by);
+        let telling = digits | capitals & of_capitals(1) & of_capitals(2);
+        // What tells in a run is carried to the end of it.
+        let (sum, over) = inner.overflowing_add(telling);
+        let (sum, over_too) = sum.overflowing_add(self.told);
+        self.told = u64::from(over | over_too);
+        let mut ends = sum & !inner & ends_of_long(self.before.inner, inner);
+        while ends != 0 {
+            let end = ends.trailing_zeros();
+            ends &= ends - 1;
+            let length = inner.checked_shl(u64::BITS - end).unwrap_or(0).leading_ones();
+            each(if length < end { at + (end - length) as usize } else { self.continued(at) });
+        }
+        let length = inner.leading_ones();
+        self.start = if length < u64::BITS { at + (u64::BITS - length) as usize } else { self.continued(at) };
+        self.before = here;
+    }
+
+    /// Where a run begins that the block at a place begins with.
+    fn continued(&self, at: usize) -> usize {
+        if self.before.inner.leading_ones() > 0 { self.start } else { at }
+    }
+
+    /// Where the run begins that did not end.
+    fn open(&self) -> Option<usize> {
+        (self.before.inner.leading_ones() > 0).then_some(self.start)
+    }
+}
+
+/// A bit behind every so many bytes of runs as a key has at least, those of the block before included.
+#[inline]
+fn ends_of_long(before: u64, here: u64) -> u64 {
+    const { assert!(KNOWN_BYTES_MIN == 12, "twelve are eight and four") };
+
+    let inner = u128::from(here) << u64::BITS | u128::from(before);
+    let twos = inner & inner << 1;
+    let fours = twos & twos << 2;
+    let eights = fours & fours << 4;
+    let twelves = eights & fours << 8;
+    u64::try_from(twelves >> (u64::BITS - 1) & u128::from(u64::MAX)).unwrap_or_default()
+}
+
+/// Calls `each` with the pieces of the run at a place that begin in `own`.
+fn run(hay: &[u8], own: &Range<usize>, at: usize, each: &mut impl FnMut(Range<usize>)) {
     let mut start = at;
     let first = at.saturating_sub(KNOWN_BYTES_MAX + 1);
     while start > first && kind(hay[start - 1]) != BORDER {
@@ -75,32 +122,15 @@ fn run(hay: &[u8], own: &Range<usize>, at: usize, each: &mut impl FnMut(Range<us
     if is_escaped && let [b'n' | b'r' | b't', behind @ ..] = run {
         each_of(start + 1, behind);
     }
-    end
 }
 
-/// What the bytes of a block are, with a bit for each.
-#[derive(Debug, Clone, Copy)]
+/// What the bytes of a block are, with a bit for each. Digits, and three capitals, are in no word.
+#[derive(Debug, Clone, Copy, Default)]
 struct Bits {
     /// Those in a run.
     inner: u64,
     digits: u64,
     capitals: u64,
-}
-
-impl Bits {
-    fn inner_then(self, next: Self) -> u128 {
-        then(self.inner, next.inner)
-    }
-
-    /// Those that are in no word: digits, and the first of three capitals, which may be the last of the bits.
-    fn telling_then(self, next: Self) -> u128 {
-        let capitals = then(self.capitals, next.capitals);
-        then(self.digits, next.digits) | capitals & capitals >> 1 & capitals >> 2
-    }
-}
-
-fn then(here: u64, next: u64) -> u128 {
-    u128::from(next) << u64::BITS | u128::from(here)
 }
 
 /// The question for [`Bits`].
@@ -118,36 +148,6 @@ impl Question<3> for Kinds {
         let is_from_dash = bytes.simd_ge(b'-') & bytes.simd_le(b'9');
         let is_sign = bytes.simd_eq(b'_') | bytes.simd_eq(b'+') | bytes.simd_eq(b'~') | bytes.simd_eq(b'=');
         [(is_letter | is_from_dash | is_sign).to_bitmask(), is_digit.to_bitmask(), is_capital.to_bitmask()]
-    }
-}
-
-/// The bits of one block after the other; some are asked ahead.
-struct Blocks<'h> {
-    hay: &'h [u8],
-    /// Where the next that is asked begins.
-    at: usize,
-    answers: [Answer<3>; BLOCKS],
-    given: usize,
-}
-
-/// How many blocks are asked at once.
-const BLOCKS: usize = 16;
-
-impl<'h> Blocks<'h> {
-    fn from(hay: &'h [u8], at: usize) -> Self {
-        Self { hay, at, answers: [Answer::default(); BLOCKS], given: BLOCKS }
-    }
-
-    #[inline]
-    fn next(&mut self) -> Bits {
-        if self.given == BLOCKS {
-            bits::ask(Kinds, self.hay, self.at, &mut self.answers);
-            self.at += BLOCKS * BLOCK_BYTES;
-            self.given = 0;
-        }
-        let [inner, digits, capitals] = self.answers[self.given].map(u64::from_le_bytes);
-        self.given += 1;
-        Bits { inner, digits, capitals }
     }
 }
 
@@ -259,4 +259,43 @@ fn kind(byte: u8) -> u8 {
         kinds
     };
     KINDS[usize::from(byte)]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{vec, vec::Vec};
+
+    use proptest::{collection, prelude::*, sample::select};
+
+    use super::*;
+
+    /// The pieces, where every run is looked at.
+    fn all_pieces(hay: &[u8], own: &Range<usize>) -> Vec<Range<usize>> {
+        let mut pieces = Vec::new();
+        let is_inner = |at: usize| hay.get(at).is_some_and(|&byte| kind(byte) != BORDER);
+        for at in own.clone().filter(|&at| is_inner(at) && (at == own.start || !is_inner(at - 1))) {
+            run(hay, own, at, &mut |piece| pieces.push(piece));
+        }
+        pieces
+    }
+
+    proptest! {
+        #[test]
+        fn no_run_that_has_a_key_is_left_out(
+            words in collection::vec(
+                (select(vec!["a", "ABC", "AB", "7", "abcdefgh", "_.x-", "/+", "=", "~"]), 1..40_usize, select(vec!["", "", "", " ", "\"", "\\n"])),
+                0..30,
+            ),
+            from in any::<prop::sample::Index>(),
+            to in any::<prop::sample::Index>(),
+        ) {
+            let hay: Vec<u8> =
+                words.iter().flat_map(|(word, times, between)| [word.repeat(*times).as_bytes(), between.as_bytes()].concat()).collect();
+            let (from, to) = (from.index(hay.len() + 1), to.index(hay.len() + 1));
+            let own = from.min(to)..from.max(to);
+            let mut found = Vec::new();
+            pieces(&hay, &own, |piece| found.push(piece));
+            prop_assert_eq!(found, all_pieces(&hay, &own));
+        }
+    }
 }
