@@ -33,6 +33,7 @@ const wide = [...document.querySelectorAll("body *")].filter((element) => {
   return width > 0 && (right > innerWidth + 0.5 || left < -0.5);
 });
 const levels = [...document.querySelectorAll("h1, h2, h3, h4")].map((heading) => Number(heading.tagName[1]));
+const ids = [...document.querySelectorAll("[id]")].map((one) => one.id);
 return {
   names: [...document.querySelectorAll("#environments h3")].map((heading) => heading.textContent),
   unseen: [...document.querySelectorAll("#environments h3")].filter((heading) => box(heading).height < 8).length,
@@ -47,7 +48,7 @@ return {
     return !label || !label.textContent.trim();
   }).length,
   deadLinks: [...document.querySelectorAll("a")].filter((a) => !document.querySelector(a.getAttribute("href"))).length,
-  twice: [...document.querySelectorAll("[id]")].filter((one) => document.querySelectorAll(`[id="${one.id}"]`).length > 1).length,
+  twice: ids.length - new Set(ids).size,
   scripts: document.scripts.length,
   loaded: performance.getEntriesByType("resource").length,
   lang: document.documentElement.lang,

@@ -90,6 +90,7 @@ pub(super) struct World {
     _hub: Option<Hub>,
     pub(super) ticks: Vec<Tick>,
     pub(super) draw: Draw,
+    pub(super) seed: u64,
 }
 
 impl World {
@@ -122,6 +123,7 @@ impl World {
             _hub: None,
             ticks: Vec::new(),
             draw: Draw::new(seed),
+            seed,
         }
     }
 
@@ -206,7 +208,7 @@ impl World {
                 137 if death.is_some() => killed += 1,
                 // Of two that look at once after a gap, the second may see the first.
                 0 if runners > 1 && standing.iter().any(|alert| alert.starts_with("unwatched:")) => {}
-                code => assert_eq!(code, expected, "{standing:?} at {}: {ran}", shown(at)),
+                code => assert_eq!(code, expected, "seed {}, {standing:?} at {}: {ran}", self.seed, shown(at)),
             }
         }
         *self.shared.victim.lock().unwrap() = Victim::Nobody;
