@@ -31,6 +31,7 @@ pub mod registry;
 pub mod rotation;
 pub mod token;
 pub mod trail;
+pub mod webhook;
 
 pub use demand::Demand;
 pub use domain::{Domain, DomainPattern};

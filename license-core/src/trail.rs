@@ -17,6 +17,7 @@ use crate::{
     key::Fingerprint,
     license::License,
     rotation::{ClaimEvent, RotationEvent},
+    webhook::WebhookRecord,
 };
 
 mod folded;
@@ -122,6 +123,8 @@ pub enum Event {
     Alert(AlertEvent),
     /// The watch looked at the environment, and saw something new, or looks once a day.
     Look(Look),
+    /// The authority told of something.
+    Webhook(WebhookRecord),
     /// What the entries before this one come to, for readers that need no more than that.
     Checkpoint(Checkpoint),
     /// A kind that a newer version wrote. It counts for the chain and for nothing else.
@@ -224,7 +227,7 @@ pub enum HealthRecord {
 }
 
 /// The kinds of entries that this version knows, as their word stands in a line.
-pub const KINDS: [&str; 12] = [
+pub const KINDS: [&str; 13] = [
     "issued",
     "gate",
     "gate_failed",
@@ -236,6 +239,7 @@ pub const KINDS: [&str; 12] = [
     "rotation",
     "alert",
     "look",
+    "webhook",
     "checkpoint",
 ];
 
@@ -261,6 +265,7 @@ impl Event {
             | Self::RollbackEnded { .. }
             | Self::Claim(_)
             | Self::Alert(_)
+            | Self::Webhook(_)
             | Self::Checkpoint(_)
             | Self::NotKnown => None,
         }
@@ -375,6 +380,7 @@ mod tests {
         events.extend(folded.checkpoint());
         events.extend(crate::rotation::event::samples());
         events.extend(crate::alert::samples());
+        events.extend(crate::webhook::samples().into_iter().map(Event::Webhook));
         let refused = Refusal { reason: "revoked".to_owned(), since: at(3) };
         let look = Look {
             key_fingerprint: Some(key_fingerprint),

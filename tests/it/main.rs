@@ -55,6 +55,7 @@ mod tidy;
 mod tls;
 mod trail;
 mod watch;
+mod webhook;
 mod wire;
 mod year;
 

@@ -180,6 +180,16 @@ fn the_json_of_a_test_of_sinks_has_the_documented_fields() {
 }
 
 #[test]
+fn the_json_of_a_webhook_has_the_documented_fields() {
+    let project = project().var("SECRET", "the secret of these webhooks");
+    let arguments = ["webhook", "verify", "--secret-env", "SECRET", "--signature", "x", "--format", "json"];
+    let document = project.run_with_input(&arguments, "").exits(32).json();
+    let mut expected = documented("## `webhook verify`");
+    expected.insert("schema".to_owned());
+    assert_eq!(fields(&document), expected);
+}
+
+#[test]
 fn the_json_of_a_scan_has_the_documented_fields_and_words() {
     let (project, _) = crate::leaks::repository_with_a_leak();
     let document = project.run(&["leaks", "--history", "--format", "json"]).exits(30).json();

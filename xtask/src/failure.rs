@@ -10,7 +10,7 @@ use crate::{
     authority::{AskError, embedded::ChangeError},
     commands::{
         audit::AuditError, authority::AuthorityError, escrow::EscrowCommandError, lock::LockCommandError,
-        rotate::RotateError, store::StoreTestError,
+        rotate::RotateError, store::StoreTestError, webhook::WebhookError,
     },
     config::{ConfigError, EnvName, Problem},
     environment_lock::LockError,
@@ -213,6 +213,10 @@ pub(crate) enum Failure {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Hook(#[from] HookError),
+    /// Webhooks of the authority.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Webhook(#[from] WebhookError),
     /// The operating system does not give randomness, signals, the current directory, or takes no output.
     #[error("{what}: {source}")]
     System {
@@ -257,6 +261,7 @@ impl Failure {
             Self::Escrow(error) => error.exit(),
             Self::Scan(fault) => fault.exit(),
             Self::Hook(error) => error.exit(),
+            Self::Webhook(error) => error.exit(),
             Self::System { .. } | Self::Issue(ChangeError::NoRandomness(_)) => Exit::Bug,
         }
     }
@@ -295,6 +300,7 @@ impl Failure {
             Self::Escrow(_) => "escrow",
             Self::Scan(fault) => fault.stable_code(),
             Self::Hook(_) => "hook",
+            Self::Webhook(_) => "webhook",
             Self::System { .. } => "system",
         }
     }

@@ -74,6 +74,8 @@ pub(crate) enum Named<'c> {
     OfStore(&'c str),
     /// The address of a sink, its integration key, or the secret that signs for it.
     OfSink(&'c str),
+    /// The secret that the authority signs webhooks with.
+    Webhook,
     /// The identity of the escrow.
     Escrow,
     /// The identity that opens the sealed key of an environment.
@@ -89,6 +91,7 @@ impl fmt::Display for Named<'_> {
             Self::Token(name) => write!(f, "the token of authority `{name}`"),
             Self::OfStore(name) => write!(f, "the secret of store `{name}`"),
             Self::OfSink(name) => write!(f, "the secret of sink `{name}`"),
+            Self::Webhook => f.write_str("the secret of the authority's webhooks"),
             Self::Escrow => f.write_str("the identity of the escrow"),
             Self::Identity(name) => write!(f, "the identity that opens the key of `{name}`"),
         }
@@ -117,7 +120,8 @@ pub(crate) fn named_sources(config: &Config) -> impl Iterator<Item = (Named<'_>,
     let escrow = escrow.map(|source| (Named::Escrow, source));
     let of_sinks = config.alerts.all_sinks.iter();
     let of_sinks = of_sinks.flat_map(|(name, sink)| sink.secrets().map(|source| (Named::OfSink(name), source)));
-    keys.chain(offline).chain(tokens).chain(of_stores).chain(of_sinks).chain(escrow)
+    let of_webhooks = config.webhook.as_ref().map(|settings| (Named::Webhook, &settings.secret));
+    keys.chain(offline).chain(tokens).chain(of_stores).chain(of_sinks).chain(of_webhooks).chain(escrow)
 }
 
 /// The place of the identity that opens what is in a place.

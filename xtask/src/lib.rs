@@ -72,6 +72,7 @@ use commands::{
     lock::{self, LockCommand},
     pre_push, rotate, schema, status,
     store::{self as store_command, StoreCommand},
+    webhook::{self as webhook_command, WebhookCommand},
 };
 use config::{AuthoritySettings, Config};
 use context::{Context, Platform};
@@ -109,6 +110,7 @@ fn run(cli: Cli) -> Exit {
         Command::Escrow(command) => run_escrow(&ctx, config.as_deref(), &command),
         Command::Store(command) => run_store(&ctx, config.as_deref(), &command),
         Command::Alert(command) => run_alert(&ctx, config.as_deref(), &command),
+        Command::Webhook(command) => run_webhook(&ctx, config.as_deref(), &command),
         Command::PrePush(args) => run_pre_push(ctx, config.as_deref(), &args),
         Command::Hook(command) => run_hook(&ctx, config.as_deref(), &command),
         Command::Schema => finish(&Narrator::new(&ctx, None), schema::TEXT, Exit::Done),
@@ -439,6 +441,17 @@ fn run_alert(ctx: &Context, config: Option<&Path>, command: &AlertCommand) -> Ex
     let told =
         load_hiding(ctx, config, &narrator).and_then(|config| alert_command::run(ctx, &config, command, &narrator));
     match told {
+        Ok((text, exit)) => finish(&narrator, &github::defused_for(narrator.platform(), &text), exit),
+        Err(failure) => cannot_begin(&narrator, json::Document::Other, &failure),
+    }
+}
+
+/// Where the command line says where the secret is, no license.toml is needed.
+fn run_webhook(ctx: &Context, config: Option<&Path>, command: &WebhookCommand) -> Exit {
+    let narrator = Narrator::new(ctx, command.format());
+    let WebhookCommand::Verify(args) = command;
+    let loaded = if args.needs_config() { load_hiding(ctx, config, &narrator).map(Some) } else { Ok(None) };
+    match loaded.and_then(|config| webhook_command::verify(ctx, config.as_ref(), args, &narrator)) {
         Ok((text, exit)) => finish(&narrator, &github::defused_for(narrator.platform(), &text), exit),
         Err(failure) => cannot_begin(&narrator, json::Document::Other, &failure),
     }

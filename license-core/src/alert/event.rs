@@ -1,6 +1,6 @@
 //! What an alert is, and what the trail says about one.
 
-use alloc::{format, string::String, vec::Vec};
+use alloc::{boxed::Box, format, string::String, vec::Vec};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     key::Fingerprint,
     rotation::{RotationId, RunId},
+    webhook::Notification,
 };
 
 /// Something that people must hear of. Two that are equal are one.
@@ -78,6 +79,8 @@ pub enum Alert {
         /// When somebody looked last.
         since: Timestamp,
     },
+    /// The authority told of something. It is said once: nothing stands, and nothing is over.
+    Webhook(Box<Notification>),
     /// Written by a newer version.
     #[serde(other)]
     NotKnown,
@@ -125,6 +128,7 @@ impl Alert {
             Self::KeyLost { rotation_id, .. } => format!("key_lost:{}", rotation_id.0),
             Self::NotAdopted { rotation_id, hours, .. } => format!("not_adopted:{}:{hours}", rotation_id.0),
             Self::Unwatched { since } => format!("unwatched:{}", second(since)),
+            Self::Webhook(told) => format!("webhook:{}", told.event_id),
             Self::NotKnown => String::from("not_known"),
         })
     }
@@ -134,6 +138,22 @@ impl Alert {
         match self {
             Self::Expiring { .. } | Self::Expired { .. } | Self::Refused { .. } => true,
             Self::RotationStuck { .. }
+            | Self::KeyLost { .. }
+            | Self::NotAdopted { .. }
+            | Self::Unwatched { .. }
+            | Self::Webhook(_)
+            | Self::NotKnown => false,
+        }
+    }
+
+    /// Whether it is a message: said once to every sink, and then done.
+    pub(super) fn is_message(&self) -> bool {
+        match self {
+            Self::Webhook(_) => true,
+            Self::Expiring { .. }
+            | Self::Expired { .. }
+            | Self::Refused { .. }
+            | Self::RotationStuck { .. }
             | Self::KeyLost { .. }
             | Self::NotAdopted { .. }
             | Self::Unwatched { .. }
@@ -168,6 +188,7 @@ impl Alert {
                 | Self::KeyLost { .. }
                 | Self::NotAdopted { .. }
                 | Self::Unwatched { .. }
+                | Self::Webhook(_)
                 | Self::NotKnown,
                 other,
             ) => self == other,
@@ -292,6 +313,7 @@ pub(crate) fn samples() -> Vec<crate::trail::Event> {
         Alert::Unwatched { since: at(3) },
         Alert::NotKnown,
     ];
+    alerts.extend(crate::webhook::samples().into_iter().map(|webhook| Alert::Webhook(webhook.notification)));
     let places =
         [Stands::OutcomeUnknown, Stands::KeyInEscrow, Stands::NewKeyRejected, Stands::StoresDiffer, Stands::RolledBack];
     alerts.extend([None, Some(24)].into_iter().flat_map(|hours| {

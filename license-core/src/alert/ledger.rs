@@ -1,6 +1,7 @@
 //! What was said already, and what is therefore to be done.
 
 use alloc::{
+    boxed::Box,
     collections::{BTreeMap, BTreeSet},
     string::String,
     vec::Vec,
@@ -13,7 +14,7 @@ use super::{
     event::{Alert, AlertEvent, AlertId, Reached},
     standing::Standing,
 };
-use crate::rotation::RunId;
+use crate::{rotation::RunId, webhook::Notification};
 
 /// How many alerts are remembered. The one that was closed longest ago is dropped: should it stand again, which needs an
 /// earlier end to come back, it is sent once more.
@@ -114,6 +115,20 @@ impl Ledger {
         self.0.iter().filter(|notice| notice.closed_at.is_none())
     }
 
+    /// The ledger after the authority told of something that these sinks are to hear. Nobody works on it yet: whoever
+    /// looks next may tell them.
+    pub(crate) fn owe(&mut self, notification: &Notification, sinks: &[String], at: Timestamp) {
+        let alert = Alert::Webhook(Box::new(notification.clone()));
+        let id = alert.id();
+        if sinks.is_empty() || self.find(&id).is_some() {
+            return;
+        }
+        let sinks = sinks.iter().map(|sink| (sink.clone(), Told::Nothing)).collect();
+        let (run, awaited) = (RunId(String::new()), BTreeSet::new());
+        self.0.push(Notice { id, alert, due_at: at, run, until: at, sinks, awaited, closed_at: None });
+        self.forget();
+    }
+
     /// The ledger after one more entry.
     pub(crate) fn apply(&mut self, event: &AlertEvent, at: Timestamp) {
         match event {
@@ -146,6 +161,8 @@ impl Ledger {
             }
             AlertEvent::NotKnown => {}
         }
+        // A message cannot come back, so nothing of it need be remembered here.
+        self.0.retain(|notice| !(notice.alert.is_message() && notice.is_done()));
     }
 
     fn find(&mut self, id: &AlertId) -> Option<&mut Notice> {
@@ -171,6 +188,15 @@ impl Ledger {
 }
 
 impl Notice {
+    /// Whether there is nobody left to tell.
+    fn is_done(&self) -> bool {
+        let has_heard = |told: &Told| match told {
+            Told::Alert | Told::Over => true,
+            Told::Nothing | Told::Perhaps => false,
+        };
+        self.closed_at.is_some() || self.sinks.values().all(has_heard)
+    }
+
     /// The sinks that did not accept it, of those that are still configured.
     fn not_told(&self, sinks: &[String]) -> Vec<String> {
         self.sinks_where(sinks, |_, told| match told {
@@ -194,6 +220,11 @@ impl Notice {
         ours.map(|(sink, _)| sink.clone()).collect()
     }
 
+    /// The task, unless another run is at it.
+    fn left_to(&self, task: Task, run: &RunId, now: Timestamp) -> Task {
+        if self.is_taken(run, now) { Task::Leave { notice: self.clone() } } else { task }
+    }
+
     /// Whether another run may be at work on it: one that heard from all sinks is done, whatever they said.
     fn is_taken(&self, run: &RunId, now: Timestamp) -> bool {
         let is_believed = self.until.duration_since(now).as_secs() <= LEASE_SECS_MAX;
@@ -207,11 +238,14 @@ impl Notice {
 pub fn tasks(ledger: &Ledger, standing: &Standing, sinks: &[String], run: &RunId, now: Timestamp) -> Vec<Task> {
     let fresh = standing.alerts.iter().filter(|alert| !sinks.is_empty() && is_news(ledger, alert));
     let fresh = fresh.map(|alert| Task::Announce(alert.clone()));
-    let open = ledger.open().filter_map(|notice| {
-        let task = of_open(notice, standing, sinks)?;
-        Some(if notice.is_taken(run, now) { Task::Leave { notice: notice.clone() } } else { task })
-    });
+    let open = ledger.open().filter_map(|notice| Some(notice.left_to(of_open(notice, standing, sinks)?, run, now)));
     open.chain(fresh).collect()
+}
+
+/// What a run that looked at nothing has to do: what the authority told of, and some sink did not hear.
+pub fn messages(ledger: &Ledger, sinks: &[String], run: &RunId, now: Timestamp) -> Vec<Task> {
+    let messages = ledger.open().filter(|notice| notice.alert.is_message());
+    messages.filter_map(|notice| Some(notice.left_to(of_message(notice, sinks)?, run, now))).collect()
 }
 
 /// Whether nothing that says as much was ever due.
@@ -219,7 +253,22 @@ fn is_news(ledger: &Ledger, alert: &Alert) -> bool {
     ledger.0.iter().all(|notice| notice.id != alert.id() && !notice.alert.covers(alert))
 }
 
+/// A message is told to whoever did not hear it. Where no sink is configured at all, it waits for one.
+fn of_message(notice: &Notice, sinks: &[String]) -> Option<Task> {
+    if sinks.is_empty() {
+        return None;
+    }
+    let sinks = notice.not_told(sinks);
+    if sinks.is_empty() {
+        return Some(Task::Close(notice.id.clone()));
+    }
+    Some(Task::Resend { notice: notice.clone(), sinks })
+}
+
 fn of_open(notice: &Notice, standing: &Standing, sinks: &[String]) -> Option<Task> {
+    if notice.alert.is_message() {
+        return of_message(notice, sinks);
+    }
     if standing.holds(&notice.alert) {
         let sinks = notice.not_told(sinks);
         return (!sinks.is_empty()).then(|| Task::Resend { notice: notice.clone(), sinks });
@@ -353,6 +402,44 @@ mod tests {
         let gap = Alert::Unwatched { since: at(1) };
         let told = ledger(&[due(&gap, "r1", &["a"]), sent(&gap, "a")]);
         assert_eq!(shown(&told, &blind, &["a"], "r2", 100), ["resolve a Gone"]);
+    }
+
+    #[test]
+    fn a_message_is_told_to_every_sink_once_and_is_then_forgotten() {
+        let webhooks = crate::webhook::samples();
+        let (told, id) = (&webhooks[1], Alert::Webhook(webhooks[1].notification.clone()).id());
+        let mut ledger = Ledger::default();
+        ledger.owe(&told.notification, &[], at(0));
+        assert!(ledger.notices().is_empty(), "nobody is to hear it");
+        let both = ["a".to_owned(), "b".to_owned()];
+        ledger.owe(&told.notification, &both, at(0));
+        ledger.owe(&told.notification, &both, at(1));
+        let (run, nothing) = (RunId("r1".to_owned()), Standing { alerts: vec![], license: Sight::Seen });
+        let tasks_of = |ledger: &Ledger, sinks: &[String], run: &RunId| {
+            let messages = messages(ledger, sinks, run, at(2));
+            assert_eq!(tasks(ledger, &nothing, sinks, run, at(2)), messages, "whoever looks does the same");
+            messages
+        };
+        let resend = |ledger: &Ledger, sinks: &[&str]| {
+            let sinks = sinks.iter().map(|&sink| sink.to_owned()).collect();
+            vec![Task::Resend { notice: ledger.notices()[0].clone(), sinks }]
+        };
+        assert_eq!(tasks_of(&ledger, &both, &run), resend(&ledger, &["a", "b"]), "at once, whoever comes");
+        assert_eq!(tasks_of(&ledger, &[], &run), [], "it waits for a sink");
+        assert_eq!(tasks_of(&ledger, &["c".to_owned()], &run), [Task::Close(id.clone())], "all of its sinks are gone");
+        let apply = |ledger: &mut Ledger, event: AlertEvent| ledger.apply(&event, at(1));
+        let taken = AlertEvent::Taken { id: id.clone(), sinks: both.to_vec(), run: run.clone(), until: at(90) };
+        apply(&mut ledger, taken);
+        let other = RunId("r2".to_owned());
+        assert_eq!(tasks_of(&ledger, &both, &other), [Task::Leave { notice: ledger.notices()[0].clone() }]);
+        apply(&mut ledger, AlertEvent::Sent { id: id.clone(), sink: "a".to_owned() });
+        let (sink, why) = ("b".to_owned(), "no".to_owned());
+        apply(&mut ledger, AlertEvent::Failed { id: id.clone(), sink, why, reached: Reached::No });
+        assert_eq!(tasks_of(&ledger, &both, &other), resend(&ledger, &["b"]));
+        let mut closed = ledger.clone();
+        apply(&mut closed, AlertEvent::Closed { id: id.clone() });
+        apply(&mut ledger, AlertEvent::Sent { id, sink: "b".to_owned() });
+        assert!(ledger.notices().is_empty() && closed.notices().is_empty());
     }
 
     #[test]

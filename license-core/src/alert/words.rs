@@ -5,7 +5,10 @@ use alloc::{format, string::String};
 use jiff::Timestamp;
 
 use super::event::{Alert, AlertId, Stands};
-use crate::finding::clean;
+use crate::{
+    finding::clean,
+    webhook::{EventType, Loudness, Notification},
+};
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,6 +47,11 @@ pub fn severity(alert: &Alert) -> Severity {
         Alert::RotationStuck { hours, .. } if hours.is_none_or(|hours| hours > CRITICAL_HOURS_MAX) => Severity::Warning,
         Alert::NotAdopted { hours, .. } if *hours > CRITICAL_HOURS_MAX => Severity::Warning,
         Alert::Unwatched { .. } | Alert::NotKnown => Severity::Warning,
+        Alert::Webhook(told) => match told.event.loudness() {
+            Loudness::Recorded => Severity::Info,
+            Loudness::Warning => Severity::Warning,
+            Loudness::Critical => Severity::Critical,
+        },
         Alert::Expiring { .. }
         | Alert::Expired { .. }
         | Alert::Refused { .. }
@@ -93,7 +101,30 @@ pub fn title(environment: &str, alert: &Alert) -> String {
         Alert::Unwatched { since } => {
             format!("nobody looked at the license of `{environment}` between {} and now", minute(since))
         }
+        Alert::Webhook(told) => told_of(&environment, told),
         Alert::NotKnown => format!("a newer version has an alert about `{environment}`"),
+    }
+}
+
+/// What the authority told of.
+fn told_of(environment: &str, told: &Notification) -> String {
+    let end = told.expires_at.as_ref().map(|end| format!(", at {}", minute(end))).unwrap_or_default();
+    match &told.event {
+        EventType::Expiring => format!("the authority says that the license of `{environment}` ends soon{end}"),
+        EventType::Expired => format!("the authority says that the license of `{environment}` has ended{end}"),
+        EventType::Revoked => format!("the authority says that the license of `{environment}` was revoked"),
+        EventType::PaymentFailed => {
+            format!("the authority says that a payment for the license of `{environment}` failed")
+        }
+        EventType::Created
+        | EventType::Activated
+        | EventType::Renewed
+        | EventType::Upgraded
+        | EventType::DomainAdded
+        | EventType::DomainRemoved
+        | EventType::Other(_) => {
+            format!("the authority tells of `{}` about the license of `{environment}`", clean(told.event.as_str()))
+        }
     }
 }
 
@@ -113,6 +144,22 @@ pub fn what_next(environment: &str, alert: &Alert) -> String {
         }
         Alert::NotAdopted { .. } => format!("`cargo xtask deploy {environment}` ships the new key"),
         Alert::Unwatched { .. } => String::from("see why the scheduled `cargo xtask status` did not run"),
+        Alert::Webhook(told) => match told.event {
+            EventType::PaymentFailed => {
+                String::from("see the payment in the authority's portal: a license that is not paid for ends")
+            }
+            EventType::Expiring | EventType::Expired => format!(
+                "renew the license with its authority, then `cargo xtask status {environment}` shows whether it holds"
+            ),
+            EventType::Created
+            | EventType::Activated
+            | EventType::Renewed
+            | EventType::Revoked
+            | EventType::Upgraded
+            | EventType::DomainAdded
+            | EventType::DomainRemoved
+            | EventType::Other(_) => format!("`cargo xtask check {environment}` shows what the authority says"),
+        },
         Alert::NotKnown => String::from("update this program"),
     }
 }

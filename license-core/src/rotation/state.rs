@@ -177,6 +177,7 @@ impl State {
             | Event::RollbackEnded { .. }
             | Event::Alert(_)
             | Event::Look(_)
+            | Event::Webhook(_)
             | Event::Checkpoint(_)
             | Event::NotKnown => {}
         }

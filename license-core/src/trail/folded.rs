@@ -16,6 +16,7 @@ use crate::{
     license::License,
     rotation::{ClaimEvent, Misfit, State},
     trail::{Deploys, Event, GateRecord, Looked, Record},
+    webhook::{Heard, WebhookRecord},
 };
 
 /// After how many entries a checkpoint follows.
@@ -31,7 +32,7 @@ pub const GOODS_MAX: usize = 64;
 
 /// The version of what a checkpoint carries. It is raised by every change of what is folded or how: a checkpoint of
 /// another version is neither used nor judged.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// The state of one environment after some entries of its trail.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -44,6 +45,7 @@ pub struct Folded {
     alerts: Ledger,
     deploys: Deploys,
     looked: Option<Looked>,
+    heard: Heard,
     grasp: Grasp,
 }
 
@@ -112,6 +114,7 @@ impl Folded {
             Event::Gate(gate) => self.decided(gate, record.at),
             Event::Alert(event) => self.alerted(event, record.at),
             Event::Look(look) => self.looked = Some(Looked { at: record.at, look: look.clone() }),
+            Event::Webhook(webhook) => self.told(webhook, record.at),
             Event::NotKnown | Event::Claim(ClaimEvent::NotKnown) => self.grasp = Grasp::NotEverything,
             Event::Issued { .. }
             | Event::GateFailed { .. }
@@ -154,6 +157,11 @@ impl Folded {
         self.looked.as_ref()
     }
 
+    /// The webhooks of the authority that were heard.
+    pub fn heard(&self) -> &Heard {
+        &self.heard
+    }
+
     /// When a key was first seen in the trail.
     pub fn first_seen(&self, key: &Fingerprint) -> Option<Timestamp> {
         self.seen(*key).map(|seen| seen.first_seen)
@@ -185,6 +193,12 @@ impl Folded {
             self.grasp = Grasp::NotEverything;
         }
         self.alerts.apply(event, at);
+    }
+
+    /// What the authority tells of is owed to the sinks from the same entry on: nothing can be lost in between.
+    fn told(&mut self, webhook: &WebhookRecord, at: Timestamp) {
+        self.heard.hear(&webhook.notification.event_id, at);
+        self.alerts.owe(&webhook.notification, &webhook.sinks, at);
     }
 
     fn seen(&self, key: Fingerprint) -> Option<&KeySeen> {

@@ -222,6 +222,7 @@ impl Deploys {
             | Event::Rotation(_)
             | Event::Alert(_)
             | Event::Look(_)
+            | Event::Webhook(_)
             | Event::Checkpoint(_)
             | Event::NotKnown => {}
         }

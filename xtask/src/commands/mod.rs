@@ -14,3 +14,4 @@ pub(crate) mod rotate;
 pub(crate) mod schema;
 pub(crate) mod status;
 pub(crate) mod store;
+pub(crate) mod webhook;

@@ -13,7 +13,7 @@ use toml::de::DeTable;
 
 use super::{
     AlertSettings, AuthoritySettings, Config, ConfigError, EnvName, Environment, LeaksSettings, Problem, StoreSettings,
-    alerts, authority,
+    WebhookSettings, alerts, authority,
     checking::{Checking, NamedFiles, Owner},
     environment,
     escrow::{self, Escrow},
@@ -24,6 +24,7 @@ use super::{
     secrets::{displayable, shown},
     store as store_rules,
     trail::{self, Trail},
+    webhook,
 };
 use crate::{
     files,
@@ -104,6 +105,7 @@ fn of_bytes(
                 escrow: checked.escrow.settings,
                 leaks: checked.leaks,
                 alerts: checked.alerts,
+                webhook: checked.webhook,
                 stores: checked.stores,
                 authorities: checked.authorities,
                 environments: checked.environments,
@@ -244,6 +246,7 @@ struct Checked {
     escrow: Escrow,
     leaks: LeaksSettings,
     alerts: AlertSettings,
+    webhook: Option<WebhookSettings>,
     stores: BTreeMap<String, StoreSettings>,
     authorities: BTreeMap<String, AuthoritySettings>,
     environments: BTreeMap<EnvName, Environment>,
@@ -260,6 +263,7 @@ fn check(table: &DeTable<'_>, root: &Path, named_files: NamedFiles, vars: &Vars)
     checking.escrow_identity.clone_from(&escrow.identity);
     let leaks = leaks::check(&mut checking, &raw);
     let alerts = alerts::check(&mut checking, &raw);
+    let webhook = webhook::check(&mut checking, &raw);
     let stores = stores(&mut checking, &raw, &escrow.recipients);
     let authorities = authorities(&mut checking, &raw);
     let environments = environments(&mut checking, &raw, &stores);
@@ -269,7 +273,7 @@ fn check(table: &DeTable<'_>, root: &Path, named_files: NamedFiles, vars: &Vars)
         return Err(checking.problems);
     }
     let environments = environments.into_iter().map(|environment| (environment.name.clone(), environment)).collect();
-    Ok(Checked { trail, escrow, leaks, alerts, stores, authorities, environments, default })
+    Ok(Checked { trail, escrow, leaks, alerts, webhook, stores, authorities, environments, default })
 }
 
 /// Whether the machine is thrown away after the run: `CI` is set, to anything that does not say no.

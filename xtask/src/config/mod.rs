@@ -33,6 +33,7 @@ mod rotation;
 mod secrets;
 mod store;
 mod trail;
+mod webhook;
 mod words;
 
 #[cfg(test)]
@@ -47,6 +48,7 @@ pub(crate) use partly::{Blocking, blocking, sources as sources_of_broken};
 use problem::line_column;
 pub(crate) use problem::{ConfigError, Problem};
 pub(crate) use store::{KEY_PLACE, StoreSettings};
+pub(crate) use webhook::WebhookSettings;
 
 /// The JSON Schema of the file, as `cargo xtask schema` prints it.
 pub(crate) const SCHEMA: &str = include_str!("../../../docs/license.schema.json");
@@ -71,6 +73,8 @@ pub(crate) struct Config {
     pub(crate) leaks: LeaksSettings,
     /// Who hears of licenses that end, and of rotations that stand still.
     pub(crate) alerts: AlertSettings,
+    /// How webhooks of the authority are received, where the file says.
+    pub(crate) webhook: Option<WebhookSettings>,
     /// Every store by name.
     pub(crate) stores: BTreeMap<String, StoreSettings>,
     /// Every authority by name.

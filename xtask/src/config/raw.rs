@@ -29,6 +29,8 @@ pub(super) struct RawConfig {
     pub(super) leaks: Field<RawLeaks>,
     /// Who hears about licenses that end, and about rotations that stand still.
     pub(super) alerts: Field<RawAlerts>,
+    /// Webhooks that the authority sends: what `webhook serve` receives and `webhook verify` checks.
+    pub(super) webhook: Field<RawWebhook>,
     /// The services that say whether a key may be used, by a name of your choice.
     #[cfg_attr(test, schemars(with = "std::collections::BTreeMap<String, RawAuthority>"))]
     pub(super) authority: Field<Vec<Named<RawAuthority>>>,
@@ -129,6 +131,19 @@ pub(super) struct RawAlerts {
     /// After how long without a look at an environment the next one says so, from `1h` to `90d`. Default: `3d`.
     #[cfg_attr(test, schemars(regex(pattern = DURATION_PATTERN)))]
     pub(super) gap: Field<String>,
+}
+
+/// Webhooks that the authority sends.
+#[derive(Debug, Default)]
+#[cfg_attr(test, derive(JsonSchema), schemars(rename = "Webhook", default, deny_unknown_fields))]
+#[cfg_attr(test, schemars(extend("required" = ["secret"])))]
+pub(super) struct RawWebhook {
+    /// Where the secret is that the authority signs with: `env`, or `dotenv` with `name`.
+    #[cfg_attr(test, schemars(with = "RawSource"))]
+    pub(super) secret: Field<RawSource>,
+    /// The environments that a webhook may be about. Default: all of them.
+    #[cfg_attr(test, schemars(with = "Vec<String>", extend("minItems" = 1, "uniqueItems" = true)))]
+    pub(super) environments: Field<Vec<At<String>>>,
 }
 
 /// A service that says whether a key may be used.
@@ -375,6 +390,7 @@ impl RawConfig {
             escrow: fields.table("escrow", RawEscrow::read),
             leaks: fields.table("leaks", RawLeaks::read),
             alerts: fields.table("alerts", RawAlerts::read),
+            webhook: fields.table("webhook", RawWebhook::read),
             authority: fields.tables("authority", "authority", RawAuthority::read),
             stores: fields.tables("stores", "store", RawStore::read),
             sinks: fields.tables("sinks", "sink", RawSink::read),
@@ -424,6 +440,12 @@ impl RawAlerts {
             sinks: fields.texts("sinks"),
             gap: fields.text("gap"),
         }
+    }
+}
+
+impl RawWebhook {
+    pub(super) fn read(fields: &mut Fields<'_>) -> Self {
+        Self { secret: fields.secret("secret", RawSource::read), environments: fields.texts("environments") }
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     fields::{Fields, known_names},
     raw::{
         RawAlerts, RawAllowedLeak, RawAuthority, RawConfig, RawEnvironment, RawEscrow, RawHealth, RawLeaks,
-        RawRotation, RawSink, RawSource, RawStore, RawTrail, RawUnscanned,
+        RawRotation, RawSink, RawSource, RawStore, RawTrail, RawUnscanned, RawWebhook,
     },
 };
 use crate::{files, vars::Vars};
@@ -42,7 +42,7 @@ fn the_schema_has_exactly_the_fields_that_are_read() {
         "" => &schema["properties"],
         name => &schema["definitions"][name]["properties"],
     };
-    let tables: [(&str, Read); 14] = [
+    let tables: [(&str, Read); 15] = [
         ("", |fields| drop(RawConfig::read(fields))),
         ("Trail", |fields| drop(RawTrail::read(fields))),
         ("Escrow", |fields| drop(RawEscrow::read(fields))),
@@ -50,6 +50,7 @@ fn the_schema_has_exactly_the_fields_that_are_read() {
         ("AllowedLeak", |fields| drop(RawAllowedLeak::read(fields))),
         ("Unscanned", |fields| drop(RawUnscanned::read(fields))),
         ("Alerts", |fields| drop(RawAlerts::read(fields))),
+        ("Webhook", |fields| drop(RawWebhook::read(fields))),
         ("Authority", |fields| drop(RawAuthority::read(fields))),
         ("Store", |fields| drop(RawStore::read(fields))),
         ("Sink", |fields| drop(RawSink::read(fields))),

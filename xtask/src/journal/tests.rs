@@ -74,6 +74,7 @@ fn kinds(root: &Path) -> Vec<&'static str> {
         | Event::Rotation(_)
         | Event::Alert(_)
         | Event::Look(_)
+        | Event::Webhook(_)
         | Event::NotKnown => "other",
     };
     trail(root).read().unwrap().entries.iter().map(|entry| kind(&entry.body.event)).collect()

@@ -19,6 +19,7 @@ pub(super) fn kind(alert: &Alert) -> &'static str {
         Alert::KeyLost { .. } => "key_lost",
         Alert::NotAdopted { .. } => "not_adopted",
         Alert::Unwatched { .. } => "unwatched",
+        Alert::Webhook(_) => "webhook",
         Alert::NotKnown => "not_known",
     }
 }

@@ -286,6 +286,7 @@ fn keys_of(replay: &Replay) -> (BTreeSet<Fingerprint>, Whole) {
             | Event::Rotation(_)
             | Event::Alert(_)
             | Event::Look(_)
+            | Event::Webhook(_)
             | Event::NotKnown) => keys.extend(event.key_fingerprint()),
         }
     }

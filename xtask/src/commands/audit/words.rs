@@ -9,6 +9,7 @@ use license_core::{
     health::Difference,
     rotation::{Adoption, BodySource, ClaimEvent, Fact, NotRotated, Which},
     trail::{Ended, Event, GateRecord, HealthRecord, Look, Record, Trouble},
+    webhook::WebhookRecord,
 };
 use serde_json::{Map, Value};
 
@@ -41,14 +42,14 @@ pub(super) fn who(ci: Option<&str>, user: Option<&str>, host: Option<&str>) -> O
     }
 }
 
-/// How it came out: a verdict, the end of a command, a state of health or the code of a failure.
+/// How it came out: a verdict, the end of a command, a state of health, the code of a failure or what was told.
 pub(super) fn outcome(body: &Body) -> Option<String> {
     if let Some(ended) = body.get("ended") {
         let detail = ["code", "signal", "after_secs"].into_iter().find_map(|name| word(ended.get(name)));
         let words: Vec<String> = word(ended.get("how")).into_iter().chain(detail).collect();
         return (!words.is_empty()).then(|| words.join(" "));
     }
-    word(["verdict", "health", "code", "act", "fact"].into_iter().find_map(|name| body.get(name)))
+    word(["verdict", "health", "code", "act", "fact", "event"].into_iter().find_map(|name| body.get(name)))
 }
 
 /// Why somebody did it: the reason of a broken glass, or of a broken claim.
@@ -70,6 +71,7 @@ pub(super) fn summary(record: &Record) -> String {
         Event::Rotation(rotation) => rotated(&rotation.fact),
         Event::Alert(alert) => alerted(&record.environment, alert),
         Event::Look(look) => looked(look),
+        Event::Webhook(webhook) => told(webhook),
         Event::Checkpoint(_) => "what the entries before this one come to".to_owned(),
         Event::NotKnown => String::new(),
     }
@@ -197,6 +199,12 @@ fn alerted(environment: &str, alert: &AlertEvent) -> String {
         AlertEvent::Closed { .. } => "it is over".to_owned(),
         AlertEvent::NotKnown => String::new(),
     }
+}
+
+fn told(webhook: &WebhookRecord) -> String {
+    let told = format!("the authority told of {}", clean(webhook.notification.event.as_str()));
+    let owed = (!webhook.sinks.is_empty()).then(|| format!("to be told: {}", listed(&webhook.sinks)));
+    joined(told, owed.into_iter())
 }
 
 fn listed(sinks: &[String]) -> String {
