@@ -10,12 +10,12 @@ use sha2::Sha256;
 use crate::{KEY, project};
 
 /// The secret of the authority.
-const SECRET: &str = "the-secret-of-the-authority's-webhooks";
+pub(crate) const SECRET: &str = "the-secret-of-the-authority's-webhooks";
 /// How long a webhook is good, in seconds.
-const WINDOW_SECS: i64 = 5 * 60;
+pub(crate) const WINDOW_SECS: i64 = 5 * 60;
 
 /// A project that receives webhooks.
-fn receiving() -> Project {
+pub(crate) fn receiving() -> Project {
     project()
         .authority_at("http://127.0.0.1:9/api/v1")
         .key(KEY)
@@ -23,16 +23,16 @@ fn receiving() -> Project {
         .var("TO_WEBHOOK_SECRET", SECRET)
 }
 
-fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     jiff::Timestamp::now().as_second()
 }
 
-fn time(secs: i64) -> String {
+pub(crate) fn time(secs: i64) -> String {
     jiff::Timestamp::from_second(secs).unwrap().to_string()
 }
 
 /// The documented envelope, made at this second.
-fn envelope(id: &str, kind: &str, created: i64) -> Value {
+pub(crate) fn envelope(id: &str, kind: &str, created: i64) -> Value {
     let data = json!({
         "licenseKey": "TO-****-F6A8", "plan": "pro", "domain": "app.com", "activationsUsed": 3, "activationLimit": 10,
         "expiresAt": "2099-01-01T00:00:00Z", "features": ["sso"],
@@ -40,7 +40,7 @@ fn envelope(id: &str, kind: &str, created: i64) -> Value {
     json!({ "id": id, "type": kind, "created": time(created), "data": data })
 }
 
-fn mac(secret: &str, parts: &[&str]) -> String {
+pub(crate) fn mac(secret: &str, parts: &[&str]) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     for part in parts {
         mac.update(part.as_bytes());
@@ -53,7 +53,7 @@ fn mac(secret: &str, parts: &[&str]) -> String {
 }
 
 /// A body as the three encodings sign it, at this second.
-fn signatures(secret: &str, body: &str, at: i64) -> [String; 3] {
+pub(crate) fn signatures(secret: &str, body: &str, at: i64) -> [String; 3] {
     let plain = mac(secret, &[body]);
     let at = at.to_string();
     let timed = mac(secret, &[&at, ".", body]);

@@ -71,7 +71,7 @@ pub(crate) enum Command {
     /// The sinks of alerts: tell one something, to see whether it hears
     #[command(subcommand)]
     Alert(crate::commands::alert::AlertCommand),
-    /// Webhooks of the authority: whether one is genuine
+    /// Webhooks of the authority: receive them, or say whether one is genuine
     #[command(subcommand)]
     Webhook(crate::commands::webhook::WebhookCommand),
     /// What git's pre-push hook runs: nothing leaks, and the licenses that a push deploys with are good

@@ -27,6 +27,10 @@ const ACCEPT_SECS: &str = "LICENSE_FAILPOINT_ACCEPT_SECS";
 #[cfg(feature = "failpoints")]
 const STEP_SECS: &str = "LICENSE_FAILPOINT_STEP_SECS";
 
+/// How long to wait before a sink is told again of a webhook, in the `failpoints` build.
+#[cfg(all(feature = "failpoints", feature = "serve"))]
+const FORWARD_SECS: &str = "LICENSE_FAILPOINT_FORWARD_SECS";
+
 /// The process comes by.
 #[cfg(feature = "failpoints")]
 pub(crate) fn reached(ctx: &Context, name: &str) {
@@ -69,6 +73,18 @@ pub(crate) fn accept_secs(ctx: &Context) -> Option<u64> {
 #[cfg(feature = "failpoints")]
 pub(crate) fn step_secs(ctx: &Context) -> Option<u64> {
     ctx.vars.text(STEP_SECS)?.parse().ok()
+}
+
+/// The pause before a sink is told again of a webhook that a test wants, in seconds.
+#[cfg(all(feature = "failpoints", feature = "serve"))]
+pub(crate) fn forward_secs(ctx: &Context) -> Option<u64> {
+    ctx.vars.text(FORWARD_SECS)?.parse().ok()
+}
+
+/// No test wants anything.
+#[cfg(all(not(feature = "failpoints"), feature = "serve"))]
+pub(crate) fn forward_secs(_: &Context) -> Option<u64> {
+    None
 }
 
 /// No test wants anything.

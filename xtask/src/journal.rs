@@ -53,6 +53,16 @@ enum Wrote {
     Something,
 }
 
+/// When something was written down.
+#[cfg(feature = "serve")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Appended {
+    /// By this run, just now.
+    Now,
+    /// Before.
+    Before,
+}
+
 /// Whether this process has the environment's lock on this machine.
 enum Hold {
     /// It has not asked for it.
@@ -206,6 +216,25 @@ impl Journal {
             self.append_checkpoint();
         }
         Ok(())
+    }
+
+    /// Writes down what happens, unless the trail knows it already, whoever else appends in the meantime.
+    #[cfg(feature = "serve")]
+    pub(crate) fn append_unless(
+        &mut self,
+        knows: impl Fn(&Folded) -> bool,
+        event: &Event,
+    ) -> Result<Appended, Failure> {
+        for _ in 0..RACES_MAX {
+            if knows(&self.folded) {
+                return Ok(Appended::Before);
+            }
+            match self.append(event.clone()) {
+                Err(Failure::Log(error)) if error.is_lost_race() => self.refresh()?,
+                done_or_failed => return done_or_failed.map(|()| Appended::Now),
+            }
+        }
+        Err(JournalError::Busy { environment: self.environment.clone() }.into())
     }
 
     /// Writes down what follows from a trail that ends at `head`, and nothing if it ends elsewhere.

@@ -53,8 +53,11 @@ mod random;
 mod report;
 mod scan;
 mod seal;
+#[cfg(feature = "serve")]
+mod server;
 mod signals;
 mod store;
+mod tell;
 mod trail;
 mod vars;
 
@@ -110,7 +113,7 @@ fn run(cli: Cli) -> Exit {
         Command::Escrow(command) => run_escrow(&ctx, config.as_deref(), &command),
         Command::Store(command) => run_store(&ctx, config.as_deref(), &command),
         Command::Alert(command) => run_alert(&ctx, config.as_deref(), &command),
-        Command::Webhook(command) => run_webhook(&ctx, config.as_deref(), &command),
+        Command::Webhook(command) => run_webhook(ctx, config.as_deref(), &command),
         Command::PrePush(args) => run_pre_push(ctx, config.as_deref(), &args),
         Command::Hook(command) => run_hook(&ctx, config.as_deref(), &command),
         Command::Schema => finish(&Narrator::new(&ctx, None), schema::TEXT, Exit::Done),
@@ -446,12 +449,21 @@ fn run_alert(ctx: &Context, config: Option<&Path>, command: &AlertCommand) -> Ex
     }
 }
 
-/// Where the command line says where the secret is, no license.toml is needed.
-fn run_webhook(ctx: &Context, config: Option<&Path>, command: &WebhookCommand) -> Exit {
-    let narrator = Narrator::new(ctx, command.format());
-    let WebhookCommand::Verify(args) = command;
-    let loaded = if args.needs_config() { load_hiding(ctx, config, &narrator).map(Some) } else { Ok(None) };
-    match loaded.and_then(|config| webhook_command::verify(ctx, config.as_ref(), args, &narrator)) {
+fn run_webhook(ctx: Context, config: Option<&Path>, command: &WebhookCommand) -> Exit {
+    let ctx = Arc::new(ctx);
+    let narrator = Narrator::new(&ctx, command.format());
+    let done = match command {
+        WebhookCommand::Verify(args) => {
+            // Where the command line says where the secret is, no license.toml is needed.
+            let loaded = if args.needs_config() { load_hiding(&ctx, config, &narrator).map(Some) } else { Ok(None) };
+            loaded.and_then(|config| webhook_command::verify(&ctx, config.as_ref(), args, &narrator))
+        }
+        #[cfg(feature = "serve")]
+        WebhookCommand::Serve(args) => load_hiding(&ctx, config, &narrator)
+            .and_then(|config| webhook_command::serve::serve(&ctx, config, args))
+            .map(|()| (String::new(), Exit::Done)),
+    };
+    match done {
         Ok((text, exit)) => finish(&narrator, &github::defused_for(narrator.platform(), &text), exit),
         Err(failure) => cannot_begin(&narrator, json::Document::Other, &failure),
     }

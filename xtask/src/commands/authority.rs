@@ -16,7 +16,7 @@ use license_core::{
 use serde::Serialize;
 
 #[cfg(feature = "serve")]
-use crate::authority::serve;
+use crate::{authority::serve, server};
 use crate::{
     authority::{
         embedded::{ChangeError, Clock, Embedded, whole_second},
@@ -135,7 +135,7 @@ struct ServeArgs {
     #[command(flatten)]
     state: State,
     /// The address to listen on; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS:PORT", value_parser = address, default_value = "127.0.0.1:0")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = server::address, default_value = "127.0.0.1:0")]
     listen: std::net::SocketAddr,
     /// The environment variable that holds the API token; without one, everybody on this machine may change licenses
     #[arg(long, value_name = "NAME")]
@@ -303,12 +303,6 @@ fn serve_until_stopped(
         faults: args.fault,
     };
     Ok(serve::run(settings, authority, out, err)?)
-}
-
-/// Names are not looked up: one name may lead to several addresses.
-#[cfg(feature = "serve")]
-fn address(text: &str) -> Result<std::net::SocketAddr, &'static str> {
-    text.parse().map_err(|_| "write an IP address and a port, as in `127.0.0.1:8080` or `[::1]:8080`")
 }
 
 #[cfg(feature = "serve")]

@@ -7,7 +7,7 @@ use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 use license_core::{
     Fingerprint, License, Verdict,
-    alert::{Alert, Facts, LicenseFacts, Policy, Refusal, Standing, standing},
+    alert::{Alert, Facts, LicenseFacts, Policy, Refusal, Standing, standing, tasks},
     finding::{Outcome, clean},
     health::{Difference, Expected},
     rotation::{self, Adoption, Phase},
@@ -29,16 +29,15 @@ use crate::{
     many::{self, Extent},
     narrator::Narrator,
     signals::Signals,
+    tell::{self, Telling},
 };
 
 mod clock;
 mod quota;
-mod tell;
 pub(crate) mod watch;
 
 pub(crate) use clock::WrongClock;
 pub(crate) use quota::{Account, NotKnown};
-pub(crate) use tell::{Done, Telling};
 
 /// What was found out about every environment that was asked for.
 #[derive(Debug)]
@@ -145,7 +144,7 @@ impl<'a, 'c> Desk<'a, 'c> {
     /// Prepares for what the command line asks. Nobody is asked anything yet.
     fn open(ctx: &'c Context, config: &'a Config, args: &StatusArgs) -> Result<Self, Failure> {
         let environments = many::selected(config, &args.environments, Extent::of_flag(args.all))?;
-        let tells = tell::Sinks::open(ctx, config, args)?;
+        let tells = if args.tells() { tell::Sinks::open(ctx, config)? } else { tell::Sinks::none() };
         let signals =
             Signals::watch().map_err(|source| Failure::System { what: "signals cannot be watched", source })?;
         let authorities = many::authorities(ctx, config, &environments, &signals);
@@ -439,7 +438,8 @@ fn record_and_tell(
             asks.then_some(Event::Look(look))
         })?;
         journal.record_where(|folded| adopted(folded.rotation(), status))?;
-        tell::tell(scene.ctx, &mut journal, stands, scene.tells, scene.signals, &mut status.told)
+        let asked = |ledger: &_, sinks: &[String], run: &_, now| tasks(ledger, stands, sinks, run, now);
+        tell::tell(scene.ctx, &mut journal, &asked, scene.tells, scene.signals, &mut status.told)
     })();
     status.trail = journal.written();
     journal.folded().clone_into(&mut status.history);

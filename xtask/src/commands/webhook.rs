@@ -24,11 +24,21 @@ use crate::{
     store::{self, Source, StoreError},
 };
 
+#[cfg(feature = "serve")]
+mod forward;
+#[cfg(feature = "serve")]
+mod receive;
+#[cfg(feature = "serve")]
+pub(crate) mod serve;
+
 /// What to do with webhooks.
 #[derive(Debug, Subcommand)]
 pub(crate) enum WebhookCommand {
     /// Say whether a webhook is genuine and fresh
     Verify(VerifyArgs),
+    /// Receive webhooks, record them in the trail, and tell the sinks
+    #[cfg(feature = "serve")]
+    Serve(serve::ServeArgs),
 }
 
 /// What to look at. The secret is only ever named.
@@ -66,6 +76,8 @@ impl WebhookCommand {
         match self {
             Self::Verify(VerifyArgs { format: AuditFormat::Json, .. }) => Some(Format::Json),
             Self::Verify(VerifyArgs { format: AuditFormat::Human, .. }) => None,
+            #[cfg(feature = "serve")]
+            Self::Serve(_) => None,
         }
     }
 }
@@ -280,6 +292,11 @@ pub(crate) enum WebhookError {
     #[error("the `id` of the webhook holds a secret that license.toml names")]
     #[diagnostic(help("ask whoever sends it; rotate what leaked"))]
     SecretInId,
+    /// The server did not start.
+    #[cfg(feature = "serve")]
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Server(#[from] crate::server::ServerError),
 }
 
 impl WebhookError {
@@ -294,6 +311,8 @@ impl WebhookError {
             Self::NoSecret | Self::SecretUnreadable { .. } | Self::SecretUnfit { .. } => Exit::Config,
             Self::InputUnreadable { .. } => Exit::Usage,
             Self::SecretInId => Exit::Unproven,
+            #[cfg(feature = "serve")]
+            Self::Server(error) => error.exit(),
         }
     }
 }

@@ -31,7 +31,7 @@ enum Concerned {
 
 impl WebhookSettings {
     /// Whether a webhook may concern an environment.
-    #[expect(dead_code, reason = "the receiver asks")]
+    #[cfg_attr(not(feature = "serve"), expect(dead_code, reason = "only the receiver asks"))]
     pub(crate) fn may_concern(&self, name: &EnvName) -> bool {
         match &self.environments {
             Concerned::All => true,
@@ -41,8 +41,8 @@ impl WebhookSettings {
 }
 
 impl Config {
-    #[expect(dead_code, reason = "the receiver asks")]
     /// Why webhooks cannot be received here: what was heard would be forgotten, and taken again.
+    #[cfg_attr(not(feature = "serve"), expect(dead_code, reason = "only the receiver asks"))]
     pub(crate) fn problem_of_webhooks(&self, settings: &WebhookSettings) -> Option<Problem> {
         if self.memory == Memory::Kept {
             return None;

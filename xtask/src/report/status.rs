@@ -17,12 +17,13 @@ use serde_json::{Value, json};
 
 use super::human;
 use crate::{
-    commands::status::{Account, Done, Known, NotKnown, Status, StatusReport, Telling},
+    commands::status::{Account, Known, NotKnown, Status, StatusReport},
     console::{Ink, Look},
     exit::Exit,
     failure::Failure,
     gate::{Basis, Judgement},
     health::Seen,
+    tell::{Done, Telling},
 };
 
 /// The name of the document, with its version.

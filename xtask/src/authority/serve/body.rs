@@ -1,4 +1,4 @@
-//! Bodies of requests, read with limits, and bodies of answers, whole or broken on purpose.
+//! Bodies of answers, whole or broken on purpose.
 
 use std::{
     future::Future,
@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use http_body_util::BodyExt;
 use hyper::{
     body::{Body as HyperBody, Bytes, Frame, Incoming, SizeHint},
     http::StatusCode,
@@ -16,53 +15,17 @@ use hyper::{
 use tokio::time::{self, Sleep};
 
 use super::answer::Answer;
-
-/// The longest body of a request, in bytes.
-const BODY_BYTES_MAX: usize = 64 * 1024;
-
-/// How much of a body that is too long is read all the same, in bytes. A connection that is closed while its client still
-/// sends is reset, and the client may never see why.
-const DRAINED_BYTES_MAX: usize = 1024 * 1024;
+use crate::server::body::{self, Trouble};
 
 /// Reads the body of a request, or says why not.
-pub(super) async fn read(incoming: Incoming, wait: Duration) -> Result<Bytes, Answer> {
-    if incoming.is_end_stream() {
-        return Ok(Bytes::new());
-    }
-    match time::timeout(wait, collect(incoming)).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(Trouble::TooLong)) => {
-            Err(Answer::error(StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", "a body may have up to 64 KiB"))
+pub(super) async fn read(incoming: Incoming) -> Result<Bytes, Answer> {
+    body::read(incoming).await.map_err(|trouble| match trouble {
+        Trouble::TooLong => {
+            Answer::error(StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", "a body may have up to 64 KiB")
         }
-        Ok(Err(Trouble::Broken)) => {
-            Err(Answer::error(StatusCode::BAD_REQUEST, "BODY_BROKEN", "the body ended too early"))
-        }
-        Err(_) => Err(Answer::error(StatusCode::REQUEST_TIMEOUT, "BODY_TOO_SLOW", "the body took too long")),
-    }
-}
-
-enum Trouble {
-    TooLong,
-    Broken,
-}
-
-async fn collect(mut incoming: Incoming) -> Result<Bytes, Trouble> {
-    if incoming.size_hint().lower() > DRAINED_BYTES_MAX as u64 {
-        return Err(Trouble::TooLong);
-    }
-    let (mut body, mut length) = (Vec::new(), 0);
-    // Bounded by the bytes that are drained, and by the time that the caller gives.
-    while let Some(frame) = incoming.frame().await {
-        let Ok(bytes) = frame.map_err(|_| Trouble::Broken)?.into_data() else { continue };
-        length += bytes.len();
-        if length > DRAINED_BYTES_MAX {
-            break;
-        }
-        if length <= BODY_BYTES_MAX {
-            body.extend_from_slice(&bytes);
-        }
-    }
-    if length > BODY_BYTES_MAX { Err(Trouble::TooLong) } else { Ok(body.into()) }
+        Trouble::Broken => Answer::error(StatusCode::BAD_REQUEST, "BODY_BROKEN", "the body ended too early"),
+        Trouble::TooSlow => Answer::error(StatusCode::REQUEST_TIMEOUT, "BODY_TOO_SLOW", "the body took too long"),
+    })
 }
 
 /// The body of an answer.

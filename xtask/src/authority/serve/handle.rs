@@ -19,7 +19,6 @@ use license_core::{
 use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use tokio::sync::mpsc;
 
 use super::{
     Settings,
@@ -31,6 +30,7 @@ use super::{
 use crate::{
     authority::embedded::{ChangeError, Embedded, whole_second},
     log::LogError,
+    server::Lines,
 };
 
 /// The authority and the settings that its answers depend on.
@@ -41,7 +41,7 @@ pub(super) struct Handler {
     token: Option<ApiToken>,
     refuse_with: RefuseWith,
     /// Where the person who runs the server hears what clients are not told.
-    complaints: mpsc::Sender<String>,
+    complaints: Lines,
     rotation: (super::KeepPreviousKeys, Idempotency),
     list_keys: ListKeys,
     /// Answers of an edge cache that is asked to be stale: by the hash of the request.
@@ -52,7 +52,7 @@ pub(super) struct Handler {
 const STALE_MAX: usize = 1024;
 
 impl Handler {
-    pub(super) fn new(settings: Settings, authority: Embedded, usage: Usage, complaints: mpsc::Sender<String>) -> Self {
+    pub(super) fn new(settings: Settings, authority: Embedded, usage: Usage, complaints: Lines) -> Self {
         Self {
             authority,
             usage,
@@ -72,8 +72,7 @@ impl Handler {
 
     /// Something broke that is not the client's fault: the client hears that it did, and whoever runs the server why.
     pub(super) fn complain(&self, why: &LogError) -> Answer {
-        // When nobody reads fast enough, the same complaint has been made often enough.
-        let _ = self.complaints.try_send(format!("a request failed: {why}"));
+        self.complaints.say(format!("a request failed: {why}"));
         Answer::internal()
     }
 

@@ -1,5 +1,7 @@
 //! The server over a real socket is tested through the real binary, in the integration tests.
 
+use std::io;
+
 use super::*;
 use crate::context;
 
@@ -43,7 +45,7 @@ fn an_address_that_is_taken_is_a_clear_error() {
     settings.listen = held.local_addr().unwrap();
     let authority = Embedded::at(state.path(), context::now);
     let error = run(settings, authority, &mut Vec::new(), &mut Vec::new()).unwrap_err();
-    assert!(matches!(error, ServeError::Listen { .. }), "{error}");
+    assert!(matches!(error, ServeError::Server(ServerError::Listen { .. })), "{error}");
     assert_eq!(error.exit(), Exit::Usage);
 }
 

@@ -1,6 +1,6 @@
-//! Whom a look tells of what stands, and of what is over.
+//! Whom a run tells of what stands, of what is over, and of what the authority told.
 //!
-//! The trail decides: an alert is due before it is sent, and sent is written after. Two runs at once send it once; a
+//! What is to be done is decided elsewhere, from the trail. The trail decides: an alert is due before it is sent, and sent is written after. Two runs at once send it once; a
 //! run that is killed in between leaves it to the next, which sends it under the same name.
 
 use std::{
@@ -12,12 +12,12 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use license_core::{
-    alert::{Alert, AlertEvent, AlertId, Over, Reached, Standing, Task, dedup_key, tasks, title},
+    alert::{Alert, AlertEvent, AlertId, Ledger, Over, Reached, Task, dedup_key, title},
+    rotation::RunId,
     trail::Event,
 };
 
 use crate::{
-    cli::StatusArgs,
     config::{Config, TrailSettings},
     connect,
     context::{self, Context},
@@ -34,35 +34,38 @@ const TURNS_MAX: u32 = 256;
 const MARGIN_SECS: u64 = 30;
 
 /// The sinks of a run, opened.
-pub(super) struct Sinks {
+pub(crate) struct Sinks {
     sinks: BTreeMap<String, Sink>,
     /// One remote takes one push at a time.
     turns: Mutex<()>,
 }
 
 impl Sinks {
+    /// Nobody is told.
+    pub(crate) fn none() -> Self {
+        Self { sinks: BTreeMap::new(), turns: Mutex::new(()) }
+    }
+
     /// Opens what `[alerts]` names: a sink that cannot be told is found before anybody is asked anything.
-    pub(super) fn open(ctx: &Context, config: &Config, args: &StatusArgs) -> Result<Self, Failure> {
-        let turns = Mutex::new(());
-        if !args.tells() {
-            return Ok(Self { sinks: BTreeMap::new(), turns });
-        }
+    pub(crate) fn open(ctx: &Context, config: &Config) -> Result<Self, Failure> {
         if let Some(problem) = config.problem_of_alerts() {
             return Err(problem.into());
         }
         let open = |(name, settings): (&String, _)| Ok((name.clone(), connect::sink(ctx, config, name, settings)?));
-        Ok(Self { sinks: config.alerts.sinks.iter().map(open).collect::<Result<_, Failure>>()?, turns })
+        let sinks = config.alerts.sinks.iter().map(open).collect::<Result<_, Failure>>()?;
+        Ok(Self { sinks, turns: Mutex::new(()) })
     }
 
     /// Waits until nobody else of this run writes to the same remote.
-    pub(super) fn turn(&self, config: &Config) -> Option<MutexGuard<'_, ()>> {
+    pub(crate) fn turn(&self, config: &Config) -> Option<MutexGuard<'_, ()>> {
         match config.trail {
             TrailSettings::File => None,
             TrailSettings::Git { .. } => Some(self.turns.lock().unwrap_or_else(PoisonError::into_inner)),
         }
     }
 
-    fn names(&self) -> Vec<String> {
+    /// Their names.
+    pub(crate) fn names(&self) -> Vec<String> {
         self.sinks.keys().cloned().collect()
     }
 
@@ -110,11 +113,14 @@ impl Telling {
     }
 }
 
-/// Does everything that the trail asks for, one alert after the other.
-pub(super) fn tell(
+/// What a run has to do, given what was said, the sinks that are open, the run's id and the time.
+pub(crate) type Asked<'a> = &'a (dyn Fn(&Ledger, &[String], &RunId, Timestamp) -> Vec<Task> + 'a);
+
+/// Does everything that is asked for, one alert after the other.
+pub(crate) fn tell(
     ctx: &Context,
     journal: &mut Journal,
-    standing: &Standing,
+    asked: Asked<'_>,
     sinks: &Sinks,
     signals: &Signals,
     told: &mut Vec<Telling>,
@@ -125,7 +131,7 @@ pub(super) fn tell(
             return Ok(());
         }
         let run = journal.run().clone();
-        let all = tasks(journal.folded().alerts(), standing, &sinks.names(), &run, context::now());
+        let all = asked(journal.folded().alerts(), &sinks.names(), &run, context::now());
         // What failed once in this run is for the next one.
         let is_for_now = |task: &&Task| match task {
             Task::Leave { .. } => false,
