@@ -1,4 +1,4 @@
-//! The rules of an authority: issue, validate, activate, rotate, suspend, revoke.
+//! The rules of an authority: issue, validate, activate, rotate, renew, suspend, revoke.
 //!
 //! State is what replaying the records gives. A deciding function looks at the state and says which event
 //! happens, or why none may; [`Registry::apply`] is the only thing that changes the state. Time and randomness are
@@ -87,6 +87,14 @@ pub enum Event {
         /// The license.
         license_id: LicenseId,
     },
+    /// It lasts longer.
+    Renewed {
+        /// The license.
+        license_id: LicenseId,
+        /// When it ends now; absent means never.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expires_at: Option<Timestamp>,
+    },
     /// One activation was taken.
     Activated {
         /// The license.
@@ -135,6 +143,7 @@ impl Event {
             | Self::Suspended { license_id }
             | Self::Resumed { license_id }
             | Self::Revoked { license_id }
+            | Self::Renewed { license_id, .. }
             | Self::Activated { license_id }
             | Self::Deactivated { license_id }
             | Self::Rotated { license_id, .. }
@@ -150,6 +159,7 @@ impl Event {
             Self::Suspended { .. } => "suspended",
             Self::Resumed { .. } => "resumed",
             Self::Revoked { .. } => "revoked",
+            Self::Renewed { .. } => "renewed",
             Self::Activated { .. } => "activated",
             Self::Deactivated { .. } => "deactivated",
             Self::Rotated { .. } => "rotated",
@@ -426,6 +436,9 @@ impl Registry {
             Event::Suspended { license_id } => self.alter(license_id, |license| license.standing = Standing::Suspended),
             Event::Resumed { license_id } => self.alter(license_id, |license| license.standing = Standing::Active),
             Event::Revoked { license_id } => self.alter(license_id, |license| license.standing = Standing::Revoked),
+            Event::Renewed { license_id, expires_at } => {
+                self.alter(license_id, |license| license.terms.expires_at = *expires_at);
+            }
             Event::Activated { license_id } => self.alter(license_id, |license| {
                 license.terms.activations_used = license.terms.activations_used.saturating_add(1);
             }),
@@ -563,6 +576,22 @@ impl Registry {
         match self.license(id)?.standing {
             Standing::Active | Standing::Suspended => Ok(Some(Event::Revoked { license_id: id.clone() })),
             Standing::Revoked => Ok(None),
+        }
+    }
+
+    /// Decides about a license that is to last longer, or for ever; one that has ended begins again.
+    pub fn renew(&self, id: &LicenseId, expires_at: Option<Timestamp>) -> Result<Event, Refusal> {
+        let license = self.license(id)?;
+        let license_id = id.clone();
+        let is_later = match (license.terms.expires_at, expires_at) {
+            (Some(now), Some(then)) => then > now,
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        match (license.standing, is_later) {
+            (Standing::Revoked, _) => Err(Refusal::Revoked { license_id }),
+            (Standing::Active | Standing::Suspended, false) => Err(Refusal::NotLater { license_id }),
+            (Standing::Active | Standing::Suspended, true) => Ok(Event::Renewed { license_id, expires_at }),
         }
     }
 
@@ -922,6 +951,12 @@ pub enum Refusal {
     /// The license is past its end.
     #[error("license `{license_id}` has expired")]
     Expired {
+        /// The id.
+        license_id: LicenseId,
+    },
+    /// It would not last longer than it does.
+    #[error("license `{license_id}` would not last longer than it does")]
+    NotLater {
         /// The id.
         license_id: LicenseId,
     },

@@ -13,7 +13,7 @@ mod subject;
 
 pub use heard::{HEARD_MAX, HEARD_SECS, Heard, WebhookRecord};
 pub use notification::{EventId, EventType, Loudness, NotAWebhook, Notification, Received};
-pub use outgoing::{EXPIRING_DAYS, moments, told_as};
+pub use outgoing::{EXPIRING_DAYS, at_once, moments, told_as};
 pub use secret::{NotASecret, Secret};
 pub use signature::{BODY_BYTES_MAX, Encoding, Rejected, SIGNATURE_BYTES_MAX, WINDOW_SECS, verify};
 pub use subject::{Candidate, Subject, concerned};

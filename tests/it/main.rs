@@ -56,6 +56,7 @@ mod tls;
 mod trail;
 mod watch;
 mod webhook;
+mod webhook_loop;
 mod webhook_serve;
 mod wire;
 mod year;

@@ -21,13 +21,13 @@ use crate::{
 };
 
 /// A server that receives webhooks.
-struct Hook {
-    child: Running,
-    url: String,
+pub(crate) struct Hook {
+    pub(crate) child: Running,
+    pub(crate) url: String,
 }
 
 impl Hook {
-    fn start(project: &Project) -> Self {
+    pub(crate) fn start(project: &Project) -> Self {
         let mut child = project.start(&["webhook", "serve"]);
         let line = child.first_line();
         let url = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("unexpected: {line}")).to_owned();
@@ -55,7 +55,7 @@ impl Hook {
     }
 
     /// Ends it, and gives what it said on stderr.
-    fn stop(self) -> String {
+    pub(crate) fn stop(self) -> String {
         self.child.signal(Signal::TERM);
         let finished = self.child.wait();
         assert_eq!(finished.code(), 0, "{}", finished.stderr);
@@ -64,13 +64,13 @@ impl Hook {
 }
 
 /// A sink that takes Slack's messages at this server.
-fn with_sink(project: Project, server: &RawServer) -> Project {
+pub(crate) fn with_sink(project: Project, server: &RawServer) -> Project {
     project
         .tables("[sinks.team]\nkind = \"slack\"\nurl = { env = \"SINK_URL\" }\n")
         .var("SINK_URL", &format!("http://{}/services/T0/B0/secret-of-the-sink", server.address()))
 }
 
-fn ok() -> Answer {
+pub(crate) fn ok() -> Answer {
     Answer::text(200, "text/plain", "ok")
 }
 

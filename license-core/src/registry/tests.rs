@@ -80,6 +80,28 @@ fn a_validation_without_a_domain_checks_the_key_only() {
 }
 
 #[test]
+fn a_license_is_renewed_to_a_later_end_and_no_other() {
+    let ending = Terms { expires_at: Some(now()), ..terms() };
+    let (mut registry, issued) = issued(ending);
+    let id = &issued.license_id;
+    let later = hours_later(24);
+    let not_later = Refusal::NotLater { license_id: id.clone() };
+    assert_eq!(registry.renew(id, Some(now())), Err(not_later.clone()));
+    let event = registry.renew(id, Some(later)).unwrap();
+    assert_eq!(event, Event::Renewed { license_id: id.clone(), expires_at: Some(later) });
+    assert_eq!(registry.license(id).unwrap().status(now()), Lifecycle::Expired);
+    registry.apply(&Record { at: now(), event });
+    assert_eq!(registry.license(id).unwrap().status(now()), Lifecycle::Active);
+    registry.apply(&Record { at: now(), event: registry.renew(id, None).unwrap() });
+    assert_eq!(registry.license(id).unwrap().terms.expires_at, None);
+    assert_eq!(registry.renew(id, Some(later)), Err(not_later.clone()));
+    assert_eq!(registry.renew(id, None), Err(not_later));
+    let event = registry.revoke(id).unwrap().unwrap();
+    registry.apply(&Record { at: now(), event });
+    assert_eq!(registry.renew(id, None), Err(Refusal::Revoked { license_id: id.clone() }));
+}
+
+#[test]
 fn a_suspended_license_can_be_resumed_and_a_revoked_one_cannot() {
     let (mut registry, issued) = issued(terms());
     let id = &issued.license_id;

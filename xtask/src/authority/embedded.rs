@@ -117,6 +117,12 @@ impl Embedded {
         self.log.path().parent().unwrap_or(Path::new("."))
     }
 
+    /// What tells the time.
+    #[cfg_attr(not(feature = "serve"), expect(dead_code, reason = "only the server needs it"))]
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock
+    }
+
     /// The time, by this authority's clock.
     pub(crate) fn now(&self) -> Timestamp {
         (self.clock)()
@@ -140,6 +146,12 @@ impl Embedded {
         look(&self.seen().registry, self.now())
     }
 
+    /// What the log looks like from outside: one `stat`.
+    #[cfg_attr(not(feature = "serve"), expect(dead_code, reason = "only the server needs it"))]
+    pub(crate) fn stamp(&self) -> Result<Option<Stamp>, LogError> {
+        self.log.stamp()
+    }
+
     /// Whether nobody wrote since the last reading: one `stat`.
     #[cfg_attr(not(feature = "serve"), expect(dead_code, reason = "only the server needs it"))]
     pub(crate) fn is_current(&self) -> Result<bool, LogError> {
@@ -149,7 +161,18 @@ impl Embedded {
     /// Everything that ever happened, oldest first.
     #[cfg_attr(not(feature = "serve"), expect(dead_code, reason = "only the server needs it"))]
     pub(crate) fn history(&self) -> Result<Vec<Entry<Record>>, LogError> {
-        Ok(self.log.read_after(Position::START)?.entries)
+        Ok(self.log()?.entries)
+    }
+
+    /// The same, with where it ends.
+    pub(crate) fn log(&self) -> Result<Reading<Record>, LogError> {
+        self.log.read_after(Position::START)
+    }
+
+    /// Makes the state directory, where it is not there yet: for whoever keeps something beside the log.
+    #[cfg_attr(not(feature = "serve"), expect(dead_code, reason = "only the server needs it"))]
+    pub(crate) fn make_directory(&self) -> Result<(), LogError> {
+        self.hide_from_git()
     }
 
     /// Issues a license.
@@ -229,6 +252,11 @@ impl Embedded {
     /// Switches a license on again.
     pub(crate) fn resume(&self, id: &LicenseId) -> Result<Licensed, ChangeError> {
         self.alter(id, |registry, _| registry.resume(id))
+    }
+
+    /// Has a license last longer; without an end, for ever.
+    pub(crate) fn renew(&self, id: &LicenseId, expires_at: Option<Timestamp>) -> Result<Licensed, ChangeError> {
+        self.alter(id, |registry, _| registry.renew(id, expires_at).map(Some))
     }
 
     /// Withdraws a license for good.

@@ -5,18 +5,31 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
+#[cfg(feature = "serve")]
+use std::{thread, time::Instant};
 
 use jiff::{SignedDuration, Timestamp};
+#[cfg(feature = "serve")]
+use license_core::webhook::{Encoding, NotASecret, Secret};
 use license_core::{
     KeyClass,
     finding::clean,
     license::ActivationLimit,
     registry::{Issued, LicenseId, Licensed, NotALicenseId, Terms},
 };
+#[cfg(feature = "serve")]
+use outbox::{Outbox, OutboxError};
 use serde::Serialize;
 
 #[cfg(feature = "serve")]
-use crate::{authority::serve, server};
+use crate::{
+    authority::serve,
+    context,
+    notify::{Outlet, Target, Unusable},
+    server,
+    signals::{Signals, Stop},
+    store::{self, Source},
+};
 use crate::{
     authority::{
         embedded::{ChangeError, Clock, Embedded, whole_second},
@@ -26,6 +39,9 @@ use crate::{
     log::LogError,
     vars::Vars,
 };
+
+#[cfg(feature = "serve")]
+mod outbox;
 
 /// The embedded authority: a registry of licenses on this machine
 #[derive(Debug, clap::Args)]
@@ -46,6 +62,8 @@ enum Command {
     Suspend(OneArgs),
     /// Switch a suspended license on again
     Resume(OneArgs),
+    /// Have a license last longer
+    Renew(RenewArgs),
     /// Withdraw a license for good
     Revoke(OneArgs),
     /// Take one activation
@@ -116,6 +134,18 @@ struct OneArgs {
     format: FormatArg,
 }
 
+#[derive(Debug, clap::Args)]
+struct RenewArgs {
+    #[command(flatten)]
+    one: OneArgs,
+    /// How long it lasts from now on, as in `365d`
+    #[arg(long, value_name = "SPAN", value_parser = span::parse, required_unless_present = "expires_at")]
+    expires_in: Option<Duration>,
+    /// When it ends, as in `2027-01-31T00:00:00Z`
+    #[arg(long, value_name = "TIME", conflicts_with = "expires_in")]
+    expires_at: Option<Timestamp>,
+}
+
 #[derive(Debug, Clone, Copy, clap::Args)]
 struct FormatArg {
     /// For people or for programs
@@ -158,6 +188,38 @@ struct ServeArgs {
     /// Break on purpose, as in `status=500@validate:2`; may be given again
     #[arg(long, value_name = "NAME[=ARG][@SCOPE][:N]", long_help = FAULT_HELP)]
     fault: Vec<serve::Fault>,
+    /// Post what changes to this address: https, or http to this machine
+    #[arg(long, value_name = "URL", requires = "webhook_secret_env")]
+    webhook: Option<String>,
+    /// The environment variable that holds the secret which signs webhooks
+    #[arg(long, value_name = "NAME", requires = "webhook")]
+    webhook_secret_env: Option<String>,
+    /// How webhooks are signed
+    #[arg(long, value_enum, default_value_t = WebhookSignature::Timestamped, requires = "webhook")]
+    webhook_signature: WebhookSignature,
+}
+
+/// How webhooks are signed.
+#[cfg(feature = "serve")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum WebhookSignature {
+    /// `t=…,v1=…`, over the time, a dot and the body
+    Timestamped,
+    /// `sha256=` and hex digits, over the body
+    Sha256,
+    /// Hex digits, over the body
+    Hex,
+}
+
+#[cfg(feature = "serve")]
+impl From<WebhookSignature> for Encoding {
+    fn from(signature: WebhookSignature) -> Self {
+        match signature {
+            WebhookSignature::Timestamped => Self::Timestamped,
+            WebhookSignature::Sha256 => Self::Sha256,
+            WebhookSignature::Hex => Self::Hex,
+        }
+    }
 }
 
 #[cfg(feature = "serve")]
@@ -175,6 +237,7 @@ impl Args {
         let state = match &self.command {
             Command::Issue(args) => &args.state,
             Command::List(args) => &args.state,
+            Command::Renew(args) => &args.one.state,
             Command::Show(args)
             | Command::Suspend(args)
             | Command::Resume(args)
@@ -205,6 +268,7 @@ pub(crate) fn run(
         Command::Show(args) => show(&args, &authority, out),
         Command::Suspend(args) => change(&args, "suspended", |id| authority.suspend(id), &authority, out),
         Command::Resume(args) => change(&args, "active", |id| authority.resume(id), &authority, out),
+        Command::Renew(args) => renew(&args, &authority, out),
         Command::Revoke(args) => change(&args, "revoked", |id| authority.revoke(id), &authority, out),
         Command::Activate(args) => change(&args, "activated", |id| authority.activate(id), &authority, out),
         Command::Deactivate(args) => change(&args, "deactivated", |id| authority.deactivate(id), &authority, out),
@@ -283,6 +347,22 @@ fn change(
     Ok(())
 }
 
+fn renew(args: &RenewArgs, authority: &Embedded, out: &mut dyn Write) -> Result<(), AuthorityError> {
+    let id: LicenseId = args.one.license_id.parse()?;
+    let expires_at = match args.expires_in {
+        Some(span) => Some(end_after(whole_second(authority.now()), span)?),
+        None => args.expires_at,
+    };
+    let license = authority.renew(&id, expires_at)?;
+    match args.one.format.format {
+        Format::Json => write_json(out, &LicenseJson::of(&license, authority.now()))?,
+        Format::Human => {
+            writeln!(out, "license {} is renewed: expires {}", license.id, end_in_words(license.terms.expires_at))?;
+        }
+    }
+    Ok(())
+}
+
 #[cfg(feature = "serve")]
 fn serve_until_stopped(
     args: ServeArgs,
@@ -302,8 +382,46 @@ fn serve_until_stopped(
         latency: args.latency,
         faults: args.fault,
     };
-    Ok(serve::run(settings, authority, out, err)?)
+    let (lines, told) = server::lines();
+    let Some((url, name)) = args.webhook.zip(args.webhook_secret_env) else {
+        return Ok(serve::run(settings, authority, (lines, told), out, err)?);
+    };
+    let outlet = outlet(url, &name, vars)?;
+    // A view of its own: what the command line changes beside the server is told as well.
+    let view = Embedded::at(authority.state(), authority.clock());
+    let encoding = args.webhook_signature.into();
+    let mut outbox = Outbox::open(view, outlet.0, outlet.1, encoding, lines.clone())?;
+    let stop = Signals::none();
+    thread::scope(|scope| {
+        scope.spawn(|| outbox.run(&stop));
+        let served = serve::run(settings, authority, (lines, told), out, err);
+        stop.note(Stop::Terminate, Instant::now());
+        Ok(served?)
+    })
 }
+
+/// Where webhooks are posted, and what signs them.
+#[cfg(feature = "serve")]
+fn outlet(url: String, name: &str, vars: &Vars) -> Result<(Outlet, Secret), AuthorityError> {
+    let source = Source::Env { name: name.to_owned() };
+    let text = store::read(&source, vars).map_err(|_| AuthorityError::SecretAbsent { name: name.to_owned() })?;
+    let secret = Secret::parse(&text).map_err(|why| AuthorityError::SecretUnfit { name: name.to_owned(), why })?;
+    let target = Target {
+        url: url.into(),
+        from: "`--webhook`".to_owned(),
+        ca_pem: None,
+        timeout: WEBHOOK_TIMEOUT,
+        clock: context::now,
+    };
+    match Outlet::open(target, &text, vars) {
+        Ok(outlet) => Ok((outlet, secret)),
+        Err(Unusable { why, next }) => Err(AuthorityError::WebhookUnusable { why, next }),
+    }
+}
+
+/// The bound on one try of a webhook.
+#[cfg(feature = "serve")]
+const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[cfg(feature = "serve")]
 fn api_token(name: String, vars: &Vars) -> Result<serve::ApiToken, AuthorityError> {
@@ -466,6 +584,39 @@ pub(crate) enum AuthorityError {
         /// The variable's name.
         name: String,
     },
+    /// The variable that should hold the secret of webhooks is empty or not set.
+    #[cfg(feature = "serve")]
+    #[error("the variable `{name}` of the secret that signs webhooks is not set")]
+    #[diagnostic(help("set it to the secret that the receiver has too"))]
+    SecretAbsent {
+        /// The variable's name.
+        name: String,
+    },
+    /// What is there cannot sign.
+    #[cfg(feature = "serve")]
+    #[error("what is in `{name}` cannot sign webhooks: it {why}")]
+    #[diagnostic(help("write `whsec_` and the secret in base64, or any text of 16 to 1024 bytes"))]
+    SecretUnfit {
+        /// The variable's name.
+        name: String,
+        /// What is wrong with it.
+        why: NotASecret,
+    },
+    /// Webhooks cannot be posted there.
+    #[cfg(feature = "serve")]
+    #[error("no webhook can be posted: {why}")]
+    #[diagnostic(help("{next}"))]
+    WebhookUnusable {
+        /// What is wrong.
+        why: String,
+        /// What to do next.
+        next: String,
+    },
+    /// What was posted is not known.
+    #[cfg(feature = "serve")]
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Outbox(#[from] OutboxError),
     /// The server did not start, or broke.
     #[cfg(feature = "serve")]
     #[error(transparent)]
@@ -486,7 +637,14 @@ impl AuthorityError {
             Self::Change(ChangeError::Log(_)) | Self::Log(_) => Exit::Trail,
             Self::NotAnId(_) | Self::EndsTooLate => Exit::Usage,
             #[cfg(feature = "serve")]
-            Self::TokenAbsent { .. } | Self::TokenUnfit { .. } => Exit::Config,
+            Self::TokenAbsent { .. }
+            | Self::TokenUnfit { .. }
+            | Self::SecretAbsent { .. }
+            | Self::SecretUnfit { .. } => Exit::Config,
+            #[cfg(feature = "serve")]
+            Self::WebhookUnusable { .. } => Exit::Usage,
+            #[cfg(feature = "serve")]
+            Self::Outbox(_) => Exit::Trail,
             #[cfg(feature = "serve")]
             Self::Serve(error) => error.exit(),
         }

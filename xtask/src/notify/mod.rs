@@ -22,6 +22,8 @@ mod annotation;
 mod cloud_event;
 mod http;
 mod mail;
+#[cfg(feature = "serve")]
+mod outlet;
 mod pagerduty;
 mod program;
 mod quoted_printable;
@@ -31,6 +33,8 @@ mod webhook;
 mod words;
 
 pub(crate) use http::Target;
+#[cfg(feature = "serve")]
+pub(crate) use outlet::{NotAccepted, Outlet};
 pub(crate) use program::Program;
 
 /// What a sink is told.
@@ -250,7 +254,7 @@ fn wait(pause: Duration, asked: Option<Duration>) -> Duration {
 }
 
 /// Two runs that failed together do not come back together. Without randomness they do, and nothing else is lost.
-fn jittered(pause: Duration) -> Duration {
+pub(crate) fn jittered(pause: Duration) -> Duration {
     const PARTS: u32 = 1000;
     let random = u32::try_from(getrandom::u64().unwrap_or_default() % u64::from(PARTS / 2 + 1)).unwrap_or_default();
     pause * (PARTS * 3 / 4 + random) / PARTS

@@ -374,6 +374,7 @@ impl From<ChangeError> for Refused {
             Refusal::NotADomain { .. }
             | Refusal::BadText { .. }
             | Refusal::TooMany { .. }
+            | Refusal::NotLater { .. }
             | Refusal::GraceTooLong { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "INVALID_REQUEST"),
             Refusal::RandomRepeats => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL"),
         };

@@ -13,7 +13,7 @@ use tokio::{sync::watch, time};
 use super::embedded::Embedded;
 use crate::{
     exit::Exit,
-    server::{self, Listener, ServerError, Service},
+    server::{self, Lines, Listener, ServerError, Service, Told},
 };
 
 mod answer;
@@ -53,15 +53,17 @@ pub(crate) struct Settings {
     pub(crate) faults: Vec<Fault>,
 }
 
-/// Serves until SIGINT or SIGTERM. The first line on `out` tells the address, once it is open.
+/// Serves until SIGINT or SIGTERM. The first line on `out` tells the address, once it is open; what is said on `lines`
+/// goes to `err`.
 pub(crate) fn run(
     settings: Settings,
     authority: Embedded,
+    lines: (Lines, Told),
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> Result<(), ServeError> {
     refuse_unsafe(&settings)?;
-    server::block_on(serve(settings, authority, out, err))
+    server::block_on(serve(settings, authority, lines, out, err))
 }
 
 /// A server that others can reach needs a token, breaks nothing on purpose, and shows no keys.
@@ -85,6 +87,7 @@ fn refuse_unsafe(settings: &Settings) -> Result<(), ServeError> {
 async fn serve(
     settings: Settings,
     authority: Embedded,
+    (complaints, mut told): (Lines, Told),
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> Result<(), ServeError> {
@@ -98,7 +101,6 @@ async fn serve(
 
     let latency = settings.latency;
     let armed = Armed::new(settings.faults.clone());
-    let (complaints, mut told) = server::lines();
     let server = Arc::new(Server { handler: Handler::new(settings, authority, usage, complaints), armed, latency });
     let (stopping, stop) = watch::channel(());
     let flush = tokio::spawn(flush_counters(Arc::clone(&server), stop));

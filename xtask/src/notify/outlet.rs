@@ -1,0 +1,46 @@
+//! Where an authority of ours posts its webhooks: one try at a time, for whoever keeps what was not accepted.
+
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::{
+    Missed, Target, Tried, Unusable,
+    http::{Body, Post},
+};
+use crate::{signals::Signals, vars::Vars};
+
+/// The receiver of an authority's webhooks.
+pub(crate) struct Outlet(Post);
+
+/// A webhook that was not accepted.
+pub(crate) struct NotAccepted {
+    /// What happened, fit to be shown.
+    pub(crate) why: String,
+    /// What to do next.
+    pub(crate) next: String,
+    /// When it may be posted again, where the receiver says.
+    pub(crate) retry_after: Option<Duration>,
+}
+
+impl Outlet {
+    /// Makes the client; nothing is sent yet. `secret` is never shown.
+    pub(crate) fn open(target: Target, secret: &Zeroizing<String>, vars: &Vars) -> Result<Self, Unusable> {
+        Ok(Self(Post::open(target, vars)?.hiding(secret)))
+    }
+
+    /// Posts once. Any 2xx accepts; redirects are not followed.
+    pub(crate) fn post(&self, signature: String, body: Vec<u8>, signals: &Signals) -> Result<(), NotAccepted> {
+        let headers = vec![("content-type", "application/json".to_owned()), ("x-signature", signature)];
+        let tried = match self.0.send(headers, body, Body::Read, signals) {
+            Ok(answer) if answer.is_success() => return Ok(()),
+            Ok(answer) => self.0.refused(&answer),
+            Err(tried) => tried,
+        };
+        match tried {
+            Tried::Accepted => Ok(()),
+            Tried::Again(Missed { why, next, .. }, retry_after) => Err(NotAccepted { why, next, retry_after }),
+            Tried::Refused(Missed { why, next, .. }) => Err(NotAccepted { why, next, retry_after: None }),
+        }
+    }
+}
