@@ -4,6 +4,10 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::TcpStream,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -377,6 +381,34 @@ fn a_sink_that_fails_is_told_by_a_later_run() {
         let [first, second] = &sink.requests()[..] else { panic!("{:?}", sink.requests()) };
         assert_eq!(first.json(), second.json(), "{later}");
     }
+}
+
+/// A server that the authority tells of what happens, while it answers a validation.
+fn telling_while_it_answers() -> (RawServer, Arc<Mutex<Option<String>>>) {
+    let (hook, told) = (Arc::new(Mutex::new(None)), AtomicU32::new(0));
+    let url = Arc::clone(&hook);
+    let server = RawServer::answering(move |_| {
+        if let Some(url) = &*url.lock().unwrap() {
+            let number = told.fetch_add(1, Ordering::SeqCst);
+            let body = envelope(&format!("evt_{number}"), "license.activated", now()).to_string();
+            let request = http::agent().post(url).header("x-signature", &mac(SECRET, &[&body]));
+            assert_eq!(request.send(&body).unwrap().status().as_u16(), 200);
+        }
+        Answer::json(200, &crate::good())
+    });
+    (server, hook)
+}
+
+#[test]
+fn a_webhook_that_comes_in_during_a_deploy_does_not_stop_it() {
+    let (server, url) = telling_while_it_answers();
+    let project = receiving().authority_at(&server.url());
+    let hook = Hook::start(&project);
+    *url.lock().unwrap() = Some(hook.url.clone());
+    project.deploy().exits(0).deploy_ran();
+    hook.stop();
+    let trail = project.trail("production");
+    assert_eq!(trail.kinds(), ["webhook", "gate", "deploy_started", "deploy_ended"]);
 }
 
 #[test]

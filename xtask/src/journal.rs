@@ -218,6 +218,24 @@ impl Journal {
         Ok(())
     }
 
+    /// Writes down what was decided, also where others only noted something in the meantime, as looks, alerts and
+    /// webhooks do. Fails where they took the environment or went on with its rotation: then it is to be decided anew.
+    pub(crate) fn append_decided(&mut self, event: Event) -> Result<(), Failure> {
+        for _ in 1..RACES_MAX {
+            match self.append(event.clone()) {
+                Err(Failure::Log(lost)) if lost.is_lost_race() => {
+                    let decided_on = self.state().clone();
+                    self.refresh()?;
+                    if *self.state() != decided_on {
+                        return Err(lost.into());
+                    }
+                }
+                done_or_failed => return done_or_failed,
+            }
+        }
+        self.append(event)
+    }
+
     /// Writes down what happens, unless the trail knows it already, whoever else appends in the meantime.
     #[cfg(feature = "serve")]
     pub(crate) fn append_unless(

@@ -98,7 +98,7 @@ fn deploy(
 
     let hand_over = HandOver::prepare(scene, &key, &keyring, judgement)?;
     let release = report.release.insert(hand_over.release.clone()).clone();
-    journal.append(Event::DeployStarted { release: release.clone(), key_fingerprint: key.fingerprint() })?;
+    journal.append_decided(Event::DeployStarted { release: release.clone(), key_fingerprint: key.fingerprint() })?;
     let end = hand_over.run(command)?;
     narrator.command("deploy", &end, config, environment);
     let recorded = journal.record(Event::DeployEnded { release, ended: end.ended.clone() });
@@ -218,7 +218,7 @@ fn decide(scene: &Scene<'_>, force: &Force, journal: &mut Journal) -> Result<Dec
     let mut seen = None;
     match judge(scene, force, journal, &mut seen) {
         Ok(decided) => {
-            journal.append(Event::Gate(decided.judgement.record(scene.environment)))?;
+            journal.append_decided(Event::Gate(decided.judgement.record(scene.environment)))?;
             Ok(decided)
         }
         Err(failure) => {

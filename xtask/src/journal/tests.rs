@@ -123,6 +123,22 @@ fn a_loser_reads_again_and_sees_the_claim_of_the_winner() {
 }
 
 #[test]
+fn a_decision_stands_when_others_only_noted_something_and_falls_when_they_took_the_environment() {
+    let root = tempfile::tempdir().unwrap();
+    let mut first = leasing(root.path(), "alice");
+    first.claim(60).unwrap();
+    leasing(root.path(), "bob").append(happened(1)).unwrap();
+    first.append_decided(happened(0)).unwrap();
+    assert_eq!(kinds(root.path()), ["claimed", "other", "other"]);
+    let mut second = leasing(root.path(), "bob");
+    let run = first.run().clone();
+    second.append(Event::Claim(ClaimEvent::Broken { run, reason: "it hangs".to_owned() })).unwrap();
+    let lost = first.append_decided(happened(0)).unwrap_err();
+    assert!(matches!(&lost, Failure::Log(error) if error.is_lost_race()), "{lost}");
+    assert_eq!(kinds(root.path()).len(), 4);
+}
+
+#[test]
 fn a_race_with_what_is_no_claim_is_tried_again() {
     let root = tempfile::tempdir().unwrap();
     let mut first = leasing(root.path(), "alice");

@@ -32,7 +32,7 @@ pub(super) fn obtain(scene: &Scene<'_>, authority: &Authority, journal: &mut Jou
     let Some(place) = issuable(scene, authority)? else { return Err(missing) };
     let issued = place.embedded.issue(development_terms(environment))?;
     let (license_id, key) = (issued.license_id.to_string(), issued.key.key());
-    journal.append(Event::Issued { license_id, key_fingerprint: key.fingerprint() })?;
+    journal.append_decided(Event::Issued { license_id, key_fingerprint: key.fingerprint() })?;
     scene.narrator.mask(|| vec![Zeroizing::new(key.reveal().to_owned())]);
     store::dotenv::set(place.file, place.name, key.reveal())
         .map_err(|source| Failure::NotStored { environment: environment.name.clone(), source })?;
