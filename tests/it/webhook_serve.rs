@@ -13,7 +13,7 @@ use std::{
 };
 
 use license_tests::{
-    Answer, Project, RawServer, failpoints,
+    Answer, Hub, Project, RawServer, failpoints,
     http::{self, Reply},
     process::{Running, Signal, until},
 };
@@ -273,6 +273,44 @@ fn what_concerns_nobody_is_answered_and_not_recorded() {
 }
 
 #[test]
+fn a_webhook_is_recorded_for_whom_it_names_and_where_the_file_lets_it() {
+    let staging = "[environments.staging]\nauthority = \"to\"\ndomain = \"staging.app.com\"\nlicense = \"lic_staging\"\n\
+                   key = { env = \"STAGING_KEY\" }\n";
+    let key = "TO-STG-AAAAA-BBBBB-CCC7Q";
+    let project = receiving().tables(staging).var("STAGING_KEY", key);
+    let hook = Hook::start(&project);
+    let named = |id: &str, data: Value| {
+        let mut event = envelope(id, "license.activated", now());
+        event["data"] = data;
+        status(&hook.tell(&event))
+    };
+    assert_eq!(named("evt_1", json!({ "licenseId": "lic_staging", "domain": "app.com" })), is(200, "recorded"));
+    assert_eq!(named("evt_2", json!({ "licenseKey": "TO-STG-****-CC7Q" })), is(200, "recorded"));
+    assert_eq!(named("evt_3", json!({ "domain": "app.com" })), is(200, "recorded"));
+    assert_eq!(named("evt_4", json!({})), is(200, "concerns_nobody"));
+    assert_eq!(named(key, json!({ "domain": "app.com" })), is(400, "secret_in_id"));
+    let ids = |environment: &str| {
+        let entries = project.trail(environment).entries;
+        entries.iter().map(|entry| entry["event_id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!((ids("staging"), ids("production")), (vec!["evt_1".into(), "evt_2".into()], vec!["evt_3".into()]));
+    let account = json!({ "id": "evt_5", "type": "payment.failed", "created": event_time(), "data": {} });
+    assert_eq!(status(&hook.tell(&account)), is(200, "recorded"));
+    assert_eq!((ids("staging").len(), ids("production").len()), (3, 2), "it is about the account");
+    assert!(!hook.stop().contains(key));
+    let only = project.text().replace("[webhook]\n", "[webhook]\nenvironments = [\"production\"]\n");
+    let project = project.license_toml(only.as_bytes());
+    let hook = Hook::start(&project);
+    let mut event = envelope("evt_6", "license.activated", now());
+    event["data"] = json!({ "licenseId": "lic_staging" });
+    assert_eq!(status(&hook.tell(&event)), is(200, "concerns_nobody"));
+}
+
+fn event_time() -> Value {
+    envelope("", "", now())["created"].clone()
+}
+
+#[test]
 fn words_of_a_webhook_come_through_cleaned_and_no_key_does() {
     let project = receiving().var("GITHUB_ACTIONS", "true");
     let hook = Hook::start(&project);
@@ -381,6 +419,28 @@ fn a_sink_that_fails_is_told_by_a_later_run() {
         let [first, second] = &sink.requests()[..] else { panic!("{:?}", sink.requests()) };
         assert_eq!(first.json(), second.json(), "{later}");
     }
+}
+
+#[test]
+fn two_servers_with_one_trail_on_a_remote_record_and_tell_once() {
+    let (hub, sink) = (Hub::new(), RawServer::script([ok()]));
+    let machines = [0; 2].map(|_| hub.shared_by(with_sink(receiving(), &sink)));
+    let hooks = [Hook::start(&machines[0]), Hook::start(&machines[1])];
+    let event = envelope("evt_1", "license.revoked", now());
+    let replies: Vec<_> = thread::scope(|scope| {
+        let posts: Vec<_> = hooks.iter().map(|hook| scope.spawn(|| status(&hook.tell(&event)))).collect();
+        posts.into_iter().map(|post| post.join().unwrap()).collect()
+    });
+    assert!(replies.contains(&is(200, "recorded")), "{replies:?}");
+    assert!(replies.iter().any(|reply| *reply == is(200, "repeated")), "{replies:?}");
+    until("the sink hears", || hub.lines("production").iter().any(|line| line.contains("\"act\":\"sent\"")));
+    hub.refuses("refs/license/trail/");
+    let other = envelope("evt_2", "license.activated", now());
+    assert_eq!(status(&hooks[0].tell(&other)), is(503, "not_recorded"));
+    hub.refuses_nothing();
+    assert_eq!(status(&hooks[1].tell(&other)), is(200, "recorded"));
+    assert_eq!(hub.trail("production").kinds().iter().filter(|kind| **kind == "webhook").count(), 2);
+    assert_eq!(sink.requests().len(), 1);
 }
 
 /// A server that the authority tells of what happens, while it answers a validation.

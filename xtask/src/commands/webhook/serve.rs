@@ -147,6 +147,11 @@ impl Webhooks {
         });
         match recorded.await {
             Ok(Ok(taken)) => self.recorded(&taken),
+            // It would be the same the next time.
+            Ok(Err(Failure::Webhook(error @ WebhookError::SecretInId))) => {
+                self.lines.say(format!("a request was refused: {error}"));
+                answer(StatusCode::BAD_REQUEST, &json!({ "error": "secret_in_id", "message": "its `id` is a secret" }))
+            }
             Ok(Err(failure)) => {
                 self.lines.say(format!("a webhook could not be recorded, and is to come again: {failure}"));
                 later()
