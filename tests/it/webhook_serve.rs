@@ -443,6 +443,31 @@ fn two_servers_with_one_trail_on_a_remote_record_and_tell_once() {
     assert_eq!(sink.requests().len(), 1);
 }
 
+#[test]
+fn many_webhooks_at_once_are_recorded_on_a_remote_while_sinks_are_told() {
+    const EVENTS: usize = 6;
+    let (hub, sink) = (Hub::new(), RawServer::script([ok()]));
+    let project = hub.shared_by(with_sink(receiving(), &sink));
+    let hook = Hook::start(&project);
+    let replies: Vec<_> = thread::scope(|scope| {
+        let event = |number| envelope(&format!("evt_{number}"), "license.revoked", now());
+        let posts: Vec<_> = (0..EVENTS)
+            .map(|number| {
+                scope.spawn({
+                    let (hook, event) = (&hook, event(number));
+                    move || status(&hook.tell(&event))
+                })
+            })
+            .collect();
+        posts.into_iter().map(|post| post.join().unwrap()).collect()
+    });
+    assert_eq!(replies, vec![is(200, "recorded"); EVENTS], "{}", hook.child.stderr());
+    until("the sink hears of each", || acts(&project).iter().filter(|act| *act == "sent").count() == EVENTS);
+    let ids: std::collections::BTreeSet<String> =
+        sink.requests().iter().map(|request| request.json().to_string()).collect();
+    assert_eq!((sink.requests().len(), ids.len()), (EVENTS, EVENTS), "{}", hook.child.stderr());
+}
+
 /// A server that the authority tells of what happens, while it answers a validation.
 fn telling_while_it_answers() -> (RawServer, Arc<Mutex<Option<String>>>) {
     let (hook, told) = (Arc::new(Mutex::new(None)), AtomicU32::new(0));
