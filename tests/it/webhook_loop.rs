@@ -110,7 +110,7 @@ fn what_is_not_accepted_is_posted_again_in_order_and_no_redirect_is_followed() {
     let elsewhere = accepts();
     let to = format!("http://{}/", elsewhere.address());
     let answers = [
-        Answer::text(503, "text/plain", "later"),
+        Answer::with_headers(503, &[("retry-after", "2")], "later"),
         Answer::with_headers(307, &[("location", &to)], ""),
         Answer::Reset,
         ok(),

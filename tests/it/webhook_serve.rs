@@ -400,6 +400,22 @@ fn what_people_should_hear_is_told_and_the_rest_is_only_recorded() {
 }
 
 #[test]
+fn a_sink_that_fails_is_told_again_by_the_same_run() {
+    let sink = RawServer::script([no(), no(), ok()]);
+    let file = with_sink(receiving(), &sink).text();
+    let project = with_sink(Project::new(failpoints::binary(BINARY)), &sink)
+        .license_toml(file.as_bytes())
+        .key(KEY)
+        .var("TO_WEBHOOK_SECRET", SECRET)
+        .var("LICENSE_FAILPOINT_FORWARD_SECS", "1");
+    let hook = Hook::start(&project);
+    assert_eq!(status(&hook.tell(&envelope("evt_1", "payment.failed", now()))), is(200, "recorded"));
+    until("the sink hears", || acts(&project).contains(&"sent".to_owned()));
+    hook.stop();
+    assert_eq!(acts(&project), ["taken", "failed", "taken", "failed", "taken", "sent"]);
+}
+
+#[test]
 fn a_sink_that_fails_is_told_by_a_later_run() {
     for later in ["webhook serve", "status"] {
         let sink = RawServer::script([no(), ok()]);
