@@ -127,6 +127,17 @@ fn what_is_not_accepted_is_posted_again_in_order_and_no_redirect_is_followed() {
 }
 
 #[test]
+fn what_makes_no_sense_to_the_receiver_is_given_up_and_the_next_one_is_posted() {
+    let server = RawServer::script([Answer::text(400, "text/plain", "no"), Answer::text(422, "text/plain", "no")]);
+    let authority = posting(&format!("http://{}/hook", server.address()), "timestamped");
+    let license = authority.issue(&Grant::default());
+    authority.revoke(&license);
+    until("both are given up", || posted_up_to(&authority) == 2);
+    let types: Vec<String> = posted(&server).into_iter().map(|(_, kind)| kind).collect();
+    assert_eq!(types, [["license.created"; 3], ["license.revoked"; 3]].concat());
+}
+
+#[test]
 fn a_restart_posts_what_it_missed_and_nothing_that_was_accepted() {
     let server = accepts();
     let mut authority = posting(&format!("http://{}/hook", server.address()), "timestamped");

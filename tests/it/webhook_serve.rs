@@ -350,6 +350,46 @@ fn what_cannot_be_recorded_is_to_come_again() {
     assert!(hook.stop().contains("could not be recorded"));
 }
 
+/// The environment `staging`, whose key is in a file of its own.
+const STAGING: &str = "[environments.staging]\nauthority = \"to\"\ndomain = \"staging.app.com\"\n\
+                       key = { dotenv = \".env.staging\", name = \"K\" }\n";
+
+#[test]
+fn a_trail_that_cannot_be_written_keeps_nobody_elses_from_it_nor_from_being_told() {
+    let sink = RawServer::script([ok()]);
+    let project = with_sink(receiving().tables(STAGING), &sink).write(".env.staging", b"K=TO-STG-AAAAA-BBBBB-CCC7Q\n");
+    let in_the_way = project.path(".license/trail/production.jsonl");
+    fs::create_dir_all(&in_the_way).unwrap();
+    let hook = Hook::start(&project);
+    let account = json!({ "id": "evt_1", "type": "payment.failed", "created": event_time(), "data": {} });
+    assert_eq!(status(&hook.tell(&account)), is(503, "not_recorded"));
+    until("the sink hears of staging", || sink.requests().len() == 1);
+    assert_eq!(project.trail("staging").entries[0]["event_id"], "evt_1");
+    fs::remove_dir(in_the_way).unwrap();
+    assert_eq!(status(&hook.tell(&account)), is(200, "recorded"));
+    until("the sink hears of production", || sink.requests().len() == 2);
+    hook.stop();
+    assert_eq!(sink.requests().len(), 2, "staging is not told of twice");
+}
+
+#[test]
+fn a_key_that_cannot_be_read_now_is_not_taken_for_another_one() {
+    let key = "TO-STG-AAAAA-BBBBB-CCC7Q";
+    let project = receiving().tables(STAGING).write(".env.staging", b"K='no end\n");
+    let hook = Hook::start(&project);
+    let mut event = envelope("evt_1", "license.revoked", now());
+    event["data"] = json!({ "licenseKey": "TO-STG-****-CC7Q" });
+    assert_eq!(status(&hook.tell(&event)), is(503, "not_recorded"));
+    let project = project.write(".env.staging", format!("K={key}\n").as_bytes());
+    assert_eq!(status(&hook.tell(&event)), is(200, "recorded"));
+    assert!(hook.stop().contains("only by its license or its domain: staging"));
+    // One that is not here at all is nobody's mistake.
+    fs::remove_file(project.path(".env.staging")).unwrap();
+    let hook = Hook::start(&project);
+    event["id"] = json!("evt_2");
+    assert_eq!(status(&hook.tell(&event)), is(200, "concerns_nobody"));
+}
+
 #[test]
 fn a_kill_between_the_entry_and_the_answer_loses_nothing_and_doubles_nothing() {
     let sink = RawServer::script([ok()]);

@@ -1,7 +1,8 @@
 //! Whom a run tells of what stands, of what is over, and of what the authority told.
 //!
-//! What is to be done is decided elsewhere, from the trail. The trail decides: an alert is due before it is sent, and sent is written after. Two runs at once send it once; a
-//! run that is killed in between leaves it to the next, which sends it under the same name.
+//! What is to be done is decided elsewhere, from the trail: an alert is due before it is sent, and sent is written
+//! after. Two runs at once send it once; a run that is killed in between leaves it to the next, which sends it under the
+//! same name.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -19,6 +19,8 @@ use crate::{rotation::RunId, webhook::Notification};
 /// How many alerts are remembered. The one that was closed longest ago is dropped: should it stand again, which needs an
 /// earlier end to come back, it is sent once more.
 pub const NOTICES_MAX: usize = 64;
+/// How many messages of the authority may wait to be told, besides. A further one is recorded, and nobody is told of it.
+pub const MESSAGES_MAX: usize = 64;
 
 /// No run works longer on an alert, in seconds: one that says so has another clock, and is not waited for.
 pub const LEASE_SECS_MAX: i64 = 60 * 60;
@@ -115,18 +117,22 @@ impl Ledger {
         self.0.iter().filter(|notice| notice.closed_at.is_none())
     }
 
+    /// Whether one more message of the authority can wait to be told.
+    pub fn has_room_for_a_message(&self) -> bool {
+        self.0.iter().filter(|notice| notice.alert.is_message()).count() < MESSAGES_MAX
+    }
+
     /// The ledger after the authority told of something that these sinks are to hear. Nobody works on it yet: whoever
     /// looks next may tell them.
     pub(crate) fn owe(&mut self, notification: &Notification, sinks: &[String], at: Timestamp) {
         let alert = Alert::Webhook(Box::new(notification.clone()));
         let id = alert.id();
-        if sinks.is_empty() || self.find(&id).is_some() {
+        if sinks.is_empty() || self.find(&id).is_some() || !self.has_room_for_a_message() {
             return;
         }
         let sinks = sinks.iter().map(|sink| (sink.clone(), Told::Nothing)).collect();
         let (run, awaited) = (RunId(String::new()), BTreeSet::new());
         self.0.push(Notice { id, alert, due_at: at, run, until: at, sinks, awaited, closed_at: None });
-        self.forget();
     }
 
     /// The ledger after one more entry.
@@ -178,11 +184,14 @@ impl Ledger {
         }
     }
 
-    /// Drops what is over first, and what is oldest.
+    /// Drops what is over first, and what is oldest; messages have room of their own.
     fn forget(&mut self) {
-        if self.0.len() > NOTICES_MAX {
-            let over = self.0.iter().position(|notice| notice.closed_at.is_some()).unwrap_or(0);
-            self.0.remove(over);
+        let states = || self.0.iter().enumerate().filter(|(_, notice)| !notice.alert.is_message());
+        if states().count() > NOTICES_MAX {
+            let over = states().find(|(_, notice)| notice.closed_at.is_some());
+            if let Some((at, _)) = over.or_else(|| states().next()) {
+                self.0.remove(at);
+            }
         }
     }
 }
@@ -283,7 +292,7 @@ fn of_open(notice: &Notice, standing: &Standing, sinks: &[String]) -> Option<Tas
 
 #[cfg(test)]
 mod tests {
-    use alloc::{borrow::ToOwned, vec};
+    use alloc::{borrow::ToOwned, format, vec};
 
     use super::*;
     use crate::{alert::standing::Sight, key::LicenseKey};
@@ -440,6 +449,35 @@ mod tests {
         apply(&mut closed, AlertEvent::Closed { id: id.clone() });
         apply(&mut ledger, AlertEvent::Sent { id, sink: "b".to_owned() });
         assert!(ledger.notices().is_empty() && closed.notices().is_empty());
+    }
+
+    #[test]
+    fn messages_that_wait_take_no_room_from_alerts_and_are_bounded() {
+        let state = |number: usize| Alert::Unwatched { since: at(i64::try_from(number).unwrap()) };
+        let message = |number: usize| {
+            let text =
+                format!(r#"{{"event_id":"evt_{number}","event":"payment.failed","created":"2030-01-01T00:00:00Z"}}"#);
+            serde_json::from_str::<Notification>(&text).unwrap()
+        };
+        let sinks = ["a".to_owned()];
+        let mut ledger = Ledger::default();
+        ledger.apply(&due(&state(0), "r1", &["a"]), at(0));
+        for number in 0..=MESSAGES_MAX {
+            assert_eq!(ledger.has_room_for_a_message(), number < MESSAGES_MAX);
+            ledger.owe(&message(number), &sinks, at(1));
+        }
+        // The one too many is not owed, and the alert that stands is still there.
+        assert_eq!(ledger.notices().len(), 1 + MESSAGES_MAX);
+        assert_eq!(ledger.notices()[0].alert, state(0));
+        for number in 1..=NOTICES_MAX {
+            ledger.apply(&due(&state(number), "r1", &["a"]), at(2));
+        }
+        assert_eq!(ledger.notices().len(), NOTICES_MAX + MESSAGES_MAX);
+        assert_eq!(ledger.notices().iter().filter(|notice| notice.alert.is_message()).count(), MESSAGES_MAX);
+        // Whoever is told makes room.
+        let told = Alert::Webhook(Box::new(message(0))).id();
+        ledger.apply(&AlertEvent::Sent { id: told, sink: "a".to_owned() }, at(3));
+        assert!(ledger.has_room_for_a_message());
     }
 
     #[test]

@@ -18,8 +18,8 @@ const FEATURES_MAX: usize = 32;
 /// A webhook as it was received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Received {
-    /// What is kept of it.
-    pub notification: Notification,
+    /// What is kept of it, its words as they came.
+    uncut: Notification,
     /// What it says about whom it concerns; nothing of this is kept.
     pub subject: Subject,
 }
@@ -147,6 +147,10 @@ impl EventType {
         Self::PaymentFailed,
     ];
 
+    fn known(text: &str) -> Option<Self> {
+        Self::KNOWN.into_iter().find(|known| known.as_str() == text)
+    }
+
     /// The word on the wire.
     pub fn as_str(&self) -> &str {
         match self {
@@ -182,8 +186,7 @@ impl EventType {
 
 impl From<String> for EventType {
     fn from(text: String) -> Self {
-        let known = Self::KNOWN.into_iter().find(|known| known.as_str() == text);
-        known.unwrap_or_else(|| Self::Other(word(&text)))
+        Self::known(&text).unwrap_or_else(|| Self::Other(word(&text)))
     }
 }
 
@@ -222,43 +225,53 @@ impl Received {
         let Ok(Value::Object(envelope)) = serde_json::from_slice(body) else { return Err(NotAWebhook::NotAnObject) };
         let id = envelope.get("id").and_then(Value::as_str).ok_or(NotAWebhook::NoId)?;
         let event = envelope.get("type").and_then(Value::as_str).filter(|text| !text.is_empty());
-        let event = EventType::from(event.ok_or(NotAWebhook::NoType)?.to_owned());
+        let event = event.ok_or(NotAWebhook::NoType)?;
+        let event = EventType::known(event).unwrap_or_else(|| EventType::Other(event.to_owned()));
         let created = envelope.get("created").and_then(time).ok_or(NotAWebhook::NoCreated)?;
         let data = Data(envelope.get("data").unwrap_or(&Value::Null));
         let domains: Vec<&str> = data.text(&["domain"]).into_iter().chain(data.texts("domains")).collect();
         let license_id = data.text(&["licenseId", "license_id", "license"]);
-        let notification = Notification {
+        let uncut = Notification {
             event_id: EventId::try_from(id.to_owned())?,
             event,
             created,
-            license_id: license_id.map(word),
-            plan: data.text(&["plan", "planId", "plan_id"]).map(word),
-            domain: domains.first().copied().map(word),
+            license_id: license_id.map(ToOwned::to_owned),
+            plan: data.text(&["plan", "planId", "plan_id"]).map(ToOwned::to_owned),
+            domain: domains.first().map(|&domain| domain.to_owned()),
             activations_used: data.whole(&["activationsUsed", "activations_used"]),
             activation_limit: data.whole(&["activationLimit", "activation_limit"]),
             expires_at: data.any(&["expiresAt", "expires_at"]).and_then(time),
-            features: data.texts("features").take(FEATURES_MAX).map(word).collect(),
+            features: data.texts("features").take(FEATURES_MAX).map(ToOwned::to_owned).collect(),
         };
         let subject = Subject::of(license_id, &domains, data.text(&["licenseKey", "license_key"]));
-        Ok(Self { notification, subject })
+        Ok(Self { uncut, subject })
     }
-}
 
-impl Notification {
-    /// The same with every word of the authority's changed: for whoever knows secrets that must not be in one. `None`
-    /// when its name would be another one.
-    pub fn with_words(mut self, change: impl Fn(&str) -> String) -> Option<Self> {
-        if change(self.event_id.as_str()) != self.event_id.as_str() {
+    /// What happened.
+    pub fn event(&self) -> &EventType {
+        &self.uncut.event
+    }
+
+    /// When it was made, by the authority's clock.
+    pub fn created(&self) -> Timestamp {
+        self.uncut.created
+    }
+
+    /// What is kept of it, cleaned and cut. `hide` takes out the secrets that its caller knows, and sees every word of the
+    /// authority's as it came: a part of one would not be known again. `None` when its name holds one.
+    pub fn notification(self, hide: impl Fn(&str) -> String) -> Option<Notification> {
+        let mut told = self.uncut;
+        if hide(told.event_id.as_str()) != told.event_id.as_str() {
             return None;
         }
-        if let EventType::Other(text) = &self.event {
-            self.event = EventType::Other(word(&change(text)));
+        if let EventType::Other(text) = &told.event {
+            told.event = EventType::Other(word(&hide(text)));
         }
-        let fields = [&mut self.license_id, &mut self.plan, &mut self.domain];
-        for text in fields.into_iter().flatten().chain(&mut self.features) {
-            *text = word(&change(text));
+        let fields = [&mut told.license_id, &mut told.plan, &mut told.domain];
+        for text in fields.into_iter().flatten().chain(&mut told.features) {
+            *text = word(&hide(text));
         }
-        Some(self)
+        Some(told)
     }
 }
 
@@ -314,6 +327,11 @@ mod tests {
         Received::parse(body.to_string().as_bytes())
     }
 
+    /// What is kept of a body.
+    fn kept(body: &Value) -> Notification {
+        parse(body).unwrap().notification(ToOwned::to_owned).unwrap()
+    }
+
     fn envelope(data: &Value) -> Value {
         json!({ "id": "evt_1", "type": "license.revoked", "created": "2030-01-01T00:00:00Z", "data": data })
     }
@@ -324,7 +342,7 @@ mod tests {
             "licenseKey": "TO-****-F6A8", "plan": "pro", "domain": "app.com", "activationsUsed": 3,
             "activationLimit": 10, "expiresAt": "2031-01-01T00:00:00Z", "features": ["sso", "analytics"],
         }));
-        let notification = parse(&body).unwrap().notification;
+        let notification = kept(&body);
         let time = |text: &str| text.parse::<Timestamp>().unwrap();
         let expected = Notification {
             event_id: EventId("evt_1".to_owned()),
@@ -350,14 +368,14 @@ mod tests {
             "license_id": "lic_1", "plan_id": "pro", "domains": ["app.com", 7], "activations_used": -1,
             "activation_limit": "many", "expires_at": 1_900_000_000, "features": { "sso": true },
         }));
-        let notification = parse(&body).unwrap().notification;
+        let notification = kept(&body);
         assert_eq!(notification.license_id.as_deref(), Some("lic_1"));
         assert_eq!(notification.domain.as_deref(), Some("app.com"));
         assert_eq!(notification.expires_at, Timestamp::from_second(1_900_000_000).ok());
         assert_eq!((notification.activations_used, notification.activation_limit), (None, None));
         assert!(notification.features.is_empty());
         for data in [json!(null), json!([]), json!("x"), json!({ "plan": 7, "domain": {}, "licenseKey": null })] {
-            assert_eq!(parse(&envelope(&data)).unwrap().notification.plan, None, "{data}");
+            assert_eq!(kept(&envelope(&data)).plan, None, "{data}");
         }
     }
 
@@ -395,7 +413,7 @@ mod tests {
             "plan": evil, "domain": long, "licenseId": evil, "features": vec![long.as_str(); 100],
         }));
         body["type"] = json!(format!("{evil}{long}"));
-        let notification = parse(&body).unwrap().notification;
+        let notification = kept(&body);
         let words = [&notification.license_id, &notification.plan, &notification.domain].into_iter().flatten();
         let words: Vec<&str> =
             words.chain(&notification.features).map(String::as_str).chain([notification.event.as_str()]).collect();
@@ -410,12 +428,25 @@ mod tests {
     fn a_secret_in_a_word_is_taken_out_and_in_a_name_is_refused() {
         let hide = |text: &str| text.replace("SECRET", "***");
         let body = envelope(&json!({ "plan": "a SECRET plan", "features": ["SECRET"], "domain": "app.com" }));
-        let hidden = parse(&body).unwrap().notification.with_words(hide).unwrap();
+        let hidden = parse(&body).unwrap().notification(hide).unwrap();
         assert_eq!(hidden.plan.as_deref(), Some("a *** plan"));
+        // It is looked for before the word is cut, which would leave a part of it.
+        let padding = "x".repeat(WORD_CHARS_MAX - 3);
+        let body_of = |plan: String| envelope(&json!({ "plan": plan }));
+        let cut = parse(&body_of(format!("{padding}SECRET"))).unwrap().notification(hide).unwrap();
+        assert_eq!(cut.plan, Some(format!("{padding}***")));
+        let long = "SECRET".repeat(20);
+        let whole = |text: &str| if text == long { "***".to_owned() } else { text.to_owned() };
+        let cut = parse(&body_of(long.clone())).unwrap().notification(whole).unwrap();
+        assert_eq!(cut.plan.as_deref(), Some("***"));
+        let mut body_of_type = envelope(&json!({}));
+        body_of_type["type"] = json!(long);
+        let cut = parse(&body_of_type).unwrap().notification(whole).unwrap();
+        assert_eq!(cut.event, EventType::Other("***".to_owned()));
         assert_eq!((hidden.features, hidden.domain.as_deref()), (vec!["***".to_owned()], Some("app.com")));
         let mut body = envelope(&json!({}));
         body["id"] = json!("evt_SECRET");
-        assert_eq!(parse(&body).unwrap().notification.with_words(hide), None);
+        assert_eq!(parse(&body).unwrap().notification(hide), None);
     }
 
     #[test]

@@ -24,6 +24,13 @@ pub struct Subject {
     named: Named,
 }
 
+impl Subject {
+    /// Whether a key tells whom it concerns, should nothing else.
+    pub fn shows_a_key(&self) -> bool {
+        self.key.is_some()
+    }
+}
+
 /// Whether a webhook names a license at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Named {

@@ -19,6 +19,7 @@ use crate::{
     failure::Failure,
     files,
     keyring::Keyring,
+    mask::Masks,
     narrator::Narrator,
     report::json,
     store::{self, Source, StoreError},
@@ -96,10 +97,13 @@ pub(crate) fn verify(
     args: &VerifyArgs,
     narrator: &Narrator<'_>,
 ) -> Result<(String, Exit), Failure> {
-    let (secret, keyring) = (secret_of(ctx, config, args, narrator)?, config.map(|config| Keyring::read(ctx, config)));
+    let (secret, masks) = (secret_of(ctx, config, args, narrator)?, masks(ctx, config, args));
     let verified = match (signature(ctx, args)?, body(ctx, args)?) {
         (Ok(signature), Ok(body)) => match webhook::verify(&body, &signature, &secret, context::now()) {
-            Ok(received) => Verified::Valid(Box::new(without_secrets(received.notification, keyring.as_ref())?)),
+            Ok(received) => {
+                let told = received.notification(|text| masks.text(text)).ok_or(WebhookError::SecretInId)?;
+                Verified::Valid(Box::new(told))
+            }
             Err(why) => Verified::Not(NotValid::Rejected(why)),
         },
         (Err(why), _) | (_, Err(why)) => Verified::Not(why),
@@ -187,10 +191,14 @@ impl Verified {
     }
 }
 
-/// The same without any secret that `license.toml` names: whoever signs can write anything.
-fn without_secrets(told: Notification, keyring: Option<&Keyring>) -> Result<Notification, WebhookError> {
-    let Some(keyring) = keyring else { return Ok(told) };
-    told.with_words(|text| keyring.hide(text)).ok_or(WebhookError::SecretInId)
+/// What hides the secrets that are named here: whoever signs can write anything.
+fn masks(ctx: &Context, config: Option<&Config>, args: &VerifyArgs) -> Masks {
+    let named = args.secret_env.iter().map(|name| Source::Env { name: name.clone() });
+    let named: Vec<_> = named.filter_map(|source| store::read(&source, &ctx.vars).ok()).collect();
+    match config {
+        Some(config) => Keyring::read(ctx, config).masks().clone(),
+        None => Masks::of(named.iter().map(|text| text.as_str())),
+    }
 }
 
 fn secret_of(
@@ -288,6 +296,15 @@ pub(crate) enum WebhookError {
         /// What the operating system said.
         why: String,
     },
+    /// A key that a webhook may show cannot be read.
+    #[error("the key of environment `{environment}` cannot be read, and the webhook may be about it: {source}")]
+    #[diagnostic(help("see that it can be read where this runs"))]
+    KeyUnreadable {
+        /// The environment.
+        environment: String,
+        /// Why not.
+        source: StoreError,
+    },
     /// A secret of ours stands in the name of a webhook.
     #[error("the `id` of the webhook holds a secret that license.toml names")]
     #[diagnostic(help("ask whoever sends it; rotate what leaked"))]
@@ -308,7 +325,9 @@ impl WebhookError {
     /// The row of the exit table.
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::NoSecret | Self::SecretUnreadable { .. } | Self::SecretUnfit { .. } => Exit::Config,
+            Self::NoSecret | Self::SecretUnreadable { .. } | Self::SecretUnfit { .. } | Self::KeyUnreadable { .. } => {
+                Exit::Config
+            }
             Self::InputUnreadable { .. } => Exit::Usage,
             Self::SecretInId => Exit::Unproven,
             #[cfg(feature = "serve")]

@@ -34,7 +34,7 @@ mod words;
 
 pub(crate) use http::Target;
 #[cfg(feature = "serve")]
-pub(crate) use outlet::{NotAccepted, Outlet};
+pub(crate) use outlet::{NotAccepted, Outlet, Verdict};
 pub(crate) use program::Program;
 
 /// What a sink is told.

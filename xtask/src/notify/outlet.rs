@@ -21,7 +21,21 @@ pub(crate) struct NotAccepted {
     pub(crate) next: String,
     /// When it may be posted again, where the receiver says.
     pub(crate) retry_after: Option<Duration>,
+    /// Whether the receiver has something against this one.
+    pub(crate) verdict: Verdict,
 }
+
+/// What a receiver says of a webhook that it did not accept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// This one makes no sense to it, as it is.
+    Unfit,
+    /// Nothing about this one: it is the receiver, its address or the secret.
+    NotNow,
+}
+
+/// The statuses that are about the document: 400, 413 and 422 of RFC 9110.
+const UNFIT: [u16; 3] = [400, 413, 422];
 
 impl Outlet {
     /// Makes the client; nothing is sent yet. `secret` is never shown.
@@ -32,15 +46,21 @@ impl Outlet {
     /// Posts once. Any 2xx accepts; redirects are not followed.
     pub(crate) fn post(&self, signature: String, body: Vec<u8>, signals: &Signals) -> Result<(), NotAccepted> {
         let headers = vec![("content-type", "application/json".to_owned()), ("x-signature", signature)];
+        let mut verdict = Verdict::NotNow;
         let tried = match self.0.send(headers, body, Body::Read, signals) {
             Ok(answer) if answer.is_success() => return Ok(()),
-            Ok(answer) => self.0.refused(&answer),
+            Ok(answer) => {
+                if UNFIT.contains(&answer.status) {
+                    verdict = Verdict::Unfit;
+                }
+                self.0.refused(&answer)
+            }
             Err(tried) => tried,
         };
         match tried {
             Tried::Accepted => Ok(()),
-            Tried::Again(Missed { why, next, .. }, retry_after) => Err(NotAccepted { why, next, retry_after }),
-            Tried::Refused(Missed { why, next, .. }) => Err(NotAccepted { why, next, retry_after: None }),
+            Tried::Again(Missed { why, next, .. }, retry_after) => Err(NotAccepted { why, next, retry_after, verdict }),
+            Tried::Refused(Missed { why, next, .. }) => Err(NotAccepted { why, next, retry_after: None, verdict }),
         }
     }
 }

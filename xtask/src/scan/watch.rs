@@ -87,7 +87,7 @@ impl Watched {
     pub(crate) fn look_for(&mut self, ctx: &Context, name: &str, source: &Source, main: Option<&MainTree>) {
         let text = match read(ctx, source, main) {
             Ok(text) => text,
-            Err(error) if is_not_here(&error) || self.is_for_others(&error, source) => {
+            Err(error) if error.says_there_is_none() || self.is_for_others(&error, source) => {
                 return self.pass_over(name, source);
             }
             Err(error) => {
@@ -183,30 +183,13 @@ impl Watched {
 /// main one count, for the scan alone.
 fn read(ctx: &Context, source: &Source, main: Option<&MainTree>) -> Result<Zeroizing<String>, StoreError> {
     let error = match store::read(source, &ctx.vars) {
-        Err(error) if is_not_here(&error) => error,
+        Err(error) if error.says_there_is_none() => error,
         read => return read,
     };
     let Some(moved) = main.and_then(|main| main.place(source)) else { return Err(error) };
     match store::read(&moved, &ctx.vars) {
-        Err(other) if is_not_here(&other) => Err(error),
+        Err(other) if other.says_there_is_none() => Err(error),
         read => read,
-    }
-}
-
-/// Whether an error says that there is no secret, so that none can leak from here. What is there and cannot be read is
-/// another matter.
-fn is_not_here(error: &StoreError) -> bool {
-    match error {
-        StoreError::Absent { .. }
-        | StoreError::NoFile { .. }
-        | StoreError::Empty { .. }
-        | StoreError::InStore { .. } => true,
-        StoreError::NotUtf8 { .. }
-        | StoreError::Unreadable { .. }
-        | StoreError::TooLong { .. }
-        | StoreError::Malformed { .. }
-        | StoreError::NotOpened { .. }
-        | StoreError::NotAKey { .. } => false,
     }
 }
 

@@ -267,6 +267,21 @@ pub(crate) enum StoreError {
     },
 }
 
+impl StoreError {
+    /// Whether it says that there is no secret here. What is there and cannot be read is another matter.
+    pub(crate) fn says_there_is_none(&self) -> bool {
+        match self {
+            Self::Absent { .. } | Self::NoFile { .. } | Self::Empty { .. } | Self::InStore { .. } => true,
+            Self::NotUtf8 { .. }
+            | Self::Unreadable { .. }
+            | Self::TooLong { .. }
+            | Self::Malformed { .. }
+            | Self::NotOpened { .. }
+            | Self::NotAKey { .. } => false,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::{ffi::OsString, fs, os::unix::ffi::OsStringExt};

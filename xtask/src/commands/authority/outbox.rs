@@ -24,7 +24,7 @@ use crate::{
     authority::embedded::Embedded,
     files,
     log::{LogError, Stamp},
-    notify::{NotAccepted, Outlet, jittered},
+    notify::{NotAccepted, Outlet, Verdict, jittered},
     server::Lines,
     signals::Signals,
 };
@@ -40,6 +40,8 @@ const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(5 * 60);
 /// After how many hours a webhook that nobody accepts is given up: receivers remember names no longer.
 const GIVE_UP_HOURS: i64 = 24;
+/// After how many tries one is given up that makes no sense to the receiver: those behind it wait.
+const UNFIT_TRIES_MAX: usize = 3;
 /// How many hex digits of a hash make a name.
 const ID_DIGITS: usize = 32;
 
@@ -184,7 +186,7 @@ impl Outbox {
     /// Posts one until it is accepted, or given up; whether it is done.
     fn post(&self, item: &Item, signals: &Signals) -> bool {
         let give_up = item.at.checked_add(SignedDuration::from_hours(GIVE_UP_HOURS)).unwrap_or(Timestamp::MAX);
-        let mut pause = PAUSE_MIN;
+        let (mut pause, mut unfit) = (PAUSE_MIN, 0);
         let what = format!("webhook {} (`{}`)", item.id, item.event);
         // Bounded by the time at which it is given up.
         loop {
@@ -195,12 +197,20 @@ impl Outbox {
             let body = item.body(self.encoding, now).to_string().into_bytes();
             let signature = self.encoding.sign(&self.secret, &body, now);
             let Err(missed) = self.outlet.post(signature, body, signals) else { return true };
-            let NotAccepted { why, next, retry_after } = missed;
+            let NotAccepted { why, next, retry_after, verdict } = missed;
             if signals.stop().is_some() {
                 return false;
             }
             if now >= give_up {
                 self.lines.say(format!("{what} is given up after {GIVE_UP_HOURS} h: {why}; {next}"));
+                return true;
+            }
+            match verdict {
+                Verdict::Unfit => unfit += 1,
+                Verdict::NotNow => unfit = 0,
+            }
+            if unfit >= UNFIT_TRIES_MAX {
+                self.lines.say(format!("{what} is given up after {unfit} tries: {why}; {next}"));
                 return true;
             }
             let wait = jittered(pause).max(retry_after.unwrap_or_default().min(PAUSE_MAX));

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use license_core::{
-    LicenseKey, Timestamp,
+    Timestamp,
+    alert::MESSAGES_MAX,
     trail::Event,
     webhook::{self, Candidate, Loudness, Notification, Received, Rejected, Secret, WebhookRecord, concerned},
 };
@@ -36,8 +37,8 @@ pub(super) struct Receiver {
 pub(super) struct Taken {
     /// What it said.
     pub(super) notification: Notification,
-    /// Whom it concerns, with whether that is news to them.
-    pub(super) concerns: Vec<(EnvName, Appended)>,
+    /// Whom it concerns, with what became of it there.
+    pub(super) concerns: Vec<(EnvName, Result<Appended, Failure>)>,
 }
 
 impl Receiver {
@@ -48,31 +49,52 @@ impl Receiver {
 
     /// Records a genuine webhook in every environment that it concerns; on disk when this returns.
     ///
-    /// Where one of the trails cannot be written the whole is to be sent again: those that were written drop it then.
+    /// A trail that cannot be written keeps nobody else's from it. The whole is to be sent again then, and those that
+    /// were written drop it.
     pub(super) fn record(&self, received: Received) -> Result<Taken, Failure> {
-        let names = self.concerned(&received);
+        let names = self.concerned(&received)?;
         // Whoever signs can write anything, a key of ours too.
         let keyring = Keyring::read(&self.ctx, &self.config);
-        let notification = received.notification.with_words(|text| keyring.hide(text));
+        let notification = received.notification(|text| keyring.hide(text));
         let notification = notification.ok_or(super::WebhookError::SecretInId)?;
         let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut concerns = Vec::new();
-        for name in names {
-            let environment = &self.config.environments[&name];
-            let appended = self.append(environment, &notification)?;
-            concerns.push((name, appended));
-        }
+        let append = |name: EnvName| {
+            let appended = self.append(&self.config.environments[&name], &notification);
+            (name, appended)
+        };
+        let concerns = names.into_iter().map(append).collect();
         Ok(Taken { notification, concerns })
     }
 
-    /// The environments that a webhook concerns.
-    fn concerned(&self, received: &Received) -> Vec<EnvName> {
+    /// What to say before anything comes in: whom a webhook is only known to concern by its license's id or its domain.
+    pub(super) fn without_keys(&self) -> Vec<String> {
+        let unread = |environment: &&Environment| store::read_key(&environment.key, &self.ctx.vars).is_err();
+        self.environments().filter(unread).map(|environment| environment.name.to_string()).collect()
+    }
+
+    fn environments(&self) -> impl Iterator<Item = &Environment> {
         let all = self.config.environments.values();
-        let environments: Vec<&Environment> =
-            all.filter(|environment| self.settings.may_concern(&environment.name)).collect();
+        all.filter(|environment| self.settings.may_concern(&environment.name))
+    }
+
+    /// The environments that a webhook concerns. An error where it may concern one whose key could not be read now.
+    fn concerned(&self, received: &Received) -> Result<Vec<EnvName>, Failure> {
+        let environments: Vec<&Environment> = self.environments().collect();
         // A rotation changes keys while this runs. A key in a store is somebody else's answer, and is not asked for.
-        let keys: Vec<Option<LicenseKey>> =
-            environments.iter().map(|environment| store::read_key(&environment.key, &self.ctx.vars).ok()).collect();
+        let read = |environment: &&Environment| store::read_key(&environment.key, &self.ctx.vars);
+        let (mut keys, mut unread) = (Vec::new(), None);
+        for (environment, key) in environments.iter().zip(environments.iter().map(read)) {
+            keys.push(match key {
+                Ok(key) => Some(key),
+                Err(source) => {
+                    if !source.says_there_is_none() {
+                        let environment = environment.name.to_string();
+                        unread = Some(super::WebhookError::KeyUnreadable { environment, source });
+                    }
+                    None
+                }
+            });
+        }
         let candidates: Vec<Candidate<'_>> = environments
             .iter()
             .zip(&keys)
@@ -83,8 +105,11 @@ impl Receiver {
                 key: key.as_ref(),
             })
             .collect();
-        let names = concerned(&received.notification.event, &received.subject, &candidates);
-        names.into_iter().filter_map(EnvName::parse).collect()
+        let names = concerned(received.event(), &received.subject, &candidates);
+        match unread {
+            Some(error) if names.is_empty() && received.subject.shows_a_key() => Err(error.into()),
+            Some(_) | None => Ok(names.into_iter().filter_map(EnvName::parse).collect()),
+        }
     }
 
     fn append(&self, environment: &Environment, notification: &Notification) -> Result<Appended, Failure> {
@@ -92,7 +117,16 @@ impl Receiver {
         let mut journal = Journal::open(&self.ctx, &self.config, environment, &narrator)?;
         let sinks = match notification.event.loudness() {
             Loudness::Recorded => Vec::new(),
-            Loudness::Warning | Loudness::Critical => self.sinks.clone(),
+            Loudness::Warning | Loudness::Critical if journal.folded().alerts().has_room_for_a_message() => {
+                self.sinks.clone()
+            }
+            Loudness::Warning | Loudness::Critical => {
+                narrator.note(&format!(
+                    "{}: {} (`{}`) is recorded, and no sink will hear of it: {MESSAGES_MAX} messages wait to be told; see why the sinks take none",
+                    environment.name, notification.event_id, notification.event
+                ));
+                Vec::new()
+            }
         };
         let record = WebhookRecord { notification: Box::new(notification.clone()), sinks };
         let now: Timestamp = context::now();

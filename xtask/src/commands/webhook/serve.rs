@@ -90,6 +90,13 @@ async fn run(ctx: &Context, address: SocketAddr, receiver: Receiver, inbox: Arc<
             "{address} can be reached by others, and speaks plain HTTP: who signs is proved, and what they send can be read on the way; put a proxy with TLS in front"
         ));
     }
+    let without_keys = receiver.without_keys();
+    if !without_keys.is_empty() {
+        narrator.note(&format!(
+            "the keys of these are not here, so that a webhook concerns them only by its license or its domain: {}",
+            without_keys.join(", ")
+        ));
+    }
     let (lines, mut told) = server::lines();
     let waiting = Arc::new(Semaphore::new(WAITING_MAX));
     let service = Arc::new(Webhooks { receiver: Arc::new(receiver), inbox, lines, waiting });
@@ -161,24 +168,30 @@ impl Webhooks {
     }
 
     fn recorded(&self, taken: &Taken) -> Response<Full<Bytes>> {
-        let (told, concerns) = (&taken.notification, &taken.concerns);
+        let Taken { notification: told, concerns } = taken;
         let what = format!("{} (`{}`)", told.event_id, told.event);
         if concerns.is_empty() {
             self.lines.say(format!("{what} concerns no environment of license.toml: it is not recorded"));
             return answer(StatusCode::OK, &json!({ "status": "concerns_nobody" }));
         }
-        let mut status = "repeated";
+        let (mut status, mut missed) = ("repeated", None);
         for (name, appended) in concerns {
             match appended {
-                Appended::Now => {
+                Ok(Appended::Now) => {
                     status = "recorded";
                     self.lines.say(format!("{what} is recorded for `{name}`"));
-                    self.inbox.came_in(name.clone());
                 }
-                Appended::Before => self.lines.say(format!("{what} was heard before for `{name}`")),
+                Ok(Appended::Before) => self.lines.say(format!("{what} was heard before for `{name}`")),
+                Err(failure) => {
+                    self.lines
+                        .say(format!("{what} could not be recorded for `{name}`, and is to come again: {failure}"));
+                    missed = Some(later());
+                }
             }
+            // Also what was heard before, or seems not to be recorded: the run that recorded it may have told nobody.
+            self.inbox.came_in(name.clone());
         }
-        answer(StatusCode::OK, &json!({ "status": status }))
+        missed.unwrap_or_else(|| answer(StatusCode::OK, &json!({ "status": status })))
     }
 }
 
