@@ -297,6 +297,7 @@ pub(crate) enum WebhookError {
         why: String,
     },
     /// A key that a webhook may show cannot be read.
+    #[cfg(feature = "serve")]
     #[error("the key of environment `{environment}` cannot be read, and the webhook may be about it: {source}")]
     #[diagnostic(help("see that it can be read where this runs"))]
     KeyUnreadable {
@@ -325,9 +326,9 @@ impl WebhookError {
     /// The row of the exit table.
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::NoSecret | Self::SecretUnreadable { .. } | Self::SecretUnfit { .. } | Self::KeyUnreadable { .. } => {
-                Exit::Config
-            }
+            Self::NoSecret | Self::SecretUnreadable { .. } | Self::SecretUnfit { .. } => Exit::Config,
+            #[cfg(feature = "serve")]
+            Self::KeyUnreadable { .. } => Exit::Config,
             Self::InputUnreadable { .. } => Exit::Usage,
             Self::SecretInId => Exit::Unproven,
             #[cfg(feature = "serve")]
