@@ -58,6 +58,18 @@ pub fn judge(
     ]
 }
 
+/// Judges again what was said of a key before, by today's clock. The key itself is not here, so that what only it tells,
+/// its class, is not judged, and neither is its age, which only ever warns.
+pub fn judge_again(demand: &Demand, license: &License, now: Now) -> Vec<Finding> {
+    vec![
+        validity(demand, license, now),
+        domain(demand, license),
+        features(demand, license),
+        activations(demand, license),
+        expiry_horizon(demand, license, now),
+    ]
+}
+
 /// Judges the key's class alone: the one rule that needs no authority, so that a key of another class is never sent anywhere.
 pub fn judge_class(demand: &Demand, key: &LicenseKey) -> Finding {
     let rule = Rule(Check::KeyClass);

@@ -121,8 +121,8 @@ fn changing(end: &Arc<Mutex<String>>) -> RawServer {
     RawServer::answering(move |_| ending(&end.lock().unwrap()))
 }
 
-/// A sink that answers as a test wishes.
-fn wishing(answer: &Arc<Mutex<Answer>>) -> RawServer {
+/// A server that answers as a test wishes.
+pub(crate) fn wishing(answer: &Arc<Mutex<Answer>>) -> RawServer {
     let answer = Arc::clone(answer);
     RawServer::answering(move |_| answer.lock().unwrap().clone())
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 mod adoption;
 mod alerts;
+mod alerts_again;
 mod authority;
 mod check;
 mod clocks;

@@ -13,9 +13,10 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use license_core::{
-    alert::{Alert, AlertEvent, AlertId, Ledger, Over, Reached, Task, dedup_key, title},
+    alert::{Alert, AlertEvent, AlertId, Over, Reached, Task, dedup_key, title},
+    gate::CLOCK_SKEW_MAX_SECS,
     rotation::RunId,
-    trail::Event,
+    trail::{Event, Folded},
 };
 
 use crate::{
@@ -31,20 +32,33 @@ use crate::{
 
 /// The most entries about alerts that one run writes for one environment.
 const TURNS_MAX: u32 = 256;
-/// What a run may take beside the sending itself, in seconds.
-const MARGIN_SECS: u64 = 30;
+/// What a run may take beside the sending itself, in seconds; and how far the clock of another run may be ahead.
+const MARGIN_SECS: u64 = 30 + CLOCK_SKEW_MAX_SECS.unsigned_abs();
 
 /// The sinks of a run, opened.
 pub(crate) struct Sinks {
-    sinks: BTreeMap<String, Sink>,
+    opened: BTreeMap<String, Sink>,
+    wish: Wish,
     /// One remote takes one push at a time.
     turns: Mutex<()>,
 }
 
+/// Whether anybody is to be told at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    Tell,
+    BeSilent,
+}
+
 impl Sinks {
-    /// Nobody is told.
-    pub(crate) fn none() -> Self {
-        Self { sinks: BTreeMap::new(), turns: Mutex::new(()) }
+    /// Nobody is told, whoever is configured.
+    pub(crate) fn silent() -> Self {
+        Self { opened: BTreeMap::new(), wish: Wish::BeSilent, turns: Mutex::new(()) }
+    }
+
+    /// Whether nobody is told although somebody may be configured.
+    pub(crate) fn are_silent(&self) -> bool {
+        self.wish == Wish::BeSilent
     }
 
     /// Opens what `[alerts]` names: a sink that cannot be told is found before anybody is asked anything.
@@ -53,8 +67,8 @@ impl Sinks {
             return Err(problem.into());
         }
         let open = |(name, settings): (&String, _)| Ok((name.clone(), connect::sink(ctx, config, name, settings)?));
-        let sinks = config.alerts.sinks.iter().map(open).collect::<Result<_, Failure>>()?;
-        Ok(Self { sinks, turns: Mutex::new(()) })
+        let opened = config.alerts.sinks.iter().map(open).collect::<Result<_, Failure>>()?;
+        Ok(Self { opened, wish: Wish::Tell, turns: Mutex::new(()) })
     }
 
     /// Waits until nobody else of this run writes to the same remote.
@@ -67,12 +81,12 @@ impl Sinks {
 
     /// Their names.
     pub(crate) fn names(&self) -> Vec<String> {
-        self.sinks.keys().cloned().collect()
+        self.opened.keys().cloned().collect()
     }
 
     /// The longest that telling all of these may take: they are told at once.
     fn bound(&self, names: &[String]) -> Duration {
-        names.iter().filter_map(|name| self.sinks.get(name)).map(Sink::bound).max().unwrap_or_default()
+        names.iter().filter_map(|name| self.opened.get(name)).map(Sink::bound).max().unwrap_or_default()
     }
 }
 
@@ -115,7 +129,7 @@ impl Telling {
 }
 
 /// What a run has to do, given what was said, the sinks that are open, the run's id and the time.
-pub(crate) type Asked<'a> = &'a (dyn Fn(&Ledger, &[String], &RunId, Timestamp) -> Vec<Task> + 'a);
+pub(crate) type Asked<'a> = &'a (dyn Fn(&Folded, &[String], &RunId, Timestamp) -> Vec<Task> + 'a);
 
 /// Does everything that is asked for, one alert after the other.
 pub(crate) fn tell(
@@ -132,12 +146,12 @@ pub(crate) fn tell(
             return Ok(());
         }
         let run = journal.run().clone();
-        let all = asked(journal.folded().alerts(), &sinks.names(), &run, context::now());
+        let all = asked(journal.folded(), &sinks.names(), &run, context::now());
         // What failed once in this run is for the next one.
         let is_for_now = |task: &&Task| match task {
             Task::Leave { .. } => false,
             Task::Close(_) => true,
-            Task::Announce(_) | Task::Resend { .. } | Task::Resolve { .. } => !tried.contains(&id(task)),
+            Task::Announce { .. } | Task::Resend { .. } | Task::Resolve { .. } => !tried.contains(&id(task)),
         };
         let Some(task) = all.iter().find(is_for_now) else {
             told.extend(all.iter().flat_map(|task| left(journal, task)));
@@ -170,9 +184,8 @@ struct Sending {
 
 fn id(task: &Task) -> AlertId {
     match task {
-        Task::Announce(alert) => alert.id(),
+        Task::Announce { id, .. } | Task::Close(id) => id.clone(),
         Task::Resend { notice, .. } | Task::Resolve { notice, .. } | Task::Leave { notice } => notice.id.clone(),
-        Task::Close(id) => id.clone(),
     }
 }
 
@@ -187,17 +200,17 @@ fn begin(ctx: &Context, journal: &mut Journal, task: &Task, sinks: &Sinks) -> Re
     let (event, sending) = match task {
         Task::Leave { .. } => return Ok(None),
         Task::Close(id) => (AlertEvent::Closed { id: id.clone() }, None),
-        Task::Announce(alert) => {
+        Task::Announce { id, alert } => {
             let names = sinks.names();
             let due = AlertEvent::Due {
-                id: alert.id(),
+                id: id.clone(),
                 alert: alert.clone(),
                 sinks: names.clone(),
                 run,
                 until: until(&names),
             };
             let sending = Sending {
-                id: alert.id(),
+                id: id.clone(),
                 alert: alert.clone(),
                 news: News::Stands,
                 at: now,
@@ -242,7 +255,7 @@ fn send(
         actor: ctx.actor(),
     };
     let chosen: Vec<(&String, &Sink)> =
-        sending.sinks.iter().filter_map(|name| sinks.sinks.get_key_value(name)).collect();
+        sending.sinks.iter().filter_map(|name| sinks.opened.get_key_value(name)).collect();
     let answers: Vec<_> = thread::scope(|scope| {
         let threads: Vec<_> = chosen.iter().map(|(_, sink)| scope.spawn(|| sink.tell(&message, signals))).collect();
         threads

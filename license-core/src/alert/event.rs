@@ -107,6 +107,21 @@ pub enum Stands {
 #[serde(transparent)]
 pub struct AlertId(pub String);
 
+impl AlertId {
+    /// The name of what has this one, when it stands for that many times.
+    pub(super) fn again(&self, times: u32) -> Self {
+        Self(format!("{}#{times}", self.0))
+    }
+
+    /// For how many times something stands that has the other name the first time; nothing where this is no name of it.
+    pub(super) fn time_of(&self, first: &Self) -> Option<u32> {
+        match self.0.strip_prefix(&first.0)? {
+            "" => Some(1),
+            times => times.strip_prefix('#')?.parse().ok().filter(|times| *times < u32::MAX),
+        }
+    }
+}
+
 impl Alert {
     /// Its name: the same for the same key, end and threshold, whoever finds it.
     pub fn id(&self) -> AlertId {
@@ -142,6 +157,20 @@ impl Alert {
             | Self::NotAdopted { .. }
             | Self::Unwatched { .. }
             | Self::Webhook(_)
+            | Self::NotKnown => false,
+        }
+    }
+
+    /// Whether it tells of something that was, so that it is worth hearing also when it is over.
+    pub(super) fn is_of_the_past(&self) -> bool {
+        match self {
+            Self::Unwatched { .. } | Self::Webhook(_) => true,
+            Self::Expiring { .. }
+            | Self::Expired { .. }
+            | Self::Refused { .. }
+            | Self::RotationStuck { .. }
+            | Self::KeyLost { .. }
+            | Self::NotAdopted { .. }
             | Self::NotKnown => false,
         }
     }

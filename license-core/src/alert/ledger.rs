@@ -16,8 +16,7 @@ use super::{
 };
 use crate::{rotation::RunId, webhook::Notification};
 
-/// How many alerts are remembered. The one that was closed longest ago is dropped: should it stand again, which needs an
-/// earlier end to come back, it is sent once more.
+/// How many alerts are remembered. The one that was closed longest ago is dropped.
 pub const NOTICES_MAX: usize = 64;
 /// How many messages of the authority may wait to be told, besides. A further one is recorded, and nobody is told of it.
 pub const MESSAGES_MAX: usize = 64;
@@ -71,7 +70,12 @@ pub enum Told {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Task {
     /// Say that it is due, then send it to every sink.
-    Announce(Alert),
+    Announce {
+        /// Its name. One that was over, and stands again, has another one: whoever drops repeats must hear of it.
+        id: AlertId,
+        /// The alert.
+        alert: Alert,
+    },
     /// Take it over, then send it to the sinks that did not accept it.
     Resend {
         /// The alert.
@@ -117,6 +121,13 @@ impl Ledger {
         self.0.iter().filter(|notice| notice.closed_at.is_none())
     }
 
+    /// The name of an alert that is due: its own, with a number from the second time on.
+    fn name_for(&self, alert: &Alert) -> AlertId {
+        let id = alert.id();
+        let times = self.0.iter().filter(|notice| notice.alert.id() == id).filter_map(|notice| notice.id.time_of(&id));
+        times.max().map_or(id.clone(), |times| id.again(times + 1))
+    }
+
     /// Whether one more message of the authority can wait to be told.
     pub fn has_room_for_a_message(&self) -> bool {
         self.0.iter().filter(|notice| notice.alert.is_message()).count() < MESSAGES_MAX
@@ -149,6 +160,9 @@ impl Ledger {
             }
             AlertEvent::Taken { id, sinks, run, until } => {
                 if let Some(notice) = self.find(id) {
+                    for sink in sinks {
+                        notice.sinks.entry(sink.clone()).or_insert(Told::Nothing);
+                    }
                     notice.awaited = sinks.iter().cloned().collect();
                     notice.run = run.clone();
                     notice.until = *until;
@@ -206,27 +220,24 @@ impl Notice {
         self.closed_at.is_some() || self.sinks.values().all(has_heard)
     }
 
-    /// The sinks that did not accept it, of those that are still configured.
+    /// The sinks that did not accept it, of those that are configured now: one may have taken the place of another.
     fn not_told(&self, sinks: &[String]) -> Vec<String> {
-        self.sinks_where(sinks, |_, told| match told {
-            Told::Nothing | Told::Perhaps => true,
-            Told::Alert | Told::Over => false,
-        })
+        let is_open = |sink: &&String| match self.sinks.get(*sink) {
+            None | Some(Told::Nothing | Told::Perhaps) => true,
+            Some(Told::Alert | Told::Over) => false,
+        };
+        sinks.iter().filter(is_open).cloned().collect()
     }
 
     /// The sinks that heard of it, or may have: they gave no answer, or the run that told them died before it could say
     /// so.
     fn may_have_heard(&self, sinks: &[String]) -> Vec<String> {
-        self.sinks_where(sinks, |sink, told| match told {
-            Told::Alert | Told::Perhaps => true,
-            Told::Nothing => self.awaited.contains(sink),
-            Told::Over => false,
-        })
-    }
-
-    fn sinks_where(&self, sinks: &[String], holds: impl Fn(&String, Told) -> bool) -> Vec<String> {
-        let ours = self.sinks.iter().filter(|(sink, told)| sinks.contains(sink) && holds(sink, **told));
-        ours.map(|(sink, _)| sink.clone()).collect()
+        let may_have = |sink: &&String| match self.sinks.get(*sink) {
+            Some(Told::Alert | Told::Perhaps) => true,
+            Some(Told::Nothing) => self.awaited.contains(*sink),
+            None | Some(Told::Over) => false,
+        };
+        sinks.iter().filter(may_have).cloned().collect()
     }
 
     /// The task, unless another run is at it.
@@ -246,7 +257,7 @@ impl Notice {
 /// Where nobody is to be told, nothing is due either: a sink that is added later hears of what stands then.
 pub fn tasks(ledger: &Ledger, standing: &Standing, sinks: &[String], run: &RunId, now: Timestamp) -> Vec<Task> {
     let fresh = standing.alerts.iter().filter(|alert| !sinks.is_empty() && is_news(ledger, alert));
-    let fresh = fresh.map(|alert| Task::Announce(alert.clone()));
+    let fresh = fresh.map(|alert| Task::Announce { id: ledger.name_for(alert), alert: alert.clone() });
     let open = ledger.open().filter_map(|notice| Some(notice.left_to(of_open(notice, standing, sinks)?, run, now)));
     open.chain(fresh).collect()
 }
@@ -257,9 +268,9 @@ pub fn messages(ledger: &Ledger, sinks: &[String], run: &RunId, now: Timestamp) 
     messages.filter_map(|notice| Some(notice.left_to(of_message(notice, sinks)?, run, now))).collect()
 }
 
-/// Whether nothing that says as much was ever due.
+/// Whether nothing that says as much is open. What was over is news again: whoever heard that it is over believes so.
 fn is_news(ledger: &Ledger, alert: &Alert) -> bool {
-    ledger.0.iter().all(|notice| notice.id != alert.id() && !notice.alert.covers(alert))
+    ledger.open().all(|notice| notice.alert.id() != alert.id() && !notice.alert.covers(alert))
 }
 
 /// A message is told to whoever did not hear it. Where no sink is configured at all, it waits for one.
@@ -278,9 +289,17 @@ fn of_open(notice: &Notice, standing: &Standing, sinks: &[String]) -> Option<Tas
     if notice.alert.is_message() {
         return of_message(notice, sinks);
     }
-    if standing.holds(&notice.alert) {
-        let sinks = notice.not_told(sinks);
-        return (!sinks.is_empty()).then(|| Task::Resend { notice: notice.clone(), sinks });
+    if sinks.is_empty() {
+        return None;
+    }
+    let not_told = notice.not_told(sinks);
+    let holds = standing.holds(&notice.alert);
+    // What is said once is said to everybody, also when it is over by then.
+    if !not_told.is_empty() && (holds || notice.alert.is_of_the_past()) {
+        return Some(Task::Resend { notice: notice.clone(), sinks: not_told });
+    }
+    if holds {
+        return None;
     }
     let sinks = notice.may_have_heard(sinks);
     if sinks.is_empty() {
@@ -311,7 +330,7 @@ mod tests {
     }
 
     fn seen(alerts: Vec<Alert>) -> Standing {
-        Standing { alerts, license: Sight::Seen }
+        Standing { alerts, kept: vec![], license: Sight::Seen }
     }
 
     fn due(alert: &Alert, by: &str, sinks: &[&str]) -> AlertEvent {
@@ -340,8 +359,8 @@ mod tests {
         tasks(ledger, standing, &names(sinks), &run(by), at(secs))
             .into_iter()
             .map(|task| match task {
-                Task::Announce(Alert::Expiring { days, .. }) => alloc::format!("announce {days}"),
-                Task::Announce(other) => alloc::format!("announce {other:?}"),
+                Task::Announce { alert: Alert::Expiring { days, .. }, .. } => alloc::format!("announce {days}"),
+                Task::Announce { alert, .. } => alloc::format!("announce {alert:?}"),
                 Task::Resend { sinks, .. } => alloc::format!("resend {}", sinks.join(" ")),
                 Task::Resolve { sinks, over, .. } => alloc::format!("resolve {} {over:?}", sinks.join(" ")),
                 Task::Close(_) => "close".to_owned(),
@@ -373,8 +392,11 @@ mod tests {
             (half.clone(), vec![seven.clone()], &both, "r2", 100 - LEASE_SECS_MAX, &["leave"]),
             (half.clone(), vec![seven.clone()], &both, "r2", 99 - LEASE_SECS_MAX, &["resend b"]),
             (half.clone(), vec![seven.clone()], &both, "r1", 50, &["resend b"]),
-            // A sink that was taken out of the file is not told any more.
+            // A sink that was taken out of the file is not told any more, and one that took its place is.
             (half.clone(), vec![seven.clone()], &["a"], "r2", 100, &[]),
+            (half.clone(), vec![seven.clone()], &["a", "c"], "r2", 100, &["resend c"]),
+            (told.clone(), vec![seven.clone()], &["c"], "r2", 100, &["resend c"]),
+            (told.clone(), vec![], &["c"], "r2", 100, &["close"]),
             // A tighter one takes over.
             (told.clone(), vec![one.clone()], &both, "r2", 100, &["resolve a b Overtaken", "announce 1"]),
             // The run that should have told `b` died, before or after.
@@ -386,15 +408,17 @@ mod tests {
             (lied, vec![], &["b"], "r2", 100, &["resolve b Gone"]),
             // It is over.
             (told.clone(), vec![], &both, "r2", 100, &["resolve a b Gone"]),
-            (told.clone(), vec![], &[], "r2", 100, &["close"]),
+            // Whoever tells nobody takes nothing back either.
+            (told.clone(), vec![], &[], "r2", 100, &[]),
             // A run that heard from every sink is done, whatever they said.
             (told.clone(), vec![], &both, "r2", 99, &["resolve a b Gone"]),
             (refused, vec![seven.clone()], &both, "r2", 99, &["resend b"]),
             (half.clone(), vec![], &both, "r2", 99, &["leave"]),
             (half.clone(), vec![], &both, "r2", 100, &["resolve a b Gone"]),
             (over.clone(), vec![], &both, "r2", 100, &[]),
-            // What was over is not said again, and nothing wider either: a clock that goes back tells no news.
-            (over, vec![seven], &both, "r2", 100, &[]),
+            // What was over and stands again is news: a renewal was taken back.
+            (over, vec![seven], &both, "r2", 100, &["announce 7"]),
+            // A clock that was days ahead said what is not so.
             (told, vec![expiring(30)], &both, "r2", 100, &["resolve a b Gone"]),
         ];
         for (ledger, standing, sinks, by, secs, expected) in cases {
@@ -406,11 +430,58 @@ mod tests {
     fn what_nobody_could_look_at_is_not_over() {
         let seven = expiring(7);
         let told = ledger(&[due(&seven, "r1", &["a", "b"]), sent(&seven, "a")]);
-        let blind = Standing { alerts: vec![], license: Sight::NotSeen };
+        let blind = Standing { alerts: vec![], kept: vec![], license: Sight::NotSeen };
         assert_eq!(shown(&told, &blind, &["a", "b"], "r2", 100), ["resend b"]);
         let gap = Alert::Unwatched { since: at(1) };
         let told = ledger(&[due(&gap, "r1", &["a"]), sent(&gap, "a")]);
         assert_eq!(shown(&told, &blind, &["a"], "r2", 100), ["resolve a Gone"]);
+    }
+
+    #[test]
+    fn what_stands_again_has_another_name() {
+        let seven = expiring(7);
+        let name =
+            |ledger: &Ledger| match &tasks(ledger, &seen(vec![seven.clone()]), &names(&["a"]), &run("r"), at(99))[..] {
+                [Task::Announce { id, .. }] => id.0.clone(),
+                other => panic!("{other:?}"),
+            };
+        let mut ledger = Ledger::default();
+        for expected in ["", "#2", "#3"] {
+            let id = name(&ledger);
+            assert_eq!(id, format!("{}{expected}", seven.id().0));
+            let (id, sinks) = (AlertId(id), names(&["a"]));
+            let due = AlertEvent::Due { id: id.clone(), alert: seven.clone(), sinks, run: run("r"), until: at(50) };
+            for event in [due, AlertEvent::Sent { id: id.clone(), sink: "a".to_owned() }, AlertEvent::Closed { id }] {
+                ledger.apply(&event, at(10));
+            }
+        }
+    }
+
+    #[test]
+    fn that_nobody_looked_is_said_to_every_sink_whoever_looks_then() {
+        let gap = Alert::Unwatched { since: at(1) };
+        let failed =
+            AlertEvent::Failed { id: gap.id(), sink: "b".to_owned(), why: "no".to_owned(), reached: Reached::No };
+        let mut ledger = ledger(&[due(&gap, "r1", &["a", "b"]), sent(&gap, "a"), failed]);
+        let nothing = || seen(vec![]);
+        assert_eq!(shown(&ledger, &nothing(), &["a", "b"], "r2", 100), ["resend b"]);
+        assert_eq!(shown(&ledger, &nothing(), &[], "r2", 100), [""; 0]);
+        ledger.apply(&sent(&gap, "b"), at(100));
+        assert_eq!(shown(&ledger, &nothing(), &["a", "b"], "r2", 100), ["resolve a b Gone"]);
+        // Whoever looked at the same time finds it told.
+        assert_eq!(shown(&ledger, &seen(vec![gap]), &["a", "b"], "r2", 100), [""; 0]);
+    }
+
+    #[test]
+    fn a_sink_that_took_the_place_of_another_hears_what_stands_and_that_it_is_over() {
+        let seven = expiring(7);
+        let mut ledger = ledger(&[due(&seven, "r1", &["a"]), sent(&seven, "a")]);
+        let taken = AlertEvent::Taken { id: seven.id(), sinks: names(&["c"]), run: run("r2"), until: at(200) };
+        ledger.apply(&taken, at(100));
+        assert_eq!(shown(&ledger, &seen(vec![seven.clone()]), &["c"], "r3", 150), ["leave"]);
+        ledger.apply(&sent(&seven, "c"), at(100));
+        assert_eq!(shown(&ledger, &seen(vec![seven]), &["c"], "r3", 150), [""; 0]);
+        assert_eq!(shown(&ledger, &seen(vec![]), &["a", "c"], "r3", 150), ["resolve a c Gone"]);
     }
 
     #[test]
@@ -423,7 +494,7 @@ mod tests {
         let both = ["a".to_owned(), "b".to_owned()];
         ledger.owe(&told.notification, &both, at(0));
         ledger.owe(&told.notification, &both, at(1));
-        let (run, nothing) = (RunId("r1".to_owned()), Standing { alerts: vec![], license: Sight::Seen });
+        let (run, nothing) = (RunId("r1".to_owned()), Standing { alerts: vec![], kept: vec![], license: Sight::Seen });
         let tasks_of = |ledger: &Ledger, sinks: &[String], run: &RunId| {
             let messages = messages(ledger, sinks, run, at(2));
             assert_eq!(tasks(ledger, &nothing, sinks, run, at(2)), messages, "whoever looks does the same");
@@ -435,7 +506,7 @@ mod tests {
         };
         assert_eq!(tasks_of(&ledger, &both, &run), resend(&ledger, &["a", "b"]), "at once, whoever comes");
         assert_eq!(tasks_of(&ledger, &[], &run), [], "it waits for a sink");
-        assert_eq!(tasks_of(&ledger, &["c".to_owned()], &run), [Task::Close(id.clone())], "all of its sinks are gone");
+        assert_eq!(tasks_of(&ledger, &["c".to_owned()], &run), resend(&ledger, &["c"]), "it took the place of others");
         let apply = |ledger: &mut Ledger, event: AlertEvent| ledger.apply(&event, at(1));
         let taken = AlertEvent::Taken { id: id.clone(), sinks: both.to_vec(), run: run.clone(), until: at(90) };
         apply(&mut ledger, taken);

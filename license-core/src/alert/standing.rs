@@ -10,7 +10,7 @@ use super::{
     event::{Alert, Stands},
 };
 use crate::{
-    gate::clocks_disagree,
+    gate::{CLOCK_SKEW_MAX_SECS, clocks_disagree},
     key::Fingerprint,
     rotation::{Adoption, GRACE_WARN_HOURS, Open, Phase, State},
 };
@@ -82,6 +82,9 @@ pub struct Refusal {
 pub struct Standing {
     /// The alerts.
     pub alerts: Vec<Alert>,
+    /// What is no news, and not over either where it was told: a moment later it would stand, or somebody is at work on
+    /// it.
+    pub kept: Vec<Alert>,
     /// Whether the license was seen.
     pub license: Sight,
 }
@@ -103,17 +106,22 @@ pub fn standing(policy: &Policy, facts: &Facts<'_>, now: Timestamp) -> Standing 
     // Time only makes things worse, so that what stands by the earlier of two clocks stands by both.
     let skew = facts.authority_ahead.filter(|ahead| clocks_disagree(*ahead));
     let now = skew.and_then(|ahead| now.checked_add(ahead).ok()).map_or(now, |there| now.min(there));
-    let end = license.and_then(|license| end(policy, license, now));
-    let has_ended = matches!(end, Some(Alert::Expired { .. }));
+    let end_now = license.and_then(|license| end(policy, license, now));
+    let has_ended = matches!(end_now, Some(Alert::Expired { .. }));
     // An expired license is refused, too: one alert tells both.
     let refused = license.filter(|_| !has_ended).and_then(refused);
-    let alerts = [end, refused, rotation(facts.rotation, now), unwatched(policy, facts, now)];
+    let of_rotation = rotation(facts.rotation, now).filter(|_| !is_quiet(facts.rotation, now));
+    let alerts = [end_now, refused, of_rotation, unwatched(policy, facts, now)];
+    // What a runner said whose clock is ahead by no more than is tolerated is not taken back by one that is behind.
+    let soon = now.checked_add(SignedDuration::from_secs(CLOCK_SKEW_MAX_SECS)).unwrap_or(now);
+    let kept = [license.and_then(|license| end(policy, license, soon)), rotation(facts.rotation, soon)];
     let sight = match (skew, license) {
         (Some(_), _) => Sight::Blurred,
         (None, Some(_)) => Sight::Seen,
         (None, None) => Sight::NotSeen,
     };
-    Standing { alerts: alerts.into_iter().flatten().collect(), license: sight }
+    let [alerts, kept] = [Vec::from(alerts), Vec::from(kept)].map(|found| found.into_iter().flatten().collect());
+    Standing { alerts, kept, license: sight }
 }
 
 impl Standing {
@@ -124,7 +132,23 @@ impl Standing {
             Sight::NotSeen => alert.is_about_license(),
             Sight::Blurred => true,
         };
-        was_unseen || self.alerts.iter().any(|standing| standing.id() == alert.id())
+        was_unseen
+            || self.alerts.iter().any(|standing| standing.id() == alert.id())
+            || (self.kept.iter().any(|kept| kept.covers(alert)) && !self.covers(alert))
+    }
+
+    /// What people should see: what stands, and what was said before and holds although nobody could see it now.
+    pub fn with_held<'a>(&self, said: impl IntoIterator<Item = &'a Alert>) -> Vec<Alert> {
+        let held: Vec<&Alert> = said.into_iter().filter(|alert| !alert.is_message() && self.holds(alert)).collect();
+        let is_said_better = |alert: &Alert| held.iter().any(|held| **held != *alert && held.covers(alert));
+        let stands = self.alerts.iter().filter(|alert| !is_said_better(alert));
+        let mut shown: Vec<Alert> = stands.cloned().collect();
+        for alert in held.iter().filter(|alert| !is_said_better(alert)) {
+            if shown.iter().all(|shown| shown.id() != alert.id()) {
+                shown.push((*alert).clone());
+            }
+        }
+        shown
     }
 
     /// Whether an alert that does not hold any more gave way to a tighter one.
@@ -152,24 +176,24 @@ fn refused(license: &LicenseFacts) -> Option<Alert> {
     Some(Alert::Refused { key_fingerprint: license.key_fingerprint, reason, since })
 }
 
+/// What there is to say of a rotation, whoever works on it.
 fn rotation(state: &State, now: Timestamp) -> Option<Alert> {
+    let stuck = |open: &Open, stands, deadline| {
+        let (rotation_id, hours) = (open.id.clone(), hours(deadline, now));
+        Some(Alert::RotationStuck { rotation_id, stands, deadline, hours })
+    };
     match &state.phase {
         Phase::Idle(_) => None,
         Phase::KeyLost { open, deadline, .. } => {
             Some(Alert::KeyLost { rotation_id: open.id.clone(), deadline: *deadline })
         }
-        Phase::Calling(open) => {
-            let is_over = now >= open.terms.call_deadline;
-            stuck(state, open, Stands::OutcomeUnknown, open.grace_end_earliest(), now).filter(|_| is_over)
+        Phase::Calling(open) | Phase::Unknown { open, .. } => {
+            stuck(open, Stands::OutcomeUnknown, open.grace_end_earliest())
         }
-        Phase::Unknown { open, settle_until } => {
-            let may_settle = now >= *settle_until;
-            stuck(state, open, Stands::OutcomeUnknown, open.grace_end_earliest(), now).filter(|_| may_settle)
-        }
-        Phase::Received { open, .. } => stuck(state, open, Stands::KeyInEscrow, open.grace_end_earliest(), now),
-        Phase::NewRejected { open, .. } => stuck(state, open, Stands::NewKeyRejected, open.grace_end_earliest(), now),
+        Phase::Received { open, .. } => stuck(open, Stands::KeyInEscrow, open.grace_end_earliest()),
+        Phase::NewRejected { open, .. } => stuck(open, Stands::NewKeyRejected, open.grace_end_earliest()),
         Phase::Promoting { keys, .. } | Phase::RollingBack { keys, .. } => {
-            stuck(state, &keys.open, Stands::StoresDiffer, keys.grace_ends_at, now)
+            stuck(&keys.open, Stands::StoresDiffer, keys.grace_ends_at)
         }
         Phase::RolledBack(keys) => {
             let hours = hours(keys.grace_ends_at, now)?;
@@ -191,16 +215,19 @@ fn rotation(state: &State, now: Timestamp) -> Option<Alert> {
     }
 }
 
-/// An open rotation that nobody works on, some time after it began.
-fn stuck(state: &State, open: &Open, stands: Stands, deadline: Timestamp, now: Timestamp) -> Option<Alert> {
+/// Whether a rotation that is open may go on by itself: it began a short time ago, somebody works on it, or what came of
+/// the call cannot be known yet.
+fn is_quiet(state: &State, now: Timestamp) -> bool {
+    let (open, settles_at) = match &state.phase {
+        Phase::Calling(open) => (open, Some(open.terms.call_deadline)),
+        Phase::Unknown { open, settle_until } => (open, Some(*settle_until)),
+        Phase::Received { open, .. } | Phase::NewRejected { open, .. } => (open, None),
+        Phase::Promoting { keys, .. } | Phase::RollingBack { keys, .. } => (&keys.open, None),
+        Phase::Idle(_) | Phase::KeyLost { .. } | Phase::RolledBack(_) | Phase::Committed { .. } => return false,
+    };
     let is_held = state.claim.as_ref().is_some_and(|claim| now < claim.until);
-    let is_old = now.duration_since(open.since).as_secs() >= i64::try_from(STUCK_SECS).unwrap_or(i64::MAX);
-    (is_old && !is_held).then(|| Alert::RotationStuck {
-        rotation_id: open.id.clone(),
-        stands,
-        deadline,
-        hours: hours(deadline, now),
-    })
+    let is_new = now.duration_since(open.since).as_secs() < i64::try_from(STUCK_SECS).unwrap_or(i64::MAX);
+    is_new || is_held || settles_at.is_some_and(|settles_at| now < settles_at)
 }
 
 /// The tightest number of hours before a deadline that was crossed; 0 after it.
@@ -375,8 +402,8 @@ mod tests {
             let disagree = ahead.is_some_and(clocks_disagree);
             assert_eq!(standing.license == Sight::Blurred, disagree, "{ahead:?}");
             // What a run with another clock said before is not taken back.
-            let tighter = Alert::Expired { key_fingerprint: fingerprint("K0"), license_id: None, expires_at: at(9) };
-            assert_eq!(standing.holds(&tighter), disagree, "{ahead:?}");
+            let other = Alert::Expired { key_fingerprint: fingerprint("K0"), license_id: None, expires_at: at(9) };
+            assert_eq!(standing.holds(&other), disagree, "{ahead:?}");
         }
         // Nor was nobody there for days because of a clock that is days ahead.
         assert_eq!(looked(Some(-day * 9), 12 * DAY, Some(2 * DAY)).alerts, []);
@@ -433,6 +460,72 @@ mod tests {
             assert_eq!(alerts(&policy(), None, &held, BEGAN + HOUR_SECS), [""; 0], "somebody works on it");
             assert_eq!(alerts(&policy(), None, &held, BEGAN + 2 * HOUR_SECS).len(), 1, "whoever had it is gone");
         }
+    }
+
+    #[test]
+    fn what_somebody_works_on_or_may_still_settle_is_not_over() {
+        let told = |hours| Alert::RotationStuck {
+            rotation_id: RotationId("r".to_owned()),
+            stands: Stands::OutcomeUnknown,
+            deadline: open().grace_end_earliest(),
+            hours,
+        };
+        let claim =
+            Claim { run: RunId("x".to_owned()), actor: Actor::default(), since: at(0), until: at(BEGAN + 7 * DAY) };
+        let unknown = |settles| Phase::Unknown { open: open(), settle_until: at(BEGAN + settles) };
+        let states = [
+            State { claim: Some(claim.clone()), ..in_phase(Phase::Calling(open())) },
+            State { claim: Some(claim), ..in_phase(unknown(0)) },
+            // The call was repeated, and settles anew.
+            in_phase(unknown(7 * DAY)),
+        ];
+        for state in states {
+            let facts = Facts { license: None, rotation: &state, last_look: None, authority_ahead: None };
+            for (days, hours) in [(1, None), (6, Some(72))] {
+                let meanwhile = standing(&policy(), &facts, at(BEGAN + days * DAY));
+                assert_eq!(meanwhile.alerts, [], "{state:?}");
+                assert!(meanwhile.holds(&told(None)) && meanwhile.holds(&told(hours)), "{state:?}");
+                assert_eq!(meanwhile.with_held([&told(hours)]), [told(hours)]);
+            }
+        }
+        let closed = in_phase(Phase::Idle(Last::None));
+        let facts = Facts { license: None, rotation: &closed, last_look: None, authority_ahead: None };
+        assert!(!standing(&policy(), &facts, at(BEGAN + DAY)).holds(&told(None)));
+    }
+
+    #[test]
+    fn a_clock_that_is_a_little_behind_takes_nothing_back() {
+        let idle = State::default();
+        let ends_at = 100 * DAY;
+        let standing = |now: i64| {
+            let facts = Facts {
+                license: Some(license(Some(ends_at))),
+                rotation: &idle,
+                last_look: None,
+                authority_ahead: None,
+            };
+            standing(&policy(), &facts, at(now))
+        };
+        let expiring = |days| Alert::Expiring {
+            key_fingerprint: fingerprint("K0"),
+            license_id: None,
+            expires_at: at(ends_at),
+            days,
+        };
+        let expired = Alert::Expired { key_fingerprint: fingerprint("K0"), license_id: None, expires_at: at(ends_at) };
+        for (said, stands, before_secs, holds) in [
+            (expiring(30), 70 * DAY, 120, true),
+            (expiring(30), 70 * DAY, 301, false),
+            (expiring(7), 93 * DAY, 120, true),
+            (expiring(7), 93 * DAY, 301, false),
+            (expired.clone(), 100 * DAY, 120, true),
+        ] {
+            assert_eq!(standing(stands - before_secs).holds(&said), holds, "{said:?}, {before_secs} s early");
+        }
+        // As soon as a tighter one stands, the wider one is over.
+        assert!(!standing(93 * DAY).holds(&expiring(30)) && !standing(100 * DAY).holds(&expiring(1)));
+        assert_eq!(standing(93 * DAY - 60).with_held([&expiring(7)]), [expiring(7)], "the tighter of the two is shown");
+        assert_eq!(standing(93 * DAY).with_held([&expiring(30)]), [expiring(7)]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::event::{Alert, AlertId, Stands};
 use crate::{
-    finding::clean,
+    finding::{Reason, clean},
     webhook::{EventType, Loudness, Notification},
 };
 
@@ -46,6 +46,8 @@ pub fn severity(alert: &Alert) -> Severity {
         Alert::Expiring { days, .. } if *days > WARNING_DAYS_OVER => Severity::Warning,
         Alert::RotationStuck { hours, .. } if hours.is_none_or(|hours| hours > CRITICAL_HOURS_MAX) => Severity::Warning,
         Alert::NotAdopted { hours, .. } if *hours > CRITICAL_HOURS_MAX => Severity::Warning,
+        // What runs is licensed; the next deploy would be stopped.
+        Alert::Refused { reason, .. } if is_of_the_demand(reason) => Severity::Warning,
         Alert::Unwatched { .. } | Alert::NotKnown => Severity::Warning,
         Alert::Webhook(told) => match told.event.loudness() {
             Loudness::Recorded => Severity::Info,
@@ -72,6 +74,9 @@ pub fn title(environment: &str, alert: &Alert) -> String {
         }
         Alert::Expired { expires_at, .. } => {
             format!("the license key of `{environment}` ended at {}", minute(expires_at))
+        }
+        Alert::Refused { reason, .. } if is_of_the_demand(reason) => {
+            format!("the license of `{environment}` is not what license.toml demands: {}", clean(reason))
         }
         Alert::Refused { reason, .. } => {
             format!("the authority refuses the license key of `{environment}`: {}", clean(reason))
@@ -106,6 +111,19 @@ pub fn title(environment: &str, alert: &Alert) -> String {
     }
 }
 
+/// Whether a reason is about what is demanded here, and not about what the authority says of the key.
+fn is_of_the_demand(reason: &str) -> bool {
+    let demand = [
+        Reason::NotCovered,
+        Reason::FeatureMissing,
+        Reason::LimitExceeded,
+        Reason::OtherClass,
+        Reason::ExpiresWithin,
+        Reason::TooOld,
+    ];
+    demand.into_iter().any(|one| one.word() == reason)
+}
+
 /// What the authority told of.
 fn told_of(environment: &str, told: &Notification) -> String {
     let end = told.expires_at.as_ref().map(|end| format!(", at {}", minute(end))).unwrap_or_default();
@@ -135,7 +153,7 @@ pub fn what_next(environment: &str, alert: &Alert) -> String {
         Alert::Expiring { .. } | Alert::Expired { .. } => format!(
             "renew the license with its authority; where that gives a new key, `cargo xtask rotate {environment}` brings it to every store"
         ),
-        Alert::Refused { .. } => format!("`cargo xtask check {environment}` shows what the authority says"),
+        Alert::Refused { .. } => format!("`cargo xtask check {environment}` shows why a deploy would be refused"),
         Alert::RotationStuck { .. } => {
             format!("`cargo xtask rotate {environment} --resume`")
         }
@@ -211,6 +229,30 @@ mod tests {
         let reason = "\u{1b}[31mno\n::error::x".to_owned();
         let title = title("production", &Alert::Refused { key_fingerprint, reason, since });
         assert!(!title.contains(['\u{1b}', '\n']), "{title}");
+    }
+
+    #[test]
+    fn what_is_demanded_here_is_not_said_to_be_the_authoritys_no() {
+        let refused = |reason: &str| {
+            let (key_fingerprint, since) = ("0011223344556677".parse().unwrap(), Timestamp::UNIX_EPOCH);
+            Alert::Refused { key_fingerprint, reason: reason.to_owned(), since }
+        };
+        for (reason, says, how_bad) in [
+            ("revoked", "the authority refuses the license key of `production`: revoked", Severity::Critical),
+            ("refused", "the authority refuses the license key of `production`: refused", Severity::Critical),
+            (
+                "feature_missing",
+                "the license of `production` is not what license.toml demands: feature_missing",
+                Severity::Warning,
+            ),
+            (
+                "expires_within",
+                "the license of `production` is not what license.toml demands: expires_within",
+                Severity::Warning,
+            ),
+        ] {
+            assert_eq!((title("production", &refused(reason)).as_str(), severity(&refused(reason))), (says, how_bad));
+        }
     }
 
     #[test]

@@ -160,8 +160,8 @@ impl World {
         let (event, sends) = match task {
             Task::Leave { .. } => return Next::Nothing,
             Task::Close(id) => (AlertEvent::Closed { id: id.clone() }, vec![]),
-            Task::Announce(alert) => {
-                let (id, sinks) = (alert.id(), SINKS.map(ToOwned::to_owned).to_vec());
+            Task::Announce { id, alert } => {
+                let (id, sinks) = (id.clone(), SINKS.map(ToOwned::to_owned).to_vec());
                 let sends = named(&id, &sinks, What::Alert);
                 (AlertEvent::Due { id, alert: alert.clone(), sinks, run, until }, sends)
             }

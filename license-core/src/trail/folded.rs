@@ -15,7 +15,7 @@ use crate::{
     key::Fingerprint,
     license::License,
     rotation::{ClaimEvent, Misfit, State},
-    trail::{Deploys, Event, GateRecord, Looked, Record},
+    trail::{Deploys, Event, GateRecord, Look, Looked, Record},
     webhook::{Heard, WebhookRecord},
 };
 
@@ -32,7 +32,7 @@ pub const GOODS_MAX: usize = 64;
 
 /// The version of what a checkpoint carries. It is raised by every change of what is folded or how: a checkpoint of
 /// another version is neither used nor judged.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// The state of one environment after some entries of its trail.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -113,7 +113,7 @@ impl Folded {
         match &record.event {
             Event::Gate(gate) => self.decided(gate, record.at),
             Event::Alert(event) => self.alerted(event, record.at),
-            Event::Look(look) => self.looked = Some(Looked { at: record.at, look: look.clone() }),
+            Event::Look(look) => self.seen_by(look, record.at),
             Event::Webhook(webhook) => self.told(webhook, record.at),
             Event::NotKnown | Event::Claim(ClaimEvent::NotKnown) => self.grasp = Grasp::NotEverything,
             Event::Issued { .. }
@@ -205,6 +205,18 @@ impl Folded {
         self.keys.iter().find(|seen| seen.key == key)
     }
 
+    /// A look is no decision about a deploy, so that none rests on a good one. What it saw refused ends what earlier
+    /// answers are worth all the same, and what the authority said itself ends a refusal.
+    fn seen_by(&mut self, look: &Look, at: Timestamp) {
+        self.looked = Some(Looked { at, look: look.clone() });
+        let (Some(key), Some(verdict)) = (look.key_fingerprint, look.said()) else { return };
+        match verdict {
+            Verdict::Refused => self.last_word(key, LastWord::Refused),
+            Verdict::Go => self.last_word(key, LastWord::NotRefused),
+            Verdict::Unknown => {}
+        }
+    }
+
     /// Puts a key at the end of those that are remembered.
     fn see(&mut self, key: Fingerprint, at: Timestamp) {
         let known = self.keys.iter().position(|seen| seen.key == key).map(|place| self.keys.remove(place));
@@ -219,10 +231,7 @@ impl Folded {
     fn decided(&mut self, gate: &GateRecord, at: Timestamp) {
         let key = gate.key_fingerprint;
         let word = match (gate.verdict, gate.good_license()) {
-            (Verdict::Refused, _) => {
-                self.goods.retain(|good| good.key != key);
-                LastWord::Refused
-            }
+            (Verdict::Refused, _) => LastWord::Refused,
             (Verdict::Go | Verdict::Unknown, Some(license)) => {
                 self.goods.retain(|good| good.key != key || good.demand != gate.demand);
                 self.goods.push(Good { key, at, demand: gate.demand.clone(), license: license.clone() });
@@ -233,6 +242,13 @@ impl Folded {
             }
             (Verdict::Go | Verdict::Unknown, None) => return,
         };
+        self.last_word(key, word);
+    }
+
+    fn last_word(&mut self, key: Fingerprint, word: LastWord) {
+        if word == LastWord::Refused {
+            self.goods.retain(|good| good.key != key);
+        }
         self.keys.iter_mut().filter(|seen| seen.key == key).for_each(|seen| seen.last_word = word);
     }
 }

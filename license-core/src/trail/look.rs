@@ -52,6 +52,12 @@ impl Look {
         self.gist() != last.gist()
     }
 
+    /// What came of the key's license, where the authority itself spoke of it.
+    pub(super) fn said(&self) -> Option<Verdict> {
+        let spoke = self.trouble.is_none() && self.license.is_some();
+        self.verdict.filter(|_| spoke)
+    }
+
     fn gist(&self) -> impl PartialEq + '_ {
         let said = self.license.as_ref().map(|license| {
             let accepts = matches!(license.answer, Answer::Accepted { .. });
@@ -74,12 +80,14 @@ pub struct Looked {
 }
 
 impl Looked {
-    /// Whether a look is worth an entry after this one. One from the future, which a wrong clock wrote, would keep every
-    /// later one out of the trail until then.
-    pub fn asks_for_entry(&self, look: &Look, now: Timestamp) -> bool {
+    /// Whether a look is worth an entry after this one, where somebody is told of a gap of that many seconds. One from
+    /// the future, which a wrong clock wrote, would keep every later one out of the trail until then.
+    pub fn asks_for_entry(&self, look: &Look, gap_secs_max: u64, now: Timestamp) -> bool {
         let since = now.duration_since(self.at);
         let is_from_the_future = since < SignedDuration::ZERO && clocks_disagree(since);
-        look.is_news(&self.look) || since.as_secs() >= LOOK_AGAIN_SECS || is_from_the_future
+        // Looks that come often enough must not read as a gap.
+        let again_secs = i64::try_from(gap_secs_max / 2).unwrap_or(i64::MAX).min(LOOK_AGAIN_SECS);
+        look.is_news(&self.look) || since.as_secs() >= again_secs || is_from_the_future
     }
 }
 
@@ -385,11 +393,14 @@ mod tests {
             (Look { key_fingerprint: None, ..look() }, true),
             (Look { verdict: Some(Verdict::Refused), ..look() }, true),
         ] {
-            assert_eq!(looked.asks_for_entry(&look, at(60)), is_news, "{look:?}");
-            assert!(looked.asks_for_entry(&look, at(LOOK_AGAIN_SECS)));
+            assert_eq!(looked.asks_for_entry(&look, 3 * 86_400, at(60)), is_news, "{look:?}");
+            assert!(looked.asks_for_entry(&look, 3 * 86_400, at(LOOK_AGAIN_SECS)));
+            // Where a gap is short, so are the steps.
+            assert!(looked.asks_for_entry(&look, 3600, at(1800)));
+            assert_eq!(looked.asks_for_entry(&look, 3600, at(1799)), is_news);
         }
         let from_the_future = Looked { at: at(86_400), look: look() };
-        assert!(from_the_future.asks_for_entry(&look(), at(0)));
-        assert!(!from_the_future.asks_for_entry(&look(), at(86_400 - 300)), "no clock is that good");
+        assert!(from_the_future.asks_for_entry(&look(), 3 * 86_400, at(0)));
+        assert!(!from_the_future.asks_for_entry(&look(), 3 * 86_400, at(86_400 - 300)), "no clock is that good");
     }
 }

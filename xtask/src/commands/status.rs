@@ -2,13 +2,14 @@
 //!
 //! The smoke test after a deploy, and the watch that a schedule runs, are one command.
 
-use std::{borrow::Cow, collections::BTreeMap, time::Duration};
+use std::{borrow::Cow, cell::Cell, collections::BTreeMap, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use license_core::{
-    Fingerprint, License, Verdict,
-    alert::{Alert, Facts, LicenseFacts, Policy, Refusal, Standing, standing, tasks},
-    finding::{Outcome, clean},
+    Finding, Fingerprint, License, Now, Outcome, Verdict,
+    alert::{Alert, AutoRenew, Facts, LicenseFacts, Policy, Refusal, Standing, Task, messages, standing, tasks},
+    finding::{Reason, clean},
+    gate::judge_again,
     health::{Difference, Expected},
     rotation::{self, Adoption, Phase},
     trail::{Deployed, Event, Folded, HealthRecord, Look, Looked, Trouble, since},
@@ -22,7 +23,7 @@ use crate::{
     context::{self, Context},
     exit::Exit,
     failure::Failure,
-    gate::{self, Force, Judgement},
+    gate::{self, Basis, Force, Judgement},
     health::{self, Glance, Seen},
     journal::{self, Journal},
     keyring::Keyring,
@@ -100,7 +101,12 @@ pub(crate) enum Known {
     /// It was judged just now.
     Judged(Judgement),
     /// It was looked up in the trail.
-    Cached(Looked),
+    Cached {
+        /// What was seen.
+        looked: Looked,
+        /// What is found in that by today's clock; nothing where it has no license.
+        checks: Vec<Finding>,
+    },
     /// Nothing is.
     Not(Failure),
     /// The trail has no look yet.
@@ -144,7 +150,7 @@ impl<'a, 'c> Desk<'a, 'c> {
     /// Prepares for what the command line asks. Nobody is asked anything yet.
     fn open(ctx: &'c Context, config: &'a Config, args: &StatusArgs) -> Result<Self, Failure> {
         let environments = many::selected(config, &args.environments, Extent::of_flag(args.all))?;
-        let tells = if args.tells() { tell::Sinks::open(ctx, config)? } else { tell::Sinks::none() };
+        let tells = if args.tells() { tell::Sinks::open(ctx, config)? } else { tell::Sinks::silent() };
         let signals =
             Signals::watch().map_err(|source| Failure::System { what: "signals cannot be watched", source })?;
         let authorities = many::authorities(ctx, config, &environments, &signals);
@@ -248,7 +254,7 @@ fn look<'a>(
     });
     match source {
         Source::Authority => status.license = judged(scene, environment, authority, &folded),
-        Source::Trail => status.license = folded.looked().cloned().map_or(Known::NeverLooked, Known::Cached),
+        Source::Trail => status.license = Known::of_trail(environment, &folded),
         Source::Before(license, asked_at) => (status.license, status.asked_at) = (*license, asked_at),
     }
     status.deployed = folded.deploys().running().cloned();
@@ -263,7 +269,7 @@ fn look<'a>(
         .map_or_else(Vec::new, |deployed| since(deployed, status.license.key(), status.license.license()));
     let now = context::now();
     status.clocks = clock::wrong(&status, journal.as_ref().and_then(Journal::newest_at), now);
-    let license = license_facts(&status.license, &folded, now);
+    let license = license_facts(environment, &status.license, &folded, now);
     let stands = stands(scene, &status, license, &folded, now);
     status.history = folded;
     if let Some(journal) = journal
@@ -271,7 +277,7 @@ fn look<'a>(
     {
         status.failure = Some(failure);
     }
-    status.standing = stands.alerts;
+    status.standing = stands.with_held(status.history.alerts().open().map(|notice| &notice.alert));
     status
 }
 
@@ -308,11 +314,20 @@ fn judged(
 }
 
 impl Known {
+    /// What the last look saw, judged again.
+    fn of_trail(environment: &Environment, folded: &Folded) -> Self {
+        let Some(looked) = folded.looked().cloned() else { return Self::NeverLooked };
+        let now = Now { at: context::now(), authority_ahead: None };
+        let judge = |license| judge_again(&environment.demand, license, now);
+        let checks = looked.look.license.as_ref().map_or_else(Vec::new, judge);
+        Self::Cached { looked, checks }
+    }
+
     /// The key that deploys read.
     pub(crate) fn key(&self) -> Option<Fingerprint> {
         match self {
             Self::Judged(judged) => Some(judged.fingerprint),
-            Self::Cached(looked) => looked.look.key_fingerprint,
+            Self::Cached { looked, .. } => looked.look.key_fingerprint,
             Self::Not(_) | Self::NeverLooked => None,
         }
     }
@@ -321,7 +336,7 @@ impl Known {
     pub(crate) fn license(&self) -> Option<&License> {
         match self {
             Self::Judged(judged) => judged.license.as_ref(),
-            Self::Cached(looked) => looked.look.license.as_ref(),
+            Self::Cached { looked, .. } => looked.look.license.as_ref(),
             Self::Not(_) | Self::NeverLooked => None,
         }
     }
@@ -336,7 +351,7 @@ impl Known {
     fn is_answered(&self) -> bool {
         match self {
             Self::Judged(judged) => judged.basis.trouble().is_none(),
-            Self::Cached(_) => true,
+            Self::Cached { .. } => true,
             Self::Not(_) | Self::NeverLooked => false,
         }
     }
@@ -345,15 +360,18 @@ impl Known {
     fn authority_ahead(&self) -> Option<SignedDuration> {
         match self {
             Self::Judged(judged) => judged.authority_ahead,
-            Self::Cached(_) | Self::Not(_) | Self::NeverLooked => None,
+            Self::Cached { .. } | Self::Not(_) | Self::NeverLooked => None,
         }
     }
 
-    /// What the gate says of it.
+    /// What the gate says of it: of what was seen before, what it would say today.
     pub(crate) fn verdict(&self) -> Option<Verdict> {
         match self {
             Self::Judged(judged) => Some(judged.verdict),
-            Self::Cached(looked) => looked.look.verdict,
+            Self::Cached { checks, .. } if checks.iter().any(|finding| finding.outcome == Outcome::Fail) => {
+                Some(Verdict::Refused)
+            }
+            Self::Cached { looked, .. } => looked.look.verdict,
             Self::Not(_) | Self::NeverLooked => None,
         }
     }
@@ -378,29 +396,47 @@ fn glance(scene: &Scene<'_>, environment: &Environment, url: &str, status: &Stat
     }
 }
 
-/// The facts that alerts rest on: only what was said just now says that something is over.
-fn license_facts(known: &Known, folded: &Folded, now: Timestamp) -> Option<LicenseFacts> {
-    let Known::Judged(judged) = known else { return None };
-    let license = judged.license.as_ref()?;
-    let reason = refusal(judged);
-    let seen_before = folded.looked().and_then(|looked| {
-        let refused = looked.look.refused.clone()?;
-        (looked.look.key_fingerprint == Some(judged.fingerprint)).then_some(refused)
-    });
-    let refused = reason.map(|reason| match seen_before {
-        Some(before) if before.reason == reason => before,
-        Some(_) | None => Refusal { reason, since: now },
-    });
-    Some(LicenseFacts::of(judged.fingerprint, license, refused))
+/// The facts that alerts rest on: only what the authority said just now says that something is over, and not what stood
+/// in for its answer. Where nobody was asked, they are those of the last look.
+fn license_facts(environment: &Environment, known: &Known, folded: &Folded, now: Timestamp) -> Option<LicenseFacts> {
+    match known {
+        Known::Judged(judged) => match &judged.basis {
+            Basis::Answer => {
+                let refused =
+                    refusal(environment, judged).map(|reason| refusal_since(judged.fingerprint, reason, folded, now));
+                Some(LicenseFacts::of(judged.fingerprint, judged.license.as_ref()?, refused))
+            }
+            Basis::Class | Basis::Cached { .. } | Basis::OfflineToken { .. } | Basis::Nothing { .. } => None,
+        },
+        Known::Cached { looked: Looked { look, .. }, .. } => {
+            Some(LicenseFacts::of(look.key_fingerprint?, look.license.as_ref()?, look.refused.clone()))
+        }
+        Known::Not(_) | Known::NeverLooked => None,
+    }
 }
 
-/// Why the authority, or the demand, says no: the first reason, a stable word.
-fn refusal(judged: &Judgement) -> Option<String> {
+/// Why the authority, or the demand, says no: the first reason, a stable word. A license that renews itself may be nearer
+/// to its end than is demanded until it does.
+fn refusal(environment: &Environment, judged: &Judgement) -> Option<String> {
     if judged.verdict != Verdict::Refused {
         return None;
     }
-    let failed = judged.checks.iter().find(|finding| finding.outcome == Outcome::Fail)?;
-    Some(failed.reason.word())
+    let renews = environment.auto_renew == AutoRenew::Yes;
+    let is_told =
+        |finding: &&Finding| finding.outcome == Outcome::Fail && !(renews && finding.reason == Reason::ExpiresWithin);
+    Some(judged.checks.iter().find(is_told)?.reason.word())
+}
+
+/// A refusal, since it was seen first: a look that nobody answered, in between, does not make another one of it.
+fn refusal_since(key: Fingerprint, reason: String, folded: &Folded, now: Timestamp) -> Refusal {
+    let last = folded.looked().filter(|looked| looked.look.key_fingerprint == Some(key));
+    let seen = last.and_then(|looked| looked.look.refused.as_ref()).filter(|refused| refused.reason == reason);
+    let told = folded.alerts().open().find_map(|notice| {
+        let Alert::Refused { key_fingerprint, reason: told, since } = &notice.alert else { return None };
+        (*key_fingerprint == key && *told == reason).then_some(*since)
+    });
+    let since = seen.map(|refused| refused.since).or(told).unwrap_or(now);
+    Refusal { reason, since }
 }
 
 fn stands(
@@ -431,19 +467,95 @@ fn record_and_tell(
 ) -> Result<(), Failure> {
     let _one_at_a_time = scene.tells.turn(scene.config);
     let done = (|| {
-        // Whoever looked at the same time may have written the same down.
-        journal.record_where(|folded| {
-            let look = record_of(status, license_facts(&status.license, folded, now));
-            let asks = folded.looked().is_none_or(|last| last.asks_for_entry(&look, now));
-            asks.then_some(Event::Look(look))
-        })?;
+        let Gap::Settled = tell_of_gap(scene, status, &mut journal, stands)? else { return Ok(()) };
+        let newest = record(scene, status, &mut journal, now)?;
         journal.record_where(|folded| adopted(folded.rotation(), status))?;
-        let asked = |ledger: &_, sinks: &[String], run: &_, now| tasks(ledger, stands, sinks, run, now);
+        if scene.tells.are_silent() {
+            return Ok(());
+        }
+        let asked = |folded: &Folded, sinks: &[String], run: &_, now| match &newest {
+            Newest::Ours(looked) if folded.looked() == looked.as_deref() => {
+                tasks(folded.alerts(), stands, sinks, run, now)
+            }
+            // Whoever looked meanwhile may know more, and tells what there is to tell of the license.
+            Newest::Ours(_) | Newest::OfAnother => messages(folded.alerts(), sinks, run, now),
+        };
         tell::tell(scene.ctx, &mut journal, &asked, scene.tells, scene.signals, &mut status.told)
     })();
     status.trail = journal.written();
     journal.folded().clone_into(&mut status.history);
     done
+}
+
+/// Whether the look may be written down, which ends a gap in which nobody looked.
+enum Gap {
+    /// There is none, or it is due.
+    Settled,
+    /// This run tells nobody, and the next one that does is to find it.
+    LeftToTheNext,
+}
+
+/// That nobody looked for too long is due before the look is written down: a run that is killed in between would take it
+/// with it.
+fn tell_of_gap(
+    scene: &Scene<'_>,
+    status: &mut Status<'_>,
+    journal: &mut Journal,
+    stands: &Standing,
+) -> Result<Gap, Failure> {
+    let Some(gap) = stands.alerts.iter().find(|alert| matches!(alert, Alert::Unwatched { .. })) else {
+        return Ok(Gap::Settled);
+    };
+    if scene.tells.are_silent() && !scene.config.alerts.sinks.is_empty() {
+        return Ok(Gap::LeftToTheNext);
+    }
+    let before = status.history.looked();
+    let asked = |folded: &Folded, sinks: &[String], run: &_, now| {
+        let tasks =
+            if folded.looked() == before { tasks(folded.alerts(), stands, sinks, run, now) } else { Vec::new() };
+        of_gap(gap, tasks)
+    };
+    tell::tell(scene.ctx, journal, &asked, scene.tells, scene.signals, &mut status.told)?;
+    Ok(Gap::Settled)
+}
+
+/// The newest look in the trail.
+enum Newest {
+    /// It is that of this run, or the one before it which said the same.
+    Ours(Option<Box<Looked>>),
+    /// Another run wrote one since this one began.
+    OfAnother,
+}
+
+/// Writes the look down where it brings something new.
+fn record(scene: &Scene<'_>, status: &Status<'_>, journal: &mut Journal, now: Timestamp) -> Result<Newest, Failure> {
+    let before = status.history.looked();
+    let is_outdated = Cell::new(false);
+    journal.record_where(|folded| {
+        is_outdated.set(folded.looked() != before);
+        if is_outdated.get() {
+            return None;
+        }
+        let look = record_of(status, license_facts(status.environment, &status.license, folded, now));
+        let gap_secs_max = scene.config.alerts.gap_max.as_secs();
+        let asks = before.is_none_or(|last| last.asks_for_entry(&look, gap_secs_max, now));
+        asks.then_some(Event::Look(look))
+    })?;
+    Ok(if is_outdated.get() {
+        Newest::OfAnother
+    } else {
+        Newest::Ours(journal.folded().looked().cloned().map(Box::new))
+    })
+}
+
+/// What is to be done about a gap, and nothing else.
+fn of_gap(gap: &Alert, tasks: Vec<Task>) -> Vec<Task> {
+    let is_about_it = |task: &Task| match task {
+        Task::Announce { alert, .. } => alert == gap,
+        Task::Resend { notice, .. } | Task::Resolve { notice, .. } | Task::Leave { notice } => notice.alert == *gap,
+        Task::Close(_) => false,
+    };
+    tasks.into_iter().filter(is_about_it).collect()
 }
 
 /// What the trail keeps of a look.
@@ -453,7 +565,7 @@ fn record_of(status: &Status<'_>, facts: Option<LicenseFacts>) -> Look {
             (Some(judged), judged.basis.trouble().map(|error| trouble(error.stable_code(), error)))
         }
         Known::Not(failure) => (None, Some(trouble(failure.code(), failure))),
-        Known::Cached(_) | Known::NeverLooked => (None, None),
+        Known::Cached { .. } | Known::NeverLooked => (None, None),
     };
     let seen = status.app.as_ref().map(|app| &app.glance.seen);
     let of_app = match seen {
@@ -494,11 +606,11 @@ impl Status<'_> {
     fn exits(&self, report: &StatusReport<'_>) -> Vec<Exit> {
         let license = match &self.license {
             Known::Not(failure) => Some(failure.exit()),
-            Known::Judged(_) | Known::Cached(_) => self.license.verdict().and_then(|verdict| match verdict {
-                Verdict::Go => None,
-                Verdict::Refused => Some(Exit::Refused),
-                Verdict::Unknown => Some(Exit::Unknown),
-            }),
+            Known::Judged(_) | Known::Cached { .. } => match self.license.verdict() {
+                Some(Verdict::Go) => None,
+                Some(Verdict::Refused) => Some(Exit::Refused),
+                Some(Verdict::Unknown) | None => Some(Exit::Unknown),
+            },
             Known::NeverLooked => Some(Exit::Unknown),
         };
         let app = self.app.as_ref().and_then(|app| match &app.glance.seen {

@@ -215,7 +215,7 @@ fn rotation_state(_: &StatusReport<'_>, status: &Status<'_>) -> Vec<Sample> {
 fn last_check(_: &StatusReport<'_>, status: &Status<'_>) -> Vec<Sample> {
     let at = match &status.license {
         Known::Judged(_) | Known::Not(_) => status.asked_at,
-        Known::Cached(looked) => looked.at,
+        Known::Cached { looked, .. } => looked.at,
         Known::NeverLooked => return Vec::new(),
     };
     of_environment(status, at.as_second())

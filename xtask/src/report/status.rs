@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use jiff::{SignedDuration, Timestamp};
 use license_core::{
-    Verdict,
+    Finding, Outcome, Verdict,
     alert::{self, Alert, Severity},
     finding::clean,
     quota::{Limit, Room},
@@ -21,7 +21,7 @@ use crate::{
     console::{Ink, Look},
     exit::Exit,
     failure::Failure,
-    gate::{Basis, Judgement},
+    gate::Basis,
     health::Seen,
     tell::{Done, Telling},
 };
@@ -174,7 +174,7 @@ pub(super) fn found(status: &Status<'_>) -> Vec<String> {
     match &status.license {
         Known::Judged(judged) => {
             let mut lines = vec![verdict(judged.verdict).to_owned()];
-            lines.extend(worries(judged));
+            lines.extend(worries(&judged.checks));
             lines.extend(human::basis_lines(&judged.basis));
             // Where nothing stands in for an answer, the trouble is what is to be mended.
             if let Basis::Nothing { trouble, .. } = &judged.basis {
@@ -182,9 +182,12 @@ pub(super) fn found(status: &Status<'_>) -> Vec<String> {
             }
             lines
         }
-        Known::Cached(looked) => {
-            let verdict = looked.look.verdict.map_or("not known", verdict);
-            vec![format!("{verdict}, as it was at {:.0}: the authority was not asked", looked.at)]
+        Known::Cached { looked, checks } => {
+            let verdict = status.license.verdict().map_or("not known", verdict);
+            let mut lines = vec![format!("{verdict}, as it was at {:.0}: the authority was not asked", looked.at)];
+            lines.extend(worries(checks));
+            lines.extend(looked.look.trouble.iter().map(|trouble| trouble.message.clone()));
+            lines
         }
         Known::Not(failure) => std::iter::once(format!("not known: {failure}")).chain(next(failure)).collect(),
         Known::NeverLooked => vec!["not known: the trail has no look, and the authority was not asked".to_owned()],
@@ -219,8 +222,8 @@ fn verdict(verdict: Verdict) -> &'static str {
 }
 
 /// What every check found that did not pass.
-fn worries(judged: &Judgement) -> impl Iterator<Item = String> {
-    let worth = judged.checks.iter().filter(|finding| finding.outcome != license_core::Outcome::Pass);
+fn worries(checks: &[Finding]) -> impl Iterator<Item = String> {
+    let worth = checks.iter().filter(|finding| finding.outcome != Outcome::Pass);
     worth.map(|finding| format!("{} {}: {}", finding.check.code(), finding.outcome, finding.message))
 }
 
@@ -341,7 +344,7 @@ fn environment(report: &StatusReport<'_>, status: &Status<'_>) -> Value {
     let ends_at = status.license.ends_at();
     let error = match &status.license {
         Known::Not(failure) => Some(super::json::error(failure)),
-        Known::Judged(_) | Known::Cached(_) | Known::NeverLooked => None,
+        Known::Judged(_) | Known::Cached { .. } | Known::NeverLooked => None,
     };
     json!({
         "environment": name,
@@ -358,7 +361,7 @@ fn environment(report: &StatusReport<'_>, status: &Status<'_>) -> Value {
             "daysLeft": ends_at.map(|ends_at| ends_at.duration_since(report.at).as_secs().div_euclid(DAY_SECS)),
             "checks": match &status.license {
                 Known::Judged(judged) => json!(judged.checks),
-                Known::Cached(_) | Known::Not(_) | Known::NeverLooked => json!([]),
+                Known::Cached { .. } | Known::Not(_) | Known::NeverLooked => json!([]),
             },
             "error": error,
         },
@@ -444,7 +447,7 @@ fn source(known: &Known) -> &'static str {
             license_core::trail::Source::OfflineToken => "offline_token",
             license_core::trail::Source::Nobody => "nobody",
         },
-        Known::Cached(_) => "trail",
+        Known::Cached { .. } => "trail",
         Known::Not(_) | Known::NeverLooked => "nobody",
     }
 }
@@ -452,7 +455,7 @@ fn source(known: &Known) -> &'static str {
 fn looked_at(status: &Status<'_>) -> Option<Timestamp> {
     match &status.license {
         Known::Judged(_) => Some(status.asked_at),
-        Known::Cached(looked) => Some(looked.at),
+        Known::Cached { looked, .. } => Some(looked.at),
         Known::Not(_) | Known::NeverLooked => None,
     }
 }
@@ -479,11 +482,11 @@ pub(crate) fn faults(report: &StatusReport<'_>, status: &Status<'_>) -> Vec<(Sev
     match &status.license {
         Known::Not(failure) => faults.push((Severity::Critical, failure.to_string())),
         Known::Judged(judged) if judged.verdict != Verdict::Go => {
-            let mut words: Vec<String> = worries(judged).collect();
+            let mut words: Vec<String> = worries(&judged.checks).collect();
             words.extend(human::basis_lines(&judged.basis));
             faults.push((Severity::Critical, format!("{}: {}", verdict(judged.verdict), words.join("; "))));
         }
-        Known::Judged(_) | Known::Cached(_) | Known::NeverLooked => {}
+        Known::Judged(_) | Known::Cached { .. } | Known::NeverLooked => {}
     }
     if let Some(app) = &status.app
         && let Seen::Unhealthy { .. } | Seen::Unreachable { .. } = app.glance.seen

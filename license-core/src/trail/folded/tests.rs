@@ -6,9 +6,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    license::Answer,
     rotation::RunId,
     trail::{
-        Source,
+        Source, Trouble,
         tests::{at, demand, every_event, fingerprint, go, record},
     },
 };
@@ -76,9 +77,50 @@ fn a_refusal_counts_until_the_authority_says_yes_again() {
 }
 
 #[test]
+fn a_refusal_that_a_look_saw_counts_until_the_authority_says_yes_again() {
+    let key = fingerprint("TO-PRD-1");
+    let license = |answer| Some(License::bare(answer));
+    let yes = || license(Answer::Accepted { code: None });
+    let no = || license(Answer::Refused { code: None, message: None });
+    let look = |verdict, license, trouble| Look {
+        key_fingerprint: Some(key),
+        license,
+        verdict: Some(verdict),
+        refused: None,
+        trouble,
+        health: None,
+        differences: vec![],
+    };
+    let away = || Some(Trouble { code: "unreachable".to_owned(), message: "away".to_owned() });
+    let gone = || Event::Gate(go());
+    let refused = || Event::Look(look(Verdict::Refused, no(), None));
+    let table = [
+        (vec![gone(), refused()], true, None),
+        (vec![gone(), refused(), Event::Look(look(Verdict::Go, yes(), None))], false, None),
+        (vec![gone(), refused(), gone()], false, Some(3)),
+        // Nobody spoke: what stood in for an answer ends no refusal and is none.
+        (vec![gone(), refused(), Event::Look(look(Verdict::Go, yes(), away()))], true, None),
+        (vec![gone(), refused(), Event::Look(look(Verdict::Unknown, None, away()))], true, None),
+        (vec![gone(), Event::Look(look(Verdict::Refused, None, None))], false, Some(1)),
+        (vec![gone(), Event::Look(look(Verdict::Go, yes(), None))], false, Some(1)),
+        (
+            vec![gone(), Event::Look(Look { key_fingerprint: None, ..look(Verdict::Refused, no(), None) })],
+            false,
+            Some(1),
+        ),
+    ];
+    for (events, is_refused, good_at) in table {
+        let records: Vec<Record> = (1..).zip(events).map(|(secs, event)| record(secs, event)).collect();
+        let folded = Folded::replay(&records).unwrap();
+        assert_eq!((folded.refused_last(&key), found_at(&records)), (is_refused, good_at), "{records:#?}");
+    }
+}
+
+#[test]
 fn what_happens_beside_the_gate_does_not_hide_a_good_decision() {
     let mut records = gates(vec![go()]);
-    let beside = |event: &Event| !matches!(event, Event::Gate(_) | Event::Rotation(_));
+    // A look may see a refusal, which ends it.
+    let beside = |event: &Event| !matches!(event, Event::Gate(_) | Event::Rotation(_) | Event::Look(_));
     let others = every_event().into_iter().filter(beside);
     records.extend((2..).zip(others).map(|(secs, event)| record(secs, event)));
     assert_eq!(found_at(&records), Some(1));
@@ -154,7 +196,7 @@ fn a_checkpoint_of_another_version_is_read_as_not_known() {
     let read = |text: &str| serde_json::from_str::<Event>(text).unwrap();
     assert_eq!(read(&text), folded.checkpoint().unwrap());
     for (from, to) in
-        [("\"format\":3", "\"format\":2"), ("\"format\":3", "\"format\":\"x\""), ("\"idle\"", "\"dancing\"")]
+        [("\"format\":4", "\"format\":2"), ("\"format\":4", "\"format\":\"x\""), ("\"idle\"", "\"dancing\"")]
     {
         assert_eq!(read(&text.replacen(from, to, 1)), Event::Checkpoint(Checkpoint::NotKnown), "{from}");
     }

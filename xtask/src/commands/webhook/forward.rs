@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use license_core::alert::messages;
+use license_core::{alert::messages, trail::Folded};
 
 use crate::{
     config::{Config, EnvName},
@@ -146,7 +146,8 @@ impl Forwarder {
         let _one_at_a_time = self.sinks.turn(&self.config);
         let mut journal = Journal::open(&self.ctx, &self.config, environment, narrator)?;
         let mut told = Vec::new();
-        tell::tell(&self.ctx, &mut journal, &messages, &self.sinks, &self.signals, &mut told)?;
+        let asked = |folded: &Folded, sinks: &[String], run: &_, now| messages(folded.alerts(), sinks, run, now);
+        tell::tell(&self.ctx, &mut journal, &asked, &self.sinks, &self.signals, &mut told)?;
         Ok(told)
     }
 }
