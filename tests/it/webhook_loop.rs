@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use license_tests::{Answer, Authority, Grant, Project, RawServer, process::until};
+use license_tests::{Answer, Authority, Grant, Project, RawServer, failpoints, process::until};
 use serde_json::{Value, json};
 
 use crate::{
@@ -16,8 +16,12 @@ const SIGNING: &str = license_tests::authority::TOKEN;
 
 /// An authority that posts to this address.
 fn posting(url: &str, signature: &str) -> Authority {
+    posting_by(Path::new(BINARY), url, signature)
+}
+
+fn posting_by(binary: &Path, url: &str, signature: &str) -> Authority {
     let flags = ["--webhook", url, "--webhook-secret-env", "AUTHORITY_TOKEN", "--webhook-signature", signature];
-    Authority::start(BINARY, &flags)
+    Authority::start(binary, &flags)
 }
 
 /// The types that were recorded for production, oldest first.
@@ -162,6 +166,24 @@ fn a_kill_before_the_answer_posts_it_again_under_its_name() {
     until("it is posted again", || posted(&server).len() == 2);
     let posted = posted(&server);
     assert_eq!(posted[0], posted[1]);
+}
+
+#[test]
+fn an_authority_that_can_post_no_more_ends_and_the_next_one_posts() {
+    let server = accepts();
+    let url = format!("http://{}/hook", server.address());
+    let mut authority = posting_by(failpoints::binary(BINARY), &url, "timestamped");
+    authority.set_vars(&[(failpoints::PANICS_AT, "webhook-posting")]);
+    authority.restart();
+    authority.issue(&Grant::default());
+    let finished = authority.ended();
+    assert_eq!(finished.code(), 1, "{}", finished.stderr);
+    assert!(finished.stderr.contains("nobody posts webhooks any more"), "{}", finished.stderr);
+    assert_eq!(server.connections(), 0);
+    authority.set_vars(&[]);
+    authority.restart();
+    until("it is posted", || posted(&server).len() == 1);
+    assert_eq!(posted(&server)[0].1, "license.created");
 }
 
 #[test]

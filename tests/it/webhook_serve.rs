@@ -74,6 +74,15 @@ pub(crate) fn with_sink(project: Project, server: &RawServer) -> Project {
         .var("SINK_URL", &format!("http://{}/services/T0/B0/secret-of-the-sink", server.address()))
 }
 
+/// A project that receives webhooks with the build that panics, dies and waits as a test says.
+fn with_failpoints(sink: &RawServer) -> Project {
+    let file = with_sink(receiving(), sink).text();
+    with_sink(Project::new(failpoints::binary(BINARY)), sink)
+        .license_toml(file.as_bytes())
+        .key(KEY)
+        .var("TO_WEBHOOK_SECRET", SECRET)
+}
+
 pub(crate) fn ok() -> Answer {
     Answer::text(200, "text/plain", "ok")
 }
@@ -393,12 +402,7 @@ fn a_key_that_cannot_be_read_now_is_not_taken_for_another_one() {
 #[test]
 fn a_kill_between_the_entry_and_the_answer_loses_nothing_and_doubles_nothing() {
     let sink = RawServer::script([ok()]);
-    let file = with_sink(receiving(), &sink).text();
-    let project = with_sink(Project::new(failpoints::binary(BINARY)), &sink)
-        .license_toml(file.as_bytes())
-        .key(KEY)
-        .var("TO_WEBHOOK_SECRET", SECRET)
-        .var(failpoints::DIES_AT, "webhook-recorded");
+    let project = with_failpoints(&sink).var(failpoints::DIES_AT, "webhook-recorded");
     let hook = Hook::start(&project);
     let event = envelope("evt_1", "license.revoked", now());
     let body = event.to_string();
@@ -442,12 +446,7 @@ fn what_people_should_hear_is_told_and_the_rest_is_only_recorded() {
 #[test]
 fn a_sink_that_fails_is_told_again_by_the_same_run() {
     let sink = RawServer::script([no(), no(), ok()]);
-    let file = with_sink(receiving(), &sink).text();
-    let project = with_sink(Project::new(failpoints::binary(BINARY)), &sink)
-        .license_toml(file.as_bytes())
-        .key(KEY)
-        .var("TO_WEBHOOK_SECRET", SECRET)
-        .var("LICENSE_FAILPOINT_FORWARD_SECS", "1");
+    let project = with_failpoints(&sink).var("LICENSE_FAILPOINT_FORWARD_SECS", "1");
     let hook = Hook::start(&project);
     assert_eq!(status(&hook.tell(&envelope("evt_1", "payment.failed", now()))), is(200, "recorded"));
     until("the sink hears", || acts(&project).contains(&"sent".to_owned()));
@@ -475,6 +474,24 @@ fn a_sink_that_fails_is_told_by_a_later_run() {
         let [first, second] = &sink.requests()[..] else { panic!("{:?}", sink.requests()) };
         assert_eq!(first.json(), second.json(), "{later}");
     }
+}
+
+#[test]
+fn a_server_that_can_tell_nobody_any_more_ends_and_the_next_one_tells() {
+    let sink = RawServer::script([ok()]);
+    let project = with_failpoints(&sink).var(failpoints::PANICS_AT, "alert-due");
+    let hook = Hook::start(&project);
+    assert_eq!(status(&hook.tell(&envelope("evt_1", "license.revoked", now()))), is(200, "recorded"));
+    let finished = hook.child.wait();
+    assert_eq!(finished.code(), 1, "{}", finished.stderr);
+    assert!(finished.stderr.contains("nobody tells the sinks any more"), "{}", finished.stderr);
+    assert_eq!(sink.requests().len(), 0);
+    // The run that broke had the message in hand for a while.
+    let project = project.unset(failpoints::PANICS_AT).var("LICENSE_FAILPOINT_CLOCK_AHEAD_SECS", "3600");
+    let hook = Hook::start(&project);
+    until("the sink hears", || acts(&project).contains(&"sent".to_owned()));
+    hook.stop();
+    assert_eq!(sink.requests().len(), 1);
 }
 
 #[test]

@@ -310,6 +310,11 @@ pub(crate) enum WebhookError {
     #[error("the `id` of the webhook holds a secret that license.toml names")]
     #[diagnostic(help("ask whoever sends it; rotate what leaked"))]
     SecretInId,
+    /// The thread that tells the sinks panicked.
+    #[cfg(feature = "serve")]
+    #[error("nobody tells the sinks any more: what does so broke, as is said above, and the server ended")]
+    #[diagnostic(help("start it again: the trail knows who is still to be told; report what is said above"))]
+    NobodyTells,
     /// The server did not start.
     #[cfg(feature = "serve")]
     #[error(transparent)]
@@ -331,6 +336,8 @@ impl WebhookError {
             Self::KeyUnreadable { .. } => Exit::Config,
             Self::InputUnreadable { .. } => Exit::Usage,
             Self::SecretInId => Exit::Unproven,
+            #[cfg(feature = "serve")]
+            Self::NobodyTells => Exit::Bug,
             #[cfg(feature = "serve")]
             Self::Server(error) => error.exit(),
         }

@@ -4,6 +4,7 @@
 
 use std::{
     collections::BTreeSet,
+    future::Future,
     net::SocketAddr,
     sync::{Arc, Mutex},
     thread,
@@ -51,7 +52,7 @@ const WAITING_MAX: usize = 64;
 /// When a webhook that could not be recorded may come again, in seconds.
 const RETRY_AFTER_SECS: u32 = 30;
 
-/// Receives until SIGINT or SIGTERM.
+/// Receives until SIGINT or SIGTERM, and no longer than the sinks can be told.
 pub(crate) fn serve(ctx: &Arc<Context>, config: Config, args: &ServeArgs) -> Result<(), Failure> {
     let config = Arc::new(config);
     let settings = config.webhook.clone().ok_or(WebhookError::NoSecret)?;
@@ -73,15 +74,27 @@ pub(crate) fn serve(ctx: &Arc<Context>, config: Config, args: &ServeArgs) -> Res
     let concerned: BTreeSet<EnvName> = concerned.collect();
     let inbox = Arc::new(Inbox::of(concerned));
     let forwarder = Forwarder { ctx: Arc::clone(ctx), config, sinks, signals };
+    let (at_work, gone) = server::at_work();
     thread::scope(|scope| {
-        scope.spawn(|| forwarder.run(&inbox));
-        let served = server::block_on(run(ctx, args.listen, receiver, Arc::clone(&inbox)));
+        let telling = scope.spawn(|| {
+            let _at_work = at_work;
+            forwarder.run(&inbox);
+        });
+        let served = server::block_on(run(ctx, args.listen, receiver, Arc::clone(&inbox), gone));
         inbox.close();
-        served.map_err(Failure::from)
+        // A panic has said itself where it was.
+        let told = telling.join().map_err(|_| WebhookError::NobodyTells);
+        served.and(told).map_err(Failure::from)
     })
 }
 
-async fn run(ctx: &Context, address: SocketAddr, receiver: Receiver, inbox: Arc<Inbox>) -> Result<(), WebhookError> {
+async fn run(
+    ctx: &Context,
+    address: SocketAddr,
+    receiver: Receiver,
+    inbox: Arc<Inbox>,
+    gone: impl Future<Output = ()>,
+) -> Result<(), WebhookError> {
     let listener = Listener::open(address).await?;
     let narrator = Narrator::new(ctx, None);
     ctx.console.data(&format!("listening on http://{}\n", listener.bound())).map_err(ServerError::Output)?;
@@ -101,7 +114,7 @@ async fn run(ctx: &Context, address: SocketAddr, receiver: Receiver, inbox: Arc<
     let waiting = Arc::new(Semaphore::new(WAITING_MAX));
     let service = Arc::new(Webhooks { receiver: Arc::new(receiver), inbox, lines, waiting });
     let (stopping, _) = watch::channel(());
-    listener.serve(&service, stopping, &mut told, &mut |line| narrator.note(line)).await;
+    listener.serve(&service, stopping, gone, &mut told, &mut |line| narrator.note(line)).await;
     Ok(())
 }
 
