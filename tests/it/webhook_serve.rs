@@ -69,9 +69,13 @@ impl Hook {
 
 /// A sink that takes Slack's messages at this server.
 pub(crate) fn with_sink(project: Project, server: &RawServer) -> Project {
+    with_sink_named("team", "SINK_URL", project, server)
+}
+
+fn with_sink_named(name: &str, variable: &str, project: Project, server: &RawServer) -> Project {
     project
-        .tables("[sinks.team]\nkind = \"slack\"\nurl = { env = \"SINK_URL\" }\n")
-        .var("SINK_URL", &format!("http://{}/services/T0/B0/secret-of-the-sink", server.address()))
+        .tables(&format!("[sinks.{name}]\nkind = \"slack\"\nurl = {{ env = \"{variable}\" }}\n"))
+        .var(variable, &format!("http://{}/services/T0/B0/secret-of-the-sink", server.address()))
 }
 
 /// A project that receives webhooks with the build that panics, dies and waits as a test says.
@@ -452,6 +456,65 @@ fn a_sink_that_fails_is_told_again_by_the_same_run() {
     until("the sink hears", || acts(&project).contains(&"sent".to_owned()));
     hook.stop();
     assert_eq!(acts(&project), ["taken", "failed", "taken", "failed", "taken", "sent"]);
+}
+
+#[test]
+fn a_burst_of_webhooks_is_no_burst_of_tries_at_a_sink_that_fails_and_the_other_hears_at_once() {
+    const EVENTS: usize = 8;
+    let (dead, well) = (RawServer::script([no()]), RawServer::script([ok()]));
+    let project = with_sink_named("pager", "PAGER_URL", with_sink(receiving(), &dead), &well);
+    let hook = Hook::start(&project);
+    for number in 0..EVENTS {
+        let event = envelope(&format!("evt_{number}"), "license.revoked", now());
+        assert_eq!(status(&hook.tell(&event)), is(200, "recorded"));
+        until("the other sink hears", || well.requests().len() == number + 1);
+    }
+    assert_eq!(dead.requests().len(), 1);
+    hook.stop();
+    assert_eq!(acts(&project).iter().filter(|act| *act == "failed").count(), 1);
+    // The next run begins with one try, too.
+    let hook = Hook::start(&project);
+    until("it is tried", || dead.requests().len() == 2);
+    hook.stop();
+    assert_eq!((dead.requests().len(), well.requests().len()), (2, EVENTS));
+}
+
+#[test]
+fn a_sink_that_is_well_again_hears_of_everything_that_it_missed() {
+    const EVENTS: usize = 4;
+    let sink = RawServer::script([no(), no(), ok()]);
+    let project = with_failpoints(&sink).var("LICENSE_FAILPOINT_FORWARD_SECS", "1");
+    let hook = Hook::start(&project);
+    for number in 0..EVENTS {
+        let event = envelope(&format!("evt_{number}"), "license.revoked", now());
+        assert_eq!(status(&hook.tell(&event)), is(200, "recorded"));
+    }
+    until("the sink hears of each", || acts(&project).iter().filter(|act| *act == "sent").count() == EVENTS);
+    hook.stop();
+    assert_eq!(sink.requests().len(), 2 + EVENTS);
+}
+
+#[test]
+fn a_message_that_a_sink_never_takes_keeps_no_other_from_it() {
+    let refuses = |request: &license_tests::Request| if request.body.contains("payment") { no() } else { ok() };
+    let sink = RawServer::answering(refuses);
+    let staging = STAGING.replace("domain", "license = \"lic_staging\"\ndomain");
+    let project = with_failpoints(&sink).var("LICENSE_FAILPOINT_FORWARD_SECS", "1");
+    let text = format!("{}{staging}", project.text());
+    let project = project.license_toml(text.as_bytes());
+    let hook = Hook::start(&project);
+    assert_eq!(status(&hook.tell(&envelope("evt_1", "payment.failed", now()))), is(200, "recorded"));
+    until("it is refused", || sink.requests().len() == 1);
+    // Both come in while the sink is left alone: behind the other in its trail, and in a trail that is looked at later.
+    let mut elsewhere = envelope("evt_2", "license.revoked", now());
+    elsewhere["data"] = json!({ "licenseId": "lic_staging" });
+    for event in [envelope("evt_3", "license.revoked", now()), elsewhere] {
+        assert_eq!(status(&hook.tell(&event)), is(200, "recorded"));
+    }
+    let taken = || sink.requests().iter().filter(|request| !request.body.contains("payment")).count();
+    until("it hears of both", || taken() == 2);
+    hook.stop();
+    assert_eq!(taken(), 2);
 }
 
 #[test]

@@ -438,7 +438,7 @@ fn record_and_tell(
             asks.then_some(Event::Look(look))
         })?;
         journal.record_where(|folded| adopted(folded.rotation(), status))?;
-        let asked = |ledger: &_, sinks: &[String], run: &_, now| tasks(ledger, stands, sinks, run, now);
+        let asked = |ledger: &_, sinks: &[String], run: &_, now, _: &[_]| tasks(ledger, stands, sinks, run, now);
         tell::tell(scene.ctx, &mut journal, &asked, scene.tells, scene.signals, &mut status.told)
     })();
     status.trail = journal.written();
