@@ -177,6 +177,33 @@ fn what_is_not_genuine_or_not_fresh_is_401_and_leaves_nothing() {
 }
 
 #[test]
+fn whoever_cannot_sign_cannot_fill_the_log_and_what_is_genuine_is_still_said() {
+    const EACH: usize = 200;
+    const GENUINE: usize = 40;
+    let project = receiving();
+    let hook = Hook::start(&project);
+    let body = envelope("evt_x", "license.revoked", now()).to_string();
+    let unsigned = mac("the-secret-of-somebody-else", &[&body]);
+    thread::scope(|scope| {
+        for signature in [&unsigned, "nonsense"] {
+            let (hook, body) = (&hook, &body);
+            scope.spawn(move || (0..EACH).for_each(|_| assert_eq!(hook.post(body, signature).status, 401)));
+        }
+        for number in 0..GENUINE {
+            let event = envelope(&format!("evt_{number}"), "license.activated", now());
+            assert_eq!(status(&hook.tell(&event)), is(200, "recorded"));
+        }
+    });
+    let said = hook.stop();
+    assert_eq!(said.matches("a request was refused").count(), 2, "{said}");
+    for code in ["signature_mismatch", "not_a_signature"] {
+        let counted = format!("refused since the last such line: {} (`{code}`)", EACH - 1);
+        assert!(said.contains(&counted), "{said}");
+    }
+    assert_eq!(said.matches("is recorded for `production`").count(), GENUINE, "{said}");
+}
+
+#[test]
 fn what_is_no_webhook_is_refused_and_leaves_nothing() {
     let project = receiving();
     let hook = Hook::start(&project);

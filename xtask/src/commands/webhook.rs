@@ -30,6 +30,8 @@ mod forward;
 #[cfg(feature = "serve")]
 mod receive;
 #[cfg(feature = "serve")]
+mod refusals;
+#[cfg(feature = "serve")]
 pub(crate) mod serve;
 
 /// What to do with webhooks.
