@@ -169,6 +169,38 @@ fn a_kill_before_the_answer_posts_it_again_under_its_name() {
 }
 
 #[test]
+fn what_nobody_accepts_is_given_up_after_a_day_and_the_next_one_is_posted() {
+    const AHEAD: &str = "LICENSE_FAILPOINT_CLOCK_AHEAD_SECS";
+    let refuses = |request: &license_tests::Request| match request.json()["type"].as_str() {
+        Some("license.created") => Answer::text(503, "text/plain", "later"),
+        _ => ok(),
+    };
+    let server = RawServer::answering(refuses);
+    let url = format!("http://{}/hook", server.address());
+    let mut authority = posting_by(failpoints::binary(BINARY), &url, "timestamped");
+    let license = authority.issue(&Grant::default());
+    authority.revoke(&license);
+    until("it is posted", || !posted(&server).is_empty());
+    for (hours, tried_again) in [(23, true), (25, false)] {
+        let before = posted(&server).len();
+        let ahead = (hours * 60 * 60).to_string();
+        authority.set_vars(&[(AHEAD, &ahead)]);
+        authority.restart();
+        let word = if tried_again { "is posted again in" } else { "is given up after 24 h: " };
+        until(word, || authority.stderr().contains(word));
+        assert!(posted(&server).len() > before, "{hours} h");
+        assert_eq!(authority.stderr().contains("given up"), !tried_again, "{hours} h");
+    }
+    until("both are done", || posted_up_to(&authority) == 2);
+    let said = authority.stderr();
+    assert!(said.contains(&format!("webhook {} (`license.created`) is given up", posted(&server)[0].0)), "{said}");
+    let types: Vec<String> = posted(&server).into_iter().map(|(_, kind)| kind).collect();
+    let (last, before) = types.split_last().unwrap();
+    assert_eq!(last, "license.revoked");
+    assert!(before.iter().all(|kind| kind == "license.created"), "the one behind it waited: {types:?}");
+}
+
+#[test]
 fn an_authority_that_can_post_no_more_ends_and_the_next_one_posts() {
     let server = accepts();
     let url = format!("http://{}/hook", server.address());
