@@ -53,7 +53,7 @@ impl Hook {
     }
 
     /// Posts a body as the authority does.
-    fn tell(&self, event: &Value) -> Reply {
+    pub(crate) fn tell(&self, event: &Value) -> Reply {
         let body = event.to_string();
         self.post(&body, &signatures(SECRET, &body, now())[2])
     }

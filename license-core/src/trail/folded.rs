@@ -16,7 +16,7 @@ use crate::{
     license::License,
     rotation::{ClaimEvent, Misfit, State},
     trail::{Deploys, Event, GateRecord, Looked, Record},
-    webhook::{Heard, WebhookRecord},
+    webhook::{Heard, Last, WebhookRecord},
 };
 
 /// After how many entries a checkpoint follows.
@@ -32,7 +32,7 @@ pub const GOODS_MAX: usize = 64;
 
 /// The version of what a checkpoint carries. It is raised by every change of what is folded or how: a checkpoint of
 /// another version is neither used nor judged.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// The state of one environment after some entries of its trail.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -46,6 +46,7 @@ pub struct Folded {
     deploys: Deploys,
     looked: Option<Looked>,
     heard: Heard,
+    last_webhooks: Last,
     grasp: Grasp,
 }
 
@@ -162,6 +163,11 @@ impl Folded {
         &self.heard
     }
 
+    /// The last webhooks of the authority, for whoever looks.
+    pub fn last_webhooks(&self) -> &Last {
+        &self.last_webhooks
+    }
+
     /// When a key was first seen in the trail.
     pub fn first_seen(&self, key: &Fingerprint) -> Option<Timestamp> {
         self.seen(*key).map(|seen| seen.first_seen)
@@ -198,6 +204,7 @@ impl Folded {
     /// What the authority tells of is owed to the sinks from the same entry on: nothing can be lost in between.
     fn told(&mut self, webhook: &WebhookRecord, at: Timestamp) {
         self.heard.hear(&webhook.notification.event_id, at);
+        self.last_webhooks.receive(&webhook.notification, at);
         self.alerts.owe(&webhook.notification, &webhook.sinks, at);
     }
 
