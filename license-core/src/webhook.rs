@@ -11,7 +11,7 @@ mod secret;
 mod signature;
 mod subject;
 
-pub use heard::{HEARD_MAX, HEARD_SECS, Heard, WebhookRecord};
+pub use heard::{HEARD_MAX, HEARD_SECS, Heard, LAST_MAX, Last, ReceivedAt, WebhookRecord};
 pub use notification::{EventId, EventType, Loudness, NotAWebhook, Notification, Received};
 pub use outgoing::{EXPIRING_DAYS, at_once, moments, told_as};
 pub use secret::{NotASecret, Secret};

@@ -14,7 +14,11 @@ use license_tests::{
 };
 use serde_json::{Value, json};
 
-use crate::{KEY, asking, authority, good_but, in_days, project, saying};
+use crate::{
+    KEY, asking, authority, good_but, in_days, project, saying,
+    webhook::{envelope, now, receiving},
+    webhook_serve::Hook,
+};
 
 /// A page of so many environments is drawn within this time, in milliseconds; a loaded machine takes longer than 1 s.
 const DRAWN_MILLIS_MAX: f64 = 5_000.0;
@@ -182,6 +186,27 @@ fn the_page_has_no_secret_and_no_markup_of_an_authority_that_repeats_what_it_was
     let page = fs::read_to_string(ran.path("page.html")).unwrap();
     assert!(!page.contains("<script") && page.matches("</style>").count() == 1, "{page}");
     assert!(page.contains("&lt;script&gt;"), "{page}");
+}
+
+#[test]
+fn the_page_shows_the_last_webhooks_without_their_markup_or_a_key() {
+    const SHOWN_MAX: usize = 10;
+    let project = receiving();
+    let hook = Hook::start(&project);
+    let evil = format!("<script>alert(1)</script>{KEY}\u{202e}");
+    let kinds = (0..SHOWN_MAX - 1).map(|_| evil.as_str()).chain(["license.activated", "license.revoked"]);
+    for (number, kind) in kinds.enumerate() {
+        assert_eq!(hook.tell(&envelope(&format!("evt_{number}"), kind, now())).status, 200);
+    }
+    hook.stop();
+    project.run(&["status", "--cached", "--html", "page.html"]);
+    let page = fs::read_to_string(project.path("page.html")).unwrap();
+    assert!(page.contains("Last deploys, alerts and webhooks"), "{page}");
+    assert_eq!(page.matches(">Webhook</span>").count(), SHOWN_MAX, "{page}");
+    assert!(page.contains("<code>license.revoked</code>") && page.contains("<code>evt_10</code>"), "{page}");
+    assert!(page.contains("<code>evt_1</code>") && !page.contains("<code>evt_0</code>"), "the oldest: {page}");
+    assert!(page.contains("<code>&lt;script&gt;alert(1)&lt;/script&gt;"), "{page}");
+    assert!(!page.contains("<script") && !page.contains(KEY) && !page.contains('\u{202e}'), "{page}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use license_tests::{Answer, Authority, Grant, Project, RawServer, process::until};
+use license_tests::{Answer, Authority, Grant, Project, RawServer, failpoints, process::until};
 use serde_json::{Value, json};
 
 use crate::{
@@ -16,8 +16,12 @@ const SIGNING: &str = license_tests::authority::TOKEN;
 
 /// An authority that posts to this address.
 fn posting(url: &str, signature: &str) -> Authority {
+    posting_by(Path::new(BINARY), url, signature)
+}
+
+fn posting_by(binary: &Path, url: &str, signature: &str) -> Authority {
     let flags = ["--webhook", url, "--webhook-secret-env", "AUTHORITY_TOKEN", "--webhook-signature", signature];
-    Authority::start(BINARY, &flags)
+    Authority::start(binary, &flags)
 }
 
 /// The types that were recorded for production, oldest first.
@@ -162,6 +166,56 @@ fn a_kill_before_the_answer_posts_it_again_under_its_name() {
     until("it is posted again", || posted(&server).len() == 2);
     let posted = posted(&server);
     assert_eq!(posted[0], posted[1]);
+}
+
+#[test]
+fn what_nobody_accepts_is_given_up_after_a_day_and_the_next_one_is_posted() {
+    const AHEAD: &str = "LICENSE_FAILPOINT_CLOCK_AHEAD_SECS";
+    let refuses = |request: &license_tests::Request| match request.json()["type"].as_str() {
+        Some("license.created") => Answer::text(503, "text/plain", "later"),
+        _ => ok(),
+    };
+    let server = RawServer::answering(refuses);
+    let url = format!("http://{}/hook", server.address());
+    let mut authority = posting_by(failpoints::binary(BINARY), &url, "timestamped");
+    let license = authority.issue(&Grant::default());
+    authority.revoke(&license);
+    until("it is posted", || !posted(&server).is_empty());
+    for (hours, tried_again) in [(23, true), (25, false)] {
+        let before = posted(&server).len();
+        let ahead = (hours * 60 * 60).to_string();
+        authority.set_vars(&[(AHEAD, &ahead)]);
+        authority.restart();
+        let word = if tried_again { "is posted again in" } else { "is given up after 24 h: " };
+        until(word, || authority.stderr().contains(word));
+        assert!(posted(&server).len() > before, "{hours} h");
+        assert_eq!(authority.stderr().contains("given up"), !tried_again, "{hours} h");
+    }
+    until("both are done", || posted_up_to(&authority) == 2);
+    let said = authority.stderr();
+    assert!(said.contains(&format!("webhook {} (`license.created`) is given up", posted(&server)[0].0)), "{said}");
+    let types: Vec<String> = posted(&server).into_iter().map(|(_, kind)| kind).collect();
+    let (last, before) = types.split_last().unwrap();
+    assert_eq!(last, "license.revoked");
+    assert!(before.iter().all(|kind| kind == "license.created"), "the one behind it waited: {types:?}");
+}
+
+#[test]
+fn an_authority_that_can_post_no_more_ends_and_the_next_one_posts() {
+    let server = accepts();
+    let url = format!("http://{}/hook", server.address());
+    let mut authority = posting_by(failpoints::binary(BINARY), &url, "timestamped");
+    authority.set_vars(&[(failpoints::PANICS_AT, "webhook-posting")]);
+    authority.restart();
+    authority.issue(&Grant::default());
+    let finished = authority.ended();
+    assert_eq!(finished.code(), 1, "{}", finished.stderr);
+    assert!(finished.stderr.contains("nobody posts webhooks any more"), "{}", finished.stderr);
+    assert_eq!(server.connections(), 0);
+    authority.set_vars(&[]);
+    authority.restart();
+    until("it is posted", || posted(&server).len() == 1);
+    assert_eq!(posted(&server)[0].1, "license.created");
 }
 
 #[test]

@@ -53,7 +53,7 @@ impl Hook {
     }
 
     /// Posts a body as the authority does.
-    fn tell(&self, event: &Value) -> Reply {
+    pub(crate) fn tell(&self, event: &Value) -> Reply {
         let body = event.to_string();
         self.post(&body, &signatures(SECRET, &body, now())[2])
     }
@@ -69,9 +69,22 @@ impl Hook {
 
 /// A sink that takes Slack's messages at this server.
 pub(crate) fn with_sink(project: Project, server: &RawServer) -> Project {
+    with_sink_named("team", "SINK_URL", project, server)
+}
+
+fn with_sink_named(name: &str, variable: &str, project: Project, server: &RawServer) -> Project {
     project
-        .tables("[sinks.team]\nkind = \"slack\"\nurl = { env = \"SINK_URL\" }\n")
-        .var("SINK_URL", &format!("http://{}/services/T0/B0/secret-of-the-sink", server.address()))
+        .tables(&format!("[sinks.{name}]\nkind = \"slack\"\nurl = {{ env = \"{variable}\" }}\n"))
+        .var(variable, &format!("http://{}/services/T0/B0/secret-of-the-sink", server.address()))
+}
+
+/// A project that receives webhooks with the build that panics, dies and waits as a test says.
+fn with_failpoints(sink: &RawServer) -> Project {
+    let file = with_sink(receiving(), sink).text();
+    with_sink(Project::new(failpoints::binary(BINARY)), sink)
+        .license_toml(file.as_bytes())
+        .key(KEY)
+        .var("TO_WEBHOOK_SECRET", SECRET)
 }
 
 pub(crate) fn ok() -> Answer {
@@ -161,6 +174,33 @@ fn what_is_not_genuine_or_not_fresh_is_401_and_leaves_nothing() {
     assert!(!has_trail(&project));
     let said = hook.stop();
     assert!(said.contains("a request was refused") && !said.contains(SECRET), "{said}");
+}
+
+#[test]
+fn whoever_cannot_sign_cannot_fill_the_log_and_what_is_genuine_is_still_said() {
+    const EACH: usize = 200;
+    const GENUINE: usize = 40;
+    let project = receiving();
+    let hook = Hook::start(&project);
+    let body = envelope("evt_x", "license.revoked", now()).to_string();
+    let unsigned = mac("the-secret-of-somebody-else", &[&body]);
+    thread::scope(|scope| {
+        for signature in [&unsigned, "nonsense"] {
+            let (hook, body) = (&hook, &body);
+            scope.spawn(move || (0..EACH).for_each(|_| assert_eq!(hook.post(body, signature).status, 401)));
+        }
+        for number in 0..GENUINE {
+            let event = envelope(&format!("evt_{number}"), "license.activated", now());
+            assert_eq!(status(&hook.tell(&event)), is(200, "recorded"));
+        }
+    });
+    let said = hook.stop();
+    assert_eq!(said.matches("a request was refused").count(), 2, "{said}");
+    for code in ["signature_mismatch", "not_a_signature"] {
+        let counted = format!("refused since the last such line: {} (`{code}`)", EACH - 1);
+        assert!(said.contains(&counted), "{said}");
+    }
+    assert_eq!(said.matches("is recorded for `production`").count(), GENUINE, "{said}");
 }
 
 #[test]
@@ -393,12 +433,7 @@ fn a_key_that_cannot_be_read_now_is_not_taken_for_another_one() {
 #[test]
 fn a_kill_between_the_entry_and_the_answer_loses_nothing_and_doubles_nothing() {
     let sink = RawServer::script([ok()]);
-    let file = with_sink(receiving(), &sink).text();
-    let project = with_sink(Project::new(failpoints::binary(BINARY)), &sink)
-        .license_toml(file.as_bytes())
-        .key(KEY)
-        .var("TO_WEBHOOK_SECRET", SECRET)
-        .var(failpoints::DIES_AT, "webhook-recorded");
+    let project = with_failpoints(&sink).var(failpoints::DIES_AT, "webhook-recorded");
     let hook = Hook::start(&project);
     let event = envelope("evt_1", "license.revoked", now());
     let body = event.to_string();
@@ -442,17 +477,71 @@ fn what_people_should_hear_is_told_and_the_rest_is_only_recorded() {
 #[test]
 fn a_sink_that_fails_is_told_again_by_the_same_run() {
     let sink = RawServer::script([no(), no(), ok()]);
-    let file = with_sink(receiving(), &sink).text();
-    let project = with_sink(Project::new(failpoints::binary(BINARY)), &sink)
-        .license_toml(file.as_bytes())
-        .key(KEY)
-        .var("TO_WEBHOOK_SECRET", SECRET)
-        .var("LICENSE_FAILPOINT_FORWARD_SECS", "1");
+    let project = with_failpoints(&sink).var("LICENSE_FAILPOINT_FORWARD_SECS", "1");
     let hook = Hook::start(&project);
     assert_eq!(status(&hook.tell(&envelope("evt_1", "payment.failed", now()))), is(200, "recorded"));
     until("the sink hears", || acts(&project).contains(&"sent".to_owned()));
     hook.stop();
     assert_eq!(acts(&project), ["taken", "failed", "taken", "failed", "taken", "sent"]);
+}
+
+#[test]
+fn a_burst_of_webhooks_is_no_burst_of_tries_at_a_sink_that_fails_and_the_other_hears_at_once() {
+    const EVENTS: usize = 8;
+    let (dead, well) = (RawServer::script([no()]), RawServer::script([ok()]));
+    let project = with_sink_named("pager", "PAGER_URL", with_sink(receiving(), &dead), &well);
+    let hook = Hook::start(&project);
+    for number in 0..EVENTS {
+        let event = envelope(&format!("evt_{number}"), "license.revoked", now());
+        assert_eq!(status(&hook.tell(&event)), is(200, "recorded"));
+        until("the other sink hears", || well.requests().len() == number + 1);
+    }
+    assert_eq!(dead.requests().len(), 1);
+    hook.stop();
+    assert_eq!(acts(&project).iter().filter(|act| *act == "failed").count(), 1);
+    // The next run begins with one try, too.
+    let hook = Hook::start(&project);
+    until("it is tried", || dead.requests().len() == 2);
+    hook.stop();
+    assert_eq!((dead.requests().len(), well.requests().len()), (2, EVENTS));
+}
+
+#[test]
+fn a_sink_that_is_well_again_hears_of_everything_that_it_missed() {
+    const EVENTS: usize = 4;
+    let sink = RawServer::script([no(), no(), ok()]);
+    let project = with_failpoints(&sink).var("LICENSE_FAILPOINT_FORWARD_SECS", "1");
+    let hook = Hook::start(&project);
+    for number in 0..EVENTS {
+        let event = envelope(&format!("evt_{number}"), "license.revoked", now());
+        assert_eq!(status(&hook.tell(&event)), is(200, "recorded"));
+    }
+    until("the sink hears of each", || acts(&project).iter().filter(|act| *act == "sent").count() == EVENTS);
+    hook.stop();
+    assert_eq!(sink.requests().len(), 2 + EVENTS);
+}
+
+#[test]
+fn a_message_that_a_sink_never_takes_keeps_no_other_from_it() {
+    let refuses = |request: &license_tests::Request| if request.body.contains("payment") { no() } else { ok() };
+    let sink = RawServer::answering(refuses);
+    let staging = STAGING.replace("domain", "license = \"lic_staging\"\ndomain");
+    let project = with_failpoints(&sink).var("LICENSE_FAILPOINT_FORWARD_SECS", "1");
+    let text = format!("{}{staging}", project.text());
+    let project = project.license_toml(text.as_bytes());
+    let hook = Hook::start(&project);
+    assert_eq!(status(&hook.tell(&envelope("evt_1", "payment.failed", now()))), is(200, "recorded"));
+    until("it is refused", || sink.requests().len() == 1);
+    // Both come in while the sink is left alone: behind the other in its trail, and in a trail that is looked at later.
+    let mut elsewhere = envelope("evt_2", "license.revoked", now());
+    elsewhere["data"] = json!({ "licenseId": "lic_staging" });
+    for event in [envelope("evt_3", "license.revoked", now()), elsewhere] {
+        assert_eq!(status(&hook.tell(&event)), is(200, "recorded"));
+    }
+    let taken = || sink.requests().iter().filter(|request| !request.body.contains("payment")).count();
+    until("it hears of both", || taken() == 2);
+    hook.stop();
+    assert_eq!(taken(), 2);
 }
 
 #[test]
@@ -475,6 +564,24 @@ fn a_sink_that_fails_is_told_by_a_later_run() {
         let [first, second] = &sink.requests()[..] else { panic!("{:?}", sink.requests()) };
         assert_eq!(first.json(), second.json(), "{later}");
     }
+}
+
+#[test]
+fn a_server_that_can_tell_nobody_any_more_ends_and_the_next_one_tells() {
+    let sink = RawServer::script([ok()]);
+    let project = with_failpoints(&sink).var(failpoints::PANICS_AT, "alert-due");
+    let hook = Hook::start(&project);
+    assert_eq!(status(&hook.tell(&envelope("evt_1", "license.revoked", now()))), is(200, "recorded"));
+    let finished = hook.child.wait();
+    assert_eq!(finished.code(), 1, "{}", finished.stderr);
+    assert!(finished.stderr.contains("nobody tells the sinks any more"), "{}", finished.stderr);
+    assert_eq!(sink.requests().len(), 0);
+    // The run that broke had the message in hand for a while.
+    let project = project.unset(failpoints::PANICS_AT).var("LICENSE_FAILPOINT_CLOCK_AHEAD_SECS", "3600");
+    let hook = Hook::start(&project);
+    until("the sink hears", || acts(&project).contains(&"sent".to_owned()));
+    hook.stop();
+    assert_eq!(sink.requests().len(), 1);
 }
 
 #[test]

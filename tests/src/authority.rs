@@ -24,6 +24,7 @@ pub struct Authority {
     state: TempDir,
     token: String,
     flags: Vec<String>,
+    vars: Vec<(String, String)>,
     serving: Option<Serving>,
 }
 
@@ -107,10 +108,16 @@ impl Authority {
             state: TempDir::new().unwrap(),
             token: token.to_owned(),
             flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
+            vars: Vec::new(),
             serving: None,
         };
         authority.restart();
         authority
+    }
+
+    /// What is started from now on has these variables, and none that were set before.
+    pub fn set_vars(&mut self, vars: &[(&str, &str)]) {
+        self.vars = vars.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
     }
 
     /// Starts it again, with the state that it left, on another port.
@@ -137,6 +144,16 @@ impl Authority {
         let serving = self.serving.take().expect("the authority was killed");
         serving.child.signal(signal);
         serving.child.wait()
+    }
+
+    /// Waits until it ends by itself.
+    pub fn ended(&mut self) -> Finished {
+        self.serving.take().expect("the authority was killed").child.wait()
+    }
+
+    /// What it has said on stderr by now.
+    pub fn stderr(&self) -> String {
+        self.serving.as_ref().expect("the authority was killed").child.stderr()
     }
 
     /// The base address.
@@ -203,6 +220,7 @@ impl Authority {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", self.state.path());
+        command.envs(self.vars.iter().map(|(name, value)| (name, value)));
         command.current_dir(self.state.path()).arg("authority").arg(arguments[0]);
         command.arg("--state").arg(self.state.path().join("authority")).args(&arguments[1..]);
         command

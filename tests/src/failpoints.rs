@@ -27,6 +27,9 @@ const SETTLE_SECS: u64 = 1;
 /// Where to die: `NAME`, or `NAME:N` for the N-th time that it comes by.
 pub const DIES_AT: &str = "LICENSE_FAILPOINT";
 
+/// Where to panic: `NAME`.
+pub const PANICS_AT: &str = "LICENSE_FAILPOINT_PANIC";
+
 /// The binary. `beside` is a binary of the default build: what is built goes below the same target directory.
 ///
 /// It is built from the same lock file without the network, and with the network where that does not do.

@@ -2,6 +2,8 @@
 //! default build is. Without the feature nothing here does anything.
 
 use crate::context::Context;
+#[cfg(any(feature = "failpoints", feature = "serve"))]
+use crate::vars::Vars;
 
 /// Where the process dies, in the `failpoints` build: `NAME`, or `NAME:N` for the N-th time that it comes by.
 #[cfg(feature = "failpoints")]
@@ -34,10 +36,16 @@ const FORWARD_SECS: &str = "LICENSE_FAILPOINT_FORWARD_SECS";
 /// The process comes by.
 #[cfg(feature = "failpoints")]
 pub(crate) fn reached(ctx: &Context, name: &str) {
+    passed(&ctx.vars, name);
+}
+
+/// The process comes by, where there is no context.
+#[cfg(feature = "failpoints")]
+pub(crate) fn passed(vars: &Vars, name: &str) {
     use std::sync::atomic::{AtomicU32, Ordering};
-    assert!(ctx.vars.text(PANICS_AT) != Some(name), "a test wants a panic at `{name}`");
+    assert!(vars.text(PANICS_AT) != Some(name), "a test wants a panic at `{name}`");
     static PASSED: AtomicU32 = AtomicU32::new(0);
-    let Some(wanted) = ctx.vars.text(DIES_AT) else { return };
+    let Some(wanted) = vars.text(DIES_AT) else { return };
     let (wanted, nth) = wanted.split_once(':').map_or((wanted, 1), |(name, n)| (name, n.parse().unwrap_or(1)));
     if wanted == name && PASSED.fetch_add(1, Ordering::SeqCst) + 1 == nth {
         let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
@@ -50,6 +58,10 @@ pub(crate) fn reached(ctx: &Context, name: &str) {
 /// Nothing is to be seen here.
 #[cfg(not(feature = "failpoints"))]
 pub(crate) fn reached(_: &Context, _: &str) {}
+
+/// Nothing is to be seen here.
+#[cfg(all(not(feature = "failpoints"), feature = "serve"))]
+pub(crate) fn passed(_: &Vars, _: &str) {}
 
 /// The time to settle that a test wants, in seconds.
 #[cfg(feature = "failpoints")]

@@ -15,7 +15,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     runtime,
     signal::unix::{Signal, SignalKind, signal},
-    sync::{Semaphore, mpsc, watch},
+    sync::{Semaphore, mpsc, oneshot, watch},
     time,
 };
 
@@ -84,6 +84,13 @@ impl Lines {
     }
 }
 
+/// What a thread holds for as long as it works beside a server, and what is done once that is dropped, by whatever end.
+pub(crate) fn at_work() -> (oneshot::Sender<()>, impl Future<Output = ()>) {
+    let (at_work, gone) = oneshot::channel();
+    // Nothing is ever sent.
+    (at_work, async { drop(gone.await) })
+}
+
 /// A server that has its address and watches for signals, and serves nobody yet.
 #[derive(Debug)]
 pub(crate) struct Listener {
@@ -109,12 +116,13 @@ impl Listener {
         self.bound
     }
 
-    /// Serves until SIGINT or SIGTERM, then lets requests under way end. Dropping `stopping` tells everybody who
-    /// listens to it.
+    /// Serves until SIGINT or SIGTERM, or until who works beside it is `gone`: half a server must not look well. Then it
+    /// lets requests under way end. Dropping `stopping` tells everybody who listens to it.
     pub(crate) async fn serve<S: Service>(
         mut self,
         service: &Arc<S>,
         stopping: watch::Sender<()>,
+        gone: impl Future<Output = ()>,
         told: &mut Told,
         tell: &mut dyn FnMut(&str),
     ) {
@@ -123,9 +131,11 @@ impl Listener {
         let stop = stopping.subscribe();
         {
             let mut accepting = pin!(accept(&self.socket, service, &places, &stop));
+            let mut gone = pin!(gone);
             loop {
                 tokio::select! {
                     () = accepting.as_mut() => break,
+                    () = gone.as_mut() => break,
                     _ = self.interrupt.recv() => break,
                     _ = self.terminate.recv() => break,
                     Some(line) = told.0.recv() => tell(&line),

@@ -128,8 +128,8 @@ impl Telling {
     }
 }
 
-/// What a run has to do, given what was said, the sinks that are open, the run's id and the time.
-pub(crate) type Asked<'a> = &'a (dyn Fn(&Folded, &[String], &RunId, Timestamp) -> Vec<Task> + 'a);
+/// What a run has to do, given what was said, the sinks that are open, the run's id, the time, and whom it told.
+pub(crate) type Asked<'a> = &'a (dyn Fn(&Folded, &[String], &RunId, Timestamp, &[Telling]) -> Vec<Task> + 'a);
 
 /// Does everything that is asked for, one alert after the other.
 pub(crate) fn tell(
@@ -146,7 +146,7 @@ pub(crate) fn tell(
             return Ok(());
         }
         let run = journal.run().clone();
-        let all = asked(journal.folded(), &sinks.names(), &run, context::now());
+        let all = asked(journal.folded(), &sinks.names(), &run, context::now(), told);
         // What failed once in this run is for the next one.
         let is_for_now = |task: &&Task| match task {
             Task::Leave { .. } => false,

@@ -16,7 +16,7 @@ use crate::{
     license::License,
     rotation::{ClaimEvent, Misfit, State},
     trail::{Deploys, Event, GateRecord, Look, Looked, Record},
-    webhook::{Heard, WebhookRecord},
+    webhook::{Heard, Last, WebhookRecord},
 };
 
 /// After how many entries a checkpoint follows.
@@ -46,6 +46,7 @@ pub struct Folded {
     deploys: Deploys,
     looked: Option<Looked>,
     heard: Heard,
+    last_webhooks: Last,
     grasp: Grasp,
 }
 
@@ -162,6 +163,11 @@ impl Folded {
         &self.heard
     }
 
+    /// The last webhooks of the authority, for whoever looks.
+    pub fn last_webhooks(&self) -> &Last {
+        &self.last_webhooks
+    }
+
     /// When a key was first seen in the trail.
     pub fn first_seen(&self, key: &Fingerprint) -> Option<Timestamp> {
         self.seen(*key).map(|seen| seen.first_seen)
@@ -198,6 +204,7 @@ impl Folded {
     /// What the authority tells of is owed to the sinks from the same entry on: nothing can be lost in between.
     fn told(&mut self, webhook: &WebhookRecord, at: Timestamp) {
         self.heard.hear(&webhook.notification.event_id, at);
+        self.last_webhooks.receive(&webhook.notification, at);
         self.alerts.owe(&webhook.notification, &webhook.sinks, at);
     }
 

@@ -5,13 +5,16 @@ use alloc::{boxed::Box, string::String, vec::Vec};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::notification::{EventId, Notification};
+use super::notification::{EventId, EventType, Notification};
 
 /// For how long a name is remembered, in seconds.
 pub const HEARD_SECS: i64 = 24 * 60 * 60;
 /// How many names are remembered. The one that was heard longest ago is dropped: should it be repeated within the day,
 /// it is recorded once more.
 pub const HEARD_MAX: usize = 512;
+
+/// How many webhooks are remembered for whoever looks at an environment, however long ago they came.
+pub const LAST_MAX: usize = 10;
 
 /// What the trail says of a webhook that was received.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +25,38 @@ pub struct WebhookRecord {
     /// The sinks that are to be told; nobody where there is none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sinks: Vec<String>,
+}
+
+/// The last webhooks that were received, the newest at the end.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Last(Vec<ReceivedAt>);
+
+/// A webhook that was received, in few words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceivedAt {
+    /// Its name.
+    pub event_id: EventId,
+    /// What happened.
+    pub event: EventType,
+    /// When it was received.
+    pub at: Timestamp,
+}
+
+impl Last {
+    /// Each of them, the newest at the end.
+    pub fn iter(&self) -> impl Iterator<Item = &ReceivedAt> {
+        self.0.iter()
+    }
+
+    /// Those after one more.
+    pub(crate) fn receive(&mut self, notification: &Notification, at: Timestamp) {
+        let (event_id, event) = (notification.event_id.clone(), notification.event.clone());
+        self.0.push(ReceivedAt { event_id, event, at });
+        if self.0.len() > LAST_MAX {
+            self.0.remove(0);
+        }
+    }
 }
 
 /// The names that were heard, the newest at the end.
@@ -118,6 +153,19 @@ mod tests {
         assert!(!heard.knows(&id(1), at(HEARD_SECS)));
         heard.hear(&id(2), at(HEARD_SECS));
         assert_eq!(heard.0.len(), 1);
+    }
+
+    #[test]
+    fn the_last_webhooks_are_remembered_however_long_ago_they_came() {
+        let mut last = Last::default();
+        let sample = &samples()[0].notification;
+        for number in 0..=LAST_MAX {
+            let notification = Notification { event_id: id(number), ..(**sample).clone() };
+            last.receive(&notification, at(i64::try_from(number).unwrap() * HEARD_SECS));
+        }
+        let ids: Vec<&EventId> = last.iter().map(|received| &received.event_id).collect();
+        assert_eq!(ids, (1..=LAST_MAX).map(id).collect::<Vec<_>>().iter().collect::<Vec<_>>());
+        assert_eq!(last.iter().last().unwrap().event, sample.event);
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! `authority`: licenses of the embedded authority, and the server that speaks for it.
 
+#[cfg(feature = "serve")]
+use std::{future, thread, time::Instant};
 use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     time::Duration,
 };
-#[cfg(feature = "serve")]
-use std::{thread, time::Instant};
 
 use jiff::{SignedDuration, Timestamp};
 #[cfg(feature = "serve")]
@@ -384,19 +384,25 @@ fn serve_until_stopped(
     };
     let (lines, told) = server::lines();
     let Some((url, name)) = args.webhook.zip(args.webhook_secret_env) else {
-        return Ok(serve::run(settings, authority, (lines, told), out, err)?);
+        return Ok(serve::run(settings, authority, (lines, told), future::pending(), out, err)?);
     };
     let outlet = outlet(url, &name, vars)?;
     // A view of its own: what the command line changes beside the server is told as well.
     let view = Embedded::at(authority.state(), authority.clock());
     let encoding = args.webhook_signature.into();
-    let mut outbox = Outbox::open(view, outlet.0, outlet.1, encoding, lines.clone())?;
+    let mut outbox = Outbox::open(vars, view, outlet.0, outlet.1, encoding, lines.clone())?;
     let stop = Signals::none();
+    let (at_work, gone) = server::at_work();
     thread::scope(|scope| {
-        scope.spawn(|| outbox.run(&stop));
-        let served = serve::run(settings, authority, (lines, told), out, err);
+        let posting = scope.spawn(|| {
+            let _at_work = at_work;
+            outbox.run(&stop);
+        });
+        let served = serve::run(settings, authority, (lines, told), gone, out, err);
         stop.note(Stop::Terminate, Instant::now());
-        Ok(served?)
+        // A panic has said itself where it was.
+        let posted = posting.join().map_err(|_| AuthorityError::NobodyPosts);
+        served.map_err(AuthorityError::from).and(posted)
     })
 }
 
@@ -617,6 +623,11 @@ pub(crate) enum AuthorityError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Outbox(#[from] OutboxError),
+    /// The thread that posts webhooks panicked.
+    #[cfg(feature = "serve")]
+    #[error("nobody posts webhooks any more: what does so broke, as is said above, and the server ended")]
+    #[diagnostic(help("start it again: the log knows what is still to be posted; report what is said above"))]
+    NobodyPosts,
     /// The server did not start, or broke.
     #[cfg(feature = "serve")]
     #[error(transparent)]
@@ -645,6 +656,8 @@ impl AuthorityError {
             Self::WebhookUnusable { .. } => Exit::Usage,
             #[cfg(feature = "serve")]
             Self::Outbox(_) => Exit::Trail,
+            #[cfg(feature = "serve")]
+            Self::NobodyPosts => Exit::Bug,
             #[cfg(feature = "serve")]
             Self::Serve(error) => error.exit(),
         }

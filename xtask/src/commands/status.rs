@@ -473,7 +473,7 @@ fn record_and_tell(
         if scene.tells.are_silent() {
             return Ok(());
         }
-        let asked = |folded: &Folded, sinks: &[String], run: &_, now| match &newest {
+        let asked = |folded: &Folded, sinks: &[String], run: &_, now, _: &[_]| match &newest {
             Newest::Ours(looked) if folded.looked() == looked.as_deref() => {
                 tasks(folded.alerts(), stands, sinks, run, now)
             }
@@ -510,7 +510,7 @@ fn tell_of_gap(
         return Ok(Gap::LeftToTheNext);
     }
     let before = status.history.looked();
-    let asked = |folded: &Folded, sinks: &[String], run: &_, now| {
+    let asked = |folded: &Folded, sinks: &[String], run: &_, now, _: &[_]| {
         let tasks =
             if folded.looked() == before { tasks(folded.alerts(), stands, sinks, run, now) } else { Vec::new() };
         of_gap(gap, tasks)

@@ -30,6 +30,8 @@ mod forward;
 #[cfg(feature = "serve")]
 mod receive;
 #[cfg(feature = "serve")]
+mod refusals;
+#[cfg(feature = "serve")]
 pub(crate) mod serve;
 
 /// What to do with webhooks.
@@ -310,6 +312,11 @@ pub(crate) enum WebhookError {
     #[error("the `id` of the webhook holds a secret that license.toml names")]
     #[diagnostic(help("ask whoever sends it; rotate what leaked"))]
     SecretInId,
+    /// The thread that tells the sinks panicked.
+    #[cfg(feature = "serve")]
+    #[error("nobody tells the sinks any more: what does so broke, as is said above, and the server ended")]
+    #[diagnostic(help("start it again: the trail knows who is still to be told; report what is said above"))]
+    NobodyTells,
     /// The server did not start.
     #[cfg(feature = "serve")]
     #[error(transparent)]
@@ -331,6 +338,8 @@ impl WebhookError {
             Self::KeyUnreadable { .. } => Exit::Config,
             Self::InputUnreadable { .. } => Exit::Usage,
             Self::SecretInId => Exit::Unproven,
+            #[cfg(feature = "serve")]
+            Self::NobodyTells => Exit::Bug,
             #[cfg(feature = "serve")]
             Self::Server(error) => error.exit(),
         }

@@ -8,6 +8,7 @@ use license_core::{
     alert::{self, Alert, Notice, Severity, Told},
     finding::changes_the_line,
     trail::{Deployed, Ended, HealthRecord},
+    webhook::ReceivedAt,
 };
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -23,7 +24,7 @@ const STYLE: &str = include_str!("page.css");
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 /// With more environments than this, much is folded.
 const OPEN_MAX: usize = 9;
-/// How many of the last deploys and alerts are open.
+/// How many of the last deploys, alerts and webhooks are open.
 const LATELY_OPEN_MAX: usize = 10;
 /// How many of them are in the page at all.
 const LATELY_MAX: usize = 100;
@@ -316,13 +317,31 @@ struct Happened<'a> {
 enum What<'a> {
     Deploy(&'a Deployed),
     Alert(&'a Notice),
+    /// With the message about it, where somebody is still to be told.
+    Webhook(&'a ReceivedAt, Option<&'a Notice>),
 }
 
 fn happened<'a>(entry: &'a Entry<'a>) -> impl Iterator<Item = Happened<'a>> {
     let history = &entry.status.history;
     let deploys = history.deploys().last().into_iter().map(|deploy| (deploy.at, What::Deploy(deploy)));
-    let alerts = history.alerts().notices().iter().map(|notice| (notice.due_at, What::Alert(notice)));
-    deploys.chain(alerts).map(move |(at, what)| Happened { at, entry, what })
+    let webhooks = || history.last_webhooks().iter();
+    let is_about = |notice: &Notice, received: &ReceivedAt| match &notice.alert {
+        Alert::Webhook(told) => told.event_id == received.event_id,
+        Alert::Expiring { .. }
+        | Alert::Expired { .. }
+        | Alert::Refused { .. }
+        | Alert::RotationStuck { .. }
+        | Alert::KeyLost { .. }
+        | Alert::NotAdopted { .. }
+        | Alert::Unwatched { .. }
+        | Alert::NotKnown => false,
+    };
+    let notices = history.alerts().notices().iter();
+    let alerts = notices.filter(move |notice| !webhooks().any(|received| is_about(notice, received)));
+    let alerts = alerts.map(|notice| (notice.due_at, What::Alert(notice)));
+    let message = move |received| history.alerts().notices().iter().find(|notice| is_about(notice, received));
+    let webhooks = webhooks().map(move |received| (received.at, What::Webhook(received, message(received))));
+    deploys.chain(alerts).chain(webhooks).map(move |(at, what)| Happened { at, entry, what })
 }
 
 fn lately(entries: &[Entry<'_>]) -> Markup {
@@ -333,7 +352,7 @@ fn lately(entries: &[Entry<'_>]) -> Markup {
     let (open, folded) = shown.split_at(shown.len().min(LATELY_OPEN_MAX));
     html! {
         section aria-labelledby="lately-title" {
-            h2 #lately-title { "Last deploys and alerts" }
+            h2 #lately-title { "Last deploys, alerts and webhooks" }
             @if all.is_empty() { p.quiet { "The trail has none." } }
             ol.lately { @for happened in open { (happened_line(happened)) } }
             @if !folded.is_empty() {
@@ -359,6 +378,11 @@ fn happened_line(happened: &Happened<'_>) -> Markup {
                 @match &happened.what {
                     What::Deploy(deploy) => { span.kind { "Deploy" } " " code { (inert(&deploy.release)) } ": " (ended(deploy)) },
                     What::Alert(notice) => { span.kind { "Alert" } " " (prose(&alert::title(name, &notice.alert))) (heard(notice)) },
+                    What::Webhook(received, message) => {
+                        span.kind { "Webhook" } " " code { (inert(received.event.as_str())) } " from the authority, "
+                        code { (inert(received.event_id.as_str())) }
+                        @if let Some(notice) = message { "." (heard(notice)) }
+                    },
                 }
             }
         }
@@ -474,6 +498,8 @@ fn inert(text: &str) -> String {
 mod tests {
     use std::time::{Duration, Instant};
 
+    use license_core::webhook::LAST_MAX;
+
     use super::*;
     use crate::report::samples::{self, HOSTILE, SHAPES};
 
@@ -492,6 +518,21 @@ mod tests {
         let (_, body) = page.split_once("</style>").unwrap();
         assert!(!body.contains(changes_the_line), "something hides or reorders");
         assert!(!page.contains(" onload='x'>") && !page.contains("]]>"));
+    }
+
+    #[test]
+    fn the_last_webhooks_stand_among_what_happened_and_a_bounded_number_of_them() {
+        let config = samples::config(SHAPES);
+        let page = page(&samples::report(&config));
+        assert!(page.contains("<h2 id=\"lately-title\">Last deploys, alerts and webhooks</h2>"), "{page}");
+        let lines = || page.split("<li>").filter(|line| line.contains(">Webhook</span>"));
+        let named = |id: usize| lines().find(|line| line.contains(&format!("<code>evt_{id}</code>")));
+        assert_eq!(lines().count(), LAST_MAX);
+        assert!(named(0).is_none() && named(1).is_some(), "the oldest is left out");
+        assert!(named(1).unwrap().contains("<code>&lt;script&gt;alert(1)&lt;/script&gt;"), "{:?}", named(1));
+        let waits = named(LAST_MAX).unwrap();
+        assert!(waits.contains("<code>license.revoked</code>") && waits.contains(" Not told yet: team."), "{waits}");
+        assert!(!page.contains("the authority says that the license"), "one that waits is no alert besides");
     }
 
     #[test]

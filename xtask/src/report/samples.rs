@@ -10,6 +10,7 @@ use license_core::{
     quota::{Limit, Quota},
     rotation::{BlobHash, BodySource, Fact, IntentTerms, RotationEvent, RotationId, RunId, Snapshot},
     trail::{Actor, Ended, Event, Folded, GateRecord, HealthRecord, Record, Source},
+    webhook::LAST_MAX,
 };
 
 use crate::{
@@ -180,9 +181,23 @@ fn status(number: usize, environment: &Environment) -> Status<'_> {
             status.license = judged(number, Verdict::Go, license(number, 45), vec![]);
             status.app = None;
         }
+        7 => status.history = folded(number, &[deploys(number), webhooks()].concat()),
         _ => {}
     }
     status
+}
+
+/// One webhook more than is remembered, of a hostile type but for the last one, which a sink is still to hear of.
+fn webhooks() -> Vec<(i64, Event)> {
+    let webhook = |number: usize| {
+        let event = if number == LAST_MAX { "license.revoked" } else { HOSTILE };
+        let sinks: &[&str] = if number == LAST_MAX { &["team"] } else { &[] };
+        let record = serde_json::json!({
+            "event_id": format!("evt_{number}"), "event": event, "created": NOW, "sinks": sinks,
+        });
+        (-1, Event::Webhook(serde_json::from_value(record).unwrap()))
+    };
+    (0..=LAST_MAX).map(webhook).collect()
 }
 
 fn refused(number: usize, status: &mut Status<'_>) {

@@ -2,7 +2,7 @@
 //!
 //! Changes wait for the disk, in a pool of threads. A change is durable before it is answered.
 
-use std::{io::Write, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::Future, io::Write, net::SocketAddr, sync::Arc, time::Duration};
 
 use hyper::{
     body::{Bytes, Incoming},
@@ -53,17 +53,18 @@ pub(crate) struct Settings {
     pub(crate) faults: Vec<Fault>,
 }
 
-/// Serves until SIGINT or SIGTERM. The first line on `out` tells the address, once it is open; what is said on `lines`
-/// goes to `err`.
+/// Serves until SIGINT or SIGTERM, or until who works beside the server is `gone`. The first line on `out` tells the
+/// address, once it is open; what is said on `lines` goes to `err`.
 pub(crate) fn run(
     settings: Settings,
     authority: Embedded,
     lines: (Lines, Told),
+    gone: impl Future<Output = ()>,
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> Result<(), ServeError> {
     refuse_unsafe(&settings)?;
-    server::block_on(serve(settings, authority, lines, out, err))
+    server::block_on(serve(settings, authority, lines, gone, out, err))
 }
 
 /// A server that others can reach needs a token, breaks nothing on purpose, and shows no keys.
@@ -88,6 +89,7 @@ async fn serve(
     settings: Settings,
     authority: Embedded,
     (complaints, mut told): (Lines, Told),
+    gone: impl Future<Output = ()>,
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> Result<(), ServeError> {
@@ -106,7 +108,7 @@ async fn serve(
     let flush = tokio::spawn(flush_counters(Arc::clone(&server), stop));
     // A server whose stderr is gone goes on serving.
     let mut tell = |line: &str| drop(writeln!(err, "{line}"));
-    listener.serve(&server, stopping, &mut told, &mut tell).await;
+    listener.serve(&server, stopping, gone, &mut told, &mut tell).await;
     // A write under way ends first: it must not replace what is written last.
     let _ = flush.await;
     if let Err(error) = server.handler.usage.save() {

@@ -1,6 +1,6 @@
 //! The server over a real socket is tested through the real binary, in the integration tests.
 
-use std::io;
+use std::{future::pending, io};
 
 use super::*;
 use crate::context;
@@ -44,7 +44,7 @@ fn an_address_that_is_taken_is_a_clear_error() {
     let mut settings = settings("127.0.0.1:0");
     settings.listen = held.local_addr().unwrap();
     let authority = Embedded::at(state.path(), context::now);
-    let error = run(settings, authority, server::lines(), &mut Vec::new(), &mut Vec::new()).unwrap_err();
+    let error = run(settings, authority, server::lines(), pending(), &mut Vec::new(), &mut Vec::new()).unwrap_err();
     assert!(matches!(error, ServeError::Server(ServerError::Listen { .. })), "{error}");
     assert_eq!(error.exit(), Exit::Usage);
 }
@@ -66,7 +66,9 @@ impl Write for Heard {
 /// A server that ends with the test's process, and its base address.
 fn served(settings: Settings, authority: Embedded) -> String {
     let (said, hears) = std::sync::mpsc::channel();
-    std::thread::spawn(move || run(settings, authority, server::lines(), &mut Heard(said), &mut io::sink()).unwrap());
+    std::thread::spawn(move || {
+        run(settings, authority, server::lines(), pending(), &mut Heard(said), &mut io::sink()).unwrap();
+    });
     let mut line = String::new();
     while !line.ends_with('\n') {
         line += &hears.recv_timeout(Duration::from_secs(20)).unwrap();

@@ -22,11 +22,12 @@ use serde_json::{Value, json};
 
 use crate::{
     authority::embedded::Embedded,
-    files,
+    failpoint, files,
     log::{LogError, Stamp},
     notify::{NotAccepted, Outlet, Verdict, jittered},
     server::Lines,
     signals::Signals,
+    vars::Vars,
 };
 
 /// The name of the file that says how far the posting went.
@@ -46,7 +47,8 @@ const UNFIT_TRIES_MAX: usize = 3;
 const ID_DIGITS: usize = 32;
 
 /// What posts the webhooks of one authority.
-pub(super) struct Outbox {
+pub(super) struct Outbox<'a> {
+    vars: &'a Vars,
     pub(super) authority: Embedded,
     pub(super) outlet: Outlet,
     pub(super) secret: Secret,
@@ -76,9 +78,10 @@ struct Item {
     data: Value,
 }
 
-impl Outbox {
+impl<'a> Outbox<'a> {
     /// One that begins where the last one ended. The first one begins now: what happened before is not posted.
     pub(super) fn open(
+        vars: &'a Vars,
         authority: Embedded,
         outlet: Outlet,
         secret: Secret,
@@ -97,7 +100,7 @@ impl Outbox {
             }
             Err(source) => return Err(OutboxError::Unwritable { file, source }),
         };
-        Ok(Self { authority, outlet, secret, encoding, lines, progress, posted: BTreeSet::new() })
+        Ok(Self { vars, authority, outlet, secret, encoding, lines, progress, posted: BTreeSet::new() })
     }
 
     /// Posts until a signal comes.
@@ -188,6 +191,7 @@ impl Outbox {
         let give_up = item.at.checked_add(SignedDuration::from_hours(GIVE_UP_HOURS)).unwrap_or(Timestamp::MAX);
         let (mut pause, mut unfit) = (PAUSE_MIN, 0);
         let what = format!("webhook {} (`{}`)", item.id, item.event);
+        failpoint::passed(self.vars, "webhook-posting");
         // Bounded by the time at which it is given up.
         loop {
             if signals.stop().is_some() {

@@ -4,9 +4,11 @@
 
 use std::{
     collections::BTreeSet,
+    future::Future,
     net::SocketAddr,
     sync::{Arc, Mutex},
     thread,
+    time::Instant,
 };
 
 use http_body_util::Full;
@@ -22,6 +24,7 @@ use super::{
     SIGNATURE_HEADER, WebhookError,
     forward::{Forwarder, Inbox},
     receive::{Receiver, Taken},
+    refusals::Refusals,
     secret,
 };
 use crate::{
@@ -51,7 +54,7 @@ const WAITING_MAX: usize = 64;
 /// When a webhook that could not be recorded may come again, in seconds.
 const RETRY_AFTER_SECS: u32 = 30;
 
-/// Receives until SIGINT or SIGTERM.
+/// Receives until SIGINT or SIGTERM, and no longer than the sinks can be told.
 pub(crate) fn serve(ctx: &Arc<Context>, config: Config, args: &ServeArgs) -> Result<(), Failure> {
     let config = Arc::new(config);
     let settings = config.webhook.clone().ok_or(WebhookError::NoSecret)?;
@@ -73,15 +76,27 @@ pub(crate) fn serve(ctx: &Arc<Context>, config: Config, args: &ServeArgs) -> Res
     let concerned: BTreeSet<EnvName> = concerned.collect();
     let inbox = Arc::new(Inbox::of(concerned));
     let forwarder = Forwarder { ctx: Arc::clone(ctx), config, sinks, signals };
+    let (at_work, gone) = server::at_work();
     thread::scope(|scope| {
-        scope.spawn(|| forwarder.run(&inbox));
-        let served = server::block_on(run(ctx, args.listen, receiver, Arc::clone(&inbox)));
+        let telling = scope.spawn(|| {
+            let _at_work = at_work;
+            forwarder.run(&inbox);
+        });
+        let served = server::block_on(run(ctx, args.listen, receiver, Arc::clone(&inbox), gone));
         inbox.close();
-        served.map_err(Failure::from)
+        // A panic has said itself where it was.
+        let told = telling.join().map_err(|_| WebhookError::NobodyTells);
+        served.and(told).map_err(Failure::from)
     })
 }
 
-async fn run(ctx: &Context, address: SocketAddr, receiver: Receiver, inbox: Arc<Inbox>) -> Result<(), WebhookError> {
+async fn run(
+    ctx: &Context,
+    address: SocketAddr,
+    receiver: Receiver,
+    inbox: Arc<Inbox>,
+    gone: impl Future<Output = ()>,
+) -> Result<(), WebhookError> {
     let listener = Listener::open(address).await?;
     let narrator = Narrator::new(ctx, None);
     ctx.console.data(&format!("listening on http://{}\n", listener.bound())).map_err(ServerError::Output)?;
@@ -99,9 +114,11 @@ async fn run(ctx: &Context, address: SocketAddr, receiver: Receiver, inbox: Arc<
     }
     let (lines, mut told) = server::lines();
     let waiting = Arc::new(Semaphore::new(WAITING_MAX));
-    let service = Arc::new(Webhooks { receiver: Arc::new(receiver), inbox, lines, waiting });
+    let (receiver, refusals) = (Arc::new(receiver), Refusals::default());
+    let service = Arc::new(Webhooks { receiver, inbox, lines, refusals, waiting });
     let (stopping, _) = watch::channel(());
-    listener.serve(&service, stopping, &mut told, &mut |line| narrator.note(line)).await;
+    listener.serve(&service, stopping, gone, &mut told, &mut |line| narrator.note(line)).await;
+    service.refusals.rest().iter().for_each(|line| narrator.note(line));
     Ok(())
 }
 
@@ -110,6 +127,7 @@ struct Webhooks {
     receiver: Arc<Receiver>,
     inbox: Arc<Inbox>,
     lines: Lines,
+    refusals: Refusals,
     waiting: Arc<Semaphore>,
 }
 
@@ -131,10 +149,7 @@ impl Service for Webhooks {
         };
         match received {
             Ok(received) => self.record(received).await,
-            Err(refused) => {
-                self.lines.say(format!("a request was refused: {refused}"));
-                refused.answer()
-            }
+            Err(refused) => self.refuse(&refused),
         }
     }
 }
@@ -155,16 +170,21 @@ impl Webhooks {
         match recorded.await {
             Ok(Ok(taken)) => self.recorded(&taken),
             // It would be the same the next time.
-            Ok(Err(Failure::Webhook(error @ WebhookError::SecretInId))) => {
-                self.lines.say(format!("a request was refused: {error}"));
-                answer(StatusCode::BAD_REQUEST, &json!({ "error": "secret_in_id", "message": "its `id` is a secret" }))
-            }
+            Ok(Err(Failure::Webhook(WebhookError::SecretInId))) => self.refuse(&Refused::SecretInId),
             Ok(Err(failure)) => {
                 self.lines.say(format!("a webhook could not be recorded, and is to come again: {failure}"));
                 later()
             }
             Err(_) => later(),
         }
+    }
+
+    fn refuse(&self, refused: &Refused) -> Response<Full<Bytes>> {
+        let (status, code) = refused.status_and_code();
+        if let Some(line) = self.refusals.note(code, &refused.to_string(), Instant::now()) {
+            self.lines.say(line);
+        }
+        answer(status, &json!({ "error": code, "message": refused.to_string() }))
     }
 
     fn recorded(&self, taken: &Taken) -> Response<Full<Bytes>> {
@@ -206,6 +226,8 @@ enum Refused {
     Signatures,
     #[error("its body {}", said(*.0))]
     Body(Trouble),
+    #[error("its `id` holds a secret that license.toml names")]
+    SecretInId,
 }
 
 fn said(trouble: Trouble) -> &'static str {
@@ -217,8 +239,8 @@ fn said(trouble: Trouble) -> &'static str {
 }
 
 impl Refused {
-    fn answer(&self) -> Response<Full<Bytes>> {
-        let (status, code) = match self {
+    fn status_and_code(&self) -> (StatusCode, &'static str) {
+        match self {
             Self::Rejected(
                 why @ Rejected::NotAWebhook(
                     NotAWebhook::NotAnObject | NotAWebhook::NoId | NotAWebhook::NoType | NotAWebhook::NoCreated,
@@ -236,8 +258,8 @@ impl Refused {
             Self::Body(Trouble::TooLong) => (StatusCode::PAYLOAD_TOO_LARGE, "too_long"),
             Self::Body(Trouble::Broken) => (StatusCode::BAD_REQUEST, "broken"),
             Self::Body(Trouble::TooSlow) => (StatusCode::REQUEST_TIMEOUT, "too_slow"),
-        };
-        answer(status, &json!({ "error": code, "message": self.to_string() }))
+            Self::SecretInId => (StatusCode::BAD_REQUEST, "secret_in_id"),
+        }
     }
 }
 
