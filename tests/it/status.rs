@@ -14,7 +14,9 @@ use std::{
 use license_tests::{Answer, App, Grant, Hub, Project, RawServer, failpoints};
 use serde_json::{Value, json};
 
-use crate::{BINARY, KEY, asking, good, good_but, healthy, healthy_but, in_days, licensed, project, saying};
+use crate::{
+    BINARY, KEY, asking, good, good_but, healthy, healthy_but, in_days, licensed, project, saying, tls::TlsServer,
+};
 
 /// A program that keeps every alert that it gets, one JSON document a line; it fails while a file `refuse` is there.
 pub(crate) fn collecting(project: Project) -> Project {
@@ -84,6 +86,10 @@ fn every_wrong_answer_of_the_application_fails_with_the_code_of_its_row() {
             Answer::with_headers(302, &[("Location", "https://example.com/")], ""),
             "redirects are not followed",
         ),
+        ("slow", Answer::Hang, "in time"),
+        ("reset", Answer::Reset, "could not be asked"),
+        ("cut", Answer::Half { body: "{".to_owned(), of: 100 }, "could not be asked"),
+        ("huge", Answer::Huge { bytes: 40_000_000 }, "longer than"),
     ];
     for (name, answer, says) in rows {
         let app = RawServer::script([answer]);
@@ -94,6 +100,17 @@ fn every_wrong_answer_of_the_application_fails_with_the_code_of_its_row() {
         let ran = project.run(&["status"]);
         assert_eq!(ran.code(), 14, "{name}: {ran:?}");
         ran.says(says);
+    }
+}
+
+#[test]
+fn an_application_whose_certificate_nobody_can_check_is_14() {
+    let server = saying(&good());
+    let (stranger, without_tls) = (TlsServer::saying(&["localhost"], &healthy().to_string()), saying(&healthy()));
+    for (port, says) in [(stranger.address.port(), "certificate"), (without_tls.address().port(), "TLS")] {
+        let url = format!("https://localhost:{port}/api/license/status");
+        let project = asking(&server).line("health", &format!("{{ url = \"{url}\", within = \"1s\" }}"));
+        project.run(&["status"]).exits(14).says(says);
     }
 }
 
