@@ -58,6 +58,18 @@ pub fn judge(
     ]
 }
 
+/// Judges what was kept of an earlier answer, as of then: every rule but those that need the key, or when it was first seen.
+pub fn judge_kept(demand: &Demand, license: &License, then: Timestamp) -> Vec<Finding> {
+    let then = Now { at: then, authority_ahead: None };
+    vec![
+        validity(demand, license, then),
+        domain(demand, license),
+        features(demand, license),
+        activations(demand, license),
+        expiry_horizon(demand, license, then),
+    ]
+}
+
 /// Judges the key's class alone: the one rule that needs no authority, so that a key of another class is never sent anywhere.
 pub fn judge_class(demand: &Demand, key: &LicenseKey) -> Finding {
     let rule = Rule(Check::KeyClass);

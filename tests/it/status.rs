@@ -237,6 +237,53 @@ fn a_horizon_on_the_command_line_is_15() {
 }
 
 #[test]
+fn a_cached_no_says_why_in_every_form() {
+    let mut silent = good();
+    silent.as_object_mut().unwrap().remove("features");
+    for (answer, exit, why) in [
+        (json!({ "valid": false, "code": "LICENSE_REVOKED", "message": "gone for good" }), 10, "gone for good"),
+        (silent, 11, "does not state the features"),
+    ] {
+        let server = saying(&answer);
+        let project = asking(&server).line("features", r#"["sso"]"#);
+        let summary = project.seen().join("summary.md");
+        let project = project.var("GITHUB_STEP_SUMMARY", summary.to_str().unwrap());
+        says_why(&project, &summary, &["status"], exit, why);
+        says_why(&project, &summary, &["status", "--cached"], exit, why);
+    }
+}
+
+#[test]
+fn without_a_look_a_cached_status_says_so_in_every_form() {
+    let server = saying(&good());
+    let project = asking(&server);
+    let summary = project.seen().join("summary.md");
+    let project = project.var("GITHUB_STEP_SUMMARY", summary.to_str().unwrap());
+    says_why(&project, &summary, &["status", "--cached"], 11, "the trail has no look");
+}
+
+/// That every form of the output has the reason where that form has reasons.
+fn says_why(project: &Project, summary: &std::path::Path, args: &[&str], exit: i32, why: &str) {
+    let run = |format| {
+        fs::write(summary, "").unwrap();
+        let ran = project.run(&[args, &["--format", format]].concat()).named(format);
+        ran.exits(exit);
+        ran
+    };
+    run("human").says(why);
+    let junit = run("junit");
+    let failure = junit.stdout().lines().find(|line| line.contains("<failure")).unwrap();
+    let message = failure.split("message=\"").nth(1).and_then(|rest| rest.split('"').next());
+    assert!(message.is_some_and(|message| message.contains(why)), "{junit:?}");
+    let github = run("github");
+    let annotation = github.stderr().lines().find(|line| line.starts_with("::error ")).unwrap_or_default();
+    assert!(annotation.contains(why), "{github:?}");
+    let told = fs::read_to_string(summary).unwrap();
+    let row = told.lines().find(|line| line.starts_with("| production")).unwrap_or_default();
+    assert!(row.contains(why), "{told}");
+}
+
+#[test]
 fn on_a_machine_that_forgets_no_alert_is_sent_and_that_is_said() {
     let server = saying(&good());
     let project = collecting(asking(&server)).var("CI", "true");

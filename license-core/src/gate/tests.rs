@@ -505,6 +505,17 @@ fn one_no_refuses_and_what_is_not_known_is_not_a_yes() {
 }
 
 #[test]
+fn what_was_kept_of_an_answer_is_judged_as_it_was_then() {
+    let demand = Demand { features: names(&["sso"]), key_class: Some(KeyClass::Dev), ..demand() };
+    for license in [accepted(), refused_with("LICENSE_REVOKED"), expiring(-DAY), expiring(DAY)] {
+        let then = judge(&demand, &key(), &license, None, now());
+        let needs_no_key = |finding: &Finding| !matches!(finding.check, Check::KeyClass | Check::KeyAge);
+        let expected: Vec<Finding> = then.into_iter().filter(needs_no_key).collect();
+        assert_eq!(judge_kept(&demand, &license, now().at), expected, "{license:?}");
+    }
+}
+
+#[test]
 fn no_policy_makes_a_go_of_no_answer() {
     for policy in [UnknownPolicy::Block, UnknownPolicy::Warn] {
         assert_eq!(verdict(&[], policy), Verdict::Unknown);

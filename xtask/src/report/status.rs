@@ -6,10 +6,11 @@ use jiff::{SignedDuration, Timestamp};
 use license_core::{
     Verdict,
     alert::{self, Alert, Severity},
-    finding::clean,
+    finding::{Finding, clean},
+    gate::judge_kept,
     quota::{Limit, Room},
     rotation::Phase,
-    trail::Ended,
+    trail::{Ended, Looked},
 };
 use miette::Diagnostic;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
@@ -18,10 +19,11 @@ use serde_json::{Value, json};
 use super::human;
 use crate::{
     commands::status::{Account, Known, NotKnown, Status, StatusReport},
+    config::Environment,
     console::{Ink, Look},
     exit::Exit,
     failure::Failure,
-    gate::{Basis, Judgement},
+    gate::Basis,
     health::Seen,
     tell::{Done, Telling},
 };
@@ -174,7 +176,7 @@ pub(super) fn found(status: &Status<'_>) -> Vec<String> {
     match &status.license {
         Known::Judged(judged) => {
             let mut lines = vec![verdict(judged.verdict).to_owned()];
-            lines.extend(worries(judged));
+            lines.extend(worries(&judged.checks));
             lines.extend(human::basis_lines(&judged.basis));
             // Where nothing stands in for an answer, the trouble is what is to be mended.
             if let Basis::Nothing { trouble, .. } = &judged.basis {
@@ -183,8 +185,12 @@ pub(super) fn found(status: &Status<'_>) -> Vec<String> {
             lines
         }
         Known::Cached(looked) => {
-            let verdict = looked.look.verdict.map_or("not known", verdict);
-            vec![format!("{verdict}, as it was at {:.0}: the authority was not asked", looked.at)]
+            let word = looked.look.verdict.map_or("not known", verdict);
+            let mut lines = vec![format!("{word}, as it was at {:.0}: the authority was not asked", looked.at)];
+            if looked.look.verdict != Some(Verdict::Go) {
+                lines.extend(reasons(status.environment, looked));
+            }
+            lines
         }
         Known::Not(failure) => std::iter::once(format!("not known: {failure}")).chain(next(failure)).collect(),
         Known::NeverLooked => vec!["not known: the trail has no look, and the authority was not asked".to_owned()],
@@ -219,9 +225,27 @@ fn verdict(verdict: Verdict) -> &'static str {
 }
 
 /// What every check found that did not pass.
-fn worries(judged: &Judgement) -> impl Iterator<Item = String> {
-    let worth = judged.checks.iter().filter(|finding| finding.outcome != license_core::Outcome::Pass);
+fn worries(checks: &[Finding]) -> impl Iterator<Item = String> {
+    let worth = checks.iter().filter(|finding| finding.outcome != license_core::Outcome::Pass);
     worth.map(|finding| format!("{} {}: {}", finding.check.code(), finding.outcome, finding.message))
+}
+
+/// Why the last look found no good license. The trail keeps the facts of a look, and not what the checks made of them, so
+/// that is worked out anew; what was kept of a refusal or of trouble is said where the facts do not show it.
+fn reasons(environment: &Environment, looked: &Looked) -> Vec<String> {
+    let look = &looked.look;
+    let license = look.license.as_ref();
+    let checks = license.map_or_else(Vec::new, |license| judge_kept(&environment.demand, license, looked.at));
+    let mut lines: Vec<String> = worries(&checks).collect();
+    let refused = look.refused.as_ref().map(|refused| &refused.reason);
+    if let Some(reason) = refused.filter(|reason| checks.iter().all(|finding| finding.reason.word() != **reason)) {
+        lines.push(format!("the reason was `{}`", clean(reason)));
+    }
+    lines.extend(look.trouble.as_ref().map(|trouble| clean(&trouble.message)));
+    if lines.is_empty() {
+        lines.push("the trail does not say why; `status` without `--cached` does".to_owned());
+    }
+    lines
 }
 
 /// How long it is until then, in words.
@@ -479,11 +503,13 @@ pub(crate) fn faults(report: &StatusReport<'_>, status: &Status<'_>) -> Vec<(Sev
     match &status.license {
         Known::Not(failure) => faults.push((Severity::Critical, failure.to_string())),
         Known::Judged(judged) if judged.verdict != Verdict::Go => {
-            let mut words: Vec<String> = worries(judged).collect();
+            let mut words: Vec<String> = worries(&judged.checks).collect();
             words.extend(human::basis_lines(&judged.basis));
             faults.push((Severity::Critical, format!("{}: {}", verdict(judged.verdict), words.join("; "))));
         }
-        Known::Judged(_) | Known::Cached(_) | Known::NeverLooked => {}
+        Known::Cached(looked) if looked.look.verdict == Some(Verdict::Go) => {}
+        Known::Cached(_) | Known::NeverLooked => faults.push((Severity::Critical, found(status).join("; "))),
+        Known::Judged(_) => {}
     }
     if let Some(app) = &status.app
         && let Seen::Unhealthy { .. } | Seen::Unreachable { .. } = app.glance.seen
