@@ -318,6 +318,18 @@ fn activations(demand: &Demand, license: &License) -> Finding {
 
 fn expiry_horizon(demand: &Demand, license: &License, now: Now) -> Finding {
     let rule = Rule(Check::ExpiryHorizon);
+    let found = readable_horizon(rule, demand, license, now);
+    match &license.unreadable_end {
+        // Not the same as no end, for it may be over; and it takes no other no away.
+        Some(words) if found.outcome != Outcome::Fail => rule.unknown(
+            Reason::NotReadable,
+            format!("the authority states an end that cannot be read: `{}`", clean(words)),
+        ),
+        Some(_) | None => found,
+    }
+}
+
+fn readable_horizon(rule: Rule, demand: &Demand, license: &License, now: Now) -> Finding {
     if is_called_expired(license) {
         return rule.fails(Reason::Expired, "the authority says that the license has expired");
     }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use jiff::{SignedDuration, Timestamp};
 use license_core::{
-    Verdict,
+    License, Verdict,
     alert::{self, Alert, Severity},
     finding::{Finding, clean},
     gate::judge_kept,
@@ -209,10 +209,16 @@ fn next(diagnostic: &dyn Diagnostic) -> Option<String> {
 
 /// When the key stops working, in words; nothing where nobody could say.
 fn ends(status: &Status<'_>, now: Timestamp) -> Option<String> {
-    match (status.license.ends_at(), status.license.license()) {
-        (Some(ends_at), _) => Some(format!("ends at {ends_at:.0}, {}", left(ends_at, now))),
-        (None, Some(_)) => Some("the authority states no end".to_owned()),
-        (None, None) => None,
+    let license = status.license.license()?;
+    let Some(ends_at) = status.license.ends_at() else { return Some(no_end(license).to_owned()) };
+    Some(format!("ends at {ends_at:.0}, {}", left(ends_at, now)))
+}
+
+/// What stands in the place of an end where none is known. One that cannot be read is not none.
+pub(super) fn no_end(license: &License) -> &'static str {
+    match &license.unreadable_end {
+        Some(_) => "the authority states an end that cannot be read",
+        None => "the authority states no end",
     }
 }
 
