@@ -17,7 +17,7 @@ mod year_tests;
 pub use days::{DAYS_MAX, Days, NotDays, THRESHOLDS_MAX};
 pub use event::{Alert, AlertEvent, AlertId, Reached, Stands};
 pub use ledger::{LEASE_SECS_MAX, Ledger, MESSAGES_MAX, NOTICES_MAX, Notice, Over, Task, Told, messages, tasks};
-pub use standing::{AutoRenew, Facts, LicenseFacts, Policy, Refusal, STUCK_SECS, Sight, Standing, standing};
+pub use standing::{AutoRenew, Ends, Facts, LicenseFacts, Policy, Refusal, STUCK_SECS, Sight, Standing, standing};
 pub use words::{Severity, dedup_key, severity, title, what_next};
 
 /// Samples of everything that alerts write, for the tests of the trail.

@@ -99,6 +99,8 @@ pub enum Reason {
     NotDemanded,
     /// The authority did not state the fact.
     NotStated,
+    /// The authority stated the fact in a form that cannot be read.
+    NotReadable,
     /// The local clock and the authority's differ too much to compare times.
     ClockSkew,
     /// The authority refused the key.

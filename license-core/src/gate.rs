@@ -58,9 +58,10 @@ pub fn judge(
     ]
 }
 
-/// Judges again what was said of a key before, by today's clock. The key itself is not here, so that what only it tells,
-/// its class, is not judged, and neither is its age, which only ever warns.
-pub fn judge_again(demand: &Demand, license: &License, now: Now) -> Vec<Finding> {
+/// Judges what was kept of an earlier answer, by the clock that says this: every rule but those that need the key, or when
+/// it was first seen.
+pub fn judge_kept(demand: &Demand, license: &License, at: Timestamp) -> Vec<Finding> {
+    let now = Now { at, authority_ahead: None };
     vec![
         validity(demand, license, now),
         domain(demand, license),
@@ -318,6 +319,18 @@ fn activations(demand: &Demand, license: &License) -> Finding {
 
 fn expiry_horizon(demand: &Demand, license: &License, now: Now) -> Finding {
     let rule = Rule(Check::ExpiryHorizon);
+    let found = readable_horizon(rule, demand, license, now);
+    match &license.unreadable_end {
+        // Not the same as no end, for it may be over; and it takes no other no away.
+        Some(words) if found.outcome != Outcome::Fail => rule.unknown(
+            Reason::NotReadable,
+            format!("the authority states an end that cannot be read: `{}`", clean(words)),
+        ),
+        Some(_) | None => found,
+    }
+}
+
+fn readable_horizon(rule: Rule, demand: &Demand, license: &License, now: Now) -> Finding {
     if is_called_expired(license) {
         return rule.fails(Reason::Expired, "the authority says that the license has expired");
     }

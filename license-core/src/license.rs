@@ -38,6 +38,10 @@ pub struct License {
     /// Whether the authority marks its answer as deprecated, as it does for a key that was rotated away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deprecated: Option<Deprecated>,
+    /// What the authority states as an end, of the license or of the grace, where that cannot be read: its words, fit to be
+    /// shown. It has an end then, and nobody knows when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreadable_end: Option<String>,
 }
 
 /// A mark of deprecation, which names no end.
@@ -67,6 +71,7 @@ impl License {
             activation_limit: None,
             grace_ends_at: None,
             deprecated: None,
+            unreadable_end: None,
         }
     }
 }

@@ -336,6 +336,7 @@ mod tests {
             activations_used: Some(u64::MAX),
             activation_limit: Some(ActivationLimit::AtMost(u64::MAX)),
             grace_ends_at: Some(at(4)),
+            unreadable_end: Some("soon".to_owned()),
             ..License::bare(Answer::Refused { code: Some("NO".to_owned()), message: Some("no".to_owned()) })
         }
     }

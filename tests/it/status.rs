@@ -254,6 +254,121 @@ fn a_horizon_on_the_command_line_is_15() {
 }
 
 #[test]
+fn an_end_without_an_offset_is_an_end_in_utc() {
+    let stating = |end: &str| saying(&good_but(&json!({ "expiresAt": end })));
+    let written = |days: i64, format: &str| {
+        let then = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * days);
+        then.strftime(format).to_string()
+    };
+    for format in ["%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S.123"] {
+        let over = written(-3, format);
+        let server = stating(&over);
+        asking(&server).run(&["status"]).named(&over).exits(10).says("the license expired at");
+        let soon = written(5, format);
+        let server = stating(&soon);
+        let project = collecting(asking(&server));
+        project.run(&["status"]).named(&soon).exits(0).says("in 4 days");
+        assert_eq!(collected(&project)[0]["data"]["alert"]["alert"], "expiring", "{soon}");
+        project.run(&["status", "--fail-within", "7d"]).named(&soon).exits(15);
+    }
+}
+
+#[test]
+fn an_end_that_cannot_be_read_is_no_license_without_an_end() {
+    let end = format!("soon\u{1b}[2J {KEY} {}", "x".repeat(1000));
+    let server = saying(&good_but(&json!({ "expiresAt": end })));
+    let project = asking(&server);
+    for args in [&["status"][..], &["status", "--fail-within", "7d"], &["status", "--cached"]] {
+        let ran = project.run(args);
+        ran.exits(11).says("`soon").says_nothing_of("states no end").never_shows(KEY);
+        let all = format!("{}{}", ran.stdout(), ran.stderr());
+        assert!(!all.contains('\u{1b}') && !all.contains(&"x".repeat(400)), "{all}");
+    }
+    project.run(&["status", "--html", "page.html"]).exits(11);
+    let page = fs::read_to_string(project.path("page.html")).unwrap();
+    assert!(page.contains("<code>soon") && !page.contains("states no end") && !page.contains(KEY), "{page}");
+    let ran = project.deploy();
+    ran.exits(11).says("expiry_horizon").deploy_did_not_run();
+}
+
+#[test]
+fn a_license_without_an_end_stays_within_every_horizon() {
+    for none in [json!(null), json!("never"), json!(0), json!("9999-12-31T23:59:59Z")] {
+        let server = saying(&good_but(&json!({ "expiresAt": none })));
+        let project = asking(&server);
+        project.run(&["status", "--fail-within", "90d"]).named(&none.to_string()).exits(0).says("states no end");
+    }
+}
+
+#[test]
+fn an_end_that_can_no_longer_be_read_takes_no_alert_back() {
+    let server = RawServer::script([
+        Answer::json(200, &good_but(&json!({ "expiresAt": in_days(5) }))),
+        Answer::json(200, &good_but(&json!({ "expiresAt": "soon" }))),
+    ]);
+    let project = collecting(asking(&server));
+    project.run(&["status"]).exits(0);
+    project.run(&["status"]).exits(11);
+    let news: Vec<_> = collected(&project).iter().map(|told| told["data"]["news"].clone()).collect();
+    assert_eq!(news, ["stands"], "nobody hears that it is over");
+}
+
+#[test]
+fn a_cached_no_says_why_in_every_form() {
+    let mut silent = good();
+    silent.as_object_mut().unwrap().remove("features");
+    for (answer, exit, why) in [
+        (json!({ "valid": false, "code": "LICENSE_REVOKED", "message": "gone for good" }), 10, "gone for good"),
+        (silent, 11, "does not state the features"),
+    ] {
+        let server = saying(&answer);
+        let project = asking(&server).line("features", r#"["sso"]"#);
+        let summary = project.seen().join("summary.md");
+        let project = project.var("GITHUB_STEP_SUMMARY", summary.to_str().unwrap());
+        says_why(&project, &summary, &["status"], exit, why);
+        says_why(&project, &summary, &["status", "--cached"], exit, why);
+    }
+}
+
+#[test]
+fn without_a_look_a_cached_status_says_so_in_every_form() {
+    let server = saying(&good());
+    let project = asking(&server);
+    let summary = project.seen().join("summary.md");
+    let project = project.var("GITHUB_STEP_SUMMARY", summary.to_str().unwrap());
+    says_why(&project, &summary, &["status", "--cached"], 11, "the trail has no look");
+}
+
+/// That every form of the output has the reason where that form has reasons.
+fn says_why(project: &Project, summary: &std::path::Path, args: &[&str], exit: i32, why: &str) {
+    let run = |format| {
+        fs::write(summary, "").unwrap();
+        let ran = project.run(&[args, &["--format", format]].concat()).named(format);
+        ran.exits(exit);
+        ran
+    };
+    run("human").says(why);
+    let junit = run("junit");
+    let failure = junit.stdout().lines().find(|line| line.contains("<failure")).unwrap();
+    let message = failure.split("message=\"").nth(1).and_then(|rest| rest.split('"').next());
+    assert!(message.is_some_and(|message| message.contains(why)), "{junit:?}");
+    let github = run("github");
+    let annotation = github.stderr().lines().find(|line| line.starts_with("::error ")).unwrap_or_default();
+    assert!(annotation.contains(why), "{github:?}");
+    let told = fs::read_to_string(summary).unwrap();
+    let row = told.lines().find(|line| line.starts_with("| production")).unwrap_or_default();
+    assert!(row.contains(why), "{told}");
+}
+
+#[test]
+fn a_horizon_beside_an_end_that_nobody_can_read_is_11_whatever_the_policy() {
+    let server = saying(&good_but(&json!({ "expiresAt": "in spring" })));
+    let project = asking(&server).line("unknown", "\"warn\"");
+    project.run(&["status"]).exits(0).says("in spring");
+    project.run(&["status", "--fail-within", "7d"]).exits(11).says("in spring");
+}
+
+#[test]
 fn on_a_machine_that_forgets_no_alert_is_sent_and_that_is_said() {
     let server = saying(&good());
     let project = collecting(asking(&server)).var("CI", "true");

@@ -64,8 +64,19 @@ pub struct LicenseFacts {
     pub issued_at: Option<Timestamp>,
     /// When the license ends, or the key's grace, whichever is sooner.
     pub ends_at: Option<Timestamp>,
+    /// Whether every end that is stated can be read.
+    pub ends: Ends,
     /// The authority's no, if it says so.
     pub refused: Option<Refusal>,
+}
+
+/// Whether the ends that an authority states can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ends {
+    /// They can, or none is stated.
+    Read,
+    /// One cannot: what was said of an end may still be true.
+    NotRead,
 }
 
 /// A no.
@@ -94,7 +105,7 @@ pub struct Standing {
 pub enum Sight {
     /// It was.
     Seen,
-    /// It was not: whatever was said about it stands.
+    /// It was not, or not when it ends: whatever was said about it stands.
     NotSeen,
     /// The clocks disagree, and nobody knows which one is right: whatever was said of anything stands.
     Blurred,
@@ -115,10 +126,10 @@ pub fn standing(policy: &Policy, facts: &Facts<'_>, now: Timestamp) -> Standing 
     // What a runner said whose clock is ahead by no more than is tolerated is not taken back by one that is behind.
     let soon = now.checked_add(SignedDuration::from_secs(CLOCK_SKEW_MAX_SECS)).unwrap_or(now);
     let kept = [license.and_then(|license| end(policy, license, soon)), rotation(facts.rotation, soon)];
-    let sight = match (skew, license) {
+    let sight = match (skew, license.map(|license| license.ends)) {
         (Some(_), _) => Sight::Blurred,
-        (None, Some(_)) => Sight::Seen,
-        (None, None) => Sight::NotSeen,
+        (None, Some(Ends::Read)) => Sight::Seen,
+        (None, Some(Ends::NotRead) | None) => Sight::NotSeen,
     };
     let [alerts, kept] = [Vec::from(alerts), Vec::from(kept)].map(|found| found.into_iter().flatten().collect());
     Standing { alerts, kept, license: sight }
@@ -254,6 +265,7 @@ impl LicenseFacts {
             license_id: license.id.as_deref().map(ToOwned::to_owned),
             issued_at: license.issued_at,
             ends_at: [license.expires_at, license.grace_ends_at].into_iter().flatten().min(),
+            ends: if license.unreadable_end.is_some() { Ends::NotRead } else { Ends::Read },
             refused,
         }
     }
@@ -288,7 +300,7 @@ mod tests {
 
     fn license(ends_at: Option<i64>) -> LicenseFacts {
         let (key_fingerprint, ends_at) = (fingerprint("K0"), ends_at.map(at));
-        LicenseFacts { key_fingerprint, license_id: None, issued_at: None, ends_at, refused: None }
+        LicenseFacts { key_fingerprint, license_id: None, issued_at: None, ends_at, ends: Ends::Read, refused: None }
     }
 
     fn alerts(policy: &Policy, license: Option<LicenseFacts>, state: &State, now: i64) -> Vec<String> {
@@ -343,6 +355,9 @@ mod tests {
             (said.expires_at, said.grace_ends_at) = (expires_at.map(at), grace_ends_at.map(at));
             assert_eq!(LicenseFacts::of(fingerprint("K0"), &said, None).ends_at, ends_at.map(at));
         }
+        assert_eq!(LicenseFacts::of(fingerprint("K0"), &said, None).ends, Ends::Read);
+        said.unreadable_end = Some("soon".to_owned());
+        assert_eq!(LicenseFacts::of(fingerprint("K0"), &said, None).ends, Ends::NotRead);
     }
 
     #[test]
@@ -351,6 +366,8 @@ mod tests {
         let facts = |license| Facts { license, rotation: &idle, last_look: None, authority_ahead: None };
         assert_eq!(standing(&policy(), &facts(None), at(0)).license, Sight::NotSeen);
         assert_eq!(standing(&policy(), &facts(Some(license(None))), at(0)).license, Sight::Seen);
+        let unreadable = LicenseFacts { ends: Ends::NotRead, ..license(None) };
+        assert_eq!(standing(&policy(), &facts(Some(unreadable)), at(0)).license, Sight::NotSeen);
     }
 
     #[test]

@@ -201,6 +201,7 @@ fn live(plan: &Plan, seed: u64) -> (World, Vec<Timestamp>) {
             license_id: None,
             issued_at: Some(since),
             ends_at: Some(ends_at),
+            ends: Ends::Read,
             refused: None,
         };
         let facts = Facts { license: Some(license), rotation: &state, last_look: None, authority_ahead: None };

@@ -62,6 +62,11 @@ fn with_status(license: License, word: &str) -> License {
     License { status: Some(Status::from_word(word)), ..license }
 }
 
+/// A license with an end that nobody can read.
+fn unreadable(license: License) -> License {
+    License { unreadable_end: Some("soon\u{1b}[2J".to_owned()), ..license }
+}
+
 fn expiring(secs_from_now: i64) -> License {
     License { expires_at: Some(at(NOW + secs_from_now)), ..accepted() }
 }
@@ -389,6 +394,13 @@ fn the_horizon_is_met_to_the_second() {
         (0, refused_with("LICENSE_EXPIRED"), Fail, Reason::Expired),
         (0, with_status(accepted(), "expired"), Fail, Reason::Expired),
         (0, refused_with("LICENSE_REVOKED"), Pass, Reason::NotDemanded),
+        (0, unreadable(accepted()), Unknown, Reason::NotReadable),
+        (3, unreadable(accepted()), Unknown, Reason::NotReadable),
+        // Another end that can be read says no all the same, and never yes.
+        (0, unreadable(expiring(90 * DAY)), Unknown, Reason::NotReadable),
+        (90, unreadable(expiring(DAY)), Fail, Reason::ExpiresWithin),
+        (0, unreadable(expiring(0)), Fail, Reason::Expired),
+        (0, unreadable(with_status(accepted(), "expired")), Fail, Reason::Expired),
     ];
     for (min_days_left, license, outcome, reason) in table {
         let demand = Demand { min_days_left, ..demand() };
@@ -501,6 +513,25 @@ fn one_no_refuses_and_what_is_not_known_is_not_a_yes() {
             .map(|(outcome, check)| Finding::new(check, *outcome, Reason::Met, ""))
             .collect();
         assert_eq!(verdict(&findings, policy), expected, "{outcomes:?} {policy:?}");
+    }
+}
+
+#[test]
+fn an_end_that_cannot_be_read_is_shown_and_is_no_go() {
+    let findings = judge(&demand(), &key(), &unreadable(accepted()), None, now());
+    assert_eq!(verdict(&findings, UnknownPolicy::Block), Verdict::Unknown);
+    let shown = findings.iter().find(|finding| finding.check == Check::ExpiryHorizon).unwrap();
+    assert_eq!(shown.message, "the authority states an end that cannot be read: `soon\u{FFFD}[2J`");
+}
+
+#[test]
+fn what_was_kept_of_an_answer_is_judged_as_it_was_then() {
+    let demand = Demand { features: names(&["sso"]), key_class: Some(KeyClass::Dev), ..demand() };
+    for license in [accepted(), refused_with("LICENSE_REVOKED"), expiring(-DAY), expiring(DAY)] {
+        let then = judge(&demand, &key(), &license, None, now());
+        let needs_no_key = |finding: &Finding| !matches!(finding.check, Check::KeyClass | Check::KeyAge);
+        let expected: Vec<Finding> = then.into_iter().filter(needs_no_key).collect();
+        assert_eq!(judge_kept(&demand, &license, now().at), expected, "{license:?}");
     }
 }
 

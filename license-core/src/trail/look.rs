@@ -61,7 +61,8 @@ impl Look {
     fn gist(&self) -> impl PartialEq + '_ {
         let said = self.license.as_ref().map(|license| {
             let accepts = matches!(license.answer, Answer::Accepted { .. });
-            (accepts, &license.plan, license.expires_at, &license.features, license.grace_ends_at)
+            let ends = (license.expires_at, license.grace_ends_at, license.unreadable_end.is_some());
+            (accepts, &license.plan, ends, &license.features)
         });
         let refused = self.refused.as_ref().map(|refused| &refused.reason);
         let trouble = self.trouble.as_ref().map(|trouble| &trouble.code);
@@ -388,6 +389,7 @@ mod tests {
             (license(License { activations_used: Some(9), ..bare() }), false),
             (license(License { plan: Some("pro".to_owned()), ..bare() }), true),
             (license(License { expires_at: Some(at(9)), ..bare() }), true),
+            (license(License { unreadable_end: Some("soon".to_owned()), ..bare() }), true),
             (license(License::bare(Answer::Refused { code: None, message: None })), true),
             (Look { health: Some(HealthRecord::Unhealthy), ..look() }, true),
             (Look { key_fingerprint: None, ..look() }, true),

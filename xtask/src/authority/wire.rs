@@ -192,6 +192,8 @@ const SOMETHING_ELSE: &str = "something else may have answered: see whether `url
 
 /// Puts the facts together.
 fn license(said: Said, answer: &Answer<'_>, facts: &Facts<'_>) -> License {
+    let grace_ends_at = facts.grace_ends_at().or(answer.headers.sunset);
+    let unreadable_grace = || facts.unreadable_grace().filter(|_| grace_ends_at.is_none());
     License {
         answer: said,
         id: facts.id(),
@@ -204,8 +206,9 @@ fn license(said: Said, answer: &Answer<'_>, facts: &Facts<'_>) -> License {
         features: facts.features(),
         activations_used: facts.activations_used(),
         activation_limit: facts.activation_limit(),
-        grace_ends_at: facts.grace_ends_at().or(answer.headers.sunset),
+        grace_ends_at,
         deprecated: answer.headers.deprecation,
+        unreadable_end: facts.unreadable_expiry().or_else(unreadable_grace),
     }
 }
 

@@ -6,10 +6,10 @@ use std::{borrow::Cow, cell::Cell, collections::BTreeMap, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use license_core::{
-    Finding, Fingerprint, License, Now, Outcome, Verdict,
+    Finding, Fingerprint, License, Outcome, Verdict,
     alert::{Alert, AutoRenew, Facts, LicenseFacts, Policy, Refusal, Standing, Task, messages, standing, tasks},
     finding::{Reason, clean},
-    gate::judge_again,
+    gate::judge_kept,
     health::{Difference, Expected},
     rotation::{self, Adoption, Phase},
     trail::{Deployed, Event, Folded, HealthRecord, Look, Looked, Trouble, since},
@@ -317,8 +317,7 @@ impl Known {
     /// What the last look saw, judged again.
     fn of_trail(environment: &Environment, folded: &Folded) -> Self {
         let Some(looked) = folded.looked().cloned() else { return Self::NeverLooked };
-        let now = Now { at: context::now(), authority_ahead: None };
-        let judge = |license| judge_again(&environment.demand, license, now);
+        let judge = |license| judge_kept(&environment.demand, license, context::now());
         let checks = looked.look.license.as_ref().map_or_else(Vec::new, judge);
         Self::Cached { looked, checks }
     }
@@ -345,6 +344,11 @@ impl Known {
     pub(crate) fn ends_at(&self) -> Option<Timestamp> {
         let license = self.license()?;
         [license.expires_at, license.grace_ends_at].into_iter().flatten().min()
+    }
+
+    /// Whether an end was stated, and no horizon can be compared with it.
+    fn has_an_end_that_nobody_can_read(&self) -> bool {
+        self.license().is_some_and(|license| license.unreadable_end.is_some())
     }
 
     /// Whether somebody said something that can be judged.
@@ -613,6 +617,8 @@ impl Status<'_> {
             },
             Known::NeverLooked => Some(Exit::Unknown),
         };
+        let is_horizon_known = report.within.is_none() || !self.license.has_an_end_that_nobody_can_read();
+        let horizon = (!is_horizon_known).then_some(Exit::Unknown);
         let app = self.app.as_ref().and_then(|app| match &app.glance.seen {
             Seen::Proved | Seen::NotProved => None,
             Seen::Unhealthy { .. } | Seen::Unreachable { .. } => Some(Exit::Unhealthy),
@@ -622,7 +628,7 @@ impl Status<'_> {
         let attends = report.attention == Attention::Exit && !self.standing.is_empty();
         let attention = (attends || self.ends_within(report)).then_some(Exit::Attention);
         let undelivered = self.told.iter().any(Telling::failed).then_some(Exit::AlertUndelivered);
-        [license, app, failure, attention, undelivered].into_iter().flatten().collect()
+        [license, horizon, app, failure, attention, undelivered].into_iter().flatten().collect()
     }
 
     /// Whether the key stops working within the horizon of `--fail-within`.

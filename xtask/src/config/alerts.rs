@@ -156,8 +156,8 @@ pub(super) fn check(checking: &mut Checking<'_>, config: &RawConfig) -> AlertSet
     AlertSettings { days, gap_max, sinks, all_sinks, place }
 }
 
-fn days(checking: &mut Checking<'_>, at: &At<Vec<u32>>) -> Option<Days> {
-    let days: Vec<i64> = at.value.iter().copied().map(i64::from).collect();
+fn days(checking: &mut Checking<'_>, at: &At<Vec<At<i64>>>) -> Option<Days> {
+    let days: Vec<i64> = at.value.iter().map(|one| one.value).collect();
     let why = match Days::of(&days) {
         Ok(days) => return Some(days),
         Err(why) => why,
@@ -165,9 +165,23 @@ fn days(checking: &mut Checking<'_>, at: &At<Vec<u32>>) -> Option<Days> {
     let (code, help) = match why {
         NotDays::Empty => (code::EMPTY_VALUE, "write `days = [30, 7, 1]`, or leave it out, which means the same"),
         NotDays::Twice(_) => (code::DUPLICATE_VALUE, "leave one of them out"),
-        NotDays::TooMany | NotDays::OutOfRange(_) => (code::OUT_OF_RANGE, "write `days = [30, 7, 1]`"),
+        NotDays::TooMany | NotDays::OutOfRange(_) => (code::OUT_OF_RANGE, "write it as `days = [30, 7, 1]`"),
     };
-    checking.report(Problem::new(code, format!("`days` cannot be used: {why}")).help(help).at(at.place, "not used"));
+    let problem = |why: NotDays| Problem::new(code, format!("`days` cannot be used: {why}")).help(help);
+    match why {
+        NotDays::Empty | NotDays::TooMany => checking.report(problem(why).at(at.place, "not used")),
+        NotDays::Twice(twice) => {
+            let mut same = at.value.iter().filter(|one| one.value == i64::from(twice)).map(|one| one.place);
+            let problem = problem(why).at(same.next().unwrap_or(at.place), "here");
+            checking.report(same.fold(problem, |problem, place| problem.at(place, "and here")));
+        }
+        // Each one alone, so that all of them are told at once.
+        NotDays::OutOfRange(_) => at.value.iter().for_each(|one| {
+            if let Err(why) = Days::of(&[one.value]) {
+                checking.report(problem(why).at(one.place, "out of range"));
+            }
+        }),
+    }
     None
 }
 

@@ -171,16 +171,27 @@ impl<'a> Fields<'a> {
         Field::Given(At { value: found, place: self.table_place(name, value) })
     }
 
-    /// A list of whole numbers within limits.
-    pub(super) fn wholes(&mut self, name: &'static str, limits: &RangeInclusive<u32>) -> Field<Vec<u32>> {
-        self.field(name, Expected::WHOLES, |value| {
-            let number = |item: &Spanned<DeValue<'_>>| {
-                let integer = item.get_ref().as_integer()?;
-                let number = u32::from_str_radix(integer.as_str(), integer.radix()).ok()?;
-                limits.contains(&number).then_some(number)
+    /// A list of whole numbers. Which of them fit is for their own rule to say, which names the number and its limits.
+    pub(super) fn wholes(&mut self, name: &'static str) -> Field<Vec<At<i64>>> {
+        let Some(value) = self.value(name) else { return Field::Absent };
+        let Some(array) = value.get_ref().as_array() else {
+            return self.wrong_type(name, Expected::WHOLES, value);
+        };
+        let mut items = Vec::new();
+        for item in array {
+            let Some(integer) = item.get_ref().as_integer() else {
+                let what = format!("one item of `{name}` of {}", self.what);
+                return self.report(wrong_type(&what, name, Expected::WHOLES_ITEM, item));
             };
-            value.as_array()?.iter().map(number).collect()
-        })
+            let place = place_of(item);
+            let Ok(value) = i64::from_str_radix(integer.as_str(), integer.radix()) else {
+                let what = format!("`{name}` of {} has a number of more than 64 bits", self.what);
+                let help = format!("write it as {}", Expected::WHOLES.example_for(name));
+                return self.report(Problem::new(code::OUT_OF_RANGE, what).help(help).at(place, "out of range"));
+            };
+            items.push(At { value, place });
+        }
+        Field::Given(At { value: items, place: place_of(value) })
     }
 
     /// A command: a text to be split into words, or the words.
@@ -354,9 +365,9 @@ fn secret_in_file(what: &str, name: &str, place: SourceSpan) -> Problem {
 }
 
 fn wrong_type(what: &str, name: &str, expected: Expected, found: &Spanned<DeValue<'_>>) -> Problem {
-    let Expected { words, example } = expected;
+    let words = expected.words;
     Problem::new(code::WRONG_TYPE, format!("{what} should be {words}, and is {}", type_of(found.get_ref())))
-        .help(format!("write it as {}", example.replace("NAME", name)))
+        .help(format!("write it as {}", expected.example_for(name)))
         .at(place_of(found), format!("expected {words}"))
 }
 
@@ -374,6 +385,7 @@ impl Expected {
     const WHOLE: Self = Self { words: "a whole number", example: "`NAME = 1`, without quotes" };
     const TEXTS: Self = Self { words: "a list of texts", example: "`NAME = [\"…\", \"…\"]`" };
     const WHOLES: Self = Self { words: "a list of numbers of days", example: "`NAME = [30, 7, 1]`" };
+    const WHOLES_ITEM: Self = Self { words: "a number of days", ..Self::WHOLES };
     const COMMAND: Self = Self {
         words: "a text or a list of texts",
         example: "`NAME = \"program argument\"` or `NAME = [\"program\", \"argument\"]`",
@@ -384,6 +396,10 @@ impl Expected {
     const TABLES: Self = Self { words: "a list of tables", example: "`NAME = [{ … }]`" };
     const NAMED: Self = Self { words: "a table", example: "`[NAME.…]`, with a name of your choice" };
     const HEADER: Self = Self { words: "a table", example: "`[NAME]`, with its fields below" };
+
+    fn example_for(self, name: &str) -> String {
+        self.example.replace("NAME", name)
+    }
 }
 
 fn type_of(value: &DeValue<'_>) -> &'static str {

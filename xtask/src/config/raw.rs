@@ -124,7 +124,7 @@ pub(super) struct RawUnscanned {
 pub(super) struct RawAlerts {
     /// How many days before the end of a license an alert is due. Default: 30, 7 and 1.
     #[cfg_attr(test, schemars(with = "Vec<u32>", extend("minItems" = 1, "uniqueItems" = true)))]
-    pub(super) days: Field<Vec<u32>>,
+    pub(super) days: Field<Vec<At<i64>>>,
     /// The names of the sinks that get the alerts. Default: all of `[sinks]`.
     #[cfg_attr(test, schemars(with = "Vec<String>", extend("uniqueItems" = true)))]
     pub(super) sinks: Field<Vec<At<String>>>,
@@ -435,11 +435,7 @@ impl RawUnscanned {
 
 impl RawAlerts {
     pub(super) fn read(fields: &mut Fields<'_>) -> Self {
-        Self {
-            days: fields.wholes("days", &(1..=MIN_DAYS_LEFT_MAX)),
-            sinks: fields.texts("sinks"),
-            gap: fields.text("gap"),
-        }
+        Self { days: fields.wholes("days"), sinks: fields.texts("sinks"), gap: fields.text("gap") }
     }
 }
 

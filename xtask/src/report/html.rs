@@ -216,8 +216,8 @@ fn facts(entry: &Entry<'_>) -> Markup {
             (fact("License", &words::found(status)))
             @if let Some(ends_at) = status.license.ends_at() {
                 dt { "Ends" } dd { (time(ends_at)) }
-            } @else if status.license.license().is_some() {
-                (fact("Ends", &["the authority states no end".to_owned()]))
+            } @else if let Some(license) = status.license.license() {
+                (fact("Ends", &[words::no_end(license).to_owned()]))
             }
             @if let Some(plan) = status.license.license().and_then(|license| license.plan.as_deref()) {
                 (fact("Plan", &[plan.to_owned()]))

@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 
 use jiff::{SignedDuration, Timestamp};
 use license_core::{
-    Finding, Outcome, Verdict,
+    License, Outcome, Verdict,
     alert::{self, Alert, Severity},
-    finding::clean,
+    finding::{Finding, clean},
     quota::{Limit, Room},
     rotation::Phase,
-    trail::Ended,
+    trail::{Ended, Looked},
 };
 use miette::Diagnostic;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
@@ -183,10 +183,11 @@ pub(super) fn found(status: &Status<'_>) -> Vec<String> {
             lines
         }
         Known::Cached { looked, checks } => {
-            let verdict = status.license.verdict().map_or("not known", verdict);
-            let mut lines = vec![format!("{verdict}, as it was at {:.0}: the authority was not asked", looked.at)];
-            lines.extend(worries(checks));
-            lines.extend(looked.look.trouble.iter().map(|trouble| trouble.message.clone()));
+            let word = status.license.verdict().map_or("not known", verdict);
+            let mut lines = vec![format!("{word}, as it was at {:.0}: the authority was not asked", looked.at)];
+            if status.license.verdict() != Some(Verdict::Go) {
+                lines.extend(reasons(looked, checks));
+            }
             lines
         }
         Known::Not(failure) => std::iter::once(format!("not known: {failure}")).chain(next(failure)).collect(),
@@ -206,10 +207,16 @@ fn next(diagnostic: &dyn Diagnostic) -> Option<String> {
 
 /// When the key stops working, in words; nothing where nobody could say.
 fn ends(status: &Status<'_>, now: Timestamp) -> Option<String> {
-    match (status.license.ends_at(), status.license.license()) {
-        (Some(ends_at), _) => Some(format!("ends at {ends_at:.0}, {}", left(ends_at, now))),
-        (None, Some(_)) => Some("the authority states no end".to_owned()),
-        (None, None) => None,
+    let license = status.license.license()?;
+    let Some(ends_at) = status.license.ends_at() else { return Some(no_end(license).to_owned()) };
+    Some(format!("ends at {ends_at:.0}, {}", left(ends_at, now)))
+}
+
+/// What stands in the place of an end where none is known. One that cannot be read is not none.
+pub(super) fn no_end(license: &License) -> &'static str {
+    match &license.unreadable_end {
+        Some(_) => "the authority states an end that cannot be read",
+        None => "the authority states no end",
     }
 }
 
@@ -225,6 +232,22 @@ fn verdict(verdict: Verdict) -> &'static str {
 fn worries(checks: &[Finding]) -> impl Iterator<Item = String> {
     let worth = checks.iter().filter(|finding| finding.outcome != Outcome::Pass);
     worth.map(|finding| format!("{} {}: {}", finding.check.code(), finding.outcome, finding.message))
+}
+
+/// Why what the last look saw is no good license: what the checks make of it today, and what was kept of a refusal or of
+/// trouble, where the facts do not show it.
+fn reasons(looked: &Looked, checks: &[Finding]) -> Vec<String> {
+    let look = &looked.look;
+    let mut lines: Vec<String> = worries(checks).collect();
+    let refused = look.refused.as_ref().map(|refused| &refused.reason);
+    if let Some(reason) = refused.filter(|reason| checks.iter().all(|finding| finding.reason.word() != **reason)) {
+        lines.push(format!("the reason was `{}`", clean(reason)));
+    }
+    lines.extend(look.trouble.as_ref().map(|trouble| clean(&trouble.message)));
+    if lines.is_empty() {
+        lines.push("the trail does not say why; `status` without `--cached` does".to_owned());
+    }
+    lines
 }
 
 /// How long it is until then, in words.
@@ -361,7 +384,8 @@ fn environment(report: &StatusReport<'_>, status: &Status<'_>) -> Value {
             "daysLeft": ends_at.map(|ends_at| ends_at.duration_since(report.at).as_secs().div_euclid(DAY_SECS)),
             "checks": match &status.license {
                 Known::Judged(judged) => json!(judged.checks),
-                Known::Cached { .. } | Known::Not(_) | Known::NeverLooked => json!([]),
+                Known::Cached { checks, .. } => json!(checks),
+                Known::Not(_) | Known::NeverLooked => json!([]),
             },
             "error": error,
         },
@@ -486,7 +510,11 @@ pub(crate) fn faults(report: &StatusReport<'_>, status: &Status<'_>) -> Vec<(Sev
             words.extend(human::basis_lines(&judged.basis));
             faults.push((Severity::Critical, format!("{}: {}", verdict(judged.verdict), words.join("; "))));
         }
-        Known::Judged(_) | Known::Cached { .. } | Known::NeverLooked => {}
+        Known::Cached { .. } if status.license.verdict() == Some(Verdict::Go) => {}
+        Known::Cached { .. } | Known::NeverLooked => {
+            faults.push((Severity::Critical, found(status).join("; ")));
+        }
+        Known::Judged(_) => {}
     }
     if let Some(app) = &status.app
         && let Seen::Unhealthy { .. } | Seen::Unreachable { .. } = app.glance.seen

@@ -1,10 +1,15 @@
 //! The facts of an answer, whatever its shape: flat or nested, `camelCase` or `snake_case`.
 //!
-//! A fact of the wrong type counts as not stated: it is never an error, and never a yes.
+//! A fact of the wrong type counts as not stated: it is never an error, and never a yes. Only an end is different: one that
+//! is stated and cannot be read is kept in its words, since "no end" would be a yes.
 
 use std::collections::BTreeSet;
 
-use jiff::{Timestamp, civil::Date, tz::Offset};
+use jiff::{
+    Timestamp,
+    civil::{Date, DateTime},
+    tz::Offset,
+};
 use license_core::license::{ActivationLimit, Status};
 use serde_json::{Map, Value};
 
@@ -16,6 +21,16 @@ pub(super) const EPOCH_SECS_MIN: i64 = 100_000_000;
 
 /// Numbers from here on are milliseconds since 1970: the same day in 1973, where seconds would be in the year 5138.
 const EPOCH_MILLIS_MIN: i64 = EPOCH_SECS_MIN * 1000;
+
+/// Names of the license's end.
+const EXPIRY_NAMES: [&str; 4] = ["expiresAt", "expires_at", "expires", "exp"];
+
+/// Names of the end of the grace.
+const GRACE_NAMES: [&str; 2] = ["graceEndsAt", "grace_ends_at"];
+
+/// Words for "there is no such time".
+const NEVER_WORDS: [&str; 9] =
+    ["never", "none", "null", "n/a", "unlimited", "perpetual", "permanent", "lifetime", "forever"];
 
 /// Words of an envelope that may stand in `status` and say nothing about the license.
 const ENVELOPE_WORDS: [&str; 4] = ["ok", "success", "error", "fail"];
@@ -134,12 +149,31 @@ impl<'a> Facts<'a> {
 
     /// When the license expires.
     pub(crate) fn expires_at(&self) -> Option<Timestamp> {
-        first(self.places(), &["expiresAt", "expires_at", "expires", "exp"], |value| instant(value, DayAlone::End))
+        first(self.places(), &EXPIRY_NAMES, |value| instant(value, DayAlone::End))
+    }
+
+    /// What is stated as the license's end, where none that is stated can be read.
+    pub(crate) fn unreadable_expiry(&self) -> Option<String> {
+        self.unreadable(&EXPIRY_NAMES)
     }
 
     /// The end of the grace period, when the key has been rotated away.
     pub(crate) fn grace_ends_at(&self) -> Option<Timestamp> {
-        first(self.places(), &["graceEndsAt", "grace_ends_at"], |value| instant(value, DayAlone::End))
+        first(self.places(), &GRACE_NAMES, |value| instant(value, DayAlone::End))
+    }
+
+    /// What is stated as the end of the grace, where none that is stated can be read.
+    pub(crate) fn unreadable_grace(&self) -> Option<String> {
+        self.unreadable(&GRACE_NAMES)
+    }
+
+    fn unreadable(&self, names: &[&str]) -> Option<String> {
+        let stated = || self.places().flat_map(|place| names.iter().filter_map(|name| place.get(*name)));
+        if stated().any(|value| instant(value, DayAlone::End).is_some()) {
+            return None;
+        }
+        let odd = stated().find(|value| Time::of(value, DayAlone::End) == Time::Unreadable)?;
+        Some(self.secrets.quote(&odd.as_str().map_or_else(|| odd.to_string(), str::to_owned)))
     }
 
     /// The domains that the license covers. `licensedTo` may be a customer's name: with a space in it, it is one.
@@ -305,32 +339,90 @@ fn whole(value: &Value) -> Option<i64> {
     Some(number as i64)
 }
 
-/// A point in time: RFC 3339, seconds or milliseconds since 1970 as a number or in a string, or a date alone.
-/// Times before 1973 are the "never" of some program, and count as not stated.
+/// A point in time, where the value is one.
 pub(crate) fn instant(value: &Value, day_alone: DayAlone) -> Option<Timestamp> {
-    let at = match value {
-        Value::Number(_) => since_1970(value.as_f64()?)?,
-        Value::String(text) => written(text.trim(), day_alone)?,
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
-    };
-    (at.as_second() >= EPOCH_SECS_MIN).then_some(at)
+    match Time::of(value, day_alone) {
+        Time::At(at) => Some(at),
+        Time::Never | Time::Unreadable => None,
+    }
 }
 
+/// What a value says that should be a point in time: RFC 3339, the same without an offset, which is UTC, seconds or
+/// milliseconds since 1970 as a number or in a string, or a date alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Time {
+    At(Timestamp),
+    /// Nothing, or one of the ways in which programs say that there is none.
+    Never,
+    /// Something else.
+    Unreadable,
+}
+
+impl Time {
+    fn of(value: &Value, day_alone: DayAlone) -> Self {
+        match value {
+            Value::Null | Value::Bool(false) => Self::Never,
+            Value::Number(number) => number.as_f64().map_or(Self::Unreadable, Self::of_number),
+            Value::String(text) => Self::of_text(text.trim(), day_alone),
+            Value::Bool(true) | Value::Array(_) | Value::Object(_) => Self::Unreadable,
+        }
+    }
+
+    /// Zero and what is below it are the "never" of some program; small numbers are days, or dates without separators.
+    fn of_number(number: f64) -> Self {
+        match since_1970(number) {
+            _ if number <= 0.0 => Self::Never,
+            Some(at) if at.as_second() >= EPOCH_SECS_MIN => Self::At(at),
+            Some(_) | None => Self::Unreadable,
+        }
+    }
+
+    fn of_text(text: &str, day_alone: DayAlone) -> Self {
+        if text.is_empty() || NEVER_WORDS.iter().any(|word| word.eq_ignore_ascii_case(text)) || is_never_date(text) {
+            return Self::Never;
+        }
+        if text.bytes().all(|b| b.is_ascii_digit() || b == b'.' || b == b'-')
+            && let Ok(number) = text.parse()
+        {
+            return Self::of_number(number);
+        }
+        match written(text, day_alone) {
+            Some(at) if at.as_second() >= EPOCH_SECS_MIN => Self::At(at),
+            // Times before 1973 are the "never" of some program.
+            Some(_) => Self::Never,
+            None => Self::Unreadable,
+        }
+    }
+}
+
+/// The last year and the zeros that databases have: "never", in several languages.
+fn is_never_date(text: &str) -> bool {
+    const LAST_YEAR: i16 = 9999;
+    let Some(date) = text.get(..DATE_BYTES) else { return false };
+    date == "0000-00-00" || date.parse::<Date>().is_ok_and(|date| date.year() == LAST_YEAR)
+}
+
+/// The length of `2027-01-31`.
+const DATE_BYTES: usize = 10;
+
 fn written(text: &str, day_alone: DayAlone) -> Option<Timestamp> {
-    /// `2027-01-31`.
-    const DATE_BYTES: usize = 10;
     if let Ok(at) = text.parse() {
         return Some(at);
     }
-    if text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
-        return since_1970(text.parse().ok()?);
-    }
-    let day: Date = text.parse().ok().filter(|_| text.len() == DATE_BYTES)?;
-    let day = match day_alone {
-        DayAlone::Start => day,
-        DayAlone::End => day.tomorrow().ok()?,
+    let time = text.get(DATE_BYTES..)?;
+    let utc = if time.is_empty() {
+        let day: Date = text.parse().ok()?;
+        let day = match day_alone {
+            DayAlone::Start => day,
+            DayAlone::End => day.tomorrow().ok()?,
+        };
+        day.at(0, 0, 0, 0)
+    } else {
+        // Whoever names a zone does not mean UTC, and one that is not understood is not ignored.
+        let has_no_zone = time.bytes().all(|b| b.is_ascii_digit() || matches!(b, b':' | b'.' | b' ' | b'T' | b't'));
+        text.parse::<DateTime>().ok().filter(|_| has_no_zone)?
     };
-    Offset::UTC.to_timestamp(day.at(0, 0, 0, 0)).ok()
+    Offset::UTC.to_timestamp(utc).ok()
 }
 
 /// Parts of a second are dropped: no license depends on them.

@@ -252,6 +252,7 @@ fn every_shape_gives_the_same_facts() {
         activation_limit: Some(ActivationLimit::AtMost(10)),
         grace_ends_at: at("2026-12-01T00:00:00Z"),
         deprecated: None,
+        unreadable_end: None,
     };
     for body in [camel, snake, nested, wrapped] {
         assert_eq!(facts(&body), expected, "{body}");
@@ -272,7 +273,10 @@ fn a_fact_of_the_wrong_type_is_not_stated() {
             "features": if odd == json!({"x": []}) { json!({"x": "sometimes"}) } else { odd.clone() },
             "license": odd, "data": odd, "limits": odd, "seats": odd, "error": odd,
         });
-        assert_eq!(facts(&body), License::bare(Said::Accepted { code: None }), "{body}");
+        // No end would be a yes.
+        let unreadable_end = (![json!(null), json!(-7), json!("")].contains(&odd)).then(|| odd.to_string());
+        let expected = License { unreadable_end, ..License::bare(Said::Accepted { code: None }) };
+        assert_eq!(facts(&body), expected, "{body}");
     }
 }
 
@@ -298,26 +302,106 @@ fn times() {
         (json!("1798761600"), at("2027-01-01T00:00:00Z")),
         (json!("1798761600000"), at("2027-01-01T00:00:00Z")),
         (json!(4_102_444_800_i64), at("2100-01-01T00:00:00Z")),
-        // "Never", in several languages, and lengths of time.
-        (json!(0), None),
-        (json!("0"), None),
-        (json!(-1), None),
-        (json!("0001-01-01T00:00:00Z"), None),
-        (json!(365), None),
-        (json!("20270131"), None),
-        (json!("never"), None),
-        // No offset: it could be any of 26 hours.
-        (json!("2027-01-31T12:00:00"), None),
-        (json!("2027-02-30"), None),
-        (json!("31.01.2027"), None),
-        (json!("9999-12-31"), None),
-        (json!(1e300), None),
-        (json!(u64::MAX), None),
-        (json!("99999999999999999999999999"), None),
+        // Without an offset it is UTC.
+        (json!("2027-01-31T12:00:00"), at("2027-01-31T12:00:00Z")),
+        (json!("2027-01-31 12:00:00"), at("2027-01-31T12:00:00Z")),
+        (json!("2027-01-31 12:00:00.250000"), at("2027-01-31T12:00:00.25Z")),
+        (json!("2027-01-31t12:00"), at("2027-01-31T12:00:00Z")),
+        (json!("2027-01-31 12:00:00Z"), at("2027-01-31T12:00:00Z")),
+        (json!("2027-01-31 12:00:00+02:00"), at("2027-01-31T10:00:00Z")),
     ];
     for (value, expected) in rows {
-        assert_eq!(facts(&json!({"valid": true, "expiresAt": value})).expires_at, expected, "{value}");
+        let license = facts(&json!({"valid": true, "expiresAt": value}));
+        assert_eq!((license.expires_at, license.unreadable_end), (expected, None), "{value}");
     }
+}
+
+#[test]
+fn a_time_that_is_none_is_no_end_and_one_that_cannot_be_read_is_not_none() {
+    let ends = |value: &Value| {
+        let license = facts(&json!({"valid": true, "expiresAt": value}));
+        assert_eq!(license.expires_at, None, "{value}");
+        license.unreadable_end
+    };
+    // "Never", in several languages.
+    for never in [
+        json!(null),
+        json!(false),
+        json!(""),
+        json!("  "),
+        json!(0),
+        json!("0"),
+        json!(-1),
+        json!("-1"),
+        json!(-62_135_596_800_i64),
+        json!("never"),
+        json!("Lifetime"),
+        json!("0001-01-01T00:00:00Z"),
+        json!("0001-01-01T00:00:00"),
+        json!("0000-00-00 00:00:00"),
+        json!("1970-01-01"),
+        json!("9999-12-31"),
+        json!("9999-12-31T23:59:59Z"),
+        json!("9999-12-31T23:59:59.9999999"),
+    ] {
+        assert_eq!(ends(&never), None, "{never}");
+    }
+    for unreadable in [
+        json!(true),
+        json!(365),
+        json!(20_270_131),
+        json!("20270131"),
+        json!("soon"),
+        json!("2027-02-30"),
+        json!("2027-02-30 12:00:00"),
+        json!("2027-01-31T24:00:00"),
+        json!("2027-01-31 12:00:00 CET"),
+        json!("2027-01-31T12:00:00[Europe/Berlin]"),
+        json!("2027-01-31T12:00:00+25:99"),
+        json!("31.01.2027"),
+        json!("Sun, 31 Jan 2027 12:00:00 GMT"),
+        json!("9999 days"),
+        // Microseconds, and what is no time in any unit.
+        json!(1_798_761_600_000_000_i64),
+        json!(1e300),
+        json!("99999999999999999999999999"),
+        json!(u64::MAX),
+        json!({"date": "2027-01-31"}),
+    ] {
+        let words = unreadable.as_str().map_or_else(|| unreadable.to_string(), str::to_owned);
+        assert_eq!(ends(&unreadable), Some(words), "{unreadable}");
+    }
+}
+
+#[test]
+fn an_end_that_cannot_be_read_counts_where_no_other_one_can() {
+    let unreadable = |body: Value| facts(&body).unreadable_end;
+    let soon = || Some("soon".to_owned());
+    assert_eq!(unreadable(json!({"valid": true, "license": {"expires": "soon"}})), soon());
+    assert_eq!(unreadable(json!({"valid": true, "expiresAt": null, "data": {"exp": "soon"}})), soon());
+    assert_eq!(unreadable(json!({"valid": true, "expiresAt": "soon", "license": {"exp": 1_798_761_600}})), None);
+    assert_eq!(unreadable(json!({"valid": true, "expiresAt": "2027-01-31", "graceEndsAt": "soon"})), soon());
+    assert_eq!(unreadable(json!({"valid": true, "createdAt": "soon", "notBefore": "soon"})), None);
+    let sunset = Headers { sunset: at("2027-01-31T12:00:00Z"), ..Headers::default() };
+    let body = br#"{"valid":true,"graceEndsAt":"soon"}"#;
+    assert_eq!(answered(200, body, &sunset).unwrap().unreadable_end, None);
+}
+
+#[test]
+fn an_end_that_cannot_be_read_is_hidden_cleaned_and_cut() {
+    let words = format!("{KEY}\u{1b}[2J{}", "x".repeat(1000));
+    let words = facts(&json!({"valid": true, "expiresAt": [words]})).unreadable_end.unwrap();
+    assert!(words.starts_with("[\"[masked]") && !words.contains('\u{1b}'), "{words}");
+    assert_eq!(words.chars().count(), license_core::finding::QUOTED_CHARS_MAX);
+}
+
+#[test]
+fn every_time_is_read_alike() {
+    let license = facts(&json!({
+        "valid": true, "createdAt": "2026-01-01 00:00:00", "notBefore": "2026-01-01T00:00:00", "graceEndsAt": "2026-12-01 00:00:00.5",
+    }));
+    assert_eq!((license.issued_at, license.not_before), (at("2026-01-01T00:00:00Z"), at("2026-01-01T00:00:00Z")));
+    assert_eq!(license.grace_ends_at, at("2026-12-01T00:00:00.5Z"));
 }
 
 #[test]
