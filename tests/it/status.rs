@@ -86,10 +86,10 @@ fn every_wrong_answer_of_the_application_fails_with_the_code_of_its_row() {
             Answer::with_headers(302, &[("Location", "https://example.com/")], ""),
             "redirects are not followed",
         ),
-        ("slow", Answer::Hang, "in time"),
-        ("reset", Answer::Reset, "could not be asked"),
-        ("cut", Answer::Half { body: "{".to_owned(), of: 100 }, "could not be asked"),
-        ("huge", Answer::Huge { bytes: 40_000_000 }, "longer than"),
+        ("slow", Answer::Hang, "no whole answer within 5.0 seconds"),
+        ("reset", Answer::Reset, "ended before the answer was whole"),
+        ("cut", Answer::Half { body: "{".to_owned(), of: 100 }, "ended before the answer was whole"),
+        ("huge", Answer::Huge { bytes: 40_000_000 }, "longer than 65536 bytes"),
     ];
     for (name, answer, says) in rows {
         let app = RawServer::script([answer]);
@@ -107,7 +107,9 @@ fn every_wrong_answer_of_the_application_fails_with_the_code_of_its_row() {
 fn an_application_whose_certificate_nobody_can_check_is_14() {
     let server = saying(&good());
     let (stranger, without_tls) = (TlsServer::saying(&["localhost"], &healthy().to_string()), saying(&healthy()));
-    for (port, says) in [(stranger.address.port(), "certificate"), (without_tls.address().port(), "TLS")] {
+    for (port, says) in
+        [(stranger.address.port(), "certificate"), (without_tls.address().port(), "no whole answer within")]
+    {
         let url = format!("https://localhost:{port}/api/license/status");
         let project = asking(&server).line("health", &format!("{{ url = \"{url}\", within = \"1s\" }}"));
         project.run(&["status"]).exits(14).says(says);

@@ -302,8 +302,17 @@ fn in_words(error: &ureq::Error, timeout: Duration) -> String {
         ureq::Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             "the connection was refused: nothing listens there".to_owned()
         }
+        ureq::Error::Io(error) if broken(error.kind()) => {
+            "the connection ended before the answer was whole: see what the application or a proxy before it logs"
+                .to_owned()
+        }
         other => clean(&other.to_string()),
     }
+}
+
+fn broken(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    [BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof].contains(&kind)
 }
 
 fn judge(answer: Answer, expected: &Expected, secrets: &Secrets<'_>) -> Seen {
