@@ -233,15 +233,22 @@ impl Scanner {
 
         let hay = part.hay;
         let is_own = at < part.own.end;
-        if form::may_begin(hay, at) && form::ends_a_key(number) {
+        let limit = hay.len().min(at + FORM_BYTES_MAX);
+        let (may_begin, ends_a_key) = (form::may_begin(hay, at), form::ends_a_key(number));
+        if may_begin && ends_a_key {
             if let Some((at_before, before)) = keys.waiting.take() {
                 self.look_at_beginning(hay, at_before, before, at, found);
             }
             keys.waiting = is_own.then_some((at, number));
+        } else if may_begin {
+            // A token, whatever the words before it end with.
+            if is_own {
+                self.look_at_beginning(hay, at, number, limit, found);
+            }
         } else if is_own && at >= keys.glued {
-            // Within a word, or a token. Rows of these are not looked at one by one.
-            keys.glued = at + if form::ends_a_key(number) { GLUED_BYTES } else { 0 };
-            self.look_at_beginning(hay, at, number, hay.len().min(at + FORM_BYTES_MAX), found);
+            // Within a word. Rows of these are not looked at one by one.
+            keys.glued = at + if ends_a_key { GLUED_BYTES } else { 0 };
+            self.look_at_beginning(hay, at, number, limit, found);
         }
     }
 

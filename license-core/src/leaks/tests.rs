@@ -449,6 +449,29 @@ fn every_form_is_found() {
     }
 }
 
+/// An offline token of the one issuer.
+fn offline_token() -> String {
+    let issuer = crate::token::ISSUER;
+    token(r#"{"alg":"EdDSA","typ":"JWT"}"#, &format!(r#"{{"iss":"{issuer}","sub":"d"}}"#), 64)
+}
+
+#[test]
+fn a_token_is_found_near_a_name_that_ends_as_keys_begin() {
+    let (scanner, token) = (forms(), offline_token());
+    for before in [
+        "LICENSE: ",
+        "PUBLIC-LICENSE: ",
+        "X-PUBLIC-LICENSE-TOKEN: ",
+        "AUTO-LICENSE=",
+        "\"TALK-TOKEN\": \"",
+        "AUTO-eyJ: ",
+    ] {
+        let found = scanner.scan(format!("{before}{token}\n").as_bytes());
+        assert_eq!(found.len(), 1, "{before} {found:?}");
+        assert_eq!((&found[0].what, found[0].offset), (&LeakKind::Form(Form::LicenseToken), before.len() as u64));
+    }
+}
+
 #[test]
 fn placeholders_have_no_form() {
     let eddsa = r#"{"alg":"EdDSA"}"#;
