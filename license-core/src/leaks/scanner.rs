@@ -150,7 +150,7 @@ impl Scanner {
             let below = self.all_of(&view, lines);
             self.look_at(&below, found);
             self.look_through(&below, layer.below(), found);
-            self.bring_back(&view, part, before, found);
+            self.bring_back(&view, part, &part.own, before, found);
         });
     }
 
@@ -160,13 +160,14 @@ impl Scanner {
         Part { hay: &view.text, base: 0, own, longest, shortest, signs: self.signs, lines }
     }
 
-    /// What was found in a view gets its place in the source. What stands there as it is, or begins elsewhere, is found without the view.
-    fn bring_back(&self, view: &View, part: &Part<'_>, before: usize, found: &mut Vec<Found>) {
+    /// What was found in a view gets its place in the source. What stands there as it is, or begins elsewhere than in `own`, is found
+    /// without the view.
+    fn bring_back(&self, view: &View, part: &Part<'_>, own: &Range<usize>, before: usize, found: &mut Vec<Found>) {
         let mut kept = before;
         for at in before..found.len() {
             let Some((range, encoding)) = view.source(&found[at].range) else { continue };
             let range = range.start..range.end.min(part.hay.len());
-            if part.own.contains(&range.start) && range.len() <= self.reach {
+            if own.contains(&range.start) && range.len() <= self.reach {
                 let plain = found[at].encoding == Encoding::Plain;
                 let encoding = if plain { encoding } else { found[at].encoding };
                 found.swap(kept, at);
@@ -270,7 +271,9 @@ impl Scanner {
         let below = self.all_of(&view, Lines::Apart);
         self.look_for_beginnings(&below, Written::Plain, found);
         self.look_for_known(&below, found);
-        self.bring_back(&view, part, before, found);
+        // The digit before the one that a key is found by may have the key's first bits: then it is this part's key all the same.
+        let own = part.own.start.saturating_sub(1)..part.own.end;
+        self.bring_back(&view, part, &own, before, found);
     }
 
     fn look_for_known(&self, part: &Part<'_>, found: &mut Vec<Found>) {
