@@ -60,8 +60,10 @@ struct Candidate {
 #[derive(Debug)]
 pub(super) struct Settling {
     waiting: Vec<Candidate>,
-    /// The reach of what was settled, by rank: for each, the largest end.
+    /// The reach of what was settled and is not allowed, by rank: for each, the largest end.
     ends: [u64; 3],
+    /// The largest end of a form that is allowed. It hides only what lies within it.
+    allowed_end: u64,
     /// For each secret, the end of the last leak.
     ends_of_secrets: Vec<u64>,
     tally: Tally,
@@ -69,7 +71,13 @@ pub(super) struct Settling {
 
 impl Settling {
     pub(super) fn start(secrets: usize) -> Self {
-        Self { waiting: Vec::new(), ends: [0; 3], ends_of_secrets: vec![0; secrets], tally: Tally::default() }
+        Self {
+            waiting: Vec::new(),
+            ends: [0; 3],
+            allowed_end: 0,
+            ends_of_secrets: vec![0; secrets],
+            tally: Tally::default(),
+        }
     }
 
     pub(super) fn add(&mut self, base: u64, found: Found, line: u64, allowed: bool) {
@@ -89,8 +97,12 @@ impl Settling {
             let rank = usize::from(candidate.what.rank());
             let hidden_by_earlier = self.ends.iter().take(rank).any(|&end| end > candidate.start);
             let behind = candidates[number + 1..].iter().take_while(|behind| behind.start < candidate.end);
-            let hidden_by_later = behind.into_iter().any(|behind| behind.what.rank() < candidate.what.rank());
-            if is_first && let Some(end) = self.ends.get_mut(rank) {
+            let mut behind = behind.filter(|behind| !behind.allowed);
+            let hidden_by_later = behind.any(|behind| behind.what.rank() < candidate.what.rank());
+            if is_first
+                && !candidate.allowed
+                && let Some(end) = self.ends.get_mut(rank)
+            {
                 *end = candidate.end.max(*end);
             }
             if is_first && !hidden_by_earlier && !hidden_by_later {
@@ -106,8 +118,16 @@ impl Settling {
         let end = match candidate.what {
             What::Configured { secret } => &mut self.ends_of_secrets[secret],
             What::Known => &mut self.ends[1],
+            What::Form(_) if candidate.allowed => {
+                let is_first = candidate.start >= self.allowed_end.max(self.ends[2]);
+                if is_first {
+                    self.allowed_end = candidate.end;
+                }
+                return is_first;
+            }
+            What::Form(_) if candidate.end <= self.allowed_end => return false,
             What::Form(_) => &mut self.ends[2],
-            What::Pattern { .. } => return true,
+            What::Pattern { .. } => return candidate.end > self.allowed_end,
         };
         let is_first = candidate.start >= *end;
         if is_first {

@@ -634,6 +634,32 @@ fn nothing_allows_a_key_that_is_configured_or_known() {
 }
 
 #[test]
+fn what_is_allowed_hides_no_more_than_itself() {
+    let sample = ["TO", "PRD", "Q3W7", "8RKD", "1XZP", "M4HV"].join("-");
+    let scanner = scanner(Watch {
+        patterns: ["ACME_[A-Z]+=[^\n]+", "[A-Z0-9]{4}-[A-Z0-9]{4}", "PRD-[^ ]+ \\w+"]
+            .map(|text| Pattern::parse(text).unwrap())
+            .into(),
+        allowed: BTreeSet::from([fingerprint(&sample)]),
+        ..Watch::default()
+    });
+    let tally = |leaks: u64, allowed: u64| Tally { leaks, allowed };
+    for (line, expected) in [
+        ("ACME_TOKEN=real-secret-1 ACME", tally(1, 0)),
+        ("ACME_TOKEN=real-secret-1 SAMPLE", tally(1, 1)),
+        // Two patterns, of which one begins within the sample.
+        ("SAMPLE ACME_TOKEN=real-secret-1", tally(2, 1)),
+        ("SAMPLE", tally(0, 1)),
+        ("SAMPLE secret", tally(1, 1)),
+        ("ACME_TOKEN=KEY", tally(1, 0)),
+    ] {
+        let line = line.replace("SAMPLE", &sample).replace("KEY", &registry_key());
+        let (found, found_tally) = in_pieces(&scanner, line.as_bytes(), &[line.len()]);
+        assert_eq!(found_tally, expected, "{line} {found:?}");
+    }
+}
+
+#[test]
 fn patterns_are_found_as_they_are_numbered() {
     let scanner = patterns(&["ACME-[A-Z0-9]{16}", "^pw: \\w+$", "(?i)corp_[0-9a-f]{8}"]);
     let text = "x ACME-1234567890ABCDEF\r\npw: hunter2\r\n pw: hunter2\nCorp_00FF00ff,corp_12345678\n";
