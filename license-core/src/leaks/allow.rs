@@ -4,6 +4,8 @@ use core::ops::Range;
 
 use memchr::{memchr, memmem, memrchr};
 
+use super::form::{self, BEGINNINGS};
+
 /// How far from a leak the comment is looked for, in bytes: a line may be as long as a file.
 pub(super) const NEIGHBORHOOD_BYTES: usize = 4 * 1024;
 
@@ -20,7 +22,19 @@ pub(super) fn is_allowed(hay: &[u8], leak: &Range<usize>) -> bool {
 }
 
 fn has_marker(text: &[u8]) -> bool {
-    memmem::find_iter(text, MARKER).any(|at| is_reason(&text[at + MARKER.len()..]))
+    let markers = || memmem::find_iter(text, MARKER);
+    let ends = markers().skip(1).chain([text.len()]);
+    markers().zip(ends).any(|(at, end)| is_reason(until_key(&text[at + MARKER.len()..end])))
+}
+
+/// The text up to where a key begins: the next one that leaks is no reason for letting this one.
+fn until_key(text: &[u8]) -> &[u8] {
+    let first_of = |(number, beginning): (usize, &&str)| {
+        let mut places = memmem::find_iter(text, *beginning);
+        places.find(|&at| form::at(text, at, number, text.len()).is_some())
+    };
+    let first = BEGINNINGS.iter().enumerate().filter_map(first_of).min();
+    &text[..first.unwrap_or(text.len())]
 }
 
 /// A reason is set off from the marker, has a word in it, and ends where the comment ends.

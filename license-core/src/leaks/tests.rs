@@ -610,6 +610,25 @@ fn a_line_may_allow_what_has_a_form_if_it_says_why() {
 }
 
 #[test]
+fn a_key_is_no_reason() {
+    let scanner = forms();
+    let other = ["TO", "PRD", "Q3W7", "8RKD", "1XZP", "M4HV"].join("-");
+    for (line, expected) in [
+        ("a = KEY license:allow, b = OTHER", Tally { leaks: 2, allowed: 0 }),
+        ("OTHER license:allow KEY", Tally { leaks: 2, allowed: 0 }),
+        ("license:allow OTHER, KEY", Tally { leaks: 2, allowed: 0 }),
+        ("KEY license:allow license:allow OTHER", Tally { leaks: 2, allowed: 0 }),
+        ("KEY license:allow samples, OTHER", Tally { leaks: 0, allowed: 2 }),
+        ("KEY license:allow license:allow a sample", Tally { leaks: 0, allowed: 1 }),
+        ("KEY license:allow TO-DEV keys are samples", Tally { leaks: 0, allowed: 1 }),
+    ] {
+        let line = line.replace("KEY", &registry_key()).replace("OTHER", &other);
+        let (_, tally) = in_pieces(&scanner, line.as_bytes(), &[line.len()]);
+        assert_eq!(tally, expected, "{line}");
+    }
+}
+
+#[test]
 fn a_comment_is_looked_for_near_the_leak_on_a_long_line() {
     let scanner = forms();
     let line = |between: usize| {
