@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use memchr::{memchr, memmem, memrchr};
+use memchr::{memchr2, memmem, memrchr2};
 
 use super::form::{self, BEGINNINGS};
 
@@ -14,9 +14,9 @@ const MARKER: &[u8] = b"license:allow";
 /// Whether the line allows what stands at the place, with a reason.
 pub(super) fn is_allowed(hay: &[u8], leak: &Range<usize>) -> bool {
     let before = &hay[leak.start.saturating_sub(NEIGHBORHOOD_BYTES)..leak.start];
-    let before = memrchr(b'\n', before).map_or(before, |at| &before[at + 1..]);
+    let before = memrchr2(b'\n', b'\r', before).map_or(before, |at| &before[at + 1..]);
     let after = &hay[leak.end..hay.len().min(leak.end + NEIGHBORHOOD_BYTES)];
-    let after = memchr(b'\n', after).map_or(after, |at| &after[..at]);
+    let after = memchr2(b'\n', b'\r', after).map_or(after, |at| &after[..at]);
     // What leaks is no reason for letting it, so the two sides are looked at apart.
     [before, after].into_iter().any(has_marker)
 }

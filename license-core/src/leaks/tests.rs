@@ -629,6 +629,19 @@ fn a_key_is_no_reason() {
 }
 
 #[test]
+fn a_comment_covers_its_own_line_whatever_ends_it() {
+    let scanner = forms();
+    for (text, expected) in [
+        ("a = KEY\rb = 1\r# license:allow sample\r", Tally { leaks: 1, allowed: 0 }),
+        ("# license:allow sample\ra = KEY\r", Tally { leaks: 1, allowed: 0 }),
+        ("b = 1\ra = KEY # license:allow sample\rb = 2\r", Tally { leaks: 0, allowed: 1 }),
+    ] {
+        let (_, tally) = in_pieces(&scanner, text.replace("KEY", &registry_key()).as_bytes(), &[5]);
+        assert_eq!(tally, expected, "{text:?}");
+    }
+}
+
+#[test]
 fn a_comment_is_looked_for_near_the_leak_on_a_long_line() {
     let scanner = forms();
     let line = |between: usize| {
