@@ -7,7 +7,7 @@
 use alloc::{collections::BTreeSet, vec, vec::Vec};
 use core::{fmt, mem, ops::Range};
 
-use memchr::memchr_iter;
+use memchr::{memchr_iter, memmem};
 use regex_automata::Anchored;
 use zeroize::Zeroizing;
 
@@ -243,7 +243,7 @@ impl Scanner {
             keys.waiting = is_own.then_some((at, number));
         } else if may_begin {
             // A token, whatever the words before it end with.
-            if is_own {
+            if is_own && keys.may_be_token(hay, at) {
                 self.look_at_beginning(hay, at, number, limit, found);
             }
         } else if is_own && at >= keys.glued {
@@ -350,6 +350,29 @@ struct Keys {
     waiting: Option<(usize, usize)>,
     /// Before this place is no beginning within a word that is looked at.
     glued: usize,
+    /// The end of the row of a token's digits that was measured last.
+    digits_end: usize,
+    /// The last place in it where a token may begin behind `-` or `_`.
+    last_token: usize,
+}
+
+impl Keys {
+    /// Whether a token is looked for where its beginning stands. `-` and `_` are digits of tokens, too: of the places behind them in
+    /// one row of digits only the last is the header's, and rows of these are not looked at one by one.
+    fn may_be_token(&mut self, hay: &[u8], at: usize) -> bool {
+        if !at.checked_sub(1).is_some_and(|before| matches!(hay[before], b'-' | b'_')) {
+            return true;
+        }
+        if at >= self.digits_end {
+            let length = hay[at..].iter().take_while(|&&byte| form::is_token_digit(byte)).count();
+            work::step(length);
+            self.digits_end = at + length;
+            let digits = &hay[at - 1..self.digits_end];
+            let last = ["-eyJ", "_eyJ"].into_iter().filter_map(|begin| memmem::rfind(digits, begin.as_bytes())).max();
+            self.last_token = at + last.unwrap_or_default();
+        }
+        at == self.last_token
+    }
 }
 
 /// Where in an object a scan is.

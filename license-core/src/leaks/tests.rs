@@ -473,6 +473,18 @@ fn a_token_is_found_near_a_name_that_ends_as_keys_begin() {
 }
 
 #[test]
+fn a_token_is_found_behind_a_hyphen_and_an_underscore() {
+    let (scanner, token) = (forms(), offline_token());
+    for before in ["token_", "token-", "_", "-", "x-eyJ-token_", "x_eyJhbGciOi_", "line\\n"] {
+        let found = scanner.scan(format!("{before}{token}\n").as_bytes());
+        assert_eq!(found.len(), 1, "{before} {found:?}");
+        assert_eq!((&found[0].what, found[0].offset), (&LeakKind::Form(Form::LicenseToken), before.len() as u64));
+    }
+    // Within a word it is another text.
+    assert_eq!(scanner.scan(format!("x{token}\n").as_bytes()), []);
+}
+
+#[test]
 fn placeholders_have_no_form() {
     let eddsa = r#"{"alg":"EdDSA"}"#;
     let ours = r#"{"iss":"trafficorchestrator.com"}"#;
