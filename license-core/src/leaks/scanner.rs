@@ -28,7 +28,8 @@ use super::{
 };
 use crate::key::Fingerprint;
 
-/// The most leaks that are listed of one object. More are counted only.
+/// The most leaks that are listed of one object. More are counted only; secrets that are configured or known are listed before what has
+/// a form or matches a pattern.
 pub const LEAKS_MAX: usize = 100;
 
 /// The longest match of a pattern that is found for certain, in bytes.
@@ -449,6 +450,7 @@ pub struct Stream<'s> {
 
 impl Stream<'_> {
     /// Takes the next bytes of the object, and adds what is found by now, in the order of the object.
+    /// What was added of this object may give way to a secret that is configured or known, as [`LEAKS_MAX`] says.
     pub fn push(&mut self, mut piece: &[u8], found: &mut Vec<Leak>) {
         loop {
             let wanted = self.place.window.end + self.scanner.margin();

@@ -67,6 +67,8 @@ pub(super) struct Settling {
     /// For each secret, the end of the last leak.
     ends_of_secrets: Vec<u64>,
     tally: Tally,
+    /// How many leaks of the object are listed: the last ones of the list.
+    listed: usize,
 }
 
 impl Settling {
@@ -77,6 +79,7 @@ impl Settling {
             allowed_end: 0,
             ends_of_secrets: vec![0; secrets],
             tally: Tally::default(),
+            listed: 0,
         }
     }
 
@@ -142,9 +145,10 @@ impl Settling {
             return;
         }
         self.tally.leaks += 1;
-        if self.tally.leaks > LEAKS_MAX as u64 {
+        if self.listed == LEAKS_MAX && !self.gives_way(candidate, found) {
             return;
         }
+        self.listed += 1;
         let what = match candidate.what {
             What::Configured { secret } => LeakKind::Configured { name: scanner.watch.secrets[secret].name.clone() },
             What::Known => LeakKind::Known,
@@ -159,6 +163,21 @@ impl Settling {
             shown: format!("{}****", candidate.beginning),
             fingerprint: candidate.fingerprint,
         });
+    }
+
+    /// Whether the last leak that only looks like a secret was taken off the list, for one that is known to be one.
+    fn gives_way(&mut self, candidate: &Candidate, found: &mut Vec<Leak>) -> bool {
+        match candidate.what {
+            What::Configured { .. } | What::Known => {}
+            What::Form(_) | What::Pattern { .. } => return false,
+        }
+        let first = found.len().saturating_sub(self.listed);
+        let last = found[first..].iter().rposition(|leak| !leak.what.is_known_for_certain());
+        if let Some(last) = last {
+            found.remove(first + last);
+            self.listed -= 1;
+        }
+        last.is_some()
     }
 
     pub(super) fn tally(self) -> Tally {

@@ -317,6 +317,34 @@ fn what_is_over_the_limit_is_counted() {
 }
 
 #[test]
+fn a_key_that_is_configured_or_known_is_told_whatever_comes_before_it() {
+    let other = "another-key-1234";
+    let scanner = scanner(Watch {
+        secrets: vec![secret("Zq81mPw0")],
+        known: BTreeSet::from([fingerprint(other)]),
+        patterns: vec![Pattern::parse("acme[0-9]+").unwrap()],
+        ..Watch::default()
+    });
+    let rows = |count: usize| format!("{}\nacme123\n", "x\n".repeat(3_000)).repeat(count);
+    let whole = format!("{}Zq81mPw0\n{}{other}\n{}", rows(LEAKS_MAX + 5), rows(5), rows(5));
+    for sizes in [[whole.len()], [50_000]] {
+        let (found, tally) = in_pieces(&scanner, whole.as_bytes(), &sizes);
+        assert_eq!(tally, Tally { leaks: LEAKS_MAX as u64 + 17, allowed: 0 });
+        assert_eq!(found.len(), LEAKS_MAX);
+        let of_patterns = found.iter().filter(|leak| matches!(leak.what, LeakKind::Pattern { .. })).count();
+        assert_eq!(of_patterns, LEAKS_MAX - 2);
+        assert!(matches!(found[LEAKS_MAX - 2].what, LeakKind::Configured { .. }));
+        assert_eq!(found[LEAKS_MAX - 1].what, LeakKind::Known);
+        assert!(found.windows(2).all(|pair| pair[0].offset < pair[1].offset));
+    }
+    // Where all of them are such keys, the first are told.
+    let many = format!("{}{other}\n", "Zq81mPw0 ".repeat(LEAKS_MAX));
+    let (found, tally) = in_pieces(&scanner, many.as_bytes(), &[many.len()]);
+    assert_eq!((found.len(), tally.leaks), (LEAKS_MAX, LEAKS_MAX as u64 + 1));
+    assert!(found.iter().all(|leak| matches!(leak.what, LeakKind::Configured { .. })));
+}
+
+#[test]
 fn a_stream_is_ready_for_the_next_object() {
     let scanner = configured("Zq81mPw0");
     let mut stream = scanner.stream();
