@@ -669,6 +669,30 @@ fn a_git_that_dies_in_the_middle_never_reads_as_clean() {
 }
 
 #[test]
+fn a_git_that_was_begun_for_nothing_is_stopped() {
+    let pushing = pushing();
+    pushing.commit("a", "1");
+    let head = pushing.git(&["rev-parse", "HEAD"]);
+    let line = format!("HEAD {head} refs/heads/new {}\n", "0".repeat(40));
+    let pids = pushing.path("pids");
+    // The configuration cannot be read once the objects are being listed and handed out.
+    let script = format!(
+        "pids='{}'\ncase \"$*\" in\n*rev-list*|*cat-file*) echo $$ >> \"$pids\"; exec sleep 60 ;;\n*get-regexp*) tries=0\n\
+         while [ \"$(cat \"$pids\" 2>&- | wc -l)\" -lt 2 ] && [ $tries -lt 400 ]; do sleep 0.05; tries=$((tries + 1)); done\n\
+         kill -KILL $$ ;;\nesac",
+        pids.display()
+    );
+    let pushing = instead_of_git(pushing, &script);
+    pushing.pre_push("work", &["url", "url"], &line).exits(31);
+    let begun = fs::read_to_string(pids).unwrap();
+    assert_eq!(begun.lines().count(), 2, "{begun}");
+    for pid in begun.lines() {
+        let alive = std::process::Command::new("sh").args(["-c", &format!("kill -0 {pid} 2>&-")]).status().unwrap();
+        assert!(!alive.success(), "{pid} still runs");
+    }
+}
+
+#[test]
 fn no_program_of_gits_configuration_runs() {
     let pushing = pushing();
     leak(&pushing);

@@ -292,6 +292,64 @@ fn a_linked_worktree_looks_for_what_the_main_one_has() {
     leaks("linked").exits(0).says("not on this machine").says("linked/.env");
 }
 
+/// The same with the record of an installation, and a hook that tells its exits.
+fn installed(text: &str) -> Pushing {
+    let pushing = pushing(text);
+    fs::remove_file(pushing.path("work/.git/hooks/pre-push")).unwrap();
+    fs::remove_dir_all(pushing.path("work/.git/license")).unwrap();
+    pushing.xtask(&["hook", "install"]).exits(0);
+    pushing.hook("work/.git");
+    pushing
+}
+
+/// Leaves a work tree without `license.toml`, where git ignores the same files.
+fn on_pages(pushing: &Pushing) {
+    pushing.git(&["switch", "--quiet", "--orphan", "pages"]);
+    pushing.commit(".gitignore", ".env\n*.age\n");
+}
+
+#[test]
+fn a_branch_without_a_license_toml_is_looked_at_for_the_secrets_in_files_that_were_recorded() {
+    let identity = sealed::identity();
+    let of_sealed = "{ age = \"key.age\", identity = { dotenv = \".env\", name = \"IDENTITY\" } }";
+    let sealed_toml = toml("").replace("{ env = \"LICENSE_KEY\" }", of_sealed);
+    for (text, says) in [(dotenv_toml(), "what the variable `LICENSE_KEY` in"), (sealed_toml, "what the sealed file")] {
+        let pushing = installed(&text);
+        on_pages(&pushing);
+        pushing.write(".env", format!("LICENSE_KEY={}\nIDENTITY={identity}\n", secret()));
+        pushing.write("key.age", sealed::seal(&identity, &secret()));
+        pushing.commit("index.html", "clean");
+        pushing.push(&["--dry-run", "origin", "pages"]).goes();
+        pushing.git(&["worktree", "add", "--quiet", "--detach", "../linked"]);
+        pushing.commit("index.html", secret());
+        pushing.push(&["--dry-run", "origin", "pages"]).stops(30).says("index.html:1").says(says);
+        // A linked worktree has no such file of its own.
+        fs::write(pushing.path("linked/a"), secret()).unwrap();
+        pushing.git_in("linked", &["add", "--all"]);
+        pushing.git_in("linked", &["commit", "--quiet", "--message", "leak"]);
+        pushing.push_in("linked", &["--dry-run", "origin", "HEAD:refs/heads/new"]).stops(30).says("a:1").says(says);
+        // What is there and cannot be read never reads as clean.
+        pushing.write(".env", "LICENSE_KEY='no end\n");
+        pushing.push(&["--dry-run", "origin", "pages"]).stops(31).says("not scanned: what the ").says("line 1");
+    }
+}
+
+#[test]
+fn a_record_of_an_older_program_says_that_the_secrets_in_files_are_not_looked_for() {
+    let pushing = installed(&dotenv_toml());
+    pushing.write(".env", format!("LICENSE_KEY={}\n", secret()));
+    let file = pushing.path("work/.git/license/trust.json");
+    let mut record: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    record.as_object_mut().unwrap().remove("secrets").unwrap();
+    fs::write(&file, record.to_string()).unwrap();
+    pushing.commit("a", "1");
+    pushing.push(&["--dry-run", "origin", "main"]).goes();
+    on_pages(&pushing);
+    let says = "the secrets in files were not looked for";
+    pushing.push(&["origin", "pages"]).goes_with(says).says("cargo xtask hook install");
+    pushing.push(&["origin", ":pages"]).goes();
+}
+
 #[test]
 fn a_text_that_cannot_be_looked_for_is_told() {
     let pushing = pushing(&toml("")).var("LICENSE_KEY", "short");

@@ -90,7 +90,7 @@ impl Pushing {
         };
         let record = serde_json::json!({
             "schema": "license-hooks/trust/1", "origins": origins, "variables": variables, "files": files,
-            "ways": origins.iter().flat_map(ways).collect::<Vec<_>>(),
+            "ways": origins.iter().flat_map(ways).collect::<Vec<_>>(), "secrets": [],
         });
         fs::create_dir_all(self.path("work/.git/license")).unwrap();
         fs::write(self.path("work/.git/license/trust.json"), record.to_string()).unwrap();

@@ -2,7 +2,9 @@
 
 use core::ops::Range;
 
-use memchr::{memchr, memmem, memrchr};
+use memchr::{memchr2, memmem, memrchr2};
+
+use super::form::{self, BEGINNINGS};
 
 /// How far from a leak the comment is looked for, in bytes: a line may be as long as a file.
 pub(super) const NEIGHBORHOOD_BYTES: usize = 4 * 1024;
@@ -12,15 +14,27 @@ const MARKER: &[u8] = b"license:allow";
 /// Whether the line allows what stands at the place, with a reason.
 pub(super) fn is_allowed(hay: &[u8], leak: &Range<usize>) -> bool {
     let before = &hay[leak.start.saturating_sub(NEIGHBORHOOD_BYTES)..leak.start];
-    let before = memrchr(b'\n', before).map_or(before, |at| &before[at + 1..]);
+    let before = memrchr2(b'\n', b'\r', before).map_or(before, |at| &before[at + 1..]);
     let after = &hay[leak.end..hay.len().min(leak.end + NEIGHBORHOOD_BYTES)];
-    let after = memchr(b'\n', after).map_or(after, |at| &after[..at]);
+    let after = memchr2(b'\n', b'\r', after).map_or(after, |at| &after[..at]);
     // What leaks is no reason for letting it, so the two sides are looked at apart.
     [before, after].into_iter().any(has_marker)
 }
 
 fn has_marker(text: &[u8]) -> bool {
-    memmem::find_iter(text, MARKER).any(|at| is_reason(&text[at + MARKER.len()..]))
+    let markers = || memmem::find_iter(text, MARKER);
+    let ends = markers().skip(1).chain([text.len()]);
+    markers().zip(ends).any(|(at, end)| is_reason(until_key(&text[at + MARKER.len()..end])))
+}
+
+/// The text up to where a key begins: the next one that leaks is no reason for letting this one.
+fn until_key(text: &[u8]) -> &[u8] {
+    let first_of = |(number, beginning): (usize, &&str)| {
+        let mut places = memmem::find_iter(text, *beginning);
+        places.find(|&at| form::at(text, at, number, text.len()).is_some())
+    };
+    let first = BEGINNINGS.iter().enumerate().filter_map(first_of).min();
+    &text[..first.unwrap_or(text.len())]
 }
 
 /// A reason is set off from the marker, has a word in it, and ends where the comment ends.

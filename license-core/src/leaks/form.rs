@@ -157,15 +157,11 @@ fn license_token_end(hay: &[u8], start: usize) -> Option<usize> {
         iss: String,
     }
 
-    let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    if start.checked_sub(1).and_then(|before| hay.get(before)).is_some_and(|&byte| is_digit(byte)) {
-        return None;
-    }
-    let header = run(hay, start, HEADER_BYTES_MAX, is_digit)?;
+    let header = run(hay, start, HEADER_BYTES_MAX, is_token_digit)?;
     let dot = start + header.len();
-    let payload = (hay.get(dot) == Some(&b'.')).then(|| run(hay, dot + 1, FORM_BYTES_MAX, is_digit))??;
+    let payload = (hay.get(dot) == Some(&b'.')).then(|| run(hay, dot + 1, FORM_BYTES_MAX, is_token_digit))??;
     let dot = dot + 1 + payload.len();
-    let signature = (hay.get(dot) == Some(&b'.')).then(|| run(hay, dot + 1, SIGNATURE_DIGITS, is_digit))??;
+    let signature = (hay.get(dot) == Some(&b'.')).then(|| run(hay, dot + 1, SIGNATURE_DIGITS, is_token_digit))??;
     let end = dot + 1 + signature.len();
     if signature.len() != SIGNATURE_DIGITS || end - start > FORM_BYTES_MAX || is_one_character(signature) {
         return None;
@@ -175,6 +171,11 @@ fn license_token_end(hay: &[u8], start: usize) -> Option<usize> {
     let header: Header = serde_json::from_slice(&header).ok()?;
     let claims: Claims = serde_json::from_slice(&payload).ok()?;
     (header.alg == "EdDSA" && claims.iss == token::ISSUER).then_some(end)
+}
+
+/// Whether a byte is in the parts of a token.
+pub(super) fn is_token_digit(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
 }
 
 fn is_one_character(text: &[u8]) -> bool {

@@ -7,7 +7,10 @@ use core::ops::Range;
 
 use fearless_simd::{Simd, prelude::*};
 
-use super::bits::{self, Answer, BLOCK_BYTES, Bytes, Question};
+use super::{
+    bits::{self, Answer, BLOCK_BYTES, Bytes, Question},
+    work,
+};
 
 /// The shortest key that is found by its fingerprint, in bytes.
 pub(super) const KNOWN_BYTES_MIN: usize = 12;
@@ -215,8 +218,12 @@ fn cut_behind_equals(run: &[u8], each: &mut dyn FnMut(Range<usize>)) {
     let mut start = 0;
     for part in run.split_inclusive(|&byte| kind(byte) == EQUALS) {
         let end = start + part.len();
-        let padding = run[end..].iter().take_while(|&&byte| kind(byte) == EQUALS).count();
-        each(start..end + padding);
+        // Padding alone is no key, and in a row of it each end would be looked for anew.
+        if kind(part[0]) != EQUALS {
+            let padding = run[end..].iter().take_while(|&&byte| kind(byte) == EQUALS).count();
+            work::step(padding);
+            each(start..end + padding);
+        }
         start = end;
     }
 }

@@ -42,6 +42,16 @@ pub enum LeakKind {
     },
 }
 
+impl LeakKind {
+    /// Whether it is a secret by its value or its fingerprint, and not only by what it looks like.
+    pub fn is_known_for_certain(&self) -> bool {
+        match self {
+            Self::Configured { .. } | Self::Known => true,
+            Self::Form(_) | Self::Pattern { .. } => false,
+        }
+    }
+}
+
 /// How a secret is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Encoding {

@@ -7,7 +7,7 @@
 use alloc::{collections::BTreeSet, vec, vec::Vec};
 use core::{fmt, mem, ops::Range};
 
-use memchr::memchr_iter;
+use memchr::{memchr_iter, memmem};
 use regex_automata::Anchored;
 use zeroize::Zeroizing;
 
@@ -28,7 +28,8 @@ use super::{
 };
 use crate::key::Fingerprint;
 
-/// The most leaks that are listed of one object. More are counted only.
+/// The most leaks that are listed of one object. More are counted only; secrets that are configured or known are listed before what has
+/// a form or matches a pattern.
 pub const LEAKS_MAX: usize = 100;
 
 /// The longest match of a pattern that is found for certain, in bytes.
@@ -150,7 +151,7 @@ impl Scanner {
             let below = self.all_of(&view, lines);
             self.look_at(&below, found);
             self.look_through(&below, layer.below(), found);
-            self.bring_back(&view, part, before, found);
+            self.bring_back(&view, part, &part.own, before, found);
         });
     }
 
@@ -160,13 +161,14 @@ impl Scanner {
         Part { hay: &view.text, base: 0, own, longest, shortest, signs: self.signs, lines }
     }
 
-    /// What was found in a view gets its place in the source. What stands there as it is, or begins elsewhere, is found without the view.
-    fn bring_back(&self, view: &View, part: &Part<'_>, before: usize, found: &mut Vec<Found>) {
+    /// What was found in a view gets its place in the source. What stands there as it is, or begins elsewhere than in `own`, is found
+    /// without the view.
+    fn bring_back(&self, view: &View, part: &Part<'_>, own: &Range<usize>, before: usize, found: &mut Vec<Found>) {
         let mut kept = before;
         for at in before..found.len() {
             let Some((range, encoding)) = view.source(&found[at].range) else { continue };
             let range = range.start..range.end.min(part.hay.len());
-            if part.own.contains(&range.start) && range.len() <= self.reach {
+            if own.contains(&range.start) && range.len() <= self.reach {
                 let plain = found[at].encoding == Encoding::Plain;
                 let encoding = if plain { encoding } else { found[at].encoding };
                 found.swap(kept, at);
@@ -233,15 +235,22 @@ impl Scanner {
 
         let hay = part.hay;
         let is_own = at < part.own.end;
-        if form::may_begin(hay, at) && form::ends_a_key(number) {
+        let limit = hay.len().min(at + FORM_BYTES_MAX);
+        let (may_begin, ends_a_key) = (form::may_begin(hay, at), form::ends_a_key(number));
+        if may_begin && ends_a_key {
             if let Some((at_before, before)) = keys.waiting.take() {
                 self.look_at_beginning(hay, at_before, before, at, found);
             }
             keys.waiting = is_own.then_some((at, number));
+        } else if may_begin {
+            // A token, whatever the words before it end with.
+            if is_own && keys.may_be_token(hay, at) {
+                self.look_at_beginning(hay, at, number, limit, found);
+            }
         } else if is_own && at >= keys.glued {
-            // Within a word, or a token. Rows of these are not looked at one by one.
-            keys.glued = at + if form::ends_a_key(number) { GLUED_BYTES } else { 0 };
-            self.look_at_beginning(hay, at, number, hay.len().min(at + FORM_BYTES_MAX), found);
+            // Within a word. Rows of these are not looked at one by one.
+            keys.glued = at + if ends_a_key { GLUED_BYTES } else { 0 };
+            self.look_at_beginning(hay, at, number, limit, found);
         }
     }
 
@@ -263,7 +272,9 @@ impl Scanner {
         let below = self.all_of(&view, Lines::Apart);
         self.look_for_beginnings(&below, Written::Plain, found);
         self.look_for_known(&below, found);
-        self.bring_back(&view, part, before, found);
+        // The digit before the one that a key is found by may have the key's first bits: then it is this part's key all the same.
+        let own = part.own.start.saturating_sub(1)..part.own.end;
+        self.bring_back(&view, part, &own, before, found);
     }
 
     fn look_for_known(&self, part: &Part<'_>, found: &mut Vec<Found>) {
@@ -340,6 +351,29 @@ struct Keys {
     waiting: Option<(usize, usize)>,
     /// Before this place is no beginning within a word that is looked at.
     glued: usize,
+    /// The end of the row of a token's digits that was measured last.
+    digits_end: usize,
+    /// The last place in it where a token may begin behind `-` or `_`.
+    last_token: usize,
+}
+
+impl Keys {
+    /// Whether a token is looked for where its beginning stands. `-` and `_` are digits of tokens, too: of the places behind them in
+    /// one row of digits only the last is the header's, and rows of these are not looked at one by one.
+    fn may_be_token(&mut self, hay: &[u8], at: usize) -> bool {
+        if !at.checked_sub(1).is_some_and(|before| matches!(hay[before], b'-' | b'_')) {
+            return true;
+        }
+        if at >= self.digits_end {
+            let length = hay[at..].iter().take_while(|&&byte| form::is_token_digit(byte)).count();
+            work::step(length);
+            self.digits_end = at + length;
+            let digits = &hay[at - 1..self.digits_end];
+            let last = ["-eyJ", "_eyJ"].into_iter().filter_map(|begin| memmem::rfind(digits, begin.as_bytes())).max();
+            self.last_token = at + last.unwrap_or_default();
+        }
+        at == self.last_token
+    }
 }
 
 /// Where in an object a scan is.
@@ -416,6 +450,7 @@ pub struct Stream<'s> {
 
 impl Stream<'_> {
     /// Takes the next bytes of the object, and adds what is found by now, in the order of the object.
+    /// What was added of this object may give way to a secret that is configured or known, as [`LEAKS_MAX`] says.
     pub fn push(&mut self, mut piece: &[u8], found: &mut Vec<Leak>) {
         loop {
             let wanted = self.place.window.end + self.scanner.margin();

@@ -60,16 +60,27 @@ struct Candidate {
 #[derive(Debug)]
 pub(super) struct Settling {
     waiting: Vec<Candidate>,
-    /// The reach of what was settled, by rank: for each, the largest end.
+    /// The reach of what was settled and is not allowed, by rank: for each, the largest end.
     ends: [u64; 3],
+    /// The largest end of a form that is allowed. It hides only what lies within it.
+    allowed_end: u64,
     /// For each secret, the end of the last leak.
     ends_of_secrets: Vec<u64>,
     tally: Tally,
+    /// How many leaks of the object are listed: the last ones of the list.
+    listed: usize,
 }
 
 impl Settling {
     pub(super) fn start(secrets: usize) -> Self {
-        Self { waiting: Vec::new(), ends: [0; 3], ends_of_secrets: vec![0; secrets], tally: Tally::default() }
+        Self {
+            waiting: Vec::new(),
+            ends: [0; 3],
+            allowed_end: 0,
+            ends_of_secrets: vec![0; secrets],
+            tally: Tally::default(),
+            listed: 0,
+        }
     }
 
     pub(super) fn add(&mut self, base: u64, found: Found, line: u64, allowed: bool) {
@@ -89,8 +100,12 @@ impl Settling {
             let rank = usize::from(candidate.what.rank());
             let hidden_by_earlier = self.ends.iter().take(rank).any(|&end| end > candidate.start);
             let behind = candidates[number + 1..].iter().take_while(|behind| behind.start < candidate.end);
-            let hidden_by_later = behind.into_iter().any(|behind| behind.what.rank() < candidate.what.rank());
-            if is_first && let Some(end) = self.ends.get_mut(rank) {
+            let mut behind = behind.filter(|behind| !behind.allowed);
+            let hidden_by_later = behind.any(|behind| behind.what.rank() < candidate.what.rank());
+            if is_first
+                && !candidate.allowed
+                && let Some(end) = self.ends.get_mut(rank)
+            {
                 *end = candidate.end.max(*end);
             }
             if is_first && !hidden_by_earlier && !hidden_by_later {
@@ -106,8 +121,16 @@ impl Settling {
         let end = match candidate.what {
             What::Configured { secret } => &mut self.ends_of_secrets[secret],
             What::Known => &mut self.ends[1],
+            What::Form(_) if candidate.allowed => {
+                let is_first = candidate.start >= self.allowed_end.max(self.ends[2]);
+                if is_first {
+                    self.allowed_end = candidate.end;
+                }
+                return is_first;
+            }
+            What::Form(_) if candidate.end <= self.allowed_end => return false,
             What::Form(_) => &mut self.ends[2],
-            What::Pattern { .. } => return true,
+            What::Pattern { .. } => return candidate.end > self.allowed_end,
         };
         let is_first = candidate.start >= *end;
         if is_first {
@@ -122,9 +145,10 @@ impl Settling {
             return;
         }
         self.tally.leaks += 1;
-        if self.tally.leaks > LEAKS_MAX as u64 {
+        if self.listed == LEAKS_MAX && !self.gives_way(candidate, found) {
             return;
         }
+        self.listed += 1;
         let what = match candidate.what {
             What::Configured { secret } => LeakKind::Configured { name: scanner.watch.secrets[secret].name.clone() },
             What::Known => LeakKind::Known,
@@ -139,6 +163,21 @@ impl Settling {
             shown: format!("{}****", candidate.beginning),
             fingerprint: candidate.fingerprint,
         });
+    }
+
+    /// Whether the last leak that only looks like a secret was taken off the list, for one that is known to be one.
+    fn gives_way(&mut self, candidate: &Candidate, found: &mut Vec<Leak>) -> bool {
+        match candidate.what {
+            What::Configured { .. } | What::Known => {}
+            What::Form(_) | What::Pattern { .. } => return false,
+        }
+        let first = found.len().saturating_sub(self.listed);
+        let last = found[first..].iter().rposition(|leak| !leak.what.is_known_for_certain());
+        if let Some(last) = last {
+            found.remove(first + last);
+            self.listed -= 1;
+        }
+        last.is_some()
     }
 
     pub(super) fn tally(self) -> Tally {

@@ -317,6 +317,34 @@ fn what_is_over_the_limit_is_counted() {
 }
 
 #[test]
+fn a_key_that_is_configured_or_known_is_told_whatever_comes_before_it() {
+    let other = "another-key-1234";
+    let scanner = scanner(Watch {
+        secrets: vec![secret("Zq81mPw0")],
+        known: BTreeSet::from([fingerprint(other)]),
+        patterns: vec![Pattern::parse("acme[0-9]+").unwrap()],
+        ..Watch::default()
+    });
+    let rows = |count: usize| format!("{}\nacme123\n", "x\n".repeat(3_000)).repeat(count);
+    let whole = format!("{}Zq81mPw0\n{}{other}\n{}", rows(LEAKS_MAX + 5), rows(5), rows(5));
+    for sizes in [[whole.len()], [50_000]] {
+        let (found, tally) = in_pieces(&scanner, whole.as_bytes(), &sizes);
+        assert_eq!(tally, Tally { leaks: LEAKS_MAX as u64 + 17, allowed: 0 });
+        assert_eq!(found.len(), LEAKS_MAX);
+        let of_patterns = found.iter().filter(|leak| matches!(leak.what, LeakKind::Pattern { .. })).count();
+        assert_eq!(of_patterns, LEAKS_MAX - 2);
+        assert!(matches!(found[LEAKS_MAX - 2].what, LeakKind::Configured { .. }));
+        assert_eq!(found[LEAKS_MAX - 1].what, LeakKind::Known);
+        assert!(found.windows(2).all(|pair| pair[0].offset < pair[1].offset));
+    }
+    // Where all of them are such keys, the first are told.
+    let many = format!("{}{other}\n", "Zq81mPw0 ".repeat(LEAKS_MAX));
+    let (found, tally) = in_pieces(&scanner, many.as_bytes(), &[many.len()]);
+    assert_eq!((found.len(), tally.leaks), (LEAKS_MAX, LEAKS_MAX as u64 + 1));
+    assert!(found.iter().all(|leak| matches!(leak.what, LeakKind::Configured { .. })));
+}
+
+#[test]
 fn a_stream_is_ready_for_the_next_object() {
     let scanner = configured("Zq81mPw0");
     let mut stream = scanner.stream();
@@ -447,6 +475,41 @@ fn every_form_is_found() {
             assert_eq!(found[0].fingerprint, fingerprint(&text), "{whole}");
         }
     }
+}
+
+/// An offline token of the one issuer.
+fn offline_token() -> String {
+    let issuer = crate::token::ISSUER;
+    token(r#"{"alg":"EdDSA","typ":"JWT"}"#, &format!(r#"{{"iss":"{issuer}","sub":"d"}}"#), 64)
+}
+
+#[test]
+fn a_token_is_found_near_a_name_that_ends_as_keys_begin() {
+    let (scanner, token) = (forms(), offline_token());
+    for before in [
+        "LICENSE: ",
+        "PUBLIC-LICENSE: ",
+        "X-PUBLIC-LICENSE-TOKEN: ",
+        "AUTO-LICENSE=",
+        "\"TALK-TOKEN\": \"",
+        "AUTO-eyJ: ",
+    ] {
+        let found = scanner.scan(format!("{before}{token}\n").as_bytes());
+        assert_eq!(found.len(), 1, "{before} {found:?}");
+        assert_eq!((&found[0].what, found[0].offset), (&LeakKind::Form(Form::LicenseToken), before.len() as u64));
+    }
+}
+
+#[test]
+fn a_token_is_found_behind_a_hyphen_and_an_underscore() {
+    let (scanner, token) = (forms(), offline_token());
+    for before in ["token_", "token-", "_", "-", "x-eyJ-token_", "x_eyJhbGciOi_", "line\\n"] {
+        let found = scanner.scan(format!("{before}{token}\n").as_bytes());
+        assert_eq!(found.len(), 1, "{before} {found:?}");
+        assert_eq!((&found[0].what, found[0].offset), (&LeakKind::Form(Form::LicenseToken), before.len() as u64));
+    }
+    // Within a word it is another text.
+    assert_eq!(scanner.scan(format!("x{token}\n").as_bytes()), []);
 }
 
 #[test]
@@ -587,6 +650,38 @@ fn a_line_may_allow_what_has_a_form_if_it_says_why() {
 }
 
 #[test]
+fn a_key_is_no_reason() {
+    let scanner = forms();
+    let other = ["TO", "PRD", "Q3W7", "8RKD", "1XZP", "M4HV"].join("-");
+    for (line, expected) in [
+        ("a = KEY license:allow, b = OTHER", Tally { leaks: 2, allowed: 0 }),
+        ("OTHER license:allow KEY", Tally { leaks: 2, allowed: 0 }),
+        ("license:allow OTHER, KEY", Tally { leaks: 2, allowed: 0 }),
+        ("KEY license:allow license:allow OTHER", Tally { leaks: 2, allowed: 0 }),
+        ("KEY license:allow samples, OTHER", Tally { leaks: 0, allowed: 2 }),
+        ("KEY license:allow license:allow a sample", Tally { leaks: 0, allowed: 1 }),
+        ("KEY license:allow TO-DEV keys are samples", Tally { leaks: 0, allowed: 1 }),
+    ] {
+        let line = line.replace("KEY", &registry_key()).replace("OTHER", &other);
+        let (_, tally) = in_pieces(&scanner, line.as_bytes(), &[line.len()]);
+        assert_eq!(tally, expected, "{line}");
+    }
+}
+
+#[test]
+fn a_comment_covers_its_own_line_whatever_ends_it() {
+    let scanner = forms();
+    for (text, expected) in [
+        ("a = KEY\rb = 1\r# license:allow sample\r", Tally { leaks: 1, allowed: 0 }),
+        ("# license:allow sample\ra = KEY\r", Tally { leaks: 1, allowed: 0 }),
+        ("b = 1\ra = KEY # license:allow sample\rb = 2\r", Tally { leaks: 0, allowed: 1 }),
+    ] {
+        let (_, tally) = in_pieces(&scanner, text.replace("KEY", &registry_key()).as_bytes(), &[5]);
+        assert_eq!(tally, expected, "{text:?}");
+    }
+}
+
+#[test]
 fn a_comment_is_looked_for_near_the_leak_on_a_long_line() {
     let scanner = forms();
     let line = |between: usize| {
@@ -608,6 +703,32 @@ fn nothing_allows_a_key_that_is_configured_or_known() {
     }
     let by_form = Watch { allowed, ..Watch::default() };
     assert_eq!(scanner(by_form).scan(format!("{key}\n").as_bytes()), []);
+}
+
+#[test]
+fn what_is_allowed_hides_no_more_than_itself() {
+    let sample = ["TO", "PRD", "Q3W7", "8RKD", "1XZP", "M4HV"].join("-");
+    let scanner = scanner(Watch {
+        patterns: ["ACME_[A-Z]+=[^\n]+", "[A-Z0-9]{4}-[A-Z0-9]{4}", "PRD-[^ ]+ \\w+"]
+            .map(|text| Pattern::parse(text).unwrap())
+            .into(),
+        allowed: BTreeSet::from([fingerprint(&sample)]),
+        ..Watch::default()
+    });
+    let tally = |leaks: u64, allowed: u64| Tally { leaks, allowed };
+    for (line, expected) in [
+        ("ACME_TOKEN=real-secret-1 ACME", tally(1, 0)),
+        ("ACME_TOKEN=real-secret-1 SAMPLE", tally(1, 1)),
+        // Two patterns, of which one begins within the sample.
+        ("SAMPLE ACME_TOKEN=real-secret-1", tally(2, 1)),
+        ("SAMPLE", tally(0, 1)),
+        ("SAMPLE secret", tally(1, 1)),
+        ("ACME_TOKEN=KEY", tally(1, 0)),
+    ] {
+        let line = line.replace("SAMPLE", &sample).replace("KEY", &registry_key());
+        let (found, found_tally) = in_pieces(&scanner, line.as_bytes(), &[line.len()]);
+        assert_eq!(found_tally, expected, "{line} {found:?}");
+    }
 }
 
 #[test]

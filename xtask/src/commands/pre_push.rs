@@ -73,6 +73,13 @@ struct Push {
     remote: Option<(String, String)>,
 }
 
+impl Push {
+    /// Whether it does more than delete.
+    fn sends(&self) -> bool {
+        self.updates.iter().any(|update| update.new.is_some())
+    }
+}
+
 /// Reads what git says, or else what a framework for hooks passes on.
 fn told(ctx: &Context, args: &PrePushArgs) -> Result<Push, PushError> {
     let framework = framework::told(&ctx.vars);
@@ -124,6 +131,9 @@ fn look(ctx: &Arc<Context>, config: Option<&Path>, push: &Push, verdict: &mut Ve
     keep_trails(&repository, push, verdict)?;
     licenses::refuse_shared(ctx, &mut files, &agreed);
     tell_files(&place, &files, verdict);
+    if !place.is_in_tree() && push.sends() && record.as_ref().is_some_and(TrustRecord::lacks_secrets) {
+        verdict.line(OLD_RECORD);
+    }
     let asking = licenses::ask(ctx, files, &agreed);
     let once = Once { passed_over: watched.places_passed_over(&place.root), common };
     leaks(ctx, push, Scan { repository: &scanning, range, begun }, watched, &once, verdict);
@@ -228,9 +238,13 @@ fn tell_license(answer: &Answer, verdict: &mut Verdict<'_>) {
 /// What to do about a file that the installed program is too old for.
 const RENEW: &str = "`cargo xtask hook install` renews the hook";
 
+/// What is told where neither `license.toml` nor the record says which secrets the recorded files hold.
+const OLD_RECORD: &str = "the secrets in files were not looked for: no license.toml is in the work tree, and the record of \
+                          the hook is of an older version; `cargo xtask hook install` writes it anew, where license.toml is";
+
 /// Scans everything that the push sends, and tells what was found.
 fn leaks(ctx: &Context, push: &Push, begun: Scan<'_>, watched: Watched, once: &Once, verdict: &mut Verdict<'_>) {
-    if push.updates.iter().all(|update| update.new.is_none()) {
+    if !push.sends() {
         // What only deletes sends nothing, and takes the names along.
         return;
     }

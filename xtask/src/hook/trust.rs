@@ -47,6 +47,56 @@ pub(crate) struct TrustRecord {
     /// Which secret goes where, and as what, as [`way`] writes it: whoever can write a branch can write a file in which
     /// another secret of this machine is a key.
     pub(crate) ways: BTreeSet<String>,
+    /// The secrets in those files, so that a push from a work tree without `license.toml` is looked at for them. None in a
+    /// record that an older program wrote.
+    secrets: Option<BTreeSet<Kept>>,
+}
+
+/// Where a secret is, with the paths of files as [`TrustRecord::files`] has them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum Kept {
+    /// Only what opens a sealed file: variables have a list of their own.
+    Env {
+        name: String,
+    },
+    Dotenv {
+        file: PathBuf,
+        name: String,
+    },
+    File {
+        file: PathBuf,
+    },
+    Age {
+        file: PathBuf,
+        identity: Box<Self>,
+    },
+}
+
+impl Kept {
+    /// None for a store, which no push asks.
+    fn of(source: &Source, root: &Path) -> Option<Self> {
+        Some(match source {
+            Source::Store { .. } => return None,
+            Source::Env { name } => Self::Env { name: name.clone() },
+            Source::Dotenv { file, name } => Self::Dotenv { file: below(file, root), name: name.clone() },
+            Source::File { file } => Self::File { file: below(file, root) },
+            Source::Age { file, identity } => {
+                Self::Age { file: below(file, root), identity: Box::new(Self::of(identity, root)?) }
+            }
+        })
+    }
+
+    fn source(&self, root: &Path) -> Source {
+        match self {
+            Self::Env { name } => Source::Env { name: name.clone() },
+            Self::Dotenv { file, name } => Source::Dotenv { file: root.join(file), name: name.clone() },
+            Self::File { file } => Source::File { file: root.join(file) },
+            Self::Age { file, identity } => {
+                Source::Age { file: root.join(file), identity: Box::new(identity.source(root)) }
+            }
+        }
+    }
 }
 
 /// What a secret is sent as.
@@ -125,12 +175,16 @@ struct Written {
     variables: BTreeSet<String>,
     files: BTreeSet<PathBuf>,
     ways: BTreeSet<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    secrets: Option<BTreeSet<Kept>>,
 }
 
 impl TrustRecord {
     /// Everything that a checked file names.
     pub(crate) fn of(config: &Config) -> Self {
-        let mut record = Self::default();
+        let in_files = keyring::sources(config).filter(|source| !matches!(source, Source::Env { .. }));
+        let secrets = in_files.filter_map(|source| Kept::of(source, &config.root)).collect();
+        let mut record = Self { secrets: Some(secrets), ..Self::default() };
         for authority in config.authorities.values() {
             match authority {
                 AuthoritySettings::Embedded { state } => record.add_file(state, &config.root),
@@ -174,16 +228,27 @@ impl TrustRecord {
         if written.schema != SCHEMA {
             return Err(TrustError::Unreadable { file, why: "another version wrote it".to_owned() });
         }
-        let Written { schema: _, origins, variables, files, ways } = written;
-        Ok(Some(Self { origins, variables, files, ways }))
+        let Written { schema: _, origins, variables, files, ways, secrets } = written;
+        Ok(Some(Self { origins, variables, files, ways, secrets }))
     }
 
     /// Writes the record of a repository: the old one or the new one is there, for its owner only.
     pub(crate) fn write(&self, common: &Path) -> io::Result<()> {
-        let Self { origins, variables, files, ways } = self.clone();
-        let written = Written { schema: SCHEMA.to_owned(), origins, variables, files, ways };
+        let Self { origins, variables, files, ways, secrets } = self.clone();
+        let written = Written { schema: SCHEMA.to_owned(), origins, variables, files, ways, secrets };
         let text = serde_json::to_string_pretty(&written).map_err(io::Error::other)? + "\n";
         files::replace(&common.join(FILE), text.as_bytes())
+    }
+
+    /// Where its secrets are, for a file in the directory `root`. Stores are none of these: no push asks them.
+    pub(crate) fn sources(&self, root: &Path) -> BTreeSet<Source> {
+        let variables = self.variables.iter().map(|name| Source::Env { name: name.clone() });
+        variables.chain(self.secrets.iter().flatten().map(|secret| secret.source(root))).collect()
+    }
+
+    /// Whether it names files and not the secrets in them: an older program wrote it.
+    pub(crate) fn lacks_secrets(&self) -> bool {
+        self.secrets.is_none() && !self.files.is_empty()
     }
 
     /// Removes the record of a repository, if there is one.
@@ -389,6 +454,43 @@ key = { age = "../key.age", identity = { env = "AGE_IDENTITY" } }
         let expected = [".env", ".license/authority", "/etc/tokens", "certs/ca.pem"].map(PathBuf::from);
         let above = root.path().join("../key.age");
         assert_eq!(record.files, expected.into_iter().chain([above]).collect());
+    }
+
+    #[test]
+    fn a_record_has_the_secrets_in_files_for_every_worktree() {
+        let (root, worktree) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::create_dir(root.path().join("license")).unwrap();
+        let sealed = r#"{ age = "key.age", identity = { dotenv = ".env", name = "IDENTITY" } }"#;
+        let text = FILE_TEXT.replace(r#"{ age = "../key.age", identity = { env = "AGE_IDENTITY" } }"#, sealed);
+        TrustRecord::of(&config(root.path(), &text)).write(root.path()).unwrap();
+        let record = TrustRecord::read(root.path()).unwrap().unwrap();
+        let dotenv =
+            |file: &str, name: &str| Source::Dotenv { file: worktree.path().join(file), name: name.to_owned() };
+        let identity = Box::new(dotenv(".env", "IDENTITY"));
+        let expected = [
+            Source::Env { name: "TO_API_KEY".to_owned() },
+            dotenv(".env", "KEY"),
+            dotenv(".env", "IDENTITY"),
+            dotenv("/etc/tokens", "TOKEN"),
+            Source::Age { file: worktree.path().join("key.age"), identity },
+        ];
+        assert_eq!(record.sources(worktree.path()), BTreeSet::from(expected));
+        assert!(!record.lacks_secrets());
+    }
+
+    #[test]
+    fn a_record_of_an_older_program_is_read_and_lacks_the_secrets_in_files() {
+        let common = tempfile::tempdir().unwrap();
+        std::fs::create_dir(common.path().join("license")).unwrap();
+        for (files, lacks) in [(r#"[".env"]"#, true), ("[]", false)] {
+            let text = format!(
+                r#"{{"schema":"license-hooks/trust/1","origins":[],"variables":["KEY"],"files":{files},"ways":[]}}"#
+            );
+            files::replace(&common.path().join(FILE), text.as_bytes()).unwrap();
+            let record = TrustRecord::read(common.path()).unwrap().unwrap();
+            assert_eq!(record.sources(common.path()), BTreeSet::from([Source::Env { name: "KEY".to_owned() }]));
+            assert_eq!(record.lacks_secrets(), lacks, "{files}");
+        }
     }
 
     #[test]

@@ -75,9 +75,15 @@ pub(crate) fn begin(asked: Asked<'_>) -> Result<Sending, PushError> {
         (facts.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), guessed)
     });
     // What is said about the repository explains the other errors.
-    let facts = facts?;
-    let place = asked.place(&facts.whereabouts)?;
-    let sure = asked.seen(&facts)?;
+    let (facts, place, sure) = match facts.map_err(PushError::from).and_then(|facts| asked.sure(facts)) {
+        Ok(sure) => sure,
+        Err(error) => {
+            if let Some(Ok(opened)) = guessed {
+                opened.begun.abandon();
+            }
+            return Err(error);
+        }
+    };
     let opened = match guessed.transpose()? {
         Some(opened) if opened.seen == sure && place.in_commit == config::FILE_NAME => opened,
         guessed => {
@@ -161,6 +167,13 @@ impl Asked<'_> {
 
     fn place(self, whereabouts: &Whereabouts) -> Result<FilePlace, PushError> {
         FilePlace::of(self.config, self.directory, whereabouts.top.as_deref())
+    }
+
+    /// With what git says about the repository: where the file is, and what the remote has.
+    fn sure(self, facts: Facts) -> Result<(Facts, FilePlace, Seen), PushError> {
+        let place = self.place(&facts.whereabouts)?;
+        let seen = self.seen(&facts)?;
+        Ok((facts, place, seen))
     }
 
     /// What is most likely believed in the end, where that can be told without git.

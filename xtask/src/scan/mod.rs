@@ -25,7 +25,8 @@ use crate::{
     scan::place::Place,
 };
 
-/// How many findings are kept. More are counted only: somebody has to begin with the first.
+/// How many findings are kept. More are counted only: somebody has to begin with the first. Secrets that are configured or
+/// known are kept before what has a form or matches a pattern.
 pub(crate) const FINDINGS_MAX: usize = 1_000;
 
 /// How many archives are kept that were not looked into, or not to their end.
@@ -87,12 +88,17 @@ impl Scanned {
         }
     }
 
-    /// One more finding.
+    /// One more finding. Over the limit, what only looks like a secret gives way to one that is known to be one.
     fn found(&mut self, finding: Finding) {
         if self.findings.len() < FINDINGS_MAX {
+            return self.findings.push(finding);
+        }
+        self.more += 1;
+        if finding.leak.what.is_known_for_certain()
+            && let Some(last) = self.findings.iter().rposition(|other| !other.leak.what.is_known_for_certain())
+        {
+            self.findings.remove(last);
             self.findings.push(finding);
-        } else {
-            self.more += 1;
         }
     }
 

@@ -152,6 +152,27 @@ fn the_name_of_a_pushed_ref_is_scanned() {
 }
 
 #[test]
+fn a_secret_that_is_configured_is_kept_whatever_was_found_before_it() {
+    let secret = Secret::new("the secret", Zeroizing::new(SECRET.to_owned())).unwrap();
+    let patterns = vec![license_core::leaks::Pattern::parse("acme[0-9]+").unwrap()];
+    let (known, allowed) = (BTreeSet::new(), BTreeSet::new());
+    let scanner = Scanner::new(Watch { secrets: vec![secret], known, patterns, allowed }).unwrap();
+    let found = |text: &str| {
+        let leak = scanner.scan(text.as_bytes()).swap_remove(0);
+        Finding { leak, place: Place::of(place::Thing::File) }
+    };
+    let mut all = Scanned::default();
+    for _ in 0..FINDINGS_MAX + 5 {
+        all.found(found("acme123"));
+    }
+    all.found(found(SECRET));
+    all.found(found("acme123"));
+    assert_eq!((all.findings.len(), all.leaks()), (FINDINGS_MAX, FINDINGS_MAX as u64 + 7));
+    let certain: Vec<_> = all.findings.iter().map(|finding| finding.leak.what.is_known_for_certain()).collect();
+    assert_eq!(certain.iter().position(|certain| *certain), Some(FINDINGS_MAX - 1));
+}
+
+#[test]
 fn a_secret_with_slashes_in_a_path_is_not_shown() {
     let secret = Secret::new("the secret", Zeroizing::new("first-half/second-half".to_owned())).unwrap();
     let (known, patterns, allowed) = (BTreeSet::new(), Vec::new(), BTreeSet::new());

@@ -41,6 +41,8 @@ pub(crate) struct Watched {
     pub(crate) unscanned: Vec<Allowance>,
     /// What should have been looked for and could not be.
     pub(crate) incomplete: Vec<Incomplete>,
+    /// The places that were looked at for a secret, whatever came of it.
+    looked_at: BTreeSet<Source>,
     /// The texts of the secrets that are looked for, each once.
     texts: Vec<Zeroizing<String>>,
     /// The identities that opened a file.
@@ -85,6 +87,7 @@ impl Watched {
     /// Looks for a secret, unless it is there under another name. One that is not here is passed over; one that is here
     /// and cannot be read leaves the scan incomplete.
     pub(crate) fn look_for(&mut self, ctx: &Context, name: &str, source: &Source, main: Option<&MainTree>) {
+        self.looked_at.insert(source.clone());
         let text = match read(ctx, source, main) {
             Ok(text) => text,
             Err(error) if error.says_there_is_none() || self.is_for_others(&error, source) => {
@@ -114,6 +117,11 @@ impl Watched {
                 }
             }
         }
+    }
+
+    /// Whether a place was looked at for a secret, under whatever name.
+    pub(crate) fn has_looked_at(&self, source: &Source) -> bool {
+        self.looked_at.contains(source)
     }
 
     /// It is not here, and nothing is broken.

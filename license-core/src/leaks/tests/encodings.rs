@@ -300,3 +300,39 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_key_in_a_writing_is_found_wherever_it_stands_at_the_border_of_two_windows() {
+    /// How far windows are apart.
+    const WINDOW_BYTES: usize = 90 * 1024;
+
+    let key = registry_key();
+    let other = "TO-another-key-1234";
+    let (forms, known) = (forms(), known(&[other]));
+    let in_lines = |text: &str| {
+        let lines: Vec<_> = text.as_bytes().chunks(24).map(|line| String::from_utf8_lossy(line).into_owned()).collect();
+        lines.join("\n")
+    };
+    for (scanner, text) in [(&forms, key.as_str()), (&known, other)] {
+        let mut writings = vec![("plain".to_owned(), 0, text.to_owned()), ("hex".to_owned(), 0, hex(text.as_bytes()))];
+        for before in 0..3 {
+            let longer = format!("{}{text}\n", &"=\"'"[..before]);
+            let offset = before * 8 / 6;
+            writings.push((format!("base64 behind {before}"), offset, STANDARD.encode(&longer)));
+            writings.push((format!("base64 for addresses behind {before}"), offset, URL_SAFE_NO_PAD.encode(&longer)));
+            writings.push((format!("base64 in lines behind {before}"), offset, in_lines(&STANDARD.encode(&longer))));
+        }
+        for (name, offset, written) in &writings {
+            for start in WINDOW_BYTES - written.len() - 4..WINDOW_BYTES + 4 {
+                let whole = surrounded(&vec![b' '; start], written.as_bytes(), b" \n");
+                let (found, tally) = in_pieces(scanner, &whole, &[whole.len()]);
+                assert_eq!(tally, Tally { leaks: 1, allowed: 0 }, "{name} at {start}: {found:?}");
+                assert_eq!(
+                    (found[0].offset, found[0].fingerprint),
+                    ((start + offset) as u64, fingerprint(text)),
+                    "{name} at {start}"
+                );
+            }
+        }
+    }
+}
