@@ -125,7 +125,8 @@ fn output_that_is_not_text_does_no_harm() {
 
 #[test]
 fn a_signal_reaches_the_command_and_everything_it_started() {
-    for (signal, exit, name) in [(Signal::INT, 130, "INT"), (Signal::TERM, 143, "TERM")] {
+    // A terminal that is gone ends it as well, under the name of the signal that the command gets.
+    for (signal, exit, name) in [(Signal::INT, 130, "INT"), (Signal::TERM, 143, "TERM"), (Signal::HUP, 143, "TERM")] {
         let (_server, project) = ready();
         let script = format!(
             "trap 'echo {name} > \"$seen/got\"; exit 1' {name}\nsleep 50 & echo $! > \"$seen/child\"\n: > \"$seen/ready\"\nwait\n"
@@ -141,6 +142,32 @@ fn a_signal_reaches_the_command_and_everything_it_started() {
         until("the group is gone", || !is_alive(child));
         assert_eq!(ended(&project)["how"], "interrupted", "{name}");
     }
+}
+
+#[test]
+fn a_deploy_that_is_to_outlive_its_terminal_does() {
+    let (_server, project) = ready();
+    let project = project.deploying(": > \"$seen/ready\"; sleep 1; echo done");
+    let ready = project.seen().join("ready");
+    let script = format!(
+        "trap '' HUP; \"$@\" & run=$!; until [ -e '{}' ]; do sleep 0.05; done; kill -HUP $run; wait $run",
+        ready.display()
+    );
+    project.run_under("sh", &["-c".to_owned(), script], &["deploy", "production"]).exits(0).says("done").deploy_ran();
+}
+
+#[test]
+fn what_the_authority_does_not_state_is_not_inherited() {
+    let server = saying(&json!({ "valid": true }));
+    let project = asking(&server).line("unknown", "\"warn\"");
+    let project =
+        project.var("LICENSE_PLAN", "enterprise").var("LICENSE_FEATURES", "sso").var("LICENSE_EXPIRES_AT", "2099");
+    project.deploy().exits(0).deploy_ran();
+    let variables = project.deploy_variables();
+    for name in ["LICENSE_PLAN", "LICENSE_FEATURES", "LICENSE_EXPIRES_AT"] {
+        assert_eq!(variables.get(name), None, "{name}");
+    }
+    assert!(variables.contains_key("LICENSE_RELEASE"));
 }
 
 #[test]

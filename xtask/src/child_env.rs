@@ -7,6 +7,17 @@ use std::{
 
 use crate::{config::Config, keyring, store::Source, vars::Vars};
 
+/// What a deploy command is told, beside its key. None of these is inherited: what the authority does not state is not there.
+pub(crate) const GIVEN: [&str; 7] = [
+    "LICENSE_ENVIRONMENT",
+    "LICENSE_DOMAIN",
+    "LICENSE_RELEASE",
+    "LICENSE_KEY_FINGERPRINT",
+    "LICENSE_PLAN",
+    "LICENSE_FEATURES",
+    "LICENSE_EXPIRES_AT",
+];
+
 /// The variables of a child: ours, less every secret that `license.toml` names, less what cargo and git set for us, with `given` on top.
 pub(crate) fn build(
     vars: &Vars,
@@ -21,6 +32,7 @@ pub(crate) fn build(
             continue;
         };
         if secret_names.contains(text)
+            || GIVEN.contains(&text)
             || set_by_cargo(text)
             || (under_cargo && text == "LD_LIBRARY_PATH")
             || SET_BY_GIT.contains(&text)

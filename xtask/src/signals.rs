@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM: noticed once, then asked for by everyone who waits.
+//! SIGINT, SIGTERM and SIGHUP: noticed once, then asked for by everyone who waits.
 
 use std::{
     io,
@@ -8,7 +8,7 @@ use std::{
 };
 
 use signal_hook::{
-    consts::{SIGINT, SIGTERM},
+    consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::Signals as Arrivals,
 };
 
@@ -17,7 +17,7 @@ use signal_hook::{
 pub(crate) enum Stop {
     /// SIGINT.
     Interrupt,
-    /// SIGTERM.
+    /// SIGTERM; or SIGHUP, of a terminal that is gone.
     Terminate,
 }
 
@@ -31,7 +31,11 @@ impl Stop {
     }
 
     fn of_number(number: i32) -> Option<Self> {
-        [Self::Interrupt, Self::Terminate].into_iter().find(|stop| stop.number() == number)
+        match number {
+            SIGINT => Some(Self::Interrupt),
+            SIGTERM | SIGHUP => Some(Self::Terminate),
+            _ => None,
+        }
     }
 }
 
@@ -60,7 +64,8 @@ impl Signals {
     /// Starts to watch. From here on the signals no longer end the program by themselves.
     pub(crate) fn watch() -> io::Result<Self> {
         let signals = Self::none();
-        let mut arrivals = Arrivals::new([SIGINT, SIGTERM])?;
+        let hangup = (!is_hangup_ignored()).then_some(SIGHUP);
+        let mut arrivals = Arrivals::new([SIGINT, SIGTERM].into_iter().chain(hangup))?;
         let noted = signals.clone();
         // The thread lives as long as the program: it has nothing to clean up.
         thread::Builder::new().name("signals".to_owned()).spawn(move || {
@@ -108,6 +113,19 @@ impl Signals {
         // Nothing panics while it holds the lock, and a word of state cannot be half written.
         self.0.arrived.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether whoever started this wants it to outlive its terminal, as `nohup` does. Where that cannot be told it may be so.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the system says there what is ignored, and no library asks it otherwise"
+)]
+fn is_hangup_ignored() -> bool {
+    let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return true };
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored
+        .and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok())
+        .is_none_or(|mask| mask & (1 << (SIGHUP - 1)) != 0)
 }
 
 impl Arrived {

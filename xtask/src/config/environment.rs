@@ -16,7 +16,7 @@ use super::{
     secrets::{looks_secret, shown},
     store::{self, StoreSettings, Target},
 };
-use crate::{health::Probe, push::branches::BranchGlob, store::Source};
+use crate::{child_env::GIVEN, health::Probe, push::branches::BranchGlob, store::Source};
 
 /// How long a deploy command may run where the file does not say.
 const DEPLOY_TIMEOUT: Duration = Duration::from_secs(30 * 60);
@@ -182,10 +182,25 @@ fn domain(checking: &mut Checking<'_>, owner: &Owner, raw: &RawEnvironment, name
 fn key(checking: &mut Checking<'_>, owner: &Owner, raw: &RawEnvironment, config: &RawConfig) -> Option<Source> {
     let at = checking.required(owner, "key", &raw.key, "`key = { env = \"LICENSE_KEY\" }`")?;
     let key = checking.source("key", at, Forms::Key)?;
+    let named = [&at.value.env, &at.value.name].into_iter().find_map(Field::given);
+    if let Some(name) = named.filter(|name| is_of_the_command(&name.value)) {
+        let problem = Problem::new(
+            code::VARIABLE_NAME,
+            format!("the deploy command has `{}` for something else, and would not get its key", name.value),
+        )
+        .help("give the key a variable of its own, as `LICENSE_KEY`")
+        .at(name.place, "is not the key's");
+        checking.report(problem);
+    }
     if let (Source::Store { .. }, Some(name)) = (&key, at.value.store.given()) {
         key_store(checking, raw, config, name);
     }
     Some(key)
+}
+
+/// Whether a variable means something else to the deploy command.
+fn is_of_the_command(name: &str) -> bool {
+    GIVEN.contains(&name) || ["HOME", "PATH"].contains(&name)
 }
 
 /// A store that the key is read from: it exists, gives what it holds, and is not listed a second time.
@@ -335,9 +350,14 @@ fn health(checking: &mut Checking<'_>, at: &At<RawHealth>) -> Option<Probe> {
     Some(Probe { url: url.value.clone(), within })
 }
 
-/// What says something only about a deploy command.
+/// What says something only about a deploy command, or about what its application is found to be.
 fn needs_deploy(checking: &mut Checking<'_>, raw: &RawEnvironment) {
-    let Field::Absent = raw.deploy else { return };
+    let Field::Absent = raw.deploy else {
+        if let (Some(rollback), Field::Absent) = (raw.rollback.given(), &raw.health) {
+            checking.needs("rollback", rollback.place, "health");
+        }
+        return;
+    };
     let places = [
         ("deploy_timeout", raw.deploy_timeout.given().map(|at| at.place)),
         ("rollback", raw.rollback.given().map(|at| at.place)),
