@@ -37,6 +37,8 @@ pub struct Reported {
     pub key_fingerprint: Option<Fingerprint>,
     /// The deploy it came with.
     pub release: Option<String>,
+    /// The fields that it stated in a form that is none of theirs: `keyFingerprint`, `release`.
+    pub not_readable: BTreeSet<&'static str>,
 }
 
 /// What the comparison came to.
@@ -74,6 +76,7 @@ pub fn compare(expected: &Expected, reported: &Reported) -> Health {
     ]
     .into_iter()
     .flatten()
+    .chain(reported.not_readable.iter().map(|field| other_form(field)))
     .collect();
     if !differences.is_empty() {
         return Health::Unhealthy(differences);
@@ -133,6 +136,11 @@ fn release(expected: &Expected, reported: &Reported) -> Option<Difference> {
     })
 }
 
+/// What is stated and cannot be compared is not taken for what is not stated.
+fn other_form(field: &str) -> Difference {
+    Difference::new(field, format!("the application reports a `{field}` of another form than this tool gives it"))
+}
+
 impl Difference {
     fn new(field: &str, message: impl Into<String>) -> Self {
         Self { field: field.to_owned(), message: message.into() }
@@ -177,6 +185,7 @@ mod tests {
             expires_at: Some(time("2030-01-01T00:00:00Z")),
             key_fingerprint: Some(fingerprint("TO-PRD-1")),
             release: Some("r1".to_owned()),
+            not_readable: BTreeSet::new(),
         }
     }
 
@@ -218,6 +227,11 @@ mod tests {
                 "the plan is `Pro\u{FFFD}`, and `pro` was approved",
             ),
             (Reported { features: None, ..reported() }, "features", "the application does not report its features"),
+            (
+                Reported { key_fingerprint: None, not_readable: ["keyFingerprint"].into(), ..reported() },
+                "keyFingerprint",
+                "the application reports a `keyFingerprint` of another form than this tool gives it",
+            ),
             (
                 Reported { features: Some(names(&["sso"])), ..reported() },
                 "features",

@@ -350,7 +350,14 @@ fn read(status: u16, body: &[u8], secrets: &Secrets<'_>) -> Result<Reported, Str
 /// says nothing, and no secret gets from here into a message.
 fn reported(fields: &Map<String, Value>, secrets: &Secrets<'_>) -> Reported {
     let facts = Facts::of(fields, secrets);
-    let text = |name: &str| fields.get(name).and_then(Value::as_str);
+    let stated = |name: &str| fields.get(name).filter(|value| !value.is_null() && value.as_str() != Some(""));
+    let key = stated("keyFingerprint").or_else(|| stated("key_fingerprint"));
+    let key_fingerprint = key.and_then(Value::as_str).and_then(|text| text.parse().ok());
+    let release = stated("release").and_then(Value::as_str).map(|release| secrets.quote(release));
+    let not_readable = [
+        ("keyFingerprint", key.is_some() && key_fingerprint.is_none()),
+        ("release", stated("release").is_some() && release.is_none()),
+    ];
     Reported {
         valid: match facts.valid() {
             Valid::Yes => Some(true),
@@ -360,8 +367,9 @@ fn reported(fields: &Map<String, Value>, secrets: &Secrets<'_>) -> Reported {
         plan: facts.plan(),
         features: facts.features(),
         expires_at: facts.expires_at(),
-        key_fingerprint: text("keyFingerprint").or_else(|| text("key_fingerprint")).and_then(|text| text.parse().ok()),
-        release: text("release").map(|release| secrets.quote(release)),
+        key_fingerprint,
+        release,
+        not_readable: not_readable.into_iter().filter(|(_, is_so)| *is_so).map(|(field, _)| field).collect(),
     }
 }
 

@@ -280,14 +280,20 @@ fn an_application_that_repeats_a_secret_does_not_get_it_into_a_message() {
 }
 
 #[test]
-fn a_field_of_another_type_is_not_reported() {
+fn a_field_of_another_type_is_not_reported_and_what_should_prove_the_deploy_is_named() {
+    let not_readable =
+        |fields: &[&'static str]| Reported { not_readable: fields.iter().copied().collect(), ..Reported::default() };
     for (fields, expected) in [
         (json!({}), Reported::default()),
         (
             json!({ "valid": "true", "plan": 3, "features": 5, "expiresAt": true, "keyFingerprint": 1, "release": [] }),
-            Reported::default(),
+            not_readable(&["keyFingerprint", "release"]),
         ),
-        (json!({ "keyFingerprint": "TO-DEV-0123456789abcdef", "expiresAt": "soon" }), Reported::default()),
+        (
+            json!({ "keyFingerprint": "TO-DEV-0123456789abcdef", "expiresAt": "soon" }),
+            not_readable(&["keyFingerprint"]),
+        ),
+        (json!({ "keyFingerprint": null, "key_fingerprint": "", "release": "" }), Reported::default()),
         (json!({ "valid": false }), Reported { valid: Some(false), ..Reported::default() }),
     ] {
         assert_eq!(read_fields(&fields), expected, "{fields}");
