@@ -167,7 +167,8 @@ fn only_a_boolean_is_a_verdict() {
 fn bodies_that_are_not_json() {
     let html = Headers { html: true, ..Headers::default() };
     let plain = Headers::default();
-    let rows: [(u16, &[u8], &Headers, &str, &str); 12] = [
+    let twice = br#"{"valid":false,"valid":true,"features":["sso"]}"#;
+    let rows: [(u16, &[u8], &Headers, &str, &str); 19] = [
         (200, b"<!DOCTYPE html><p>log in", &plain, "protocol", "an HTML page"),
         (200, b"please log in", &html, "protocol", "an HTML page"),
         (502, b"<html>bad gateway", &html, "again", "an HTML page"),
@@ -180,13 +181,23 @@ fn bodies_that_are_not_json() {
         (200, b"{\"valid\":true", &plain, "again", "ends in the middle"),
         (401, b"{\"valid\":tr", &plain, "credential", "ends in the middle"),
         (200, b"{\"valid\":true}}", &plain, "protocol", "text that is not JSON"),
+        (200, twice, &plain, "protocol", "stands twice"),
+        (200, twice, &html, "protocol", "stands twice"),
+        (403, twice, &plain, "protocol", "stands twice"),
+        (404, twice, &plain, "protocol", "stands twice"),
+        (401, twice, &plain, "credential", "stands twice"),
+        (500, twice, &plain, "again", "stands twice"),
+        (200, br#"{"valid":true,"x":[{"sso":1,"s\u0073o":1}]}"#, &plain, "protocol", "stands twice"),
     ];
     for (status, body, headers, expected, words) in rows {
         let result = answered(status, body, headers);
         assert_eq!(sort(&result), expected, "{status} {}", body.escape_ascii());
         let why = why(result);
         assert!(why.contains(words) && why.contains(&status.to_string()), "{why}");
+        assert!(!why.contains("sso"), "{why}");
     }
+    // One name in two objects is no member that stands twice.
+    assert_eq!(sort(&answered(200, br#"{"valid":true,"license":{"valid":true}}"#, &plain)), "accepted");
     let deep = "[".repeat(100_000);
     assert_eq!(sort(&answered(200, deep.as_bytes(), &plain)), "protocol");
     assert_eq!(sort(&answered(200, b"\xef\xbb\xbf {\"valid\": true}\r\n", &plain)), "accepted");
