@@ -32,8 +32,14 @@ const GRACE_NAMES: [&str; 2] = ["graceEndsAt", "grace_ends_at"];
 const NEVER_WORDS: [&str; 9] =
     ["never", "none", "null", "n/a", "unlimited", "perpetual", "permanent", "lifetime", "forever"];
 
-/// Words of an envelope that may stand in `status` and say nothing about the license.
-const ENVELOPE_WORDS: [&str; 4] = ["ok", "success", "error", "fail"];
+/// Words of an envelope that may stand in `status` and say nothing about the license: that the call went well.
+const WENT_WELL_WORDS: [&str; 2] = ["ok", "success"];
+
+/// The same for a call that failed. A yes beside one of them is a contradiction.
+const FAILED_WORDS: [&str; 4] = ["error", "fail", "failed", "failure"];
+
+/// Words for no, where a boolean is expected.
+const NO_WORDS: [&str; 3] = ["false", "no", "0"];
 
 /// An answer's JSON object, and the objects inside it that may hold facts.
 pub(crate) struct Facts<'a> {
@@ -55,7 +61,7 @@ pub(crate) enum Valid {
     Missing,
     /// It is something else than a boolean.
     NotBoolean,
-    /// One place says `true` and another `false`, or the envelope says that the call failed.
+    /// One place says yes and another no, in whatever form, or an envelope says that the call failed.
     Contradiction,
 }
 
@@ -86,17 +92,20 @@ impl<'a> Facts<'a> {
             Some(Value::Bool(first)) => *first,
             Some(_) => return Valid::NotBoolean,
         };
-        let otherwise = stated.filter_map(Value::as_bool).any(|other| other != first);
         match first {
-            _ if otherwise => Valid::Contradiction,
-            true if self.envelope_says_failed() => Valid::Contradiction,
+            true if stated.any(says_no) || self.says_failed() => Valid::Contradiction,
             true => Valid::Yes,
+            false if stated.any(|other| *other == Value::Bool(true)) => Valid::Contradiction,
             false => Valid::No,
         }
     }
 
-    fn envelope_says_failed(&self) -> bool {
-        ["ok", "success"].iter().any(|name| self.places[0].get(*name) == Some(&Value::Bool(false)))
+    /// Whether an envelope says that the call failed. One may be inside another.
+    fn says_failed(&self) -> bool {
+        self.places().any(|place| {
+            ["ok", "success"].iter().any(|name| place.get(*name).is_some_and(says_no))
+                || place.get("status").and_then(Value::as_str).is_some_and(|word| is_one_of(word, &FAILED_WORDS))
+        })
     }
 
     /// The code, verbatim: `code`, or `reason` or `error` when they look like one.
@@ -122,14 +131,20 @@ impl<'a> Facts<'a> {
         named.or_else(|| first(inner_first(), &["id"], |value| self.text(value)))
     }
 
-    /// The status, unless the word belongs to the envelope.
+    /// The status, unless the word belongs to the envelope. Of several the worst counts: one that ends the license, then
+    /// one that is not known.
     pub(crate) fn status(&self) -> Option<Status> {
         let word = |value: &Value| {
             let text = self.text(value)?;
-            let of_envelope = ENVELOPE_WORDS.iter().any(|word| word.eq_ignore_ascii_case(&text));
+            let of_envelope = is_one_of(&text, &WENT_WELL_WORDS) || is_one_of(&text, &FAILED_WORDS);
             (!of_envelope).then(|| Status::from_word(&text))
         };
-        first(self.places(), &["status"], word)
+        let weight = |status: &Status| match status {
+            Status::Suspended | Status::Revoked | Status::Expired => 0,
+            Status::Other(_) => 1,
+            Status::Active => 2,
+        };
+        self.places().filter_map(|place| word(place.get("status")?)).min_by_key(weight)
     }
 
     /// The plan's name.
@@ -142,14 +157,14 @@ impl<'a> Facts<'a> {
         first(self.places(), &["createdAt", "created_at", "iat"], |value| instant(value, DayAlone::Start))
     }
 
-    /// From when on the key may be used.
+    /// From when on the key may be used: the latest of several times.
     pub(crate) fn not_before(&self) -> Option<Timestamp> {
-        first(self.places(), &["nbf", "notBefore", "not_before"], |value| instant(value, DayAlone::Start))
+        self.stated(&["nbf", "notBefore", "not_before"]).filter_map(|value| instant(value, DayAlone::Start)).max()
     }
 
-    /// When the license expires.
+    /// When the license expires: the earliest of several ends.
     pub(crate) fn expires_at(&self) -> Option<Timestamp> {
-        first(self.places(), &EXPIRY_NAMES, |value| instant(value, DayAlone::End))
+        self.earliest(&EXPIRY_NAMES)
     }
 
     /// What is stated as the license's end, where none that is stated can be read.
@@ -157,9 +172,9 @@ impl<'a> Facts<'a> {
         self.unreadable(&EXPIRY_NAMES)
     }
 
-    /// The end of the grace period, when the key has been rotated away.
+    /// The end of the grace period, when the key has been rotated away: the earliest of several.
     pub(crate) fn grace_ends_at(&self) -> Option<Timestamp> {
-        first(self.places(), &GRACE_NAMES, |value| instant(value, DayAlone::End))
+        self.earliest(&GRACE_NAMES)
     }
 
     /// What is stated as the end of the grace, where none that is stated can be read.
@@ -168,12 +183,20 @@ impl<'a> Facts<'a> {
     }
 
     fn unreadable(&self, names: &[&str]) -> Option<String> {
-        let stated = || self.places().flat_map(|place| names.iter().filter_map(|name| place.get(*name)));
-        if stated().any(|value| instant(value, DayAlone::End).is_some()) {
+        if self.earliest(names).is_some() {
             return None;
         }
-        let odd = stated().find(|value| Time::of(value, DayAlone::End) == Time::Unreadable)?;
+        let odd = self.stated(names).find(|value| Time::of(value, DayAlone::End) == Time::Unreadable)?;
         Some(self.secrets.quote(&odd.as_str().map_or_else(|| odd.to_string(), str::to_owned)))
+    }
+
+    fn earliest(&self, names: &[&str]) -> Option<Timestamp> {
+        self.stated(names).filter_map(|value| instant(value, DayAlone::End)).min()
+    }
+
+    /// What stands under these names: place by place, and within a place name by name.
+    fn stated(&self, names: &[&str]) -> impl Iterator<Item = &'a Value> {
+        self.places().flat_map(|place| names.iter().filter_map(|name| place.get(*name)))
     }
 
     /// The domains that the license covers. `licensedTo` may be a customer's name: with a space in it, it is one.
@@ -291,6 +314,20 @@ impl Name {
     }
 }
 
+fn is_one_of(text: &str, words: &[&str]) -> bool {
+    words.iter().any(|word| word.eq_ignore_ascii_case(text))
+}
+
+/// Whether a value that should be a boolean says no in any form.
+fn says_no(value: &Value) -> bool {
+    match value {
+        Value::Bool(yes) => !yes,
+        Value::Number(_) => whole(value) == Some(0),
+        Value::String(text) => is_one_of(text.trim(), &NO_WORDS),
+        Value::Null | Value::Array(_) | Value::Object(_) => false,
+    }
+}
+
 /// The first readable value: place by place, and within a place name by name.
 pub(super) fn first<'v, T>(
     mut places: impl Iterator<Item = &'v Map<String, Value>>,
@@ -378,7 +415,7 @@ impl Time {
     }
 
     fn of_text(text: &str, day_alone: DayAlone) -> Self {
-        if text.is_empty() || NEVER_WORDS.iter().any(|word| word.eq_ignore_ascii_case(text)) || is_never_date(text) {
+        if text.is_empty() || is_one_of(text, &NEVER_WORDS) || is_never_date(text) {
             return Self::Never;
         }
         if text.bytes().all(|b| b.is_ascii_digit() || b == b'.' || b == b'-')

@@ -157,6 +157,20 @@ fn only_a_boolean_is_a_verdict() {
         (json!({"valid": false, "data": {"valid": true}}), "protocol"),
         (json!({"ok": false, "valid": true}), "protocol"),
         (json!({"success": false, "valid": true}), "protocol"),
+        (json!({"success": "false", "valid": true}), "protocol"),
+        (json!({"ok": 0, "valid": true}), "protocol"),
+        (json!({"valid": true, "data": {"success": false}}), "protocol"),
+        (json!({"valid": true, "license": {"ok": "No"}}), "protocol"),
+        (json!({"status": "error", "valid": true}), "protocol"),
+        (json!({"status": "Fail", "valid": true}), "protocol"),
+        (json!({"data": {"valid": true, "status": "failed"}}), "protocol"),
+        (json!({"status": "error", "valid": false}), "refused"),
+        (json!({"valid": true, "license": {"valid": "false"}}), "protocol"),
+        (json!({"valid": true, "license": {"valid": 0}}), "protocol"),
+        (json!({"valid": true, "data": {"license": {"valid": 0.0}}}), "protocol"),
+        (json!({"valid": true, "license": {"valid": null}}), "accepted"),
+        (json!({"valid": true, "license": {"valid": "true"}}), "accepted"),
+        (json!({"success": "true", "valid": true}), "accepted"),
     ];
     for (body, expected) in rows {
         assert_eq!(sort(&json_with(200, &body)), expected, "{body}");
@@ -399,6 +413,18 @@ fn an_end_that_cannot_be_read_counts_where_no_other_one_can() {
 }
 
 #[test]
+fn of_several_times_the_one_that_allows_least_counts() {
+    let license = facts(&json!({
+        "valid": true, "expiresAt": "2099-01-01T00:00:00Z", "nbf": "2020-01-01", "graceEndsAt": "never",
+        "license": {"expires": "never", "expiresAt": "2020-01-01T00:00:00Z", "nbf": "2098-01-01"},
+        "data": {"exp": "2030-01-01T00:00:00Z", "graceEndsAt": "2026-12-01T00:00:00Z", "grace_ends_at": "2026-11-01T00:00:00Z"},
+    }));
+    assert_eq!(license.expires_at, at("2020-01-01T00:00:00Z"));
+    assert_eq!(license.not_before, at("2098-01-01T00:00:00Z"));
+    assert_eq!(license.grace_ends_at, at("2026-11-01T00:00:00Z"));
+}
+
+#[test]
 fn an_end_that_cannot_be_read_is_hidden_cleaned_and_cut() {
     let words = format!("{KEY}\u{1b}[2J{}", "x".repeat(1000));
     let words = facts(&json!({"valid": true, "expiresAt": [words]})).unreadable_end.unwrap();
@@ -503,6 +529,14 @@ fn statuses() {
         Some(Status::Suspended)
     );
     assert_eq!(status(json!({"valid": true, "status": 200})), None);
+    // The word that is worst for the license counts, wherever it stands.
+    let in_two = |top: &str, inside: &str| status(json!({"valid": true, "status": top, "license": {"status": inside}}));
+    assert_eq!(in_two("active", "revoked"), Some(Status::Revoked));
+    assert_eq!(in_two("Expired", "active"), Some(Status::Expired));
+    assert_eq!(in_two("completed", "SUSPENDED"), Some(Status::Suspended));
+    assert_eq!(in_two("active", "paused"), Some(Status::Other("paused".into())));
+    assert_eq!(in_two("paused", "active"), Some(Status::Other("paused".into())));
+    assert_eq!(in_two("active", "ok"), Some(Status::Active));
 }
 
 #[test]
