@@ -41,6 +41,9 @@ const FAILED_WORDS: [&str; 4] = ["error", "fail", "failed", "failure"];
 /// Words for no, where a boolean is expected.
 const NO_WORDS: [&str; 3] = ["false", "no", "0"];
 
+/// Members by which an object says whether what it names is included.
+const INCLUDES_NAMES: [&str; 6] = ["enabled", "included", "available", "active", "allowed", "value"];
+
 /// An answer's JSON object, and the objects inside it that may hold facts.
 pub(crate) struct Facts<'a> {
     /// The places in which to look, in this order.
@@ -210,9 +213,8 @@ impl<'a> Facts<'a> {
     pub(crate) fn features(&self) -> Option<BTreeSet<String>> {
         first(self.places(), &["features"], |value| match value {
             Value::Object(map) => self.included(map),
-            Value::Array(_) | Value::String(_) => {
-                self.names(value, &["name", "code", "key", "id"]).map(BTreeSet::from_iter)
-            }
+            Value::Array(all) => self.listed(all),
+            Value::String(_) => self.names(value, &[]).map(BTreeSet::from_iter),
             Value::Null | Value::Bool(_) | Value::Number(_) => None,
         })
     }
@@ -227,6 +229,18 @@ impl<'a> Facts<'a> {
             }
         }
         Some(names)
+    }
+
+    /// The same for a list. A name that is listed as included and as not included is not.
+    fn listed(&self, all: &[Value]) -> Option<BTreeSet<String>> {
+        let (mut included, mut excluded) = (BTreeSet::new(), BTreeSet::new());
+        for one in all {
+            match self.name(one, &["name", "code", "key", "id"])? {
+                Name::Included(name) => included.insert(name),
+                Name::Excluded(name) => excluded.insert(name),
+            };
+        }
+        Some(&included - &excluded)
     }
 
     /// How many activations are in use.
@@ -280,7 +294,11 @@ impl<'a> Facts<'a> {
             }
             Value::Array(all) => {
                 let stated = all.iter().map(|one| self.name(one, members));
-                stated.filter(|name| *name != Some(Name::Excluded)).map(|name| name?.included()).collect()
+                stated
+                    .map(|name| name.map(Name::included))
+                    .filter(|name| *name != Some(None))
+                    .map(Option::flatten)
+                    .collect()
             }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => None,
         }
@@ -289,27 +307,52 @@ impl<'a> Facts<'a> {
     fn name(&self, value: &Value, members: &[&str]) -> Option<Name> {
         let Value::Object(object) = value else { return self.text(value).map(Name::Included) };
         let name = first([object].into_iter(), members, |value| self.text(value))?;
-        match object.get("enabled") {
-            None | Some(Value::Bool(true)) => Some(Name::Included(name)),
-            Some(Value::Bool(false)) => Some(Name::Excluded),
-            Some(_) => None,
+        match Inclusion::of(object) {
+            Inclusion::Yes | Inclusion::NotStated => Some(Name::Included(name)),
+            Inclusion::No => Some(Name::Excluded(name)),
+            Inclusion::Unclear => None,
         }
     }
 }
 
 /// An element of a list of names.
-#[derive(PartialEq, Eq)]
 enum Name {
     Included(String),
-    /// It stands there with `"enabled": false`.
-    Excluded,
+    /// It stands there with `"enabled": false`, or in another way that says so.
+    Excluded(String),
 }
 
 impl Name {
     fn included(self) -> Option<String> {
         match self {
             Self::Included(name) => Some(name),
-            Self::Excluded => None,
+            Self::Excluded(_) => None,
+        }
+    }
+}
+
+/// What an object says of whether what it names is included.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Inclusion {
+    Yes,
+    No,
+    NotStated,
+    /// Something that is neither yes nor no.
+    Unclear,
+}
+
+impl Inclusion {
+    /// One no is enough, and what is unclear may be one.
+    fn of(object: &Map<String, Value>) -> Self {
+        let said: Vec<_> = INCLUDES_NAMES.iter().filter_map(|name| object.get(*name)).map(includes).collect();
+        if said.is_empty() {
+            Self::NotStated
+        } else if said.contains(&Some(false)) {
+            Self::No
+        } else if said.contains(&None) {
+            Self::Unclear
+        } else {
+            Self::Yes
         }
     }
 }
@@ -346,7 +389,11 @@ fn includes(value: &Value) -> Option<bool> {
             ActivationLimit::Unlimited => Some(true),
             ActivationLimit::AtMost(most) => Some(most > 0),
         },
-        Value::Object(feature) => feature.get("enabled")?.as_bool(),
+        Value::Object(feature) => match Inclusion::of(feature) {
+            Inclusion::Yes => Some(true),
+            Inclusion::No => Some(false),
+            Inclusion::NotStated | Inclusion::Unclear => None,
+        },
         Value::Array(_) => None,
     }
 }

@@ -479,7 +479,16 @@ fn features() {
         (json!(["a", true]), None),
         (json!([{"title": "a"}]), None),
         (json!([{"name": "a", "enabled": "no"}]), None),
+        (json!([{"name": "a", "value": "by mail"}]), None),
         (json!(3), None),
+        // What is listed as not included is not included, whatever the word for it.
+        (json!([{"name": "a", "included": false}, {"name": "b", "included": true}]), Some(vec!["b"])),
+        (json!([{"name": "a", "value": false}, {"name": "b", "value": 5}]), Some(vec!["b"])),
+        (json!([{"name": "a", "available": false}, {"name": "b", "active": 0}, "c"]), Some(vec!["c"])),
+        (json!([{"name": "a", "enabled": true, "allowed": false}]), Some(vec![])),
+        (json!([{"name": "a", "included": false, "value": "by mail"}]), Some(vec![])),
+        (json!(["a", {"name": "a", "enabled": false}]), Some(vec![])),
+        (json!({"a": {"included": false}, "b": {"allowed": true}, "c": {"value": 0}}), Some(vec!["b"])),
     ];
     for (value, expected) in rows {
         let found = facts(&json!({"valid": true, "features": value})).features;
