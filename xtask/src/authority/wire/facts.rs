@@ -3,7 +3,7 @@
 //! A fact of the wrong type counts as not stated: it is never an error, and never a yes. Only an end is different: one that
 //! is stated and cannot be read is kept in its words, since "no end" would be a yes.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::RangeInclusive};
 
 use jiff::{
     Timestamp,
@@ -21,6 +21,10 @@ pub(super) const EPOCH_SECS_MIN: i64 = 100_000_000;
 
 /// Numbers from here on are milliseconds since 1970: the same day in 1973, where seconds would be in the year 5138.
 const EPOCH_MILLIS_MIN: i64 = EPOCH_SECS_MIN * 1000;
+
+/// The year 9999 and the moment after it, in seconds since 1970: "never", in several languages. In milliseconds the same
+/// numbers are some hours of January 1978, when no license ended.
+const NEVER_SECS: RangeInclusive<i64> = 253_370_764_800..=253_402_300_800;
 
 /// Names of the license's end.
 const EXPIRY_NAMES: [&str; 4] = ["expiresAt", "expires_at", "expires", "exp"];
@@ -455,7 +459,7 @@ impl Time {
     /// Zero and what is below it are the "never" of some program; small numbers are days, or dates without separators.
     fn of_number(number: f64) -> Self {
         match since_1970(number) {
-            _ if number <= 0.0 => Self::Never,
+            _ if number <= 0.0 || is_never_number(number) => Self::Never,
             Some(at) if at.as_second() >= EPOCH_SECS_MIN => Self::At(at),
             Some(_) | None => Self::Unreadable,
         }
@@ -477,6 +481,13 @@ impl Time {
             None => Self::Unreadable,
         }
     }
+}
+
+/// The last year in seconds, or in milliseconds.
+fn is_never_number(number: f64) -> bool {
+    #[expect(clippy::cast_possible_truncation, reason = "`as` saturates, far beyond that year")]
+    let number = number as i64;
+    NEVER_SECS.contains(&number) || NEVER_SECS.contains(&(number / 1000))
 }
 
 /// The last year and the zeros that databases have: "never", in several languages.

@@ -368,6 +368,12 @@ fn a_time_that_is_none_is_no_end_and_one_that_cannot_be_read_is_not_none() {
         json!("9999-12-31"),
         json!("9999-12-31T23:59:59Z"),
         json!("9999-12-31T23:59:59.9999999"),
+        json!(253_402_300_799_i64),
+        json!("253402300799"),
+        json!(253_402_300_799_999_i64),
+        json!("253402300799999"),
+        json!(253_402_214_400_i64),
+        json!(253_370_764_800_000_i64),
     ] {
         assert_eq!(ends(&never), None, "{never}");
     }
@@ -388,6 +394,7 @@ fn a_time_that_is_none_is_no_end_and_one_that_cannot_be_read_is_not_none() {
         json!("9999 days"),
         // Microseconds, and what is no time in any unit.
         json!(1_798_761_600_000_000_i64),
+        json!(253_402_300_799_999_999_i64),
         json!(1e300),
         json!("99999999999999999999999999"),
         json!(u64::MAX),
