@@ -207,6 +207,7 @@ const SOMETHING_ELSE: &str = "something else may have answered: see whether `url
 /// Puts the facts together.
 fn license(said: Said, answer: &Answer<'_>, facts: &Facts<'_>) -> License {
     let grace_ends_at = facts.grace_ends_at().or(answer.headers.sunset);
+    let domains = facts.domains();
     let unreadable_grace = || facts.unreadable_grace().filter(|_| grace_ends_at.is_none());
     License {
         answer: said,
@@ -216,7 +217,8 @@ fn license(said: Said, answer: &Answer<'_>, facts: &Facts<'_>) -> License {
         issued_at: facts.issued_at(),
         not_before: facts.not_before(),
         expires_at: facts.expires_at(),
-        domains: facts.domains(),
+        domains: domains.stated,
+        domains_left_out: domains.left_out,
         features: facts.features(),
         activations_used: facts.activations_used(),
         activation_limit: facts.activation_limit(),

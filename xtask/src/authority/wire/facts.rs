@@ -1,16 +1,16 @@
 //! The facts of an answer, whatever its shape: flat or nested, `camelCase` or `snake_case`.
 //!
-//! A fact of the wrong type counts as not stated: it is never an error, and never a yes. Only an end is different: one that
-//! is stated and cannot be read is kept in its words, since "no end" would be a yes.
+//! A fact of the wrong type counts as not stated: it is never an error, and never a yes. Only an end and a list of domains
+//! are different: what is stated and cannot be read is kept in its words, since "no end" and "no list" would be a yes.
 
-use std::{collections::BTreeSet, ops::RangeInclusive};
+use std::{collections::BTreeSet, ops::RangeInclusive, slice};
 
 use jiff::{
     Timestamp,
     civil::{Date, DateTime},
     tz::Offset,
 };
-use license_core::license::{ActivationLimit, Status};
+use license_core::license::{ActivationLimit, LeftOut, Status};
 use serde_json::{Map, Value};
 
 use super::quote::Secrets;
@@ -70,6 +70,21 @@ pub(crate) enum Valid {
     NotBoolean,
     /// One place says yes and another no, in whatever form, or an envelope says that the call failed.
     Contradiction,
+}
+
+/// What an answer states of domains.
+#[derive(Debug, Default)]
+pub(crate) struct Domains {
+    /// Those that can be read and are not switched off.
+    pub(crate) stated: Option<Vec<String>>,
+    /// What is not among them.
+    pub(crate) left_out: Option<LeftOut>,
+}
+
+impl Domains {
+    fn is_empty_list(&self) -> bool {
+        self.left_out.is_none() && self.stated.as_ref().is_none_or(Vec::is_empty)
+    }
 }
 
 /// What a date without a time means.
@@ -194,7 +209,7 @@ impl<'a> Facts<'a> {
             return None;
         }
         let odd = self.stated(names).find(|value| Time::of(value, DayAlone::End) == Time::Unreadable)?;
-        Some(self.secrets.quote(&odd.as_str().map_or_else(|| odd.to_string(), str::to_owned)))
+        Some(self.verbatim(odd))
     }
 
     fn earliest(&self, names: &[&str]) -> Option<Timestamp> {
@@ -206,11 +221,49 @@ impl<'a> Facts<'a> {
         self.places().flat_map(|place| names.iter().filter_map(|name| place.get(*name)))
     }
 
-    /// The domains that the license covers. `licensedTo` may be a customer's name: with a space in it, it is one.
-    pub(crate) fn domains(&self) -> Option<Vec<String>> {
+    /// The domains that the license covers. An empty list states none, and hides no other. `licensedTo` may be a customer's
+    /// name: with a space in it, it is one.
+    pub(crate) fn domains(&self) -> Domains {
+        let mut empty = None;
+        for domains in self.stated(&["domains", "dom", "domain"]).filter_map(|value| self.domains_in(value)) {
+            if !domains.is_empty_list() {
+                return domains;
+            }
+            empty = Some(domains);
+        }
         let no_name = |domains: &Vec<String>| !domains.iter().any(|domain| domain.contains(char::is_whitespace));
-        first(self.places(), &["domains", "dom", "domain"], |value| self.names(value, &["domain", "name"]))
-            .or_else(|| first(self.places(), &["licensedTo"], |value| self.names(value, &[]).filter(no_name)))
+        let licensed = first(self.places(), &["licensedTo"], |value| self.names(value).filter(no_name));
+        match licensed {
+            Some(names) => Domains { stated: Some(names), left_out: None },
+            None => empty.unwrap_or_default(),
+        }
+    }
+
+    /// What one value states; nothing where it is no list, or says only how many there are.
+    fn domains_in(&self, value: &Value) -> Option<Domains> {
+        match value {
+            Value::Null | Value::Bool(true) | Value::Number(_) => None,
+            Value::String(_) => Some(Domains { stated: Some(self.names(value)?), left_out: None }),
+            Value::Array(all) => Some(self.domains_of(all)),
+            Value::Object(object) if holds_only_counts(object) => None,
+            Value::Bool(false) | Value::Object(_) => Some(self.domains_of(slice::from_ref(value))),
+        }
+    }
+
+    fn domains_of(&self, all: &[Value]) -> Domains {
+        let (mut names, mut odd) = (Vec::new(), None);
+        for one in all {
+            match self.name(one, &["domain", "host", "hostname", "name"]) {
+                Some(Name::Included(name)) => names.push(name),
+                Some(Name::Excluded(_)) => {}
+                None => odd = odd.or(Some(one)),
+            }
+        }
+        let left_out = match odd {
+            Some(one) => Some(LeftOut::Unreadable(self.verbatim(one))),
+            None => (names.is_empty() && !all.is_empty()).then_some(LeftOut::SwitchedOff),
+        };
+        Domains { stated: (!names.is_empty() || all.is_empty()).then_some(names), left_out }
     }
 
     /// The features that the license includes.
@@ -218,7 +271,7 @@ impl<'a> Facts<'a> {
         first(self.places(), &["features"], |value| match value {
             Value::Object(map) => self.included(map),
             Value::Array(all) => self.listed(all),
-            Value::String(_) => self.names(value, &[]).map(BTreeSet::from_iter),
+            Value::String(_) => self.names(value).map(BTreeSet::from_iter),
             Value::Null | Value::Bool(_) | Value::Number(_) => None,
         })
     }
@@ -288,26 +341,25 @@ impl<'a> Facts<'a> {
         Some(self.secrets.quote(value.as_str()?)).filter(|text| !text.is_empty())
     }
 
-    /// Names: an array of them, an array of objects that hold one each, or one string with commas.
-    fn names(&self, value: &Value, members: &[&str]) -> Option<Vec<String>> {
+    /// Names: an array of them, or one string with commas.
+    fn names(&self, value: &Value) -> Option<Vec<String>> {
         match value {
             Value::String(text) => {
                 let parts = text.split(',').map(|part| self.secrets.quote(part)).filter(|name| !name.is_empty());
                 // An empty text is some language's way to say nothing.
                 Some(parts.collect()).filter(|names: &Vec<_>| !names.is_empty())
             }
-            Value::Array(all) => {
-                let stated = all.iter().map(|one| self.name(one, members));
-                stated
-                    .map(|name| name.map(Name::included))
-                    .filter(|name| *name != Some(None))
-                    .map(Option::flatten)
-                    .collect()
-            }
+            Value::Array(all) => all.iter().map(|one| self.text(one)).collect(),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => None,
         }
     }
 
+    /// What stands there, fit to be shown.
+    fn verbatim(&self, value: &Value) -> String {
+        self.secrets.quote(&value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+    }
+
+    /// A name, or an object that holds one in one of these members.
     fn name(&self, value: &Value, members: &[&str]) -> Option<Name> {
         let Value::Object(object) = value else { return self.text(value).map(Name::Included) };
         let name = first([object].into_iter(), members, |value| self.text(value))?;
@@ -324,15 +376,6 @@ enum Name {
     Included(String),
     /// It stands there with `"enabled": false`, or in another way that says so.
     Excluded(String),
-}
-
-impl Name {
-    fn included(self) -> Option<String> {
-        match self {
-            Self::Included(name) => Some(name),
-            Self::Excluded(_) => None,
-        }
-    }
 }
 
 /// What an object says of whether what it names is included.
@@ -382,6 +425,11 @@ pub(super) fn first<'v, T>(
     read: impl Fn(&Value) -> Option<T>,
 ) -> Option<T> {
     places.find_map(|place| names.iter().find_map(|name| read(place.get(*name)?)))
+}
+
+/// Whether an object says how many there are, as `{"used": 1, "limit": 3}`: its names are no domains, its values numbers.
+fn holds_only_counts(object: &Map<String, Value>) -> bool {
+    object.iter().all(|(name, value)| !name.contains('.') && (value.is_number() || value.is_null()))
 }
 
 /// Whether a feature's value says that it is included; `None` when it says neither.

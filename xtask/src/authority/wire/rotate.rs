@@ -11,7 +11,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use super::{
     Answer, Body, NoVerdict,
-    facts::{DayAlone, Facts, instant, looks_like_a_code},
+    facts::{DayAlone, Domains, Facts, instant, looks_like_a_code},
     of_status, of_twice, of_unusable,
     once::{self, TWICE},
     protocol,
@@ -299,7 +299,11 @@ fn listed(element: &Value, secrets: &Secrets<'_>) -> Option<ListedLicense> {
     Some(ListedLicense {
         license_id: facts.id()?,
         shown_key: key.filter(|text| !text.is_empty()).map(|text| Zeroizing::new(text.to_owned())),
-        domains: facts.domains().unwrap_or_default(),
+        domains: match facts.domains() {
+            Domains { stated: Some(stated), left_out: None } => stated,
+            // Half a list would be another license.
+            Domains { stated: _, left_out: _ } => Vec::new(),
+        },
         created_at: facts.issued_at(),
     })
 }

@@ -1,7 +1,7 @@
 //! Every documented shape of an answer, and arbitrary ones.
 
 use jiff::Timestamp;
-use license_core::license::{ActivationLimit, Deprecated, Status};
+use license_core::license::{ActivationLimit, Deprecated, LeftOut, Status};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -272,6 +272,7 @@ fn every_shape_gives_the_same_facts() {
         not_before: at("2026-01-01T00:00:00Z"),
         expires_at: at("2027-01-01T00:00:00Z"),
         domains: Some(names(&["app.com"])),
+        domains_left_out: None,
         features: Some(names(&["analytics", "sso"]).into_iter().collect()),
         activations_used: Some(3),
         activation_limit: Some(ActivationLimit::AtMost(10)),
@@ -300,7 +301,13 @@ fn a_fact_of_the_wrong_type_is_not_stated() {
         });
         // No end would be a yes.
         let unreadable_end = (![json!(null), json!(-7), json!("")].contains(&odd)).then(|| odd.to_string());
-        let expected = License { unreadable_end, ..License::bare(Said::Accepted { code: None }) };
+        // Nor is a list of domains that cannot be read.
+        let domains_left_out = match &odd {
+            Value::Array(_) => Some(LeftOut::Unreadable("5".to_owned())),
+            Value::Object(_) => Some(LeftOut::Unreadable(odd.to_string())),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+        };
+        let expected = License { unreadable_end, domains_left_out, ..License::bare(Said::Accepted { code: None }) };
         assert_eq!(facts(&body), expected, "{body}");
     }
 }
@@ -450,20 +457,51 @@ fn every_time_is_read_alike() {
 
 #[test]
 fn domains() {
+    let unreadable = |words: &str| Some(LeftOut::Unreadable(words.to_owned()));
+    let off = || Some(LeftOut::SwitchedOff);
     let rows = [
-        (json!({"domains": ["app.com", "*.app.com"]}), Some(vec!["app.com", "*.app.com"])),
-        (json!({"domains": [{"domain": "app.com"}, "b.com"]}), Some(vec!["app.com", "b.com"])),
-        (json!({"domains": "app.com, b.com"}), Some(vec!["app.com", "b.com"])),
-        (json!({"domains": []}), Some(vec![])),
-        (json!({"domains": ["app.com", 5]}), None),
-        (json!({"domain": ""}), None),
-        (json!({"licensedTo": "app.com"}), Some(vec!["app.com"])),
-        (json!({"licensedTo": "Acme Inc."}), None),
-        (json!({"license": {"dom": ["app.com"]}}), Some(vec!["app.com"])),
+        (json!({"domains": ["app.com", "*.app.com"]}), Some(vec!["app.com", "*.app.com"]), None),
+        (json!({"domains": [{"domain": "app.com"}, "b.com"]}), Some(vec!["app.com", "b.com"]), None),
+        (json!({"domains": "app.com, b.com"}), Some(vec!["app.com", "b.com"]), None),
+        (json!({"domain": ""}), None, None),
+        (json!({"licensedTo": "app.com"}), Some(vec!["app.com"]), None),
+        (json!({"licensedTo": "Acme Inc."}), None, None),
+        (json!({"licensedTo": {"name": "Acme"}}), None, None),
+        (json!({"license": {"dom": ["app.com"]}}), Some(vec!["app.com"]), None),
+        (json!({"domains": [{"name": "Main site", "host": "app.com"}]}), Some(vec!["app.com"]), None),
+        (json!({"domain": {"hostname": "app.com"}}), Some(vec!["app.com"]), None),
+        // An empty list states none, and hides none.
+        (json!({"domains": []}), Some(vec![]), None),
+        (json!({"domains": [], "domain": "other.com"}), Some(vec!["other.com"]), None),
+        (json!({"domains": [], "license": {"domains": ["other.com"]}}), Some(vec!["other.com"]), None),
+        // How many there are is not which.
+        (json!({"domains": 3}), None, None),
+        (json!({"domains": {"used": 1, "limit": 3}}), None, None),
+        (json!({"domains": {"used": 1, "limit": 3}, "domain": "other.com"}), Some(vec!["other.com"]), None),
+        // What cannot be read is not "not stated", and takes away nothing of what can.
+        (json!({"domains": ["app.com", 5]}), Some(vec!["app.com"]), unreadable("5")),
+        (json!({"domains": ["other.com", null]}), Some(vec!["other.com"]), unreadable("null")),
+        (json!({"domains": [{"site": "other.com"}]}), None, unreadable(r#"{"site":"other.com"}"#)),
+        (json!({"domains": {"other.com": true}}), None, unreadable(r#"{"other.com":true}"#)),
+        (json!({"domains": {"other.com": 1}}), None, unreadable(r#"{"other.com":1}"#)),
+        (json!({"domains": {"other.com": true}, "domain": "app.com"}), None, unreadable(r#"{"other.com":true}"#)),
+        (json!({"domain": false}), None, unreadable("false")),
+        // What is switched off does not cover, and a list of nothing else is a no.
+        (json!({"domains": [{"domain": "app.com", "enabled": false}]}), None, off()),
+        (json!({"domains": [{"domain": "app.com", "active": 0}], "domain": "app.com"}), None, off()),
+        (json!({"domain": {"name": "app.com", "allowed": false}}), None, off()),
+        (json!({"domains": [{"domain": "app.com", "enabled": false}, "b.com"]}), Some(vec!["b.com"]), None),
+        (
+            json!({"domains": [{"domain": "app.com", "enabled": "?"}]}),
+            None,
+            unreadable(r#"{"domain":"app.com","enabled":"?"}"#),
+        ),
     ];
-    for (mut body, expected) in rows {
+    for (mut body, expected, left_out) in rows {
         body["valid"] = json!(true);
-        assert_eq!(facts(&body).domains, expected.map(|domains| names(&domains)), "{body}");
+        let license = facts(&body);
+        let expected = expected.map(|domains| names(&domains));
+        assert_eq!((license.domains, license.domains_left_out), (expected, left_out), "{body}");
     }
 }
 
@@ -605,7 +643,7 @@ fn an_echoed_secret_does_not_get_through() {
     let echo = format!("{KEY} and {TOKEN} {}", KEY.to_lowercase());
     let body = |valid: Value| {
         json!({
-            "valid": valid, "code": echo, "message": echo, "licenseId": KEY, "plan": echo, "status": echo, "domains": [echo],
+            "valid": valid, "code": echo, "message": echo, "licenseId": KEY, "plan": echo, "status": echo, "domains": [{KEY: TOKEN}, echo],
             "features": {KEY: true},
         })
     };
