@@ -19,7 +19,7 @@ use crate::{
     domain::{Domain, DomainPattern},
     finding::{Check, Finding, Outcome, Reason, clean},
     key::LicenseKey,
-    license::{ActivationLimit, Answer, Deprecated, License, Status},
+    license::{ActivationLimit, Answer, Deprecated, LeftOut, License, Status},
 };
 
 /// The time of the decision.
@@ -241,8 +241,31 @@ fn domain(demand: &Demand, license: &License) -> Finding {
         );
     }
     // An empty list states no domain; it does not take back an answer that was about this one.
-    if let Some(stated) = license.domains.as_deref().filter(|stated| !stated.is_empty()) {
-        return stated_domains(rule, demanded, stated);
+    let stated = license.domains.as_deref().filter(|stated| !stated.is_empty());
+    if let Some(pattern) = stated.and_then(|stated| covering(demanded, stated)) {
+        return rule.met(format!("`{demanded}` is covered by `{}`", clean(pattern)));
+    }
+    match (&license.domains_left_out, stated) {
+        // It may cover the domain or not: an answer about this domain does not tell.
+        (Some(LeftOut::Unreadable(words)), _) => {
+            return rule.unknown(
+                Reason::NotReadable,
+                format!("the authority states domains that cannot be read: `{}`", clean(words)),
+            );
+        }
+        (_, Some(stated)) => {
+            return rule.fails(
+                Reason::NotCovered,
+                format!("`{demanded}` is not covered: the license states {}", list(stated.iter().map(String::as_str))),
+            );
+        }
+        (Some(LeftOut::SwitchedOff), None) => {
+            return rule.fails(
+                Reason::NotCovered,
+                format!("`{demanded}` is not covered: every domain that the license states is switched off"),
+            );
+        }
+        (None, None) => {}
     }
     match &license.answer {
         Answer::Accepted { code } => match code.as_deref().filter(|code| Topic::of(code) == Some(Topic::Domain)) {
@@ -258,16 +281,9 @@ fn domain(demand: &Demand, license: &License) -> Finding {
     }
 }
 
-fn stated_domains(rule: Rule, demanded: &Domain, stated: &[String]) -> Finding {
-    // What cannot be parsed covers nothing.
-    let covering = stated.iter().find(|text| DomainPattern::parse(text).is_ok_and(|pattern| pattern.covers(demanded)));
-    match covering {
-        Some(pattern) => rule.met(format!("`{demanded}` is covered by `{}`", clean(pattern))),
-        None => rule.fails(
-            Reason::NotCovered,
-            format!("`{demanded}` is not covered: the license states {}", list(stated.iter().map(String::as_str))),
-        ),
-    }
+/// What covers the domain. What cannot be parsed covers nothing.
+fn covering<'a>(demanded: &Domain, stated: &'a [String]) -> Option<&'a String> {
+    stated.iter().find(|text| DomainPattern::parse(text).is_ok_and(|pattern| pattern.covers(demanded)))
 }
 
 fn features(demand: &Demand, license: &License) -> Finding {

@@ -27,6 +27,9 @@ pub struct License {
     pub expires_at: Option<Timestamp>,
     /// The domains that the license covers, as the authority wrote them.
     pub domains: Option<Vec<String>>,
+    /// What is stated of domains and is not in `domains`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domains_left_out: Option<LeftOut>,
     /// The features that the license includes.
     pub features: Option<BTreeSet<String>>,
     /// How many activations are in use.
@@ -42,6 +45,16 @@ pub struct License {
     /// shown. It has an end then, and nobody knows when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unreadable_end: Option<String>,
+}
+
+/// Why what is stated does not say what is covered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeftOut {
+    /// This cannot be read: the authority's words, fit to be shown. It may be a no.
+    Unreadable(String),
+    /// Everything that is listed is switched off.
+    SwitchedOff,
 }
 
 /// A mark of deprecation, which names no end.
@@ -66,6 +79,7 @@ impl License {
             not_before: None,
             expires_at: None,
             domains: None,
+            domains_left_out: None,
             features: None,
             activations_used: None,
             activation_limit: None,

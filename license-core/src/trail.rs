@@ -283,7 +283,7 @@ mod tests {
         domain::Domain,
         finding::{Check, Outcome, Reason},
         key::{KeyClass, LicenseKey},
-        license::{ActivationLimit, Answer, Status},
+        license::{ActivationLimit, Answer, LeftOut, Status},
     };
 
     pub(super) fn fingerprint(key: &str) -> Fingerprint {
@@ -332,6 +332,7 @@ mod tests {
             not_before: Some(at(2)),
             expires_at: Some(at(3)),
             domains: Some(vec!["app.com".to_owned()]),
+            domains_left_out: Some(LeftOut::Unreadable("5".to_owned())),
             features: Some(BTreeSet::from(["sso".to_owned()])),
             activations_used: Some(u64::MAX),
             activation_limit: Some(ActivationLimit::AtMost(u64::MAX)),

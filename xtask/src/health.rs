@@ -34,6 +34,7 @@ use crate::{
         wire::{
             Headers,
             facts::{Facts, Valid},
+            once::{self, NotOnce, TWICE},
             quote::Secrets,
         },
     },
@@ -333,9 +334,11 @@ fn compared(expected: &Expected, reported: &Reported) -> Seen {
 
 /// Reads an answer. One that is no success counts only when it says itself that the license is not valid.
 fn read(status: u16, body: &[u8], secrets: &Secrets<'_>) -> Result<Reported, String> {
-    let reported = match serde_json::from_slice(body) {
+    let reported = match once::read(body) {
         Ok(Value::Object(fields)) => Some(reported(&fields, secrets)),
-        Ok(_) | Err(_) => None,
+        // Which of the two is meant, nobody knows, not even with an error status.
+        Err(NotOnce::Twice) => return Err(format!("it answered {status}, and {TWICE}")),
+        Ok(_) | Err(NotOnce::CutOff | NotOnce::NotJson) => None,
     };
     match (status, reported) {
         (200..=299, Some(reported)) => Ok(reported),

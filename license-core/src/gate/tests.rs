@@ -5,7 +5,7 @@ use alloc::{borrow::ToOwned, collections::BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
-use crate::key::KeyClass;
+use crate::{key::KeyClass, license::LeftOut};
 
 const HOUR: i64 = 60 * 60;
 const DAY: i64 = 24 * HOUR;
@@ -238,6 +238,8 @@ fn a_domain_is_covered_by_what_is_stated_or_by_the_answer_itself() {
         domains: Some(domains.iter().map(ToString::to_string).collect()),
         ..license
     };
+    let left_out = |what, license| License { domains_left_out: Some(what), ..license };
+    let unreadable = || LeftOut::Unreadable("5".to_owned());
     let table = [
         (states(accepted(), &["app.com"]), Pass, Reason::Met),
         (states(accepted(), &["other.com", "APP.com."]), Pass, Reason::Met),
@@ -259,6 +261,15 @@ fn a_domain_is_covered_by_what_is_stated_or_by_the_answer_itself() {
         (refused_with("domain_limit_exceeded"), Fail, Reason::NotCovered),
         (states(refused_with("DOMAIN_LIMIT_EXCEEDED"), &["app.com"]), Fail, Reason::NotCovered),
         (refused_with("LICENSE_REVOKED"), Unknown, Reason::NotStated),
+        // What cannot be read may say no, and takes no yes away.
+        (left_out(unreadable(), accepted()), Unknown, Reason::NotReadable),
+        (left_out(unreadable(), refused()), Unknown, Reason::NotReadable),
+        (left_out(unreadable(), states(accepted(), &["other.com"])), Unknown, Reason::NotReadable),
+        (left_out(unreadable(), states(accepted(), &["app.com"])), Pass, Reason::Met),
+        (left_out(unreadable(), refused_with("DOMAIN_MISMATCH")), Fail, Reason::NotCovered),
+        (left_out(LeftOut::SwitchedOff, accepted()), Fail, Reason::NotCovered),
+        (left_out(LeftOut::SwitchedOff, states(accepted(), &[])), Fail, Reason::NotCovered),
+        (left_out(LeftOut::SwitchedOff, refused()), Fail, Reason::NotCovered),
     ];
     for (license, outcome, reason) in table {
         finds(&find(Check::Domain, &demand(), &license, now()), outcome, reason);
@@ -274,6 +285,15 @@ fn the_words_of_a_domain_finding_name_both_sides() {
     assert_eq!(
         message(refused_with("DOMAIN_MISMATCH")),
         "the authority says that the license does not cover `app.com` (`DOMAIN_MISMATCH`)"
+    );
+    let unreadable = || Some(LeftOut::Unreadable("5\u{1b}[2J".to_owned()));
+    assert_eq!(
+        message(License { domains_left_out: unreadable(), ..accepted() }),
+        "the authority states domains that cannot be read: `5\u{FFFD}[2J`"
+    );
+    assert_eq!(
+        message(License { domains_left_out: Some(LeftOut::SwitchedOff), ..accepted() }),
+        "`app.com` is not covered: every domain that the license states is switched off"
     );
 }
 

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 pub(crate) mod facts;
 mod headers;
+pub(crate) mod once;
 pub(crate) mod quote;
 pub(crate) mod rotate;
 #[cfg(test)]
@@ -18,6 +19,7 @@ pub(crate) mod usage;
 
 use facts::{Facts, Valid};
 pub(crate) use headers::Headers;
+use once::{NotOnce, TWICE};
 pub(crate) use quote::Secrets;
 
 /// The path of a validation, below the base address.
@@ -92,6 +94,7 @@ pub(crate) fn classify(answer: &Answer<'_>, secrets: &Secrets<'_>) -> Result<Lic
     match Body::read(answer) {
         Body::Object(top) => of_object(answer, &Facts::of(&top, secrets)),
         Body::Unusable(what) => Err(of_unusable(answer, what)),
+        Body::Twice => Err(of_twice(answer)),
         Body::CutOff => Err(match answer.kind() {
             Kind::Success => NoVerdict::Again { why: format!("{answer}, and a body that ends in the middle") },
             Kind::Redirect | Kind::Unauthorized | Kind::Forbidden | Kind::NotFound | Kind::Troubled | Kind::Other => {
@@ -148,6 +151,17 @@ fn of_unusable(answer: &Answer<'_>, what: &str) -> NoVerdict {
     }
 }
 
+/// The meaning of an object in which a member stands twice: which of the two is meant, nobody knows.
+fn of_twice(answer: &Answer<'_>) -> NoVerdict {
+    let why = format!("{answer}, and {TWICE}");
+    match answer.kind() {
+        Kind::Success | Kind::Forbidden | Kind::NotFound => protocol(why),
+        Kind::Unauthorized | Kind::Redirect | Kind::Troubled | Kind::Other => {
+            of_status(answer, &format!(", and {TWICE}"))
+        }
+    }
+}
+
 /// The meaning of a status that allows no verdict.
 fn of_status(answer: &Answer<'_>, words: &str) -> NoVerdict {
     match answer.kind() {
@@ -193,6 +207,7 @@ const SOMETHING_ELSE: &str = "something else may have answered: see whether `url
 /// Puts the facts together.
 fn license(said: Said, answer: &Answer<'_>, facts: &Facts<'_>) -> License {
     let grace_ends_at = facts.grace_ends_at().or(answer.headers.sunset);
+    let domains = facts.domains();
     let unreadable_grace = || facts.unreadable_grace().filter(|_| grace_ends_at.is_none());
     License {
         answer: said,
@@ -202,7 +217,8 @@ fn license(said: Said, answer: &Answer<'_>, facts: &Facts<'_>) -> License {
         issued_at: facts.issued_at(),
         not_before: facts.not_before(),
         expires_at: facts.expires_at(),
-        domains: facts.domains(),
+        domains: domains.stated,
+        domains_left_out: domains.left_out,
         features: facts.features(),
         activations_used: facts.activations_used(),
         activation_limit: facts.activation_limit(),
@@ -279,6 +295,8 @@ impl std::fmt::Display for Answer<'_> {
 /// A body, as far as it can be used.
 enum Body {
     Object(Map<String, Value>),
+    /// A member stands twice in one object.
+    Twice,
     /// The beginning of JSON.
     CutOff,
     /// Something else, in words.
@@ -291,14 +309,17 @@ impl Body {
         if body.is_empty() {
             return Self::Unusable("an empty body");
         }
-        match serde_json::from_slice(body) {
+        match once::read(body) {
             Ok(Value::Object(top)) => Self::Object(top),
             Ok(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
                 Self::Unusable("some other JSON")
             }
-            Err(_) if answer.headers.html || body.starts_with(b"<") => Self::Unusable("an HTML page"),
-            Err(error) if error.is_eof() => Self::CutOff,
-            Err(_) => Self::Unusable("text that is not JSON"),
+            Err(NotOnce::Twice) => Self::Twice,
+            Err(NotOnce::CutOff | NotOnce::NotJson) if answer.headers.html || body.starts_with(b"<") => {
+                Self::Unusable("an HTML page")
+            }
+            Err(NotOnce::CutOff) => Self::CutOff,
+            Err(NotOnce::NotJson) => Self::Unusable("text that is not JSON"),
         }
     }
 }

@@ -178,6 +178,8 @@ fn what_cannot_be_read_is_unreachable() {
         (http("200 OK", &"[".repeat(60_000)), "it answered 200, but not with a JSON object"),
         (http("200 OK", &format!("\"{}\"", "x".repeat(10_000_000))), "the answer is longer than 65536 bytes"),
         (http("404 Not Found", "{}"), "it answered 404"),
+        (http("200 OK", r#"{"valid":false,"valid":true,"features":["sso"]}"#), "stands twice"),
+        (http("503 Busy", r#"{"valid":false,"valid":false}"#), "stands twice"),
         (Reply::Bytes(b"SSH-2.0-OpenSSH\r\n".to_vec()), ""),
         (Reply::Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\n{\"valid\":true".to_vec()), ""),
     ] {

@@ -1,16 +1,16 @@
 //! The facts of an answer, whatever its shape: flat or nested, `camelCase` or `snake_case`.
 //!
-//! A fact of the wrong type counts as not stated: it is never an error, and never a yes. Only an end is different: one that
-//! is stated and cannot be read is kept in its words, since "no end" would be a yes.
+//! A fact of the wrong type counts as not stated: it is never an error, and never a yes. Only an end and a list of domains
+//! are different: what is stated and cannot be read is kept in its words, since "no end" and "no list" would be a yes.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::RangeInclusive, slice};
 
 use jiff::{
     Timestamp,
     civil::{Date, DateTime},
     tz::Offset,
 };
-use license_core::license::{ActivationLimit, Status};
+use license_core::license::{ActivationLimit, LeftOut, Status};
 use serde_json::{Map, Value};
 
 use super::quote::Secrets;
@@ -22,6 +22,10 @@ pub(super) const EPOCH_SECS_MIN: i64 = 100_000_000;
 /// Numbers from here on are milliseconds since 1970: the same day in 1973, where seconds would be in the year 5138.
 const EPOCH_MILLIS_MIN: i64 = EPOCH_SECS_MIN * 1000;
 
+/// The year 9999 and the moment after it, in seconds since 1970: "never", in several languages. In milliseconds the same
+/// numbers are some hours of January 1978, when no license ended.
+const NEVER_SECS: RangeInclusive<i64> = 253_370_764_800..=253_402_300_800;
+
 /// Names of the license's end.
 const EXPIRY_NAMES: [&str; 4] = ["expiresAt", "expires_at", "expires", "exp"];
 
@@ -32,8 +36,17 @@ const GRACE_NAMES: [&str; 2] = ["graceEndsAt", "grace_ends_at"];
 const NEVER_WORDS: [&str; 9] =
     ["never", "none", "null", "n/a", "unlimited", "perpetual", "permanent", "lifetime", "forever"];
 
-/// Words of an envelope that may stand in `status` and say nothing about the license.
-const ENVELOPE_WORDS: [&str; 4] = ["ok", "success", "error", "fail"];
+/// Words of an envelope that may stand in `status` and say nothing about the license: that the call went well.
+const WENT_WELL_WORDS: [&str; 2] = ["ok", "success"];
+
+/// The same for a call that failed. A yes beside one of them is a contradiction.
+const FAILED_WORDS: [&str; 4] = ["error", "fail", "failed", "failure"];
+
+/// Words for no, where a boolean is expected.
+const NO_WORDS: [&str; 3] = ["false", "no", "0"];
+
+/// Members by which an object says whether what it names is included.
+const INCLUDES_NAMES: [&str; 6] = ["enabled", "included", "available", "active", "allowed", "value"];
 
 /// An answer's JSON object, and the objects inside it that may hold facts.
 pub(crate) struct Facts<'a> {
@@ -55,8 +68,23 @@ pub(crate) enum Valid {
     Missing,
     /// It is something else than a boolean.
     NotBoolean,
-    /// One place says `true` and another `false`, or the envelope says that the call failed.
+    /// One place says yes and another no, in whatever form, or an envelope says that the call failed.
     Contradiction,
+}
+
+/// What an answer states of domains.
+#[derive(Debug, Default)]
+pub(crate) struct Domains {
+    /// Those that can be read and are not switched off.
+    pub(crate) stated: Option<Vec<String>>,
+    /// What is not among them.
+    pub(crate) left_out: Option<LeftOut>,
+}
+
+impl Domains {
+    fn is_empty_list(&self) -> bool {
+        self.left_out.is_none() && self.stated.as_ref().is_none_or(Vec::is_empty)
+    }
 }
 
 /// What a date without a time means.
@@ -86,17 +114,20 @@ impl<'a> Facts<'a> {
             Some(Value::Bool(first)) => *first,
             Some(_) => return Valid::NotBoolean,
         };
-        let otherwise = stated.filter_map(Value::as_bool).any(|other| other != first);
         match first {
-            _ if otherwise => Valid::Contradiction,
-            true if self.envelope_says_failed() => Valid::Contradiction,
+            true if stated.any(says_no) || self.says_failed() => Valid::Contradiction,
             true => Valid::Yes,
+            false if stated.any(|other| *other == Value::Bool(true)) => Valid::Contradiction,
             false => Valid::No,
         }
     }
 
-    fn envelope_says_failed(&self) -> bool {
-        ["ok", "success"].iter().any(|name| self.places[0].get(*name) == Some(&Value::Bool(false)))
+    /// Whether an envelope says that the call failed. One may be inside another.
+    fn says_failed(&self) -> bool {
+        self.places().any(|place| {
+            ["ok", "success"].iter().any(|name| place.get(*name).is_some_and(says_no))
+                || place.get("status").and_then(Value::as_str).is_some_and(|word| is_one_of(word, &FAILED_WORDS))
+        })
     }
 
     /// The code, verbatim: `code`, or `reason` or `error` when they look like one.
@@ -122,14 +153,20 @@ impl<'a> Facts<'a> {
         named.or_else(|| first(inner_first(), &["id"], |value| self.text(value)))
     }
 
-    /// The status, unless the word belongs to the envelope.
+    /// The status, unless the word belongs to the envelope. Of several the worst counts: one that ends the license, then
+    /// one that is not known.
     pub(crate) fn status(&self) -> Option<Status> {
         let word = |value: &Value| {
             let text = self.text(value)?;
-            let of_envelope = ENVELOPE_WORDS.iter().any(|word| word.eq_ignore_ascii_case(&text));
+            let of_envelope = is_one_of(&text, &WENT_WELL_WORDS) || is_one_of(&text, &FAILED_WORDS);
             (!of_envelope).then(|| Status::from_word(&text))
         };
-        first(self.places(), &["status"], word)
+        let weight = |status: &Status| match status {
+            Status::Suspended | Status::Revoked | Status::Expired => 0,
+            Status::Other(_) => 1,
+            Status::Active => 2,
+        };
+        self.places().filter_map(|place| word(place.get("status")?)).min_by_key(weight)
     }
 
     /// The plan's name.
@@ -142,14 +179,14 @@ impl<'a> Facts<'a> {
         first(self.places(), &["createdAt", "created_at", "iat"], |value| instant(value, DayAlone::Start))
     }
 
-    /// From when on the key may be used.
+    /// From when on the key may be used: the latest of several times.
     pub(crate) fn not_before(&self) -> Option<Timestamp> {
-        first(self.places(), &["nbf", "notBefore", "not_before"], |value| instant(value, DayAlone::Start))
+        self.stated(&["nbf", "notBefore", "not_before"]).filter_map(|value| instant(value, DayAlone::Start)).max()
     }
 
-    /// When the license expires.
+    /// When the license expires: the earliest of several ends.
     pub(crate) fn expires_at(&self) -> Option<Timestamp> {
-        first(self.places(), &EXPIRY_NAMES, |value| instant(value, DayAlone::End))
+        self.earliest(&EXPIRY_NAMES)
     }
 
     /// What is stated as the license's end, where none that is stated can be read.
@@ -157,9 +194,9 @@ impl<'a> Facts<'a> {
         self.unreadable(&EXPIRY_NAMES)
     }
 
-    /// The end of the grace period, when the key has been rotated away.
+    /// The end of the grace period, when the key has been rotated away: the earliest of several.
     pub(crate) fn grace_ends_at(&self) -> Option<Timestamp> {
-        first(self.places(), &GRACE_NAMES, |value| instant(value, DayAlone::End))
+        self.earliest(&GRACE_NAMES)
     }
 
     /// What is stated as the end of the grace, where none that is stated can be read.
@@ -168,28 +205,73 @@ impl<'a> Facts<'a> {
     }
 
     fn unreadable(&self, names: &[&str]) -> Option<String> {
-        let stated = || self.places().flat_map(|place| names.iter().filter_map(|name| place.get(*name)));
-        if stated().any(|value| instant(value, DayAlone::End).is_some()) {
+        if self.earliest(names).is_some() {
             return None;
         }
-        let odd = stated().find(|value| Time::of(value, DayAlone::End) == Time::Unreadable)?;
-        Some(self.secrets.quote(&odd.as_str().map_or_else(|| odd.to_string(), str::to_owned)))
+        let odd = self.stated(names).find(|value| Time::of(value, DayAlone::End) == Time::Unreadable)?;
+        Some(self.verbatim(odd))
     }
 
-    /// The domains that the license covers. `licensedTo` may be a customer's name: with a space in it, it is one.
-    pub(crate) fn domains(&self) -> Option<Vec<String>> {
+    fn earliest(&self, names: &[&str]) -> Option<Timestamp> {
+        self.stated(names).filter_map(|value| instant(value, DayAlone::End)).min()
+    }
+
+    /// What stands under these names: place by place, and within a place name by name.
+    fn stated(&self, names: &[&str]) -> impl Iterator<Item = &'a Value> {
+        self.places().flat_map(|place| names.iter().filter_map(|name| place.get(*name)))
+    }
+
+    /// The domains that the license covers. An empty list states none, and hides no other. `licensedTo` may be a customer's
+    /// name: with a space in it, it is one.
+    pub(crate) fn domains(&self) -> Domains {
+        let mut empty = None;
+        for domains in self.stated(&["domains", "dom", "domain"]).filter_map(|value| self.domains_in(value)) {
+            if !domains.is_empty_list() {
+                return domains;
+            }
+            empty = Some(domains);
+        }
         let no_name = |domains: &Vec<String>| !domains.iter().any(|domain| domain.contains(char::is_whitespace));
-        first(self.places(), &["domains", "dom", "domain"], |value| self.names(value, &["domain", "name"]))
-            .or_else(|| first(self.places(), &["licensedTo"], |value| self.names(value, &[]).filter(no_name)))
+        let licensed = first(self.places(), &["licensedTo"], |value| self.names(value).filter(no_name));
+        match licensed {
+            Some(names) => Domains { stated: Some(names), left_out: None },
+            None => empty.unwrap_or_default(),
+        }
+    }
+
+    /// What one value states; nothing where it is no list, or says only how many there are.
+    fn domains_in(&self, value: &Value) -> Option<Domains> {
+        match value {
+            Value::Null | Value::Bool(true) | Value::Number(_) => None,
+            Value::String(_) => Some(Domains { stated: Some(self.names(value)?), left_out: None }),
+            Value::Array(all) => Some(self.domains_of(all)),
+            Value::Object(object) if holds_only_counts(object) => None,
+            Value::Bool(false) | Value::Object(_) => Some(self.domains_of(slice::from_ref(value))),
+        }
+    }
+
+    fn domains_of(&self, all: &[Value]) -> Domains {
+        let (mut names, mut odd) = (Vec::new(), None);
+        for one in all {
+            match self.name(one, &["domain", "host", "hostname", "name"]) {
+                Some(Name::Included(name)) => names.push(name),
+                Some(Name::Excluded(_)) => {}
+                None => odd = odd.or(Some(one)),
+            }
+        }
+        let left_out = match odd {
+            Some(one) => Some(LeftOut::Unreadable(self.verbatim(one))),
+            None => (names.is_empty() && !all.is_empty()).then_some(LeftOut::SwitchedOff),
+        };
+        Domains { stated: (!names.is_empty() || all.is_empty()).then_some(names), left_out }
     }
 
     /// The features that the license includes.
     pub(crate) fn features(&self) -> Option<BTreeSet<String>> {
         first(self.places(), &["features"], |value| match value {
             Value::Object(map) => self.included(map),
-            Value::Array(_) | Value::String(_) => {
-                self.names(value, &["name", "code", "key", "id"]).map(BTreeSet::from_iter)
-            }
+            Value::Array(all) => self.listed(all),
+            Value::String(_) => self.names(value).map(BTreeSet::from_iter),
             Value::Null | Value::Bool(_) | Value::Number(_) => None,
         })
     }
@@ -204,6 +286,18 @@ impl<'a> Facts<'a> {
             }
         }
         Some(names)
+    }
+
+    /// The same for a list. A name that is listed as included and as not included is not.
+    fn listed(&self, all: &[Value]) -> Option<BTreeSet<String>> {
+        let (mut included, mut excluded) = (BTreeSet::new(), BTreeSet::new());
+        for one in all {
+            match self.name(one, &["name", "code", "key", "id"])? {
+                Name::Included(name) => included.insert(name),
+                Name::Excluded(name) => excluded.insert(name),
+            };
+        }
+        Some(&included - &excluded)
     }
 
     /// How many activations are in use.
@@ -247,47 +341,80 @@ impl<'a> Facts<'a> {
         Some(self.secrets.quote(value.as_str()?)).filter(|text| !text.is_empty())
     }
 
-    /// Names: an array of them, an array of objects that hold one each, or one string with commas.
-    fn names(&self, value: &Value, members: &[&str]) -> Option<Vec<String>> {
+    /// Names: an array of them, or one string with commas.
+    fn names(&self, value: &Value) -> Option<Vec<String>> {
         match value {
             Value::String(text) => {
                 let parts = text.split(',').map(|part| self.secrets.quote(part)).filter(|name| !name.is_empty());
                 // An empty text is some language's way to say nothing.
                 Some(parts.collect()).filter(|names: &Vec<_>| !names.is_empty())
             }
-            Value::Array(all) => {
-                let stated = all.iter().map(|one| self.name(one, members));
-                stated.filter(|name| *name != Some(Name::Excluded)).map(|name| name?.included()).collect()
-            }
+            Value::Array(all) => all.iter().map(|one| self.text(one)).collect(),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => None,
         }
     }
 
+    /// What stands there, fit to be shown.
+    fn verbatim(&self, value: &Value) -> String {
+        self.secrets.quote(&value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+    }
+
+    /// A name, or an object that holds one in one of these members.
     fn name(&self, value: &Value, members: &[&str]) -> Option<Name> {
         let Value::Object(object) = value else { return self.text(value).map(Name::Included) };
         let name = first([object].into_iter(), members, |value| self.text(value))?;
-        match object.get("enabled") {
-            None | Some(Value::Bool(true)) => Some(Name::Included(name)),
-            Some(Value::Bool(false)) => Some(Name::Excluded),
-            Some(_) => None,
+        match Inclusion::of(object) {
+            Inclusion::Yes | Inclusion::NotStated => Some(Name::Included(name)),
+            Inclusion::No => Some(Name::Excluded(name)),
+            Inclusion::Unclear => None,
         }
     }
 }
 
 /// An element of a list of names.
-#[derive(PartialEq, Eq)]
 enum Name {
     Included(String),
-    /// It stands there with `"enabled": false`.
-    Excluded,
+    /// It stands there with `"enabled": false`, or in another way that says so.
+    Excluded(String),
 }
 
-impl Name {
-    fn included(self) -> Option<String> {
-        match self {
-            Self::Included(name) => Some(name),
-            Self::Excluded => None,
+/// What an object says of whether what it names is included.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Inclusion {
+    Yes,
+    No,
+    NotStated,
+    /// Something that is neither yes nor no.
+    Unclear,
+}
+
+impl Inclusion {
+    /// One no is enough, and what is unclear may be one.
+    fn of(object: &Map<String, Value>) -> Self {
+        let said: Vec<_> = INCLUDES_NAMES.iter().filter_map(|name| object.get(*name)).map(includes).collect();
+        if said.is_empty() {
+            Self::NotStated
+        } else if said.contains(&Some(false)) {
+            Self::No
+        } else if said.contains(&None) {
+            Self::Unclear
+        } else {
+            Self::Yes
         }
+    }
+}
+
+fn is_one_of(text: &str, words: &[&str]) -> bool {
+    words.iter().any(|word| word.eq_ignore_ascii_case(text))
+}
+
+/// Whether a value that should be a boolean says no in any form.
+fn says_no(value: &Value) -> bool {
+    match value {
+        Value::Bool(yes) => !yes,
+        Value::Number(_) => whole(value) == Some(0),
+        Value::String(text) => is_one_of(text.trim(), &NO_WORDS),
+        Value::Null | Value::Array(_) | Value::Object(_) => false,
     }
 }
 
@@ -300,6 +427,11 @@ pub(super) fn first<'v, T>(
     places.find_map(|place| names.iter().find_map(|name| read(place.get(*name)?)))
 }
 
+/// Whether an object says how many there are, as `{"used": 1, "limit": 3}`: its names are no domains, its values numbers.
+fn holds_only_counts(object: &Map<String, Value>) -> bool {
+    object.iter().all(|(name, value)| !name.contains('.') && (value.is_number() || value.is_null()))
+}
+
 /// Whether a feature's value says that it is included; `None` when it says neither.
 fn includes(value: &Value) -> Option<bool> {
     match value {
@@ -309,7 +441,11 @@ fn includes(value: &Value) -> Option<bool> {
             ActivationLimit::Unlimited => Some(true),
             ActivationLimit::AtMost(most) => Some(most > 0),
         },
-        Value::Object(feature) => feature.get("enabled")?.as_bool(),
+        Value::Object(feature) => match Inclusion::of(feature) {
+            Inclusion::Yes => Some(true),
+            Inclusion::No => Some(false),
+            Inclusion::NotStated | Inclusion::Unclear => None,
+        },
         Value::Array(_) => None,
     }
 }
@@ -371,14 +507,14 @@ impl Time {
     /// Zero and what is below it are the "never" of some program; small numbers are days, or dates without separators.
     fn of_number(number: f64) -> Self {
         match since_1970(number) {
-            _ if number <= 0.0 => Self::Never,
+            _ if number <= 0.0 || is_never_number(number) => Self::Never,
             Some(at) if at.as_second() >= EPOCH_SECS_MIN => Self::At(at),
             Some(_) | None => Self::Unreadable,
         }
     }
 
     fn of_text(text: &str, day_alone: DayAlone) -> Self {
-        if text.is_empty() || NEVER_WORDS.iter().any(|word| word.eq_ignore_ascii_case(text)) || is_never_date(text) {
+        if text.is_empty() || is_one_of(text, &NEVER_WORDS) || is_never_date(text) {
             return Self::Never;
         }
         if text.bytes().all(|b| b.is_ascii_digit() || b == b'.' || b == b'-')
@@ -393,6 +529,13 @@ impl Time {
             None => Self::Unreadable,
         }
     }
+}
+
+/// The last year in seconds, or in milliseconds.
+fn is_never_number(number: f64) -> bool {
+    #[expect(clippy::cast_possible_truncation, reason = "`as` saturates, far beyond that year")]
+    let number = number as i64;
+    NEVER_SECS.contains(&number) || NEVER_SECS.contains(&(number / 1000))
 }
 
 /// The last year and the zeros that databases have: "never", in several languages.

@@ -11,8 +11,10 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use super::{
     Answer, Body, NoVerdict,
-    facts::{DayAlone, Facts, instant, looks_like_a_code},
-    of_status, of_unusable, protocol,
+    facts::{DayAlone, Domains, Facts, instant, looks_like_a_code},
+    of_status, of_twice, of_unusable,
+    once::{self, TWICE},
+    protocol,
     quote::Secrets,
     words,
 };
@@ -87,7 +89,7 @@ fn refusal_code(answer: &Answer<'_>, secrets: &Secrets<'_>) -> String {
     const CODE_BYTES_MAX: usize = 64;
     let code = match Body::read(answer) {
         Body::Object(top) => Facts::of(&top, secrets).code(),
-        Body::CutOff | Body::Unusable(_) => None,
+        Body::Twice | Body::CutOff | Body::Unusable(_) => None,
     };
     let plain = |code: &String| code.len() <= CODE_BYTES_MAX && looks_like_a_code(code);
     code.filter(plain).unwrap_or_else(|| answer.to_string())
@@ -205,13 +207,15 @@ pub(crate) fn list(answer: &Answer<'_>, secrets: &Secrets<'_>) -> Result<Listing
                 let facts = Facts::of(&top, secrets);
                 refused_list(answer, &words(facts.code().as_deref(), facts.message().as_deref()))
             }
+            Body::Twice => refused_list(answer, &format!(", and {TWICE}")),
             Body::CutOff => refused_list(answer, ""),
             Body::Unusable(what) => refused_list(answer, &format!(", and {what}")),
         });
     }
-    let Ok(parsed) = serde_json::from_slice(body) else {
+    let Ok(parsed) = once::read(body) else {
         return Err(match Body::read(answer) {
             Body::CutOff => NoVerdict::Again { why: format!("{answer}, and a list that ends in the middle") },
+            Body::Twice => of_twice(answer),
             Body::Object(_) => of_unusable(answer, "some other JSON"),
             Body::Unusable(what) => of_unusable(answer, what),
         });
@@ -295,7 +299,11 @@ fn listed(element: &Value, secrets: &Secrets<'_>) -> Option<ListedLicense> {
     Some(ListedLicense {
         license_id: facts.id()?,
         shown_key: key.filter(|text| !text.is_empty()).map(|text| Zeroizing::new(text.to_owned())),
-        domains: facts.domains().unwrap_or_default(),
+        domains: match facts.domains() {
+            Domains { stated: Some(stated), left_out: None } => stated,
+            // Half a list would be another license.
+            Domains { stated: _, left_out: _ } => Vec::new(),
+        },
         created_at: facts.issued_at(),
     })
 }

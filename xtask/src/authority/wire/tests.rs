@@ -1,7 +1,7 @@
 //! Every documented shape of an answer, and arbitrary ones.
 
 use jiff::Timestamp;
-use license_core::license::{ActivationLimit, Deprecated, Status};
+use license_core::license::{ActivationLimit, Deprecated, LeftOut, Status};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -157,6 +157,20 @@ fn only_a_boolean_is_a_verdict() {
         (json!({"valid": false, "data": {"valid": true}}), "protocol"),
         (json!({"ok": false, "valid": true}), "protocol"),
         (json!({"success": false, "valid": true}), "protocol"),
+        (json!({"success": "false", "valid": true}), "protocol"),
+        (json!({"ok": 0, "valid": true}), "protocol"),
+        (json!({"valid": true, "data": {"success": false}}), "protocol"),
+        (json!({"valid": true, "license": {"ok": "No"}}), "protocol"),
+        (json!({"status": "error", "valid": true}), "protocol"),
+        (json!({"status": "Fail", "valid": true}), "protocol"),
+        (json!({"data": {"valid": true, "status": "failed"}}), "protocol"),
+        (json!({"status": "error", "valid": false}), "refused"),
+        (json!({"valid": true, "license": {"valid": "false"}}), "protocol"),
+        (json!({"valid": true, "license": {"valid": 0}}), "protocol"),
+        (json!({"valid": true, "data": {"license": {"valid": 0.0}}}), "protocol"),
+        (json!({"valid": true, "license": {"valid": null}}), "accepted"),
+        (json!({"valid": true, "license": {"valid": "true"}}), "accepted"),
+        (json!({"success": "true", "valid": true}), "accepted"),
     ];
     for (body, expected) in rows {
         assert_eq!(sort(&json_with(200, &body)), expected, "{body}");
@@ -167,7 +181,8 @@ fn only_a_boolean_is_a_verdict() {
 fn bodies_that_are_not_json() {
     let html = Headers { html: true, ..Headers::default() };
     let plain = Headers::default();
-    let rows: [(u16, &[u8], &Headers, &str, &str); 12] = [
+    let twice = br#"{"valid":false,"valid":true,"features":["sso"]}"#;
+    let rows: [(u16, &[u8], &Headers, &str, &str); 19] = [
         (200, b"<!DOCTYPE html><p>log in", &plain, "protocol", "an HTML page"),
         (200, b"please log in", &html, "protocol", "an HTML page"),
         (502, b"<html>bad gateway", &html, "again", "an HTML page"),
@@ -180,13 +195,23 @@ fn bodies_that_are_not_json() {
         (200, b"{\"valid\":true", &plain, "again", "ends in the middle"),
         (401, b"{\"valid\":tr", &plain, "credential", "ends in the middle"),
         (200, b"{\"valid\":true}}", &plain, "protocol", "text that is not JSON"),
+        (200, twice, &plain, "protocol", "stands twice"),
+        (200, twice, &html, "protocol", "stands twice"),
+        (403, twice, &plain, "protocol", "stands twice"),
+        (404, twice, &plain, "protocol", "stands twice"),
+        (401, twice, &plain, "credential", "stands twice"),
+        (500, twice, &plain, "again", "stands twice"),
+        (200, br#"{"valid":true,"x":[{"sso":1,"s\u0073o":1}]}"#, &plain, "protocol", "stands twice"),
     ];
     for (status, body, headers, expected, words) in rows {
         let result = answered(status, body, headers);
         assert_eq!(sort(&result), expected, "{status} {}", body.escape_ascii());
         let why = why(result);
         assert!(why.contains(words) && why.contains(&status.to_string()), "{why}");
+        assert!(!why.contains("sso"), "{why}");
     }
+    // One name in two objects is no member that stands twice.
+    assert_eq!(sort(&answered(200, br#"{"valid":true,"license":{"valid":true}}"#, &plain)), "accepted");
     let deep = "[".repeat(100_000);
     assert_eq!(sort(&answered(200, deep.as_bytes(), &plain)), "protocol");
     assert_eq!(sort(&answered(200, b"\xef\xbb\xbf {\"valid\": true}\r\n", &plain)), "accepted");
@@ -247,6 +272,7 @@ fn every_shape_gives_the_same_facts() {
         not_before: at("2026-01-01T00:00:00Z"),
         expires_at: at("2027-01-01T00:00:00Z"),
         domains: Some(names(&["app.com"])),
+        domains_left_out: None,
         features: Some(names(&["analytics", "sso"]).into_iter().collect()),
         activations_used: Some(3),
         activation_limit: Some(ActivationLimit::AtMost(10)),
@@ -275,7 +301,13 @@ fn a_fact_of_the_wrong_type_is_not_stated() {
         });
         // No end would be a yes.
         let unreadable_end = (![json!(null), json!(-7), json!("")].contains(&odd)).then(|| odd.to_string());
-        let expected = License { unreadable_end, ..License::bare(Said::Accepted { code: None }) };
+        // Nor is a list of domains that cannot be read.
+        let domains_left_out = match &odd {
+            Value::Array(_) => Some(LeftOut::Unreadable("5".to_owned())),
+            Value::Object(_) => Some(LeftOut::Unreadable(odd.to_string())),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+        };
+        let expected = License { unreadable_end, domains_left_out, ..License::bare(Said::Accepted { code: None }) };
         assert_eq!(facts(&body), expected, "{body}");
     }
 }
@@ -343,6 +375,12 @@ fn a_time_that_is_none_is_no_end_and_one_that_cannot_be_read_is_not_none() {
         json!("9999-12-31"),
         json!("9999-12-31T23:59:59Z"),
         json!("9999-12-31T23:59:59.9999999"),
+        json!(253_402_300_799_i64),
+        json!("253402300799"),
+        json!(253_402_300_799_999_i64),
+        json!("253402300799999"),
+        json!(253_402_214_400_i64),
+        json!(253_370_764_800_000_i64),
     ] {
         assert_eq!(ends(&never), None, "{never}");
     }
@@ -363,6 +401,7 @@ fn a_time_that_is_none_is_no_end_and_one_that_cannot_be_read_is_not_none() {
         json!("9999 days"),
         // Microseconds, and what is no time in any unit.
         json!(1_798_761_600_000_000_i64),
+        json!(253_402_300_799_999_999_i64),
         json!(1e300),
         json!("99999999999999999999999999"),
         json!(u64::MAX),
@@ -388,6 +427,18 @@ fn an_end_that_cannot_be_read_counts_where_no_other_one_can() {
 }
 
 #[test]
+fn of_several_times_the_one_that_allows_least_counts() {
+    let license = facts(&json!({
+        "valid": true, "expiresAt": "2099-01-01T00:00:00Z", "nbf": "2020-01-01", "graceEndsAt": "never",
+        "license": {"expires": "never", "expiresAt": "2020-01-01T00:00:00Z", "nbf": "2098-01-01"},
+        "data": {"exp": "2030-01-01T00:00:00Z", "graceEndsAt": "2026-12-01T00:00:00Z", "grace_ends_at": "2026-11-01T00:00:00Z"},
+    }));
+    assert_eq!(license.expires_at, at("2020-01-01T00:00:00Z"));
+    assert_eq!(license.not_before, at("2098-01-01T00:00:00Z"));
+    assert_eq!(license.grace_ends_at, at("2026-11-01T00:00:00Z"));
+}
+
+#[test]
 fn an_end_that_cannot_be_read_is_hidden_cleaned_and_cut() {
     let words = format!("{KEY}\u{1b}[2J{}", "x".repeat(1000));
     let words = facts(&json!({"valid": true, "expiresAt": [words]})).unreadable_end.unwrap();
@@ -406,20 +457,51 @@ fn every_time_is_read_alike() {
 
 #[test]
 fn domains() {
+    let unreadable = |words: &str| Some(LeftOut::Unreadable(words.to_owned()));
+    let off = || Some(LeftOut::SwitchedOff);
     let rows = [
-        (json!({"domains": ["app.com", "*.app.com"]}), Some(vec!["app.com", "*.app.com"])),
-        (json!({"domains": [{"domain": "app.com"}, "b.com"]}), Some(vec!["app.com", "b.com"])),
-        (json!({"domains": "app.com, b.com"}), Some(vec!["app.com", "b.com"])),
-        (json!({"domains": []}), Some(vec![])),
-        (json!({"domains": ["app.com", 5]}), None),
-        (json!({"domain": ""}), None),
-        (json!({"licensedTo": "app.com"}), Some(vec!["app.com"])),
-        (json!({"licensedTo": "Acme Inc."}), None),
-        (json!({"license": {"dom": ["app.com"]}}), Some(vec!["app.com"])),
+        (json!({"domains": ["app.com", "*.app.com"]}), Some(vec!["app.com", "*.app.com"]), None),
+        (json!({"domains": [{"domain": "app.com"}, "b.com"]}), Some(vec!["app.com", "b.com"]), None),
+        (json!({"domains": "app.com, b.com"}), Some(vec!["app.com", "b.com"]), None),
+        (json!({"domain": ""}), None, None),
+        (json!({"licensedTo": "app.com"}), Some(vec!["app.com"]), None),
+        (json!({"licensedTo": "Acme Inc."}), None, None),
+        (json!({"licensedTo": {"name": "Acme"}}), None, None),
+        (json!({"license": {"dom": ["app.com"]}}), Some(vec!["app.com"]), None),
+        (json!({"domains": [{"name": "Main site", "host": "app.com"}]}), Some(vec!["app.com"]), None),
+        (json!({"domain": {"hostname": "app.com"}}), Some(vec!["app.com"]), None),
+        // An empty list states none, and hides none.
+        (json!({"domains": []}), Some(vec![]), None),
+        (json!({"domains": [], "domain": "other.com"}), Some(vec!["other.com"]), None),
+        (json!({"domains": [], "license": {"domains": ["other.com"]}}), Some(vec!["other.com"]), None),
+        // How many there are is not which.
+        (json!({"domains": 3}), None, None),
+        (json!({"domains": {"used": 1, "limit": 3}}), None, None),
+        (json!({"domains": {"used": 1, "limit": 3}, "domain": "other.com"}), Some(vec!["other.com"]), None),
+        // What cannot be read is not "not stated", and takes away nothing of what can.
+        (json!({"domains": ["app.com", 5]}), Some(vec!["app.com"]), unreadable("5")),
+        (json!({"domains": ["other.com", null]}), Some(vec!["other.com"]), unreadable("null")),
+        (json!({"domains": [{"site": "other.com"}]}), None, unreadable(r#"{"site":"other.com"}"#)),
+        (json!({"domains": {"other.com": true}}), None, unreadable(r#"{"other.com":true}"#)),
+        (json!({"domains": {"other.com": 1}}), None, unreadable(r#"{"other.com":1}"#)),
+        (json!({"domains": {"other.com": true}, "domain": "app.com"}), None, unreadable(r#"{"other.com":true}"#)),
+        (json!({"domain": false}), None, unreadable("false")),
+        // What is switched off does not cover, and a list of nothing else is a no.
+        (json!({"domains": [{"domain": "app.com", "enabled": false}]}), None, off()),
+        (json!({"domains": [{"domain": "app.com", "active": 0}], "domain": "app.com"}), None, off()),
+        (json!({"domain": {"name": "app.com", "allowed": false}}), None, off()),
+        (json!({"domains": [{"domain": "app.com", "enabled": false}, "b.com"]}), Some(vec!["b.com"]), None),
+        (
+            json!({"domains": [{"domain": "app.com", "enabled": "?"}]}),
+            None,
+            unreadable(r#"{"domain":"app.com","enabled":"?"}"#),
+        ),
     ];
-    for (mut body, expected) in rows {
+    for (mut body, expected, left_out) in rows {
         body["valid"] = json!(true);
-        assert_eq!(facts(&body).domains, expected.map(|domains| names(&domains)), "{body}");
+        let license = facts(&body);
+        let expected = expected.map(|domains| names(&domains));
+        assert_eq!((license.domains, license.domains_left_out), (expected, left_out), "{body}");
     }
 }
 
@@ -442,7 +524,16 @@ fn features() {
         (json!(["a", true]), None),
         (json!([{"title": "a"}]), None),
         (json!([{"name": "a", "enabled": "no"}]), None),
+        (json!([{"name": "a", "value": "by mail"}]), None),
         (json!(3), None),
+        // What is listed as not included is not included, whatever the word for it.
+        (json!([{"name": "a", "included": false}, {"name": "b", "included": true}]), Some(vec!["b"])),
+        (json!([{"name": "a", "value": false}, {"name": "b", "value": 5}]), Some(vec!["b"])),
+        (json!([{"name": "a", "available": false}, {"name": "b", "active": 0}, "c"]), Some(vec!["c"])),
+        (json!([{"name": "a", "enabled": true, "allowed": false}]), Some(vec![])),
+        (json!([{"name": "a", "included": false, "value": "by mail"}]), Some(vec![])),
+        (json!(["a", {"name": "a", "enabled": false}]), Some(vec![])),
+        (json!({"a": {"included": false}, "b": {"allowed": true}, "c": {"value": 0}}), Some(vec!["b"])),
     ];
     for (value, expected) in rows {
         let found = facts(&json!({"valid": true, "features": value})).features;
@@ -492,6 +583,14 @@ fn statuses() {
         Some(Status::Suspended)
     );
     assert_eq!(status(json!({"valid": true, "status": 200})), None);
+    // The word that is worst for the license counts, wherever it stands.
+    let in_two = |top: &str, inside: &str| status(json!({"valid": true, "status": top, "license": {"status": inside}}));
+    assert_eq!(in_two("active", "revoked"), Some(Status::Revoked));
+    assert_eq!(in_two("Expired", "active"), Some(Status::Expired));
+    assert_eq!(in_two("completed", "SUSPENDED"), Some(Status::Suspended));
+    assert_eq!(in_two("active", "paused"), Some(Status::Other("paused".into())));
+    assert_eq!(in_two("paused", "active"), Some(Status::Other("paused".into())));
+    assert_eq!(in_two("active", "ok"), Some(Status::Active));
 }
 
 #[test]
@@ -544,7 +643,7 @@ fn an_echoed_secret_does_not_get_through() {
     let echo = format!("{KEY} and {TOKEN} {}", KEY.to_lowercase());
     let body = |valid: Value| {
         json!({
-            "valid": valid, "code": echo, "message": echo, "licenseId": KEY, "plan": echo, "status": echo, "domains": [echo],
+            "valid": valid, "code": echo, "message": echo, "licenseId": KEY, "plan": echo, "status": echo, "domains": [{KEY: TOKEN}, echo],
             "features": {KEY: true},
         })
     };

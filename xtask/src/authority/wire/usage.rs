@@ -6,7 +6,9 @@ use license_core::{
 };
 use serde_json::{Map, Value};
 
-use super::{Answer, Body, Facts, Kind, NoVerdict, Secrets, facts, of_unusable, protocol, redirect, words};
+use super::{
+    Answer, Body, Facts, Kind, NoVerdict, Secrets, TWICE, facts, of_twice, of_unusable, protocol, redirect, words,
+};
 
 /// Where it is asked, below the base address: the second only where the first is not there. Both are looks, which
 /// change nothing, so that asking another place is safe.
@@ -36,6 +38,7 @@ pub(crate) fn usage(answer: &Answer<'_>, secrets: &Secrets<'_>) -> Result<Quota,
             Body::CutOff => {
                 Err(NoUsage::No(NoVerdict::Again { why: format!("{answer}, and a body that ends in the middle") }))
             }
+            Body::Twice => Err(NoUsage::No(of_twice(answer))),
             Body::Unusable(what) => Err(NoUsage::No(of_unusable(answer, what))),
         };
     }
@@ -44,6 +47,7 @@ pub(crate) fn usage(answer: &Answer<'_>, secrets: &Secrets<'_>) -> Result<Quota,
             let facts = Facts::of(&top, secrets);
             words(facts.code().as_deref(), facts.message().as_deref())
         }
+        Body::Twice => format!(", and {TWICE}"),
         Body::CutOff => String::new(),
         Body::Unusable(what) => format!(", and {what}"),
     };
