@@ -22,7 +22,7 @@ mod view;
 mod watch;
 mod work;
 
-pub use form::Form;
+pub use form::{BEGINNINGS, Form, may_begin};
 pub use leak::{Encoding, Leak, LeakKind, Tally};
 pub use scanner::{LEAKS_MAX, Scanner, Stream};
 pub use watch::{

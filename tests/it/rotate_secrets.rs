@@ -11,7 +11,10 @@ use license_tests::{
 };
 use serde_json::json;
 
-use crate::{BINARY, good};
+use crate::{
+    BINARY, good,
+    store::{GIVES_AND_TAKES, MINE, with_helper},
+};
 
 /// The API token. What is searched for in the arguments of all processes is no other test's.
 const TOKEN: &str = "to_live_R0tat3+7/Marker=never5hown";
@@ -291,5 +294,42 @@ fn no_program_that_a_rotation_starts_gets_a_secret() {
     for (name, form) in EVERY_SECRET.into_iter().flat_map(forms::of) {
         let found = started.iter().find(|line| line.contains(&form));
         assert_eq!(found, None, "a secret stands {name}");
+    }
+}
+
+/// A helper speaks of the key that it holds while it is given another one.
+#[test]
+fn no_key_that_a_helper_speaks_of_is_shown_by_a_rotation() {
+    // Keys without a form: they are hidden because they are known.
+    let (old, new) = ("older-9Zq7+Marker=K3y4Tests", "newer-4Fd8+Marker=M6r1Tests");
+    let put = "old=$(cat kept); cat | sed 's/.*\"key\":\"\\([^\"]*\\)\".*/\\1/' > kept; \
+               echo \"replacing $old by $(cat kept)\" >&2; echo '{}'";
+    let fails = format!("{put}\necho \"lost $old\" >&2; exit 6");
+    let get = r#"read -r key < kept; echo "holding $key" >&2; printf '{"key":"%s"}\n' "$key""#;
+    for (put, exit) in [(put, 0), (&fails, 0)] {
+        for format in ["human", "json"] {
+            let server = rotating_server(Answer::json(200, &json!({ "newKey": new })));
+            let project = Project::new(failpoints::binary(BINARY)).authority_at(&server.url()).var("TO_API_KEY", TOKEN);
+            let project = project.line("license", r#""lic_1""#).rotatable(old).impatient().tables(MINE);
+            let project = project.line("stores", r#"["second", "mine"]"#).may_hold(&["kept"]);
+            let project = project.write("kept", format!("{old}\n").as_bytes());
+            let project = with_helper(project, &[("capabilities", GIVES_AND_TAKES), ("get", get), ("put", put)]);
+            let ran = project.run(&["rotate", "production", "--format", format]);
+            ran.exits(exit).says("mine: replacing *** by ***").never_shows(old).never_shows(new);
+        }
+    }
+}
+
+/// What is not given is not known, and is hidden by its form.
+#[test]
+fn a_key_that_a_failed_helper_speaks_of_is_not_in_the_error_of_a_rotation() {
+    let server = rotating_server(Answer::json(200, &json!({ "newKey": NEW_KEY })));
+    let other = "TO-PRD-7Hk/2+Third=B5v9Tests";
+    let get = format!("echo 'no connection for {other}' >&2; exit 6");
+    let project = rotatable(&server).tables(MINE).line("stores", r#"["second", "mine"]"#).may_hold(&["get"]);
+    let project = with_helper(project, &[("capabilities", GIVES_AND_TAKES), ("get", &get)]);
+    for format in ["human", "json"] {
+        let ran = project.run(&["rotate", "production", "--format", format]);
+        ran.says("no connection for ***").never_shows(other);
     }
 }

@@ -6,7 +6,10 @@ use license_tests::{
 };
 use serde_json::json;
 
-use crate::{BINARY, KEY, asking, good, project, saying};
+use crate::{
+    BINARY, KEY, asking, good, project, saying,
+    store::{GIVES_AND_TAKES, MINE, with_helper},
+};
 
 const TOKEN: &str = "to_live_Tok3n+9/Marker=never5hown";
 
@@ -244,4 +247,60 @@ fn the_authority_commands_show_a_key_only_when_it_is_issued() {
     authority.validate(&license.key, "app.com");
     until("it answers", || authority.send("GET", "/health", None).status == 200);
     authority.kill();
+}
+
+/// A project whose key is in a store alone.
+fn with_key_in_a_store(url: &str) -> Project {
+    let get = format!("printf '{{\"key\":\"%s\"}}\\n' '{KEY}'");
+    let project = project().authority_at(url).tables(MINE).line("key", r#"{ store = "mine" }"#).unset("LICENSE_KEY");
+    with_helper(project, &[("capabilities", GIVES_AND_TAKES), ("get", &get)]).may_hold(&["get"])
+}
+
+#[test]
+fn a_key_from_a_store_is_masked_in_what_commands_print() {
+    let server = saying(&good());
+    for format in ["human", "json"] {
+        let project = with_key_in_a_store(&server.url()).deploying("echo KEY=$LICENSE_KEY");
+        let ran = project.run(&["deploy", "production", "--format", format]);
+        ran.exits(0).deploy_ran().says("KEY=***").never_shows(KEY);
+    }
+}
+
+/// The key stands in its mask, and the mask comes first.
+#[test]
+fn on_github_a_key_from_a_store_stands_in_its_mask_alone() {
+    let server = saying(&good());
+    let app = App::reporting(json!({ "valid": true, "release": KEY }));
+    let mask = format!("::add-mask::{KEY}");
+    for arguments in [&["deploy", "production"][..], &["check", "production"], &["status", "production"]] {
+        let project = with_key_in_a_store(&server.url())
+            .top("[trail]\nkind = \"file\"\nephemeral = \"accepted\"\n")
+            .var("GITHUB_ACTIONS", "true")
+            .health(&app, "1s")
+            .deploying("echo KEY=$LICENSE_KEY");
+        let ran = project.run(arguments);
+        let lines: Vec<_> = ran.stderr().lines().filter(|line| line.contains(KEY)).collect();
+        assert!(!lines.is_empty() && lines.iter().all(|line| **line == mask), "{ran}");
+        assert!(!ran.stdout().contains(KEY), "{ran}");
+    }
+}
+
+#[test]
+fn an_application_that_repeats_a_key_from_a_store_does_not_get_it_shown() {
+    let server = saying(&good());
+    for format in ["human", "json"] {
+        let app = App::reporting(json!({ "valid": true, "release": KEY }));
+        let project = with_key_in_a_store(&server.url()).health(&app, "1s");
+        project.run(&["deploy", "production", "--format", format]).exits(14).never_shows(KEY);
+        project.run(&["status", "production", "--format", format]).never_shows(KEY);
+    }
+}
+
+#[test]
+fn a_key_from_a_store_in_the_reason_of_a_forced_deploy_is_not_kept() {
+    let server = RawServer::script([Answer::Reset]);
+    let project = with_key_in_a_store(&server.url());
+    let reason = format!("the pager said {KEY}");
+    let ran = project.run(&["deploy", "production", "--force", "--reason", &reason]);
+    ran.exits(0).deploy_ran().says("go, by force: the pager said ***").never_shows(KEY);
 }

@@ -7,12 +7,18 @@ use serde_json::Value;
 
 use crate::{KEY, asking, good, saying};
 
+/// A store whose helper is [`with_helper`]'s.
+pub(crate) const MINE: &str = "[stores.mine]\nkind = \"command\"\ncommand = [\"license-store-mine\"]\n";
+
+/// What a helper answers to `capabilities` that gives keys and takes them.
+pub(crate) const GIVES_AND_TAKES: &str = r#"echo '{"protocol":1,"get":true,"put":true,"versions":false}'"#;
+
 const PAGE: &str = include_str!("../../docs/store-helpers.md");
 
 /// A project with the helper `license-store-NAME`: a shell for which the verb is the name of a script.
 ///
 /// A program that was just written cannot be started while another thread starts one; the shell is there already.
-fn with_helper(project: Project, verbs: &[(&str, &str)]) -> Project {
+pub(crate) fn with_helper(project: Project, verbs: &[(&str, &str)]) -> Project {
     fs::create_dir(project.path("bin")).unwrap();
     std::os::unix::fs::symlink("/bin/sh", project.path("bin/license-store-mine")).unwrap();
     for (verb, script) in verbs {
@@ -71,4 +77,18 @@ fn the_list_has_fingerprints_and_no_keys() {
     let server = saying(&good());
     let ran = asking(&server).run(&["store", "list"]);
     ran.exits(0).says("production").says("read only").never_shows(KEY);
+}
+
+/// What is not given is not known, and is hidden by its form.
+#[test]
+fn a_key_that_a_failed_helper_speaks_of_is_not_shown() {
+    let server = saying(&good());
+    let get = format!("echo \"no connection for '{KEY}'\" >&2; exit 6");
+    let verbs = [("capabilities", GIVES_AND_TAKES), ("get", &get)];
+    let project = asking(&server).tables(MINE).line("stores", r#"["mine"]"#).var("LICENSE_KEY", "another-key");
+    let project = with_helper(project, &verbs).may_hold(&["get"]);
+    for format in ["human", "json"] {
+        let ran = project.run(&["store", "list", "--probe", "--format", format]);
+        ran.exits(0).says("no connection for '***'").never_shows(KEY);
+    }
 }

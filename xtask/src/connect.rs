@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -26,7 +27,7 @@ use crate::{
     failure::Failure,
     files,
     git::Git,
-    keyring::Keyring,
+    keyring::{self, Keyring},
     notify::{Program, Sink, Target, Unusable},
     seal::{Identity, Recipients},
     signals::Signals,
@@ -92,11 +93,14 @@ fn git(ctx: &Context, config: &Config) -> Git {
     Git::new(&config.root, &ctx.vars, &child_env::secret_names(config))
 }
 
-/// Reads the key of an environment.
+/// Reads the key of an environment. One out of a store is hidden from here on; the others are from the beginning.
 pub(crate) fn key(ctx: &Context, config: &Config, environment: &Environment) -> Result<LicenseKey, Failure> {
     if let Source::Store { name } = &environment.key {
         return match place(ctx, config, environment, name)?.read().map_err(|fault| unusable(name, fault))? {
-            Held::Key { key, .. } => Ok(key),
+            Held::Key { key, .. } => {
+                keyring::meet(ctx, &key);
+                Ok(key)
+            }
             Held::Nothing { .. } | Held::Hidden { .. } => {
                 Err(Failure::NoKeyInStore { environment: environment.name.clone(), store: name.clone() })
             }
@@ -194,6 +198,7 @@ pub(crate) fn helper(
     options: BTreeMap<String, String>,
     deadline: Duration,
 ) -> CommandStore {
+    keyring::prepare_for_helpers(ctx, config);
     let secrets = child_env::secret_names(config);
     CommandStore::new(Helper {
         program,
@@ -203,6 +208,7 @@ pub(crate) fn helper(
         license,
         options,
         deadline,
+        met: Arc::clone(&ctx.met),
     })
 }
 

@@ -2,12 +2,12 @@
 //!
 //! The clock and the directory are read here and nowhere else.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use jiff::Timestamp;
 use license_core::trail::Actor;
 
-use crate::{cli::ColorChoice, console::Console, vars::Vars};
+use crate::{cli::ColorChoice, console::Console, keyring::Met, vars::Vars};
 
 /// What a command works with. Threads share it.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub(crate) struct Context {
     pub(crate) directory: PathBuf,
     /// Where output goes.
     pub(crate) console: Console,
+    /// The secrets that were met on the way.
+    pub(crate) met: Arc<Met>,
 }
 
 impl Context {
@@ -26,7 +28,7 @@ impl Context {
     pub(crate) fn of_process(color: ColorChoice) -> std::io::Result<Self> {
         let vars = Vars::of_process();
         let console = Console::of_process(color, &vars);
-        Ok(Self { directory: std::env::current_dir()?, vars, console })
+        Ok(Self { directory: std::env::current_dir()?, vars, console, met: Arc::default() })
     }
 
     /// Who works here, as far as the machine tells.

@@ -15,6 +15,7 @@ use base64::{
     Engine, alphabet,
     engine::{GeneralPurpose, general_purpose::NO_PAD},
 };
+use license_core::leaks::{BEGINNINGS, may_begin};
 
 /// What stands in the place of a secret.
 const MASK: &[u8] = b"***";
@@ -256,6 +257,29 @@ impl Default for Automaton {
     }
 }
 
+/// A text without what may be a key or a token that nobody knows: whatever begins like one, up to a space or a sign that
+/// no key has. More is hidden than is one, so that nothing is that is: for texts that only people read.
+pub(crate) fn without_forms(text: &str) -> String {
+    let ends = |c: char| !c.is_ascii_graphic() || matches!(c, '"' | '\'' | '`' | ',' | ';' | '(' | ')' | '<' | '>');
+    let (mut shown, mut at) = (String::with_capacity(text.len()), 0);
+    while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
+        let begins = BEGINNINGS.iter().any(|beginning| rest.starts_with(beginning)) && may_begin(text.as_bytes(), at);
+        let length = if begins { rest.find(ends).unwrap_or(rest.len()) } else { 0 };
+        if length >= FORM_BYTES_MIN {
+            shown.push_str("***");
+            at += length;
+        } else {
+            let next = rest.chars().next().map_or(0, char::len_utf8);
+            shown.push_str(&rest[..next]);
+            at += next;
+        }
+    }
+    shown
+}
+
+/// What begins like a key and is shorter is a word, in bytes.
+const FORM_BYTES_MIN: usize = 12;
+
 /// Every way in which a secret may be written.
 fn forms(secret: &str) -> Vec<Vec<u8>> {
     let bytes = secret.as_bytes();
@@ -337,6 +361,17 @@ mod tests {
     use super::*;
 
     const KEY: &str = "TO-PRD-8f2e/41+aa?=\"&";
+
+    #[test]
+    fn what_may_be_a_key_is_hidden_up_to_its_end() {
+        for (text, expected) in [
+            ("replacing 'TO-PRD-9Zq/7+Marker=K3y4' by LK-4F2A-77C1", "replacing '***' by ***"),
+            ("key=to_live_abcdefgh, é LIC-0123456789", "key=***, é ***"),
+            ("a TO-DO, AUTO-SCALING-GROUPS and TO-PRD", "a TO-DO, AUTO-SCALING-GROUPS and TO-PRD"),
+        ] {
+            assert_eq!(without_forms(text), expected);
+        }
+    }
 
     #[test]
     fn the_secret_is_masked_as_it_is() {

@@ -16,7 +16,7 @@ const KEY_BYTES_MAX: usize = 256;
 pub(super) const FORM_BYTES_MAX: usize = token::TOKEN_BYTES_MAX;
 
 /// What forms begin with. None of these ends with what another begins with, so that all are found in one pass.
-pub(super) const BEGINNINGS: [&str; 8] =
+pub const BEGINNINGS: [&str; 8] =
     ["TO-", "LK-", "LIC-", "to_live_", "to_test_", "sk_live_", "sk_test_", TOKEN_BEGINNING];
 
 const TOKEN_BEGINNING: &str = "eyJ";
@@ -53,8 +53,8 @@ impl Form {
 }
 
 /// Whether a form may begin at a place: not within a word. The letter of the escape of a line break or a tab is none.
-pub(super) fn may_begin(hay: &[u8], at: usize) -> bool {
-    let before = &hay[at.saturating_sub(2)..at];
+pub fn may_begin(hay: &[u8], at: usize) -> bool {
+    let before = hay.get(at.saturating_sub(2)..at).unwrap_or_default();
     !before.last().is_some_and(u8::is_ascii_alphanumeric) || matches!(before, [b'\\', b'n' | b'r' | b't'])
 }
 

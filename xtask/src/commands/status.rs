@@ -392,7 +392,9 @@ fn glance(scene: &Scene<'_>, environment: &Environment, url: &str, status: &Stat
         key_fingerprint: deployed.map(|deployed| deployed.key_fingerprint).or_else(|| status.license.key()),
         release: deployed.map(|deployed| deployed.release.clone()),
     };
-    let glance = health::glance(url, &expected, &scene.keyring.quoting(), &scene.ctx.vars, scene.signals);
+    // The key may have come out of a store since.
+    let keyring = scene.keyring.with_met(scene.ctx);
+    let glance = health::glance(url, &expected, &keyring.quoting(), &scene.ctx.vars, scene.signals);
     // An application that reads its key by itself has the one that deploys read now, without a deploy.
     match status.license.key() {
         Some(key) if glance.reports(key) => glance.compared_again(&Expected { key_fingerprint: Some(key), ..expected }),

@@ -9,7 +9,7 @@ use std::{
     ffi::OsString,
     fmt,
     path::PathBuf,
-    sync::{Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -19,8 +19,7 @@ use zeroize::Zeroizing;
 
 use super::held::{FaultKind, Held, StoreFault, Version, Written};
 use crate::{
-    authority::wire::quote::Secrets,
-    mask::Masks,
+    keyring::Met,
     process::capture::{Answer, Call, Captured, STDOUT_BYTES_MAX, capture},
 };
 
@@ -58,6 +57,8 @@ pub(crate) struct Helper {
     pub(crate) options: BTreeMap<String, String>,
     /// How long it may take for one verb.
     pub(crate) deadline: Duration,
+    /// The secrets that are known: what it says is shown without them.
+    pub(crate) met: Arc<Met>,
 }
 
 /// Variables may hold secrets that we know nothing of.
@@ -143,7 +144,7 @@ impl CommandStore {
             return Ok(*known);
         }
         let captured = self.ask(Verb::Capabilities, None);
-        let last = self.hear(&captured, &[]);
+        let last = self.hear(&captured);
         let meaning = Meaning::of(&captured.ended);
         if meaning != Meaning::Ok {
             return Err(self.fault(Verb::Capabilities, &meaning, last.as_deref()));
@@ -168,8 +169,10 @@ impl CommandStore {
         }
         let captured = self.ask(Verb::Get, None);
         let given = self.read_given(&captured.stdout);
-        let key = given.as_ref().ok().and_then(|given| given.key.as_deref());
-        let last = self.hear(&captured, key.map(String::as_str).as_slice());
+        if let Some(key) = given.as_ref().ok().and_then(|given| given.key.as_deref()) {
+            self.helper.met.add(key);
+        }
+        let last = self.hear(&captured);
         let meaning = Meaning::of(&captured.ended);
         if meaning == Meaning::Ok {
             return self.held(given?, can);
@@ -193,8 +196,9 @@ impl CommandStore {
             Err(fault) => return Written::Failed(fault),
         }
         let put = Put { rotation_id, expected: over.0.as_deref(), key: key.reveal() };
+        self.helper.met.add(key.reveal());
         let captured = self.ask(Verb::Put, Some(&put));
-        let last = self.hear(&captured, &[key.reveal()]);
+        let last = self.hear(&captured);
         let meaning = Meaning::of(&captured.ended);
         match (Outcome::of(&meaning), self.read_given(&captured.stdout)) {
             (Outcome::Done, Ok(_)) => Written::Done,
@@ -240,9 +244,9 @@ impl CommandStore {
         self.exchange(verb.word(), &self.request(put))
     }
 
-    /// Keeps what the helper told people, without the keys. Returns its last line.
-    fn hear(&self, captured: &Captured, keys: &[&str]) -> Option<String> {
-        let lines = notes(&captured.stderr, keys);
+    /// Keeps what the helper told people, without keys. Returns its last line.
+    fn hear(&self, captured: &Captured) -> Option<String> {
+        let lines = notes(&captured.stderr, &self.helper.met);
         let last = lines.last().cloned();
         self.said.lock().unwrap_or_else(PoisonError::into_inner).extend(lines);
         last
@@ -497,12 +501,14 @@ impl Outcome {
     }
 }
 
-/// The last lines of what a helper told people, without the keys, fit to be shown.
-fn notes(stderr: &[u8], keys: &[&str]) -> Vec<String> {
+/// The last lines of what a helper told people, without keys, fit to be shown.
+fn notes(stderr: &[u8], met: &Met) -> Vec<String> {
+    // Most helpers say nothing, and the masks of a thousand keys cost something.
+    if stderr.is_empty() {
+        return Vec::new();
+    }
     let text = Zeroizing::new(String::from_utf8_lossy(stderr).into_owned());
-    let masked = Masks::of(keys.iter().copied()).text(&text);
-    let quoting = Secrets::of(keys.iter().copied());
-    let lines: Vec<String> = masked.lines().map(|line| quoting.quote(line)).filter(|line| !line.is_empty()).collect();
+    let lines: Vec<String> = met.lines(&text).into_iter().filter(|line| !line.is_empty()).collect();
     lines[lines.len().saturating_sub(NOTES_MAX)..].to_vec()
 }
 

@@ -63,13 +63,15 @@ impl Scene<'_> {
         }
         let plain = self.open_sealed("old key", &open.id, BlobKind::Old, open.terms.old_blob)?;
         let text = std::str::from_utf8(&plain).map_err(|_| not_a_key("old key"))?;
-        LicenseKey::parse(text).map_err(|_| not_a_key("old key"))
+        let key = LicenseKey::parse(text).map_err(|_| not_a_key("old key"))?;
+        keyring::meet(self.ctx, &key);
+        Ok(key)
     }
 
     fn new_key_of(&mut self, open: &Open, blob: BlobHash) -> Result<LicenseKey, Failure> {
         let answer = self.answer(open, blob)?;
         let new = read_rotated(&answer).map_err(|_| not_a_key("new key"))?;
-        self.narrator.mask(|| vec![Zeroizing::new(new.key.reveal().to_owned())]);
+        keyring::meet(self.ctx, &new.key);
         Ok(new.key)
     }
 
@@ -120,7 +122,7 @@ impl Scene<'_> {
         let answer = self.answer(open, blob)?;
         let seen = match read_rotated(&answer) {
             Ok(new) => {
-                self.narrator.mask(|| vec![Zeroizing::new(new.key.reveal().to_owned())]);
+                keyring::meet(self.ctx, &new.key);
                 self.tell_what_was_stated(open, &new);
                 self.accepted(open, &new)
             }

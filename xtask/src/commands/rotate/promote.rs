@@ -6,7 +6,7 @@ use super::Scene;
 use crate::{
     failpoint,
     failure::Failure,
-    mask::Masks,
+    keyring::Keyring,
     store::{
         held::{Held, StoreFault, Written},
         place::Place,
@@ -22,6 +22,9 @@ impl Scene<'_> {
         which: Which,
     ) -> Result<Option<(RotationId, Fact)>, Failure> {
         let key = self.key_of(keys, which)?;
+        // A store may hold the one key and be given the other, and speak of both: each is met, and so hidden. One that
+        // cannot be had here is not known here.
+        let _ = [Which::Old, Which::New].map(|other| self.key_of(keys, other).ok());
         let fact = match self.places.iter().find(|(name, _)| name == store) {
             None => failed(store, "license.toml does not name it any more"),
             Some((_, place)) => {
@@ -29,18 +32,12 @@ impl Scene<'_> {
                 place.take_notes().iter().for_each(|note| self.narrator.note(&format!("{store}: {note}")));
                 match written {
                     Ok(()) => Fact::StoreHolds { store: store.to_owned(), key: which },
-                    Err(why) => failed(store, &self.without_keys(keys, &why)),
+                    Err(why) => failed(store, &Keyring::read(self.ctx, self.config).hide(&why)),
                 }
             }
         };
         failpoint::reached(self.ctx, "after-store");
         Ok(Some((keys.open.id.clone(), fact)))
-    }
-
-    /// What a store said, without either key: it may hold the one and be given the other, and it masks what it was given.
-    fn without_keys(&mut self, keys: &Keys, said: &str) -> String {
-        let known = [Which::Old, Which::New].map(|which| self.key_of(keys, which).ok());
-        Masks::of(known.iter().flatten().map(license_core::LicenseKey::reveal)).text(said)
     }
 }
 

@@ -45,6 +45,7 @@ impl Scripted {
             license: Some("lic_1".to_owned()),
             options: BTreeMap::from([("path".to_owned(), "a \"b\"".to_owned())]),
             deadline: self.deadline,
+            met: Arc::default(),
         })
     }
 
@@ -255,6 +256,7 @@ fn a_program_without_a_path_is_looked_up() {
         license: None,
         options: BTreeMap::new(),
         deadline: LONG,
+        met: Arc::default(),
     });
     let can = store.capabilities().unwrap();
     assert_eq!(can, Capabilities { get: Can::Yes, put: Can::Yes, versions: Can::Yes });

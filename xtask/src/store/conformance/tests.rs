@@ -26,6 +26,7 @@ fn store(directory: &Path, script: &str, environment: &str, deadline: Duration) 
         license: Some("lic_\"key\":\"x\"".to_owned()),
         options: BTreeMap::from([("directory".to_owned(), "the keys".to_owned())]),
         deadline,
+        met: std::sync::Arc::default(),
     })
 }
 
@@ -98,6 +99,7 @@ fn a_helper_that_is_not_there_is_unusable() {
             license: None,
             options: BTreeMap::new(),
             deadline: Duration::from_secs(60),
+            met: std::sync::Arc::default(),
         })
     };
     let fault = helper(made, "x").unwrap_err();
