@@ -405,6 +405,50 @@ fn an_outcome_that_proves_nothing_is_never_followed_by_another_call() {
     });
 }
 
+/// However long the authority asks to wait, the rotation comes to its end, and to that of a person's word.
+#[test]
+fn a_long_wait_that_the_authority_asks_for_ends_with_the_claim() {
+    let rows = [(429, "3600"), (503, "3600"), (429, "999999999999")];
+    for_each(rows, |(status, wait)| {
+        let name = format!("{status}, retry-after: {wait}");
+        let server = answering(Answer::with_headers(status, &[("retry-after", wait)], "{}"));
+        let project = asking(&server).call_secs(1).claiming_for(CLAIMING_SECS);
+        let ran = project.rotate(&[]).named(&name);
+        ran.exits(21).says("--confirm-not-rotated").says(&format!("the authority asked to wait {wait} s"));
+        assert_eq!((calls(&server), project.facts().join(" ")), (1, "intent outcome_unknown".to_owned()), "{name}");
+        let claims = project.trail("production").claims().len();
+        assert!(claims <= CLAIMS_MAX, "{name}: {claims} entries of claims");
+        project.rotate(&["--confirm-not-rotated"]).named(&name).exits(0).says("did not rotate");
+        assert_eq!(calls(&server), 1, "{name}");
+    });
+}
+
+/// How long each step may take where a claim is to be short, in seconds.
+const CLAIMING_SECS: u64 = 4;
+
+/// How many entries of claims a run has at most that takes its environment once for each step.
+const CLAIMS_MAX: usize = 8;
+
+/// Whatever the trail says, by a clock that was ahead or in an older version's words.
+#[test]
+fn a_rotation_that_was_left_by_a_clock_that_was_ahead_is_gone_on_with() {
+    const YEAR_SECS: u64 = 365 * 24 * 60 * 60;
+    let server = answering(Answer::json(500, &json!({})));
+    let project = asking(&server).call_secs(1).claiming_for(CLAIMING_SECS);
+    let project = project.var("LICENSE_FAILPOINT_CLOCK_AHEAD_SECS", &YEAR_SECS.to_string());
+    let project = project.var(failpoints::DIES_AT, "after-unknown");
+    project.rotate(&[]).exits(128 + 9);
+    assert_eq!(project.facts(), ["intent", "outcome_unknown"]);
+    let claims = project.trail("production").claims().len();
+
+    let project = project.unset(failpoints::DIES_AT).unset("LICENSE_FAILPOINT_CLOCK_AHEAD_SECS");
+    project.rotate(&["--resume"]).exits(21).says("--confirm-not-rotated");
+    let more = project.trail("production").claims().len() - claims;
+    assert!(more <= CLAIMS_MAX, "{more} entries of claims");
+    project.rotate(&["--confirm-not-rotated"]).exits(0).says("did not rotate");
+    assert_eq!(calls(&server), 1);
+}
+
 #[test]
 fn a_definite_refusal_ends_the_rotation_at_once() {
     for status in [400, 401, 402, 403, 404, 405, 413, 415, 422, 451] {
@@ -595,10 +639,7 @@ fn an_answer_that_no_place_takes_is_printed_sealed_and_brought_back() {
     ran.exits(24).says("this is the answer, sealed; keep it").says("cargo xtask rotate production --adopt");
     hidden(&ran);
     assert_eq!(project.facts(), ["intent", "key_lost"]);
-    let (begin, end) = ("-----BEGIN AGE ENCRYPTED FILE-----", "-----END AGE ENCRYPTED FILE-----");
-    let (_, rest) = ran.stderr().split_once(begin).unwrap();
-    let (middle, _) = rest.split_once(end).unwrap();
-    let armor = format!("{begin}{middle}{end}\n");
+    let armor = printed_armor(&ran);
 
     // The place is still blocked: that is said, the trail stands, and nobody calls again.
     let again = project.rotate(&[]);
@@ -617,6 +658,14 @@ fn an_answer_that_no_place_takes_is_printed_sealed_and_brought_back() {
     ran.exits(0);
     hidden(&ran);
     assert_eq!((project.stored(), calls(&server)), ([NEW_KEY.to_owned(), NEW_KEY.to_owned()], 1));
+}
+
+/// The sealed text that a run printed.
+fn printed_armor(ran: &Ran) -> String {
+    let (begin, end) = ("-----BEGIN AGE ENCRYPTED FILE-----", "-----END AGE ENCRYPTED FILE-----");
+    let (_, rest) = ran.stderr().split_once(begin).unwrap();
+    let (middle, _) = rest.split_once(end).unwrap();
+    format!("{begin}{middle}{end}\n")
 }
 
 /// On a CI machine only the shared place counts: the machine is thrown away.

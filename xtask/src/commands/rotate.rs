@@ -340,6 +340,7 @@ impl<'a> Scene<'a> {
                 }
                 Step::Settle { open, until } => {
                     self.settle(&open, until)?;
+                    rotation::after_settle(journal.state(), &mut run);
                     None
                 }
                 Step::Reconcile(open) => self.reconcile(&mut run, &open)?,
