@@ -542,6 +542,34 @@ fn whether_both_keys_work_is_unknown_where_nobody_answers_about_the_old_one() {
     assert_eq!(project.stored(), [NEW_KEY, NEW_KEY]);
 }
 
+/// The old key is asked about before any store is given it.
+#[test]
+fn a_rollback_to_a_key_that_is_dead_or_not_known_to_live_does_not_begin() {
+    let dead = Answer::json(200, &json!({ "valid": false, "code": "LICENSE_REVOKED" }));
+    let rows = [("dead", dead, 20, "LICENSE_REVOKED"), ("not asked", Answer::json(500, &json!({})), 11, "500")];
+    for_each(rows, |(name, about_old, exit, says)| {
+        let rotated: Arc<AtomicBool> = Arc::default();
+        let server = RawServer::answering(move |request: &Request| match request.path.as_str() {
+            ROTATE => {
+                rotated.store(true, Ordering::SeqCst);
+                Answer::json(200, &json!({ "newKey": NEW_KEY }))
+            }
+            path if path.ends_with("/validate") => {
+                let is_old = !request.body.contains(NEW_KEY);
+                if is_old && rotated.load(Ordering::SeqCst) { about_old.clone() } else { Answer::json(200, &good()) }
+            }
+            _ => Answer::json(404, &json!({})),
+        });
+        let project = asking(&server);
+        project.rotate(&[]).named(name).exits(0);
+        let before = project.facts();
+        let ran = project.rotate(&["--rollback"]).named(name);
+        ran.exits(exit).says(says).says("help");
+        hidden(&ran);
+        assert_eq!((project.facts(), project.stored()), (before, [NEW_KEY.to_owned(), NEW_KEY.to_owned()]), "{name}");
+    });
+}
+
 /// With the times of the program as it is shipped.
 #[test]
 fn a_new_key_that_an_edge_cache_does_not_know_for_20_seconds_is_waited_for() {

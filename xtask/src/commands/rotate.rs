@@ -402,14 +402,14 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// A rollback that could not be brought to its end is not begun: it needs the old key. Nor is a grace given up, with
-    /// its escrow, for a rotation that could not begin.
+    /// A rollback that could not be brought to its end is not begun: it needs the old key, and that key alive. Nor is a
+    /// grace given up, with its escrow, for a rotation that could not begin.
     fn can_do(&mut self, fact: &Fact, phase: &Phase) -> Result<(), Failure> {
         if *fact == Fact::OverlapWaived {
             self.preflight()?;
         }
         match phase.open().filter(|_| *fact == Fact::RollbackStarted) {
-            Some(open) => self.old_key_of(open).map(|_| ()),
+            Some(open) => self.old_key_lives(open),
             None => Ok(()),
         }
     }
