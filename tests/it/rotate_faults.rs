@@ -688,6 +688,31 @@ fn an_answer_that_no_place_takes_is_printed_sealed_and_brought_back() {
     assert_eq!((project.stored(), calls(&server)), ([NEW_KEY.to_owned(), NEW_KEY.to_owned()], 1));
 }
 
+/// Sealed text is longer than what it seals.
+#[test]
+fn a_long_answer_that_was_printed_sealed_is_brought_back() {
+    let escrow = Blocked::default();
+    let blocked = escrow.clone();
+    let server = RawServer::answering(move |request: &Request| match request.path.as_str() {
+        ROTATE => {
+            blocked.block();
+            Answer::json(200, &json!({ "newKey": NEW_KEY, "notes": "x".repeat(60 * 1024) }))
+        }
+        path if path.ends_with("/validate") => Answer::json(200, &good()),
+        _ => Answer::json(404, &json!({})),
+    });
+    let project = asking(&server);
+    *escrow.0.lock().unwrap() = project.path(".license/escrow/production");
+    let ran = project.rotate(&[]);
+    let armor = printed_armor(ran.exits(24));
+    assert!(armor.len() > 64 * 1024, "{}", armor.len());
+    escrow.unblock();
+    let adopted = project.adopt(&armor);
+    adopted.exits(0);
+    hidden(&adopted);
+    assert_eq!((project.stored(), calls(&server)), ([NEW_KEY.to_owned(), NEW_KEY.to_owned()], 1));
+}
+
 /// The sealed text that a run printed.
 fn printed_armor(ran: &Ran) -> String {
     let (begin, end) = ("-----BEGIN AGE ENCRYPTED FILE-----", "-----END AGE ENCRYPTED FILE-----");
