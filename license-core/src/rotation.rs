@@ -14,7 +14,7 @@ mod step;
 #[cfg(test)]
 mod model_tests;
 
-pub use claim::{Bounds, Claim};
+pub use claim::{Bounds, Claim, RETRY_AFTER_SECS_MAX};
 pub use event::{
     Adoption, BlobHash, BodySource, ClaimEvent, Fact, IntentTerms, ListedBefore, NotRotated, RotationEvent, RotationId,
     RunId, Snapshot, Which,
@@ -27,5 +27,5 @@ pub use state::{Keys, Last, Misfit, Open, Phase, State};
 pub use step::{
     BeforeWrite, CALL_TRIES_MAX, CallEnd, End, Idempotency, Liveness, NewKey, Overlap, ROLLBACK_MARGIN_SECS,
     Reconciled, Refusal, Run, Shown, Step, Wish, after_call, after_close, after_look, after_reconcile, after_repeat,
-    after_validation, before_write, intent, lost, next, received,
+    after_settle, after_validation, before_write, intent, lost, next, received,
 };

@@ -580,6 +580,15 @@ fn with_helper(put: &str) -> Rotating {
 const TAKES: &str = r#"sed 's/.*"key":"\([^"]*\)".*/\1/' > kept"#;
 
 #[test]
+fn a_helper_that_is_not_there_is_told_by_the_name_of_its_field() {
+    let helper = "[stores.mine]\nkind = \"command\"\ncommand = [\"license-store-nowhere\"]\n";
+    let rotating = rotating().with(|project| project.tables(helper).line("stores", r#"["second", "mine"]"#));
+    let ran = rotating.project.rotate(&[]);
+    ran.exits(20).says("cannot be started").says("correct `command` in license.toml").says_nothing_of("`program`");
+    rotating.nothing_stored();
+}
+
+#[test]
 fn a_helper_that_lies_about_what_it_stored_is_read_back() {
     for (name, end) in [
         ("for now it did not", "exit 6"),

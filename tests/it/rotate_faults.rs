@@ -405,6 +405,50 @@ fn an_outcome_that_proves_nothing_is_never_followed_by_another_call() {
     });
 }
 
+/// However long the authority asks to wait, the rotation comes to its end, and to that of a person's word.
+#[test]
+fn a_long_wait_that_the_authority_asks_for_ends_with_the_claim() {
+    let rows = [(429, "3600"), (503, "3600"), (429, "999999999999")];
+    for_each(rows, |(status, wait)| {
+        let name = format!("{status}, retry-after: {wait}");
+        let server = answering(Answer::with_headers(status, &[("retry-after", wait)], "{}"));
+        let project = asking(&server).call_secs(1).claiming_for(CLAIMING_SECS);
+        let ran = project.rotate(&[]).named(&name);
+        ran.exits(21).says("--confirm-not-rotated").says(&format!("the authority asked to wait {wait} s"));
+        assert_eq!((calls(&server), project.facts().join(" ")), (1, "intent outcome_unknown".to_owned()), "{name}");
+        let claims = project.trail("production").claims().len();
+        assert!(claims <= CLAIMS_MAX, "{name}: {claims} entries of claims");
+        project.rotate(&["--confirm-not-rotated"]).named(&name).exits(0).says("did not rotate");
+        assert_eq!(calls(&server), 1, "{name}");
+    });
+}
+
+/// How long each step may take where a claim is to be short, in seconds.
+const CLAIMING_SECS: u64 = 4;
+
+/// How many entries of claims a run has at most that takes its environment once for each step.
+const CLAIMS_MAX: usize = 8;
+
+/// Whatever the trail says, by a clock that was ahead or in an older version's words.
+#[test]
+fn a_rotation_that_was_left_by_a_clock_that_was_ahead_is_gone_on_with() {
+    const YEAR_SECS: u64 = 365 * 24 * 60 * 60;
+    let server = answering(Answer::json(500, &json!({})));
+    let project = asking(&server).call_secs(1).claiming_for(CLAIMING_SECS);
+    let project = project.var("LICENSE_FAILPOINT_CLOCK_AHEAD_SECS", &YEAR_SECS.to_string());
+    let project = project.var(failpoints::DIES_AT, "after-unknown");
+    project.rotate(&[]).exits(128 + 9);
+    assert_eq!(project.facts(), ["intent", "outcome_unknown"]);
+    let claims = project.trail("production").claims().len();
+
+    let project = project.unset(failpoints::DIES_AT).unset("LICENSE_FAILPOINT_CLOCK_AHEAD_SECS");
+    project.rotate(&["--resume"]).exits(21).says("--confirm-not-rotated");
+    let more = project.trail("production").claims().len() - claims;
+    assert!(more <= CLAIMS_MAX, "{more} entries of claims");
+    project.rotate(&["--confirm-not-rotated"]).exits(0).says("did not rotate");
+    assert_eq!(calls(&server), 1);
+}
+
 #[test]
 fn a_definite_refusal_ends_the_rotation_at_once() {
     for status in [400, 401, 402, 403, 404, 405, 413, 415, 422, 451] {
@@ -496,6 +540,34 @@ fn whether_both_keys_work_is_unknown_where_nobody_answers_about_the_old_one() {
     hidden(&ran);
     assert_eq!(ran.json()["environments"][0]["overlap"], "unknown", "{ran}");
     assert_eq!(project.stored(), [NEW_KEY, NEW_KEY]);
+}
+
+/// The old key is asked about before any store is given it.
+#[test]
+fn a_rollback_to_a_key_that_is_dead_or_not_known_to_live_does_not_begin() {
+    let dead = Answer::json(200, &json!({ "valid": false, "code": "LICENSE_REVOKED" }));
+    let rows = [("dead", dead, 20, "LICENSE_REVOKED"), ("not asked", Answer::json(500, &json!({})), 11, "500")];
+    for_each(rows, |(name, about_old, exit, says)| {
+        let rotated: Arc<AtomicBool> = Arc::default();
+        let server = RawServer::answering(move |request: &Request| match request.path.as_str() {
+            ROTATE => {
+                rotated.store(true, Ordering::SeqCst);
+                Answer::json(200, &json!({ "newKey": NEW_KEY }))
+            }
+            path if path.ends_with("/validate") => {
+                let is_old = !request.body.contains(NEW_KEY);
+                if is_old && rotated.load(Ordering::SeqCst) { about_old.clone() } else { Answer::json(200, &good()) }
+            }
+            _ => Answer::json(404, &json!({})),
+        });
+        let project = asking(&server);
+        project.rotate(&[]).named(name).exits(0);
+        let before = project.facts();
+        let ran = project.rotate(&["--rollback"]).named(name);
+        ran.exits(exit).says(says).says("help");
+        hidden(&ran);
+        assert_eq!((project.facts(), project.stored()), (before, [NEW_KEY.to_owned(), NEW_KEY.to_owned()]), "{name}");
+    });
 }
 
 /// With the times of the program as it is shipped.
@@ -595,10 +667,7 @@ fn an_answer_that_no_place_takes_is_printed_sealed_and_brought_back() {
     ran.exits(24).says("this is the answer, sealed; keep it").says("cargo xtask rotate production --adopt");
     hidden(&ran);
     assert_eq!(project.facts(), ["intent", "key_lost"]);
-    let (begin, end) = ("-----BEGIN AGE ENCRYPTED FILE-----", "-----END AGE ENCRYPTED FILE-----");
-    let (_, rest) = ran.stderr().split_once(begin).unwrap();
-    let (middle, _) = rest.split_once(end).unwrap();
-    let armor = format!("{begin}{middle}{end}\n");
+    let armor = printed_armor(&ran);
 
     // The place is still blocked: that is said, the trail stands, and nobody calls again.
     let again = project.rotate(&[]);
@@ -617,6 +686,39 @@ fn an_answer_that_no_place_takes_is_printed_sealed_and_brought_back() {
     ran.exits(0);
     hidden(&ran);
     assert_eq!((project.stored(), calls(&server)), ([NEW_KEY.to_owned(), NEW_KEY.to_owned()], 1));
+}
+
+/// Sealed text is longer than what it seals.
+#[test]
+fn a_long_answer_that_was_printed_sealed_is_brought_back() {
+    let escrow = Blocked::default();
+    let blocked = escrow.clone();
+    let server = RawServer::answering(move |request: &Request| match request.path.as_str() {
+        ROTATE => {
+            blocked.block();
+            Answer::json(200, &json!({ "newKey": NEW_KEY, "notes": "x".repeat(60 * 1024) }))
+        }
+        path if path.ends_with("/validate") => Answer::json(200, &good()),
+        _ => Answer::json(404, &json!({})),
+    });
+    let project = asking(&server);
+    *escrow.0.lock().unwrap() = project.path(".license/escrow/production");
+    let ran = project.rotate(&[]);
+    let armor = printed_armor(ran.exits(24));
+    assert!(armor.len() > 64 * 1024, "{}", armor.len());
+    escrow.unblock();
+    let adopted = project.adopt(&armor);
+    adopted.exits(0);
+    hidden(&adopted);
+    assert_eq!((project.stored(), calls(&server)), ([NEW_KEY.to_owned(), NEW_KEY.to_owned()], 1));
+}
+
+/// The sealed text that a run printed.
+fn printed_armor(ran: &Ran) -> String {
+    let (begin, end) = ("-----BEGIN AGE ENCRYPTED FILE-----", "-----END AGE ENCRYPTED FILE-----");
+    let (_, rest) = ran.stderr().split_once(begin).unwrap();
+    let (middle, _) = rest.split_once(end).unwrap();
+    format!("{begin}{middle}{end}\n")
 }
 
 /// On a CI machine only the shared place counts: the machine is thrown away.

@@ -4,17 +4,18 @@ use std::{
     process::Command,
     sync::{
         Arc, Barrier,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
 };
 
 use license_tests::{
-    Hub, Project, Ran, Rotating, Trail, forms,
-    process::{Finished, Running},
+    Answer, Hub, Project, Ran, RawServer, Request, Rotating, Trail, failpoints, forms,
+    process::{Finished, Running, until},
 };
+use serde_json::json;
 
-use crate::{BINARY, authority};
+use crate::{BINARY, KEY, authority, good};
 
 /// How often two meet.
 const ROUNDS: usize = 50;
@@ -190,4 +191,47 @@ fn a_deploy_under_way_is_not_rotated_away_from() {
     rotating.project.ended(deploying).exits(0);
     rotating.project.rotate(&[]).exits(0);
     rotating.stores_hold(&rotating.newest_key());
+}
+
+/// The path of a rotation.
+const ROTATE: &str = "/api/v1/licenses/rotate";
+
+/// The path of the list of licenses, which is had once, before the intent.
+const LIST: &str = "/api/v1/portal/licenses";
+
+/// A server that refuses every rotation, and answers what is asked at `held` once `open` is set.
+fn holding(held: &'static str, open: &Arc<AtomicBool>) -> RawServer {
+    let open = Arc::clone(open);
+    RawServer::answering(move |request: &Request| {
+        if request.path == held {
+            until("the test goes on", || open.load(Ordering::SeqCst));
+        }
+        match request.path.as_str() {
+            ROTATE => Answer::json(403, &json!({ "code": "NOT_TODAY" })),
+            path if path.ends_with("/validate") => Answer::json(200, &good()),
+            _ => Answer::json(404, &json!({})),
+        }
+    })
+}
+
+/// Others note what they see at any time, and nothing that a run did is forgotten over it.
+#[test]
+fn what_came_of_a_step_is_written_although_somebody_else_noted_something_meanwhile() {
+    for held in [ROTATE, LIST] {
+        let open: Arc<AtomicBool> = Arc::default();
+        let server = holding(held, &open);
+        let project = Project::new(failpoints::binary(BINARY)).authority_at(&server.url());
+        let project = project.line("license", r#""lic_1""#).rotatable(KEY).impatient().call_secs(20);
+        let mut rotating = project.start(&["rotate", "production"]);
+        let is_asked = || server.requests().iter().any(|request| request.path == held);
+        rotating.until("it asks", |_| is_asked());
+        project.run(&["status"]).exits(0);
+        assert!(project.trail_text("production").contains("\"look\""), "{held}: the look is in the trail");
+        open.store(true, Ordering::SeqCst);
+        project.ended(rotating).named(held).exits(20).says("the authority refused the call (NOT_TODAY)");
+        assert_eq!(project.facts(), ["intent", "aborted"], "{held}");
+        assert_eq!(project.escrowed(), [""; 0], "{held}");
+        let calls = server.requests().iter().filter(|request| request.path == ROTATE).count();
+        assert_eq!(calls, 1, "{held}");
+    }
 }

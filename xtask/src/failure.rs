@@ -326,7 +326,8 @@ pub(crate) fn signal_exit(signal: i32) -> Exit {
     if signal == Stop::Terminate.number() { Exit::Terminated } else { Exit::Interrupted }
 }
 
-fn ask_exit(error: &AskError) -> Exit {
+/// The row of the exit table of an authority that could not be asked.
+pub(crate) fn ask_exit(error: &AskError) -> Exit {
     match error {
         AskError::Unreachable { .. } | AskError::Quota { .. } | AskError::Protocol { .. } => Exit::Unknown,
         AskError::Credential { .. } => Exit::Credential,

@@ -12,6 +12,10 @@ use crate::{
     trail::Actor,
 };
 
+/// The longest wait that is granted to an authority that asks for one, in seconds: what it asks for proves nothing, so
+/// that a rotation is not kept from its end by it.
+pub const RETRY_AFTER_SECS_MAX: u64 = 5 * 60;
+
 /// A claim that nobody gave back.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Claim {
@@ -75,6 +79,16 @@ impl Bounds {
     /// How long after the intent its call may still be under way at the client: room for tries that never left.
     pub fn call_window_secs(&self) -> u64 {
         self.call_secs.saturating_mul(2)
+    }
+
+    /// The longest time that is waited before anything is concluded, whatever the trail says: another clock may have been
+    /// ahead. Whoever waits so long from now has waited for every late execution; and the claim lasts for it, and for a
+    /// look at what came of it.
+    pub fn wait_secs_max(&self) -> u64 {
+        let to_settle = self.call_window_secs().saturating_add(self.settle_secs);
+        let asked_for = self.call_window_secs().saturating_add(RETRY_AFTER_SECS_MAX);
+        let claimed = self.whole_secs(0).saturating_sub(self.look_secs);
+        asked_for.min(claimed).max(to_settle)
     }
 
     /// The sum of the bounds of every step that may lie ahead: how long a claim lasts.
@@ -159,6 +173,11 @@ mod tests {
             Bounds { preflight_secs: 1, call_secs: 1, settle_secs: 4, look_secs: 8, validate_secs: 16, store_secs: 32 };
         assert_eq!(bounds.whole_secs(2), 95);
         assert_eq!(bounds.whole_secs(usize::MAX), u64::MAX);
+        assert_eq!(bounds.wait_secs_max(), 23, "the claim, without the look at its end");
+        let patient = Bounds { preflight_secs: 1_000, ..bounds };
+        assert_eq!(patient.wait_secs_max(), 2 + RETRY_AFTER_SECS_MAX);
+        let slow = Bounds { settle_secs: 2_000, ..patient };
+        assert_eq!(slow.wait_secs_max(), 2_002, "a late execution is always waited for");
         assert_eq!(Bounds::settle_secs_min(20), 60);
         assert_eq!(Bounds::settle_secs_min(31), 62);
     }

@@ -4,14 +4,14 @@
 //! named `after_…` turn what was seen into the entry that is to be written. Nothing here remembers anything: what must
 //! outlive a run is in the trail, and the rest is [`Run`].
 
-use alloc::{borrow::ToOwned, boxed::Box, collections::BTreeSet, string::String, vec::Vec};
+use alloc::{borrow::ToOwned, boxed::Box, collections::BTreeSet, format, string::String, vec::Vec};
 
 use jiff::Timestamp;
 
 use crate::{
     key::Fingerprint,
     rotation::{
-        claim::{Bounds, Claim, later, secs_until},
+        claim::{Bounds, Claim, RETRY_AFTER_SECS_MAX, later, secs_until},
         event::{
             Adoption, BlobHash, BodySource, Fact, IntentTerms, NotRotated, RotationEvent, RotationId, RunId, Snapshot,
             Which,
@@ -209,6 +209,8 @@ pub struct Run {
     intent: Option<RotationId>,
     call: OwnCall,
     looked: Looked,
+    /// The end of the settling, as the trail has it, that this run has waited for as long as it makes sense.
+    waited_for: Option<Timestamp>,
     /// The stores that could not be given their key.
     failed: BTreeSet<String>,
     progress: Progress,
@@ -253,6 +255,7 @@ impl Run {
             intent: None,
             call: OwnCall::MayBeSent { tries: 0 },
             looked: Looked::Nowhere,
+            waited_for: None,
             failed: BTreeSet::new(),
             progress: Progress::None,
         }
@@ -413,8 +416,9 @@ fn unknown(
         Looked::Repeats => return Step::Repeat(open.clone()),
         Looked::InEscrow | Looked::Repeated => {}
     }
-    if now < settle_until {
-        return Step::Settle { open: open.clone(), until: settle_until };
+    if now < settle_until && run.waited_for != Some(settle_until) {
+        let until = settle_until.min(later(now, bounds.wait_secs_max()));
+        return Step::Settle { open: open.clone(), until };
     }
     match (wish, idempotency, run.looked) {
         (Wish::Adopt, _, _) => Step::SealBrought(open.clone()),
@@ -540,7 +544,11 @@ pub fn after_call(open: &Open, run: &mut Run, outcome: &CallOutcome, bounds: &Bo
             Fact::Aborted { why: NotRotated::Refused { code: code.clone() } }
         }
         (CallClass::Over | CallClass::Settle, CallOutcome::RetryAfter { secs }) => {
-            unknown_since(now, "the authority asked to wait", bounds.settle_secs.max(*secs))
+            let why = match secs {
+                0 => "the authority asked to wait".to_owned(),
+                secs => format!("the authority asked to wait {secs} s"),
+            };
+            unknown_since(now, &why, bounds.settle_secs.max((*secs).min(RETRY_AFTER_SECS_MAX)))
         }
         (CallClass::Over | CallClass::Settle, CallOutcome::InProgress) => {
             unknown_since(now, "another rotation is in progress", bounds.settle_secs)
@@ -601,6 +609,22 @@ pub fn after_look(state: &State, run: &mut Run, found: Option<BlobHash>, bounds:
         | Phase::Committed { .. }
         | Phase::RollingBack { .. }
         | Phase::RolledBack(_) => None,
+    }
+}
+
+/// A [`Step::Settle`] was waited out: what the trail says of a later moment is not waited for again.
+pub fn after_settle(state: &State, run: &mut Run) {
+    match &state.phase {
+        Phase::Unknown { settle_until, .. } => run.waited_for = Some(*settle_until),
+        Phase::Idle(_)
+        | Phase::Calling(_)
+        | Phase::KeyLost { .. }
+        | Phase::Received { .. }
+        | Phase::NewRejected { .. }
+        | Phase::Promoting { .. }
+        | Phase::Committed { .. }
+        | Phase::RollingBack { .. }
+        | Phase::RolledBack(_) => {}
     }
 }
 
@@ -737,3 +761,6 @@ pub fn after_close(run: &mut Run, old: Liveness, new: Liveness, adoption: Adopti
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -340,6 +340,7 @@ impl<'a> Scene<'a> {
                 }
                 Step::Settle { open, until } => {
                     self.settle(&open, until)?;
+                    rotation::after_settle(journal.state(), &mut run);
                     None
                 }
                 Step::Reconcile(open) => self.reconcile(&mut run, &open)?,
@@ -362,12 +363,15 @@ impl<'a> Scene<'a> {
         Err(RotateError::NoEnd.into())
     }
 
-    /// Writes what became true. Whether it was written: if somebody else was first, the trail is looked at again.
+    /// Writes what became true, also where others only noted something in the meantime: what came of the one call is
+    /// known to this run alone. Whether it was written: if somebody took the environment or went on with the rotation, the
+    /// trail is looked at again.
     fn write(&self, journal: &mut Journal, run: &mut Run, event: &rotation::RotationEvent) -> Result<bool, Failure> {
         let name = words::fact_name(&event.fact);
-        match journal.append(license_core::trail::Event::Rotation(event.clone())) {
+        match journal.append_decided(license_core::trail::Event::Rotation(event.clone())) {
             Err(Failure::Log(error)) if error.is_lost_race() => {
                 journal.refresh()?;
+                self.forget_what_never_began(journal, event);
                 return Ok(false);
             }
             written => written?,
@@ -385,14 +389,27 @@ impl<'a> Scene<'a> {
         Ok(true)
     }
 
-    /// A rollback that could not be brought to its end is not begun: it needs the old key. Nor is a grace given up, with
-    /// its escrow, for a rotation that could not begin.
+    /// Deletes the old key that was sealed for a rotation whose intent was not written: the trail never names it.
+    fn forget_what_never_began(&self, journal: &Journal, event: &rotation::RotationEvent) {
+        let id = &event.rotation_id;
+        let is_named = journal.state().phase.open().is_some_and(|open| open.id == *id);
+        if is_named || !matches!(event.fact, Fact::Intent(_)) {
+            return;
+        }
+        if let Err(error) = self.escrow.delete(&id.0) {
+            self.narrator
+                .note(&format!("what was sealed for rotation {}, which did not begin, stays there: {error}", id.0));
+        }
+    }
+
+    /// A rollback that could not be brought to its end is not begun: it needs the old key, and that key alive. Nor is a
+    /// grace given up, with its escrow, for a rotation that could not begin.
     fn can_do(&mut self, fact: &Fact, phase: &Phase) -> Result<(), Failure> {
         if *fact == Fact::OverlapWaived {
             self.preflight()?;
         }
         match phase.open().filter(|_| *fact == Fact::RollbackStarted) {
-            Some(open) => self.old_key_of(open).map(|_| ()),
+            Some(open) => self.old_key_lives(open),
             None => Ok(()),
         }
     }

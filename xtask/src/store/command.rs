@@ -471,7 +471,7 @@ impl Meaning {
                 (FaultKind::Unreachable, format!("gave no answer within {after_secs} s"), LOOK)
             }
             Self::NotStarted(why) => {
-                (FaultKind::Setup, format!("cannot be started: {why};"), "correct `program` in license.toml, or PATH")
+                (FaultKind::Setup, format!("cannot be started: {why};"), "correct `command` in license.toml, or PATH")
             }
         }
     }

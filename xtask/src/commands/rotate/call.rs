@@ -19,11 +19,11 @@ use crate::{
     failpoint,
     failure::Failure,
     journal::Journal,
-    seal::Sealed,
+    seal::{ARMOR_BYTES_MAX, Sealed},
 };
 
-/// The most that is read from stdin, in bytes.
-const BROUGHT_BYTES_MAX: u64 = 64 * 1024;
+/// The most that is read from stdin, in bytes: the longest sealed answer that was printed.
+const BROUGHT_BYTES_MAX: u64 = ARMOR_BYTES_MAX as u64;
 /// How a sealed answer begins, when one is brought instead of a key.
 const ARMOR_BEGINS: &str = "-----BEGIN AGE ENCRYPTED FILE-----";
 

@@ -1,6 +1,6 @@
 //! Why a rotation cannot begin, or cannot go on.
 
-use crate::{exit::Exit, store::held::StoreFault};
+use crate::{authority::AskError, exit::Exit, failure, store::held::StoreFault};
 
 /// Why a rotation cannot begin, or cannot go on. In none of these has anything changed that the trail does not know.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -15,6 +15,32 @@ pub(crate) enum RotateError {
         environment: String,
         /// The authority's code, with a leading blank and in parentheses.
         code: String,
+    },
+    /// The key that is to be brought back is dead.
+    #[error(
+        "the authority refuses the old key of environment `{environment}`{code}: it is not brought back, and nothing was changed"
+    )]
+    #[diagnostic(help(
+        "a store with a dead key helps nobody; go forward: `cargo xtask rotate {environment} --resume`"
+    ))]
+    OldKeyDead {
+        /// The environment.
+        environment: String,
+        /// The authority's code, with a leading blank and in parentheses.
+        code: String,
+    },
+    /// Whether the key that is to be brought back is alive cannot be found out.
+    #[error(
+        "whether the old key of environment `{environment}` still works is not known, so that it is not brought back, and nothing was changed: {source}"
+    )]
+    #[diagnostic(help(
+        "run it again when the authority answers; or go forward: `cargo xtask rotate {environment} --resume`"
+    ))]
+    OldKeyNotAsked {
+        /// The environment.
+        environment: String,
+        /// Why.
+        source: Box<AskError>,
     },
     /// Nobody knows which license is meant.
     #[error("the id of the license of environment `{environment}` is not known: nothing was changed")]
@@ -131,12 +157,14 @@ impl RotateError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::OldKeyRefused { .. }
+            | Self::OldKeyDead { .. }
             | Self::ClockSkew { .. }
             | Self::StoreNotReady { .. }
             | Self::Drifted { .. }
             | Self::NoGrace
             | Self::ForeignIdentity
             | Self::NotKept { .. } => Exit::RotationRefused,
+            Self::OldKeyNotAsked { source, .. } => failure::ask_exit(source),
             Self::NoLicenseId { .. } => Exit::Config,
             Self::AgeNotKnown { .. } => Exit::Unknown,
             Self::NotBrought { .. } => Exit::Usage,
@@ -150,6 +178,8 @@ impl RotateError {
     pub(crate) fn stable_code(&self) -> &'static str {
         match self {
             Self::OldKeyRefused { .. } => "old_key_refused",
+            Self::OldKeyDead { .. } => "old_key_dead",
+            Self::OldKeyNotAsked { .. } => "old_key_not_asked",
             Self::NoLicenseId { .. } => "no_license_id",
             Self::ClockSkew { .. } => "clock_skew",
             Self::StoreNotReady { .. } => "store_not_ready",

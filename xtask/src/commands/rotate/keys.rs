@@ -68,6 +68,23 @@ impl Scene<'_> {
         Ok(key)
     }
 
+    /// The old key is at hand, and the authority accepts it now, whatever it was asked for as a grace.
+    pub(super) fn old_key_lives(&mut self, open: &Open) -> Result<(), Failure> {
+        let key = self.old_key_of(open)?;
+        let environment = || self.environment.name.to_string();
+        let reply = self
+            .authority
+            .validate(&key, &self.environment.demand.domain)
+            .map_err(|source| RotateError::OldKeyNotAsked { environment: environment(), source: Box::new(source) })?;
+        match reply.license.answer {
+            Answer::Accepted { .. } => Ok(()),
+            Answer::Refused { code, .. } => {
+                let code = code.map(|code| format!(" ({code})")).unwrap_or_default();
+                Err(RotateError::OldKeyDead { environment: environment(), code }.into())
+            }
+        }
+    }
+
     fn new_key_of(&mut self, open: &Open, blob: BlobHash) -> Result<LicenseKey, Failure> {
         let answer = self.answer(open, blob)?;
         let new = read_rotated(&answer).map_err(|_| not_a_key("new key"))?;

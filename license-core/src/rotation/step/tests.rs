@@ -1,0 +1,84 @@
+//! Tables of single steps; whole walks are in the model.
+
+use alloc::{borrow::ToOwned, vec};
+
+use super::*;
+use crate::key::LicenseKey;
+
+/// As the program is shipped, and with next to no time for anything.
+const BOUNDS: [Bounds; 2] = [
+    Bounds { preflight_secs: 300, call_secs: 25, settle_secs: 60, look_secs: 120, validate_secs: 240, store_secs: 120 },
+    Bounds { preflight_secs: 1, call_secs: 1, settle_secs: 2, look_secs: 1, validate_secs: 1, store_secs: 1 },
+];
+
+const NOW_SECS: i64 = 1_000_000;
+
+fn at(secs: i64) -> Timestamp {
+    Timestamp::from_second(secs).unwrap()
+}
+
+fn open() -> Open {
+    let terms = IntentTerms {
+        epoch: 1,
+        old: LicenseKey::parse("K0").unwrap().fingerprint(),
+        old_blob: BlobHash::of(b"old"),
+        snapshot: Snapshot::default(),
+        grace_days: 7,
+        call_deadline: at(NOW_SECS),
+        stores: vec!["a".to_owned()],
+    };
+    Open { id: RotationId("r1".to_owned()), since: at(NOW_SECS), terms }
+}
+
+/// The state of a run that has the environment from now on.
+fn claimed(phase: Phase, run: &Run, bounds: &Bounds, now: Timestamp) -> State {
+    let until = later(now, bounds.whole_secs(0));
+    let claim = Claim { run: run.id.clone(), actor: crate::trail::Actor::default(), since: now, until };
+    State { claim: Some(claim), epoch: 1, phase }
+}
+
+#[test]
+fn a_wait_is_never_longer_than_a_claim_and_comes_to_its_end() {
+    let settle_untils = [at(NOW_SECS + 1), at(NOW_SECS + 3_600), at(NOW_SECS + 400 * 24 * 60 * 60), Timestamp::MAX];
+    for (bounds, settle_until) in BOUNDS.iter().flat_map(|bounds| settle_untils.map(|until| (bounds, until))) {
+        let mut run = Run::new(RunId("run-1".to_owned()));
+        run.looked = Looked::InEscrow;
+        // The claim is taken anew right before each step.
+        let claimed_at = |now: Timestamp, run: &Run| {
+            let unknown = Phase::Unknown { open: open(), settle_until };
+            claimed(unknown, run, bounds, now)
+        };
+        let next = |run: &Run, now: Timestamp| {
+            next(&claimed_at(now, run), run, Wish::Resume, Idempotency::Ignored, bounds, now)
+        };
+        let now = at(NOW_SECS);
+        let Step::Settle { until, .. } = next(&run, now) else { panic!("{settle_until}: {:?}", next(&run, now)) };
+        assert_eq!(until, settle_until.min(later(now, bounds.wait_secs_max())), "{settle_until}");
+        after_settle(&claimed_at(now, &run), &mut run);
+        assert!(matches!(next(&run, until), Step::Reconcile(_)), "{settle_until}: {:?}", next(&run, until));
+    }
+}
+
+#[test]
+fn a_wait_that_was_announced_after_another_is_waited_for_too() {
+    let bounds = &BOUNDS[0];
+    let mut run = Run::new(RunId("run-1".to_owned()));
+    run.looked = Looked::Repeated;
+    let state = |settle_until| claimed(Phase::Unknown { open: open(), settle_until }, &run, bounds, at(NOW_SECS));
+    let (before, after) = (state(Timestamp::MAX), state(at(NOW_SECS + 110)));
+    let mut run = run.clone();
+    after_settle(&before, &mut run);
+    let step = next(&after, &run, Wish::Resume, Idempotency::Honored, bounds, at(NOW_SECS));
+    assert_eq!(step, Step::Settle { open: open(), until: at(NOW_SECS + 110) });
+}
+
+#[test]
+fn an_authority_that_asks_to_wait_is_granted_minutes() {
+    for (asked, granted) in [(1, 60), (61, 61), (3_600, RETRY_AFTER_SECS_MAX), (u64::MAX, RETRY_AFTER_SECS_MAX)] {
+        let mut run = Run::new(RunId("run-1".to_owned()));
+        let outcome = CallOutcome::RetryAfter { secs: asked };
+        let end = after_call(&open(), &mut run, &outcome, &BOUNDS[0], at(NOW_SECS));
+        let fact = unknown_since(at(NOW_SECS), &format!("the authority asked to wait {asked} s"), granted);
+        assert_eq!(end, CallEnd::Write(Box::new(fact)));
+    }
+}
