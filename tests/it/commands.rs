@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Write as _,
     os::unix::fs::PermissionsExt,
     time::{Duration, Instant},
 };
@@ -123,25 +124,44 @@ fn output_that_is_not_text_does_no_harm() {
     project.deploy().exits(0).says("last line").deploy_ran();
 }
 
+/// Whether these tests are to outlive their terminal, and so is all that they start: `nohup` does that.
+fn is_hangup_ignored() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap_or("1");
+    u64::from_str_radix(ignored.trim(), 16).unwrap() & 1 != 0
+}
+
+#[test]
+fn a_terminal_that_is_gone_ends_the_command_too() {
+    if is_hangup_ignored() {
+        std::io::stderr().write_all(b"skipped: these tests outlive their terminal, as under nohup\n").unwrap();
+        return;
+    }
+    // The command gets the signal that it knows how to end on.
+    a_signal_is_passed_on(Signal::HUP, 143, "TERM");
+}
+
 #[test]
 fn a_signal_reaches_the_command_and_everything_it_started() {
-    // A terminal that is gone ends it as well, under the name of the signal that the command gets.
-    for (signal, exit, name) in [(Signal::INT, 130, "INT"), (Signal::TERM, 143, "TERM"), (Signal::HUP, 143, "TERM")] {
-        let (_server, project) = ready();
-        let script = format!(
-            "trap 'echo {name} > \"$seen/got\"; exit 1' {name}\nsleep 50 & echo $! > \"$seen/child\"\n: > \"$seen/ready\"\nwait\n"
-        );
-        let project = project.deploying(&script);
-        let mut running = project.start(&["deploy", "production"]);
-        running.until("the command is ready", |_| project.seen().join("ready").exists());
-        running.signal(signal);
-        let ran = project.ended(running);
-        ran.exits(exit).deploy_ran();
-        assert_eq!(project.trace("got").trim(), name);
-        let child = project.trace("child").trim().parse().unwrap();
-        until("the group is gone", || !is_alive(child));
-        assert_eq!(ended(&project)["how"], "interrupted", "{name}");
-    }
+    a_signal_is_passed_on(Signal::INT, 130, "INT");
+    a_signal_is_passed_on(Signal::TERM, 143, "TERM");
+}
+
+fn a_signal_is_passed_on(signal: Signal, exit: i32, name: &str) {
+    let (_server, project) = ready();
+    let script = format!(
+        "trap 'echo {name} > \"$seen/got\"; exit 1' {name}\nsleep 50 & echo $! > \"$seen/child\"\n: > \"$seen/ready\"\nwait\n"
+    );
+    let project = project.deploying(&script);
+    let mut running = project.start(&["deploy", "production"]);
+    running.until("the command is ready", |_| project.seen().join("ready").exists());
+    running.signal(signal);
+    let ran = project.ended(running);
+    ran.exits(exit).deploy_ran();
+    assert_eq!(project.trace("got").trim(), name);
+    let child = project.trace("child").trim().parse().unwrap();
+    until("the group is gone", || !is_alive(child));
+    assert_eq!(ended(&project)["how"], "interrupted", "{name}");
 }
 
 #[test]
