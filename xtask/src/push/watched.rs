@@ -13,6 +13,7 @@ use crate::{
         main_tree::MainTree,
         watch::{self, Watched},
     },
+    store::Source,
 };
 
 /// Everything that is looked for. The file of the work tree is this machine's, and is read as every command reads it; a
@@ -37,12 +38,12 @@ pub(crate) fn watched(
             Says::LeftOut(_) | Says::Newer { .. } | Says::Broken(_) | Says::Nothing => {}
         }
     }
-    // A file that cannot be read, or is not there, names no secrets; the record does.
-    let main = MainTree::of(&place.root);
-    for source in record.into_iter().flat_map(|record| record.sources(&place.root)) {
-        if !watched.has_looked_at(&source) {
-            watched.look_for(ctx, &format!("what {source} holds"), &source, main.as_ref());
-        }
+    // A file that cannot be read, or is not there, names no secrets; the record does. Else nothing is left to look for.
+    let recorded = record.into_iter().flat_map(|record| record.sources(&place.root));
+    let left: Vec<Source> = recorded.filter(|source| !watched.has_looked_at(source)).collect();
+    let main = if left.is_empty() { None } else { MainTree::of(&place.root) };
+    for source in left {
+        watched.look_for(ctx, &format!("what {source} holds"), &source, main.as_ref());
     }
     watched
 }
