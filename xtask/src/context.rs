@@ -7,7 +7,7 @@ use std::{path::PathBuf, sync::Arc};
 use jiff::Timestamp;
 use license_core::trail::Actor;
 
-use crate::{cli::ColorChoice, console::Console, keyring::Met, vars::Vars};
+use crate::{cli::ColorChoice, console::Console, met::Met, vars::Vars};
 
 /// What a command works with. Threads share it.
 #[derive(Debug)]

@@ -1,11 +1,7 @@
 //! The keys and tokens of every environment, as far as this machine can read them: two environments never share a
 //! key, and none of them is ever shown.
 
-use std::{
-    collections::BTreeSet,
-    fmt,
-    sync::{Mutex, OnceLock, PoisonError},
-};
+use std::{collections::BTreeSet, fmt, sync::OnceLock};
 
 use license_core::LicenseKey;
 use zeroize::Zeroizing;
@@ -15,7 +11,8 @@ use crate::{
     config::{self, AuthoritySettings, Config, ConfigError, EnvName, UnreachablePolicy},
     context::{Context, Platform},
     failure::Failure,
-    mask::{Masks, SECRET_BYTES_MIN, without_forms},
+    mask::Masks,
+    met::each_once,
     report::github,
     store::{self, Source},
 };
@@ -63,52 +60,6 @@ pub(crate) fn secrets(ctx: &Context, config: &Config) -> Vec<Zeroizing<String>> 
     each_once(sources(config).filter_map(read).chain(ctx.met.all()))
 }
 
-fn each_once(secrets: impl Iterator<Item = Zeroizing<String>>) -> Vec<Zeroizing<String>> {
-    let is_secret = |text: &Zeroizing<String>| (SECRET_BYTES_MIN..=LicenseKey::BYTES_MAX).contains(&text.len());
-    let mut secrets: Vec<_> = secrets.filter(is_secret).collect();
-    secrets.sort_by(|one, other| one.as_str().cmp(other.as_str()));
-    secrets.dedup();
-    secrets
-}
-
-/// The secrets that a run met and that no source of `license.toml` shows: keys that stores hold, and both keys of a
-/// rotation. Whoever reads a [`Keyring`] later has them in it.
-#[derive(Default)]
-pub(crate) struct Met {
-    keys: Mutex<Vec<Zeroizing<String>>>,
-    /// What `license.toml` names, for those who have no file at hand: read once, when it is asked for first.
-    named: OnceLock<Vec<Zeroizing<String>>>,
-}
-
-impl Met {
-    /// A secret joins.
-    pub(crate) fn add(&self, key: &str) {
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        if !keys.iter().any(|known| known.as_str() == key) {
-            keys.push(Zeroizing::new(key.to_owned()));
-        }
-    }
-
-    /// The lines of what a helper said, fit to be shown: without any secret that is known, and without what may be one by
-    /// its form, for a helper may speak of a key that it never gave.
-    pub(crate) fn lines(&self, text: &str) -> Vec<String> {
-        let all = each_once(self.all().into_iter().chain(self.named.get().into_iter().flatten().cloned()));
-        let texts = || all.iter().map(|secret| secret.as_str());
-        let (masks, quoting) = (Masks::of(texts()), Secrets::of(texts()));
-        masks.text(text).lines().map(|line| quoting.quote(&without_forms(line))).collect()
-    }
-
-    fn all(&self) -> Vec<Zeroizing<String>> {
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-impl fmt::Debug for Met {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Met").finish_non_exhaustive()
-    }
-}
-
 /// A key that no source of `license.toml` shows was met: from now on it is hidden, by the CI system too.
 pub(crate) fn meet(ctx: &Context, key: &LicenseKey) {
     ctx.met.add(key.reveal());
@@ -120,7 +71,7 @@ pub(crate) fn meet(ctx: &Context, key: &LicenseKey) {
 
 /// Has what helpers say hidden by what `license.toml` names, too.
 pub(crate) fn prepare_for_helpers(ctx: &Context, config: &Config) {
-    ctx.met.named.get_or_init(|| secrets(ctx, config));
+    ctx.met.name(|| secrets(ctx, config));
 }
 
 /// Where `license.toml` says that a secret is.

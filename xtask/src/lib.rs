@@ -44,6 +44,7 @@ mod keyring;
 mod log;
 mod many;
 mod mask;
+mod met;
 mod narrator;
 mod notify;
 mod private_directory;

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use super::held::{FaultKind, Held, StoreFault, Version, Written};
 use crate::{
-    keyring::Met,
+    met::Met,
     process::capture::{Answer, Call, Captured, STDOUT_BYTES_MAX, capture},
 };
 
