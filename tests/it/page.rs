@@ -11,6 +11,7 @@ use std::{
 use license_tests::{
     App, Authority, Grant, Project,
     browser::{self, Browser, Scheme},
+    picture::Area,
 };
 use serde_json::{Value, json};
 
@@ -24,6 +25,14 @@ use crate::{
 const DRAWN_MILLIS_MAX: f64 = 5_000.0;
 /// The size of the page of 1,000 environments, in bytes.
 const PAGE_BYTES_MAX: usize = 2_000_000;
+
+/// A name has so many pixels of ink at least: a letter of this size has about 20.
+const INK_MIN: usize = 100;
+/// Where the names of the environments stand: left, top, right and bottom of each, in pixels.
+const AREAS: &str = "return [...document.querySelectorAll('#environments h3')].map((name) => {
+    const { left, top, right, bottom } = name.getBoundingClientRect();
+    return [Math.floor(left + scrollX), Math.floor(top + scrollY), Math.ceil(right + scrollX), Math.ceil(bottom + scrollY)];
+});";
 
 /// What is measured within the page.
 const MEASURE: &str = include_str!("page.js");
@@ -100,8 +109,9 @@ fn chromium_shows_every_environment_at_every_width_and_in_both_schemes() {
             for scheme in [Scheme::Light, Scheme::Dark] {
                 browser.look(width, scheme);
                 browser.open(&project.path("page.html"));
-                let name = format!("{count}-environments-{width}-{}.png", scheme.name());
-                browser.picture(&pictures().join(&name), width);
+                let name = format!("{count}-environments-{width}-{}", scheme.name());
+                browser.unroll(width);
+                is_in_the_picture(&browser, &name, count);
                 let seen = browser.run(MEASURE);
                 is_good(&name, &seen, &browser);
                 assert_eq!(names(&seen), expected, "{name}");
@@ -110,6 +120,31 @@ fn chromium_shows_every_environment_at_every_width_and_in_both_schemes() {
         }
         assert_eq!(grounds.len(), 2, "both schemes look the same: {grounds:?}");
     }
+}
+
+/// Every environment is painted: without the names the picture is another where each of them stands, and only there.
+#[track_caller]
+fn is_in_the_picture(browser: &Browser, page: &str, count: usize) {
+    let areas: Vec<Area> = browser.run(AREAS).as_array().unwrap().iter().map(area).collect();
+    assert_eq!(areas.len(), count, "{page}");
+    let with = browser.picture(&pictures().join(format!("{page}.png")));
+    browser.run("document.querySelectorAll('#environments h3').forEach((name) => (name.style.visibility = 'hidden'))");
+    let without = browser.picture(&pictures().join(format!("{page}-without-names.png")));
+    browser.run("document.querySelectorAll('#environments h3').forEach((name) => (name.style.visibility = ''))");
+    let painted: Vec<usize> = areas.iter().map(|&area| with.differences_in(&without, area)).collect();
+    let unseen: Vec<_> = areas.iter().zip(&painted).filter(|(_, pixels)| **pixels < INK_MIN).collect();
+    assert!(unseen.is_empty(), "{page}: nothing is painted here: {unseen:?}");
+    // A pixel that belongs to two would be counted twice.
+    assert_eq!(painted.iter().sum::<usize>(), with.differences(&without), "{page}: the names are not where they stand");
+    // Each is a name of its own.
+    let looks: BTreeSet<_> = areas.iter().map(|&area| with.part(area)).collect();
+    assert_eq!(looks.len(), count, "{page}: two look the same");
+}
+
+/// An area of the picture: left, top, right, bottom.
+fn area(sides: &Value) -> Area {
+    let [left, top, right, bottom] = [0, 1, 2, 3].map(|side| usize::try_from(sides[side].as_u64().unwrap()).unwrap());
+    Area { left, top, right, bottom }
 }
 
 /// The environments that the page shows.

@@ -13,6 +13,7 @@ use ureq::Agent;
 
 use crate::{
     http::{self, agent},
+    picture::Picture,
     process::Running,
 };
 
@@ -60,6 +61,8 @@ impl Scheme {
     }
 }
 
+/// A page is laid out after so many paintings of all of it.
+const UNROLLS_MAX: u32 = 8;
 /// How high a screen is, in CSS pixels.
 const SCREEN_HEIGHT: u32 = 900;
 /// A narrower screen is a phone's.
@@ -123,17 +126,33 @@ impl Browser {
         self.post("execute/sync", &json!({ "script": script, "args": [] }))
     }
 
-    /// Keeps a picture of the whole page, on a screen of this width that is as high as the page.
-    pub fn picture(&self, file: &Path, width: u32) {
-        for _ in 0..2 {
-            // What was below the screen may turn out higher once it is laid out.
+    /// Makes the screen as high as the page, so that all of it is laid out and painted.
+    pub fn unroll(&self, width: u32) {
+        let mut painted = Vec::new();
+        for _ in 0..UNROLLS_MAX {
             let height = self.run("return document.documentElement.scrollHeight");
             self.tell("Emulation.setDeviceMetricsOverride", &screen(width, &height));
+            // What comes into view is laid out, higher or lower than it was taken to be, when it is painted.
+            let now = self.paint();
+            if now == painted {
+                return;
+            }
+            painted = now;
         }
-        let picture = self.tell("Page.captureScreenshot", &json!({ "format": "png", "captureBeyondViewport": true }));
-        let bytes = STANDARD.decode(picture["data"].as_str().unwrap()).unwrap();
+        panic!("the page is another each of {UNROLLS_MAX} times that it is painted");
+    }
+
+    /// A picture of what is on the screen, which is kept in the file.
+    pub fn picture(&self, file: &Path) -> Picture {
+        let bytes = self.paint();
         fs::create_dir_all(file.parent().unwrap()).unwrap();
-        fs::write(file, bytes).unwrap();
+        fs::write(file, &bytes).unwrap();
+        Picture::of_png(&bytes)
+    }
+
+    fn paint(&self) -> Vec<u8> {
+        let picture = self.tell("Page.captureScreenshot", &json!({ "format": "png" }));
+        STANDARD.decode(picture["data"].as_str().unwrap()).unwrap()
     }
 
     /// What the console has heard since it was asked last.

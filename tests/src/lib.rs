@@ -29,6 +29,7 @@ pub mod forms;
 pub mod github_api;
 pub mod http;
 pub mod hub;
+pub mod picture;
 pub mod process;
 pub mod project;
 pub mod proxy;
