@@ -130,7 +130,7 @@ pub enum Event {
     DomainRemoved {
         /// The license.
         license_id: LicenseId,
-        /// The domain, as it was written when it was added.
+        /// The domain; it may have been written otherwise when it was added.
         domain: String,
     },
 }
@@ -450,7 +450,7 @@ impl Registry {
                 license.patterns = patterns(&license.terms.domains);
             }),
             Event::DomainRemoved { license_id, domain } => self.alter(license_id, |license| {
-                license.terms.domains.retain(|covered| covered != domain);
+                license.terms.domains.retain(|covered| !is_same_domain(covered, domain));
                 license.patterns = patterns(&license.terms.domains);
             }),
         }
@@ -624,11 +624,12 @@ impl Registry {
     ) -> Result<(Option<Event>, Rotation), Refusal> {
         let license = self.license(id)?;
         check_text("the idempotency key", wish.idempotency_key.as_deref().unwrap_or_default())?;
-        if let Some(rotation) = wish.idempotency_key.as_deref().and_then(|key| license.repeated(key, now)) {
-            return Ok((None, rotation.clone()));
-        }
+        // Before a repetition is answered: no key of a revoked license is shown to anybody.
         if license.standing == Standing::Revoked {
             return Err(Refusal::Revoked { license_id: id.clone() });
+        }
+        if let Some(rotation) = wish.idempotency_key.as_deref().and_then(|key| license.repeated(key, now)) {
+            return Ok((None, rotation.clone()));
         }
         let key = self.unused_key(license.terms.class, random)?;
         let grace_ends_at = grace_end(now, wish.grace_days)?;
@@ -642,21 +643,21 @@ impl Registry {
         Ok((Some(event), Rotation { key, grace_ends_at }))
     }
 
-    /// Decides about covering one more domain; nothing happens when it is covered in these words already.
+    /// Decides about covering one more domain; nothing happens when it is covered already, however it was written then.
     pub fn add_domain(&self, id: &LicenseId, domain: &str) -> Result<Option<Event>, Refusal> {
         let license = self.license(id)?;
         check_domain(domain)?;
-        if license.terms.domains.iter().any(|covered| covered == domain) {
+        if license.terms.domains.iter().any(|covered| is_same_domain(covered, domain)) {
             return Ok(None);
         }
         check_count("domains", license.terms.domains.len() + 1)?;
         Ok(Some(Event::DomainAdded { license_id: id.clone(), domain: domain.to_owned() }))
     }
 
-    /// Decides about covering a domain no longer.
+    /// Decides about covering a domain no longer, however it was written.
     pub fn remove_domain(&self, id: &LicenseId, domain: &str) -> Result<Event, Refusal> {
         let license = self.license(id)?;
-        if license.terms.domains.iter().any(|covered| covered == domain) {
+        if license.terms.domains.iter().any(|covered| is_same_domain(covered, domain)) {
             Ok(Event::DomainRemoved { license_id: id.clone(), domain: domain.to_owned() })
         } else {
             Err(Refusal::DomainNotThere { license_id: id.clone() })
@@ -682,6 +683,11 @@ fn end_grace(holder: Option<&mut Holder>, now: Timestamp) {
         KeyUse::Current => {}
         KeyUse::Replaced { grace_ends_at, .. } => *grace_ends_at = (*grace_ends_at).min(now),
     }
+}
+
+/// Whether two texts name the same domain: `App.com` is `app.com`.
+fn is_same_domain(one: &str, other: &str) -> bool {
+    one == other || DomainPattern::parse(one).ok().zip(DomainPattern::parse(other).ok()).is_some_and(|(a, b)| a == b)
 }
 
 /// A text that cannot be read covers nothing: deciding refuses it, and a log could still hold one.

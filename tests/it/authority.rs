@@ -283,6 +283,55 @@ fn one_previous_key_is_kept_or_all() {
 }
 
 #[test]
+fn the_words_after_a_change_are_of_what_is_and_each_refusal_says_what_next() {
+    let authority = authority(&[]);
+    let license = authority.issue(&Grant { expires: "1d", ..Grant::default() });
+    let id = license.id.as_str();
+    authority.cli(&["suspend", id]).exits(0).says("is suspended: 0 of 10");
+    authority.cli(&["activate", id]).exits(10).says("authority resume");
+    authority.cli(&["resume", id]).exits(0).says("is active: 0 of 10");
+    authority.cli(&["deactivate", id]).exits(10).says("authority show");
+    authority.cli(&["renew", id, "--expires-in", "1h"]).exits(10).says("name a later end");
+    let ended = authority.issue(&Grant { expires: "2020-01-01T00:00:00Z", ..Grant::default() });
+    authority.cli(&["resume", &ended.id]).exits(0).says("is expired since 20");
+    authority.cli(&["activate", &ended.id]).exits(10).says("authority renew");
+    let words = |end: &'static str| ["renew", id, "--expires-at", end];
+    for end in ["9999-12-31T23:59:59Z", "2027-01-31", "soon"] {
+        authority.cli(&words(end)).exits(2).says("write a time of up to the year 9999 with its offset");
+    }
+    authority.cli(&["revoke", id]).exits(0).says("is revoked: 0 of 10");
+    authority.cli(&["renew", id, "--expires-in", "9d"]).exits(10).says("authority issue");
+    let issue = ["issue", "--class", "DEV", "--domain", "a b", "--plan", "x"];
+    authority.cli(&issue).exits(10).says("write a domain as in");
+}
+
+#[test]
+fn a_key_that_could_not_be_shown_is_said_to_be_lost_and_a_list_may_lose_its_reader() {
+    let authority = authority(&[]);
+    let state = authority.state().join("authority");
+    let run = |arguments: &[&str], stdout: std::process::Stdio| {
+        let mut command = std::process::Command::new(BINARY);
+        command.env_clear().arg("authority").arg(arguments[0]).arg("--state").arg(&state).args(&arguments[1..]);
+        let output = command.stdout(stdout).stderr(std::process::Stdio::piped()).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), said.split_whitespace().collect::<Vec<_>>().join(" "))
+    };
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let issue = ["issue", "--class", "DEV", "--domain", "localhost", "--plan", "x"];
+    let unread = || std::io::pipe().unwrap().1;
+    for stdout in [full().into(), unread().into()] {
+        let (code, said) = run(&issue, stdout);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("was issued, and its key could not be written"), "{said}");
+        assert!(said.contains("`authority revoke lic_"), "{said}");
+    }
+    for arguments in [&["list"][..], &["list", "--format", "json"]] {
+        assert_eq!(run(arguments, unread().into()), (Some(0), String::new()), "{arguments:?}");
+    }
+    assert_eq!(run(&["list"], full().into()).0, Some(1));
+}
+
+#[test]
 fn a_repeated_rotation_is_the_same_one_only_where_the_key_of_the_request_is_honored() {
     for (setting, same) in [("honor", true), ("ignore", false)] {
         let authority = authority(&["--idempotency", setting]);

@@ -55,6 +55,7 @@ mod store;
 mod tidy;
 mod tls;
 mod trail;
+mod unread;
 mod watch;
 mod webhook;
 mod webhook_loop;

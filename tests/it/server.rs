@@ -323,6 +323,85 @@ fn a_registry_that_was_begun_again_under_a_running_server_is_served() {
 }
 
 #[test]
+fn a_registry_that_is_gone_for_a_moment_refuses_no_key() {
+    let authority = authority(&[]);
+    let license = authority.issue(&Grant::default());
+    let asked = || authority.validate(&license.key, "app.com");
+    assert_eq!(asked().json()["valid"], true);
+    let (there, away) = (authority.state().join("authority"), authority.state().join("away"));
+    std::fs::rename(&there, &away).unwrap();
+    assert_eq!(asked().status, 500, "an outage, and not a refusal");
+    std::fs::rename(&away, &there).unwrap();
+    assert_eq!(asked().json()["valid"], true);
+    assert!(authority.stderr().contains("cannot be trusted"), "{}", authority.stderr());
+}
+
+#[test]
+fn a_server_without_a_license_says_so_when_it_starts() {
+    let authority = authority(&[]);
+    until("it says so", || authority.stderr().contains("there is no license in"));
+    let mut authority = authority;
+    authority.issue(&Grant::default());
+    authority.kill();
+    authority.restart();
+    assert_eq!(authority.stderr(), "");
+}
+
+#[test]
+fn a_field_that_cannot_be_read_is_named_and_what_lists_say_can_be_said() {
+    let authority = authority(&[]);
+    let create = |changes: Value| {
+        let mut body = json!({ "appName": "x", "domain": "app.com" });
+        body.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        authority.send("POST", "/portal/licenses", Some(&body))
+    };
+    for (changes, named) in [
+        (json!({ "expiresAt": "soon" }), "`expiresAt` is a time"),
+        (json!({ "expiresAt": 5 }), "`expiresAt` is not what belongs there"),
+        (json!({ "activationLimit": -2 }), "`activationLimit` is a number"),
+        (json!({ "activationLimit": "x" }), "`activationLimit` is not what belongs there"),
+        (json!({ "class": "TO-PRD-AAAA" }), "`class` is not what belongs there"),
+    ] {
+        let reply = create(changes);
+        let message = reply.json()["message"].as_str().unwrap().to_owned();
+        assert!(reply.status == 400 && message.contains(named) && !message.contains("AAAA"), "{message}");
+    }
+    let never = create(json!({ "expiresAt": "9999-12-31T23:59:59Z", "activationLimit": -1 }));
+    assert_eq!(never.status, 201, "{}", never.body);
+    let listed = never.json();
+    assert_eq!((&listed["expires_at"], &listed["activation_limit"]), (&json!("9999-12-31T23:59:59Z"), &json!(-1)));
+    let body = json!({ "licenseId": "lic_0000000000000000", "gracePeriodDays": -1 });
+    let reply = authority.send("POST", "/licenses/rotate", Some(&body));
+    assert!(reply.body.contains("`gracePeriodDays` is not what belongs there"), "{}", reply.body);
+}
+
+#[test]
+fn a_domain_that_is_removed_is_covered_no_longer_however_it_was_written() {
+    let authority = authority(&[]);
+    let license = authority.issue(&Grant { domains: &["App.com"], ..Grant::default() });
+    let path = format!("/portal/licenses/{}/domains", license.id);
+    assert_eq!(authority.send("POST", &path, Some(&json!({ "domain": "app.com" }))).status, 201);
+    assert_eq!(authority.validate(&license.key, "app.com").json()["valid"], true);
+    assert_eq!(authority.send("DELETE", &path, Some(&json!({ "domain": "APP.com" }))).status, 200);
+    assert_eq!(authority.validate(&license.key, "app.com").json()["valid"], false);
+    assert_eq!(authority.send("DELETE", &path, Some(&json!({ "domain": "app.com" }))).status, 404);
+}
+
+#[test]
+fn a_rotation_that_is_asked_for_again_after_a_revocation_shows_no_key() {
+    let authority = authority(&[]);
+    let license = authority.issue(&Grant::default());
+    let headers = format!("{}idempotency-key: one\r\nconnection: close\r\n", token_line(&authority));
+    let again = || {
+        let request = post("/licenses/rotate", &headers, &rotation(&license));
+        status(&send_bytes(authority.url(), request.as_bytes()))
+    };
+    assert_eq!((again(), again()), (200, 200));
+    authority.revoke(&license);
+    assert_eq!(again(), 409);
+}
+
+#[test]
 fn more_connections_than_there_are_file_descriptors_stop_no_change() {
     let state = tempfile::TempDir::new().unwrap();
     let mut command = Command::new("sh");
@@ -348,6 +427,8 @@ fn more_connections_than_there_are_file_descriptors_stop_no_change() {
 fn a_terminated_server_finishes_what_it_began_and_keeps_its_counters() {
     let mut authority = authority(&["--latency", "300ms"]);
     let license = authority.issue(&Grant::default());
+    authority.kill();
+    authority.restart();
     let mut connection = Connection::to(authority.url());
     let idle = Connection::to(authority.url());
     connection.send(&post("/validate", "", &question(&license)));

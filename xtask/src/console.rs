@@ -14,12 +14,17 @@ use zeroize::Zeroizing;
 
 use crate::{cli::ColorChoice, vars::Vars};
 
+mod patient;
 pub(crate) mod screen;
+
+pub(crate) use patient::Unread;
+use patient::{Patient, Rule};
 
 /// The two streams. Threads share it.
 pub(crate) struct Console {
     out: Mutex<Box<dyn Write + Send>>,
     err: Mutex<Box<dyn Write + Send>>,
+    unread: Rule,
     /// Who reads stdout.
     pub(crate) destination: Destination,
     /// How stdout may look.
@@ -79,6 +84,7 @@ pub(crate) fn input() -> Input {
 impl Console {
     /// The process's own streams.
     pub(crate) fn of_process(choice: ColorChoice, vars: &Vars) -> Self {
+        let unread = Rule::new(Unread::Waits);
         Self {
             destination: if io::stdout().is_terminal() { Destination::Terminal } else { Destination::Other },
             out_look: Look::of(
@@ -91,9 +97,15 @@ impl Console {
                 choice,
                 vars,
             ),
-            out: Mutex::new(Box::new(io::stdout())),
-            err: Mutex::new(Box::new(io::stderr())),
+            out: Mutex::new(Box::new(Patient::new(io::stdout(), &unread))),
+            err: Mutex::new(Box::new(Patient::new(io::stderr(), &unread))),
+            unread,
         }
+    }
+
+    /// Says what happens from here on while nobody reads the streams. Until then the program waits.
+    pub(crate) fn when_unread(&self, unread: Unread) {
+        self.unread.set(unread);
     }
 
     /// Keeps what is for people, for as long as the guard lives.

@@ -496,6 +496,9 @@ fn run_hook(ctx: &Context, config: Option<&Path>, command: &HookCommand) -> Exit
 /// The embedded authority needs no license.toml: one is looked at only to find the state directory.
 fn run_authority(ctx: &Context, config: Option<&Path>, args: authority_command::Args) -> Exit {
     let narrator = Narrator::new(ctx, None);
+    if args.serves() {
+        ctx.console.when_unread(console::Unread::Lost);
+    }
     let done = state_directory(ctx, config, &args).and_then(|state| {
         let (mut out, mut err) = (ctx.console.out(), ctx.console.err());
         Ok(authority_command::run(args, &state, &ctx.vars, context::now, &mut **out, &mut **err)?)

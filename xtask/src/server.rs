@@ -18,6 +18,7 @@ use tokio::{
     sync::{Semaphore, mpsc, oneshot, watch},
     time,
 };
+use tokio_io_timeout::TimeoutStream;
 
 use crate::exit::Exit;
 
@@ -43,6 +44,9 @@ const HEAD_WAIT: Duration = Duration::from_secs(60);
 
 /// How long a client may take to send the body of a request.
 pub(crate) const BODY_WAIT: Duration = Duration::from_secs(10);
+
+/// How long a client may take nothing of an answer: others wait for its place.
+const TAKE_WAIT: Duration = Duration::from_secs(30);
 
 /// The longest head of a request, in bytes; one that comes in a single read may be twice as long.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
@@ -175,7 +179,7 @@ async fn accept<S: Service>(
         let (service, stop) = (Arc::clone(service), stop.clone());
         tokio::spawn(async move {
             // What goes wrong on one connection is its client's to notice.
-            let _ = connection(stream, service, stop).await;
+            let _ = connection(stream, service, stop, TAKE_WAIT).await;
             drop(place);
         });
     }
@@ -185,9 +189,12 @@ async fn connection<S: Service>(
     stream: TcpStream,
     service: Arc<S>,
     mut stop: watch::Receiver<()>,
+    take_wait: Duration,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
     // An answer is one small packet: nothing is gained by waiting for more.
     stream.set_nodelay(true)?;
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(take_wait));
     let service = service_fn(move |request| {
         let service = Arc::clone(&service);
         async move { Ok::<_, io::Error>(service.respond(request).await) }
@@ -198,7 +205,7 @@ async fn connection<S: Service>(
         // A client may say that it has sent everything before it reads, as `nc -N` does.
         .half_close(true)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Box::pin(stream)), service);
     let mut connection = pin!(connection);
     tokio::select! {
         done = connection.as_mut() => return Ok(done?),
@@ -242,4 +249,44 @@ impl ServerError {
 /// An address of the command line. Names are not looked up: one name may lead to several addresses.
 pub(crate) fn address(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse().map_err(|_| "write an IP address and a port, as in `127.0.0.1:8080` or `[::1]:8080`")
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test is its own client")]
+mod tests {
+    use std::{io::Write as _, time::Instant};
+
+    use http_body_util::Full;
+
+    use super::*;
+
+    /// More than the system keeps for a client that takes nothing, in bytes.
+    const MUCH: usize = 64 * 1024 * 1024;
+
+    struct Much;
+
+    impl Service for Much {
+        type Body = Full<Bytes>;
+
+        async fn respond(self: Arc<Self>, _: Request<Incoming>) -> Response<Full<Bytes>> {
+            Response::new(Full::new(Bytes::from(vec![b'x'; MUCH])))
+        }
+    }
+
+    #[test]
+    fn a_client_that_takes_nothing_of_its_answer_is_let_go() {
+        let waited = block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.map_err(ServerError::NoRuntime)?;
+            let address = listener.local_addr().map_err(ServerError::NoRuntime)?;
+            let mut client = std::net::TcpStream::connect(address).map_err(ServerError::NoRuntime)?;
+            client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").map_err(ServerError::NoRuntime)?;
+            let (stream, _) = listener.accept().await.map_err(ServerError::NoRuntime)?;
+            let (_stopping, stop) = watch::channel(());
+            let begun = Instant::now();
+            let ended = connection(stream, Arc::new(Much), stop, Duration::from_millis(100)).await;
+            assert!(ended.is_err());
+            Ok::<_, ServerError>(begun.elapsed())
+        });
+        assert!(waited.unwrap() < TAKE_WAIT);
+    }
 }

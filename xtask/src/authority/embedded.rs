@@ -9,8 +9,7 @@
 
 use std::{
     borrow::Cow,
-    fs::File,
-    io::{self, Write as _},
+    io,
     path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -35,9 +34,14 @@ use super::{
     wire::rotate::rotated_body,
 };
 use crate::{
+    files,
     log::{Log, LogError, Position, Reading, Stamp, TransactError},
     private_directory,
 };
+
+/// What keeps a state directory out of git, and its one line.
+const GITIGNORE: &str = ".gitignore";
+const IGNORE_ALL: &[u8] = b"*\n";
 
 /// Tells the time. The clock is read elsewhere; whoever makes the authority hands it in.
 pub(crate) type Clock = fn() -> Timestamp;
@@ -338,8 +342,9 @@ impl Embedded {
         }
     }
 
-    /// The directory was emptied, and perhaps begun again: the state is replaced in one step, unless another thread did
-    /// so. A log with the same first line is no new one: it lost something that was acknowledged.
+    /// The directory was emptied and begun again: the state is replaced in one step, unless another thread did so. A log
+    /// with the same first line is no new one: it lost something that was acknowledged. Nor is one that is gone or empty:
+    /// a volume that is not there for a moment must not refuse every key.
     fn begin_again(&self, passed: Position, replaced: LogError) -> Result<(), LogError> {
         let stamp = self.log.stamp()?;
         let reading = self.log.read_after(Position::START)?;
@@ -349,7 +354,7 @@ impl Embedded {
         if seen.position != passed {
             return Ok(());
         }
-        if fresh.first.is_some() && fresh.first == seen.first {
+        if fresh.first.is_none() || fresh.first == seen.first {
             return Err(replaced);
         }
         **seen = fresh;
@@ -357,19 +362,27 @@ impl Embedded {
     }
 
     /// Puts a `.gitignore` into a state directory that holds nothing yet: keys are not to be committed by accident.
-    /// A directory with files in it is left to its owner.
-    #[expect(clippy::disallowed_methods, reason = "nothing is replaced: the file is new, in an empty directory")]
+    /// A directory with files in it is left to its owner; an empty `.gitignore` is what a full disk left of ours.
     fn hide_from_git(&self) -> Result<(), LogError> {
         let hide = || {
             private_directory::create(self.state())?;
-            if self.state().read_dir()?.next().is_some() {
-                return Ok(());
+            let gitignore = self.state().join(GITIGNORE);
+            match gitignore.metadata() {
+                Ok(metadata) if metadata.len() > 0 => return Ok(()),
+                Ok(_) => return files::replace(&gitignore, IGNORE_ALL),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
             }
-            match File::create_new(self.state().join(".gitignore")) {
-                Ok(mut file) => file.write_all(b"*\n"),
+            for entry in self.state().read_dir()? {
+                // The beginning of one whose writer was killed is no file of an owner's.
+                if !entry?.file_name().as_encoded_bytes().starts_with(GITIGNORE.as_bytes()) {
+                    return Ok(());
+                }
+            }
+            match files::create(&gitignore, IGNORE_ALL) {
                 // Another process was faster.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-                Err(error) => Err(error),
+                created => created,
             }
         };
         hide().map_err(|source| LogError::Io {
@@ -402,7 +415,7 @@ fn random<const N: usize>() -> Result<[u8; N], ChangeError> {
 pub(crate) enum ChangeError {
     /// The rules are against it.
     #[error("{0}")]
-    #[diagnostic(help("`authority list` shows the licenses and their states"))]
+    #[diagnostic(help("{}", next_of(_0)))]
     Refused(#[from] Refusal),
     /// The log cannot be read, written or trusted.
     #[error(transparent)]
@@ -412,6 +425,23 @@ pub(crate) enum ChangeError {
     #[error("the operating system gives no random numbers: {0}")]
     #[diagnostic(help("nothing was changed"))]
     NoRandomness(getrandom::Error),
+}
+
+/// What a person can do about a refusal.
+fn next_of(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::NotFound { .. } => "`authority list` shows the licenses and their states",
+        Refusal::Revoked { .. } => "issue another license, with `authority issue`",
+        Refusal::Suspended { .. } => "`authority resume` switches it on again",
+        Refusal::Expired { .. } => "`authority renew` has it last longer",
+        Refusal::NotLater { .. } => "`authority show` says how long it lasts; name a later end",
+        Refusal::ActivationsUsedUp { .. } => "`authority deactivate` gives one back",
+        Refusal::NothingActive { .. } => "`authority show` says how many activations are in use",
+        Refusal::DomainNotThere { .. } => "`authority show` names its domains",
+        Refusal::NotADomain { .. } => "write a domain as in `app.com` or `*.app.com`",
+        Refusal::BadText { .. } | Refusal::TooMany { .. } | Refusal::GraceTooLong { .. } => "nothing was changed",
+        Refusal::RandomRepeats => "nothing was changed; see why this machine's random numbers repeat",
+    }
 }
 
 #[cfg(test)]
@@ -568,25 +598,46 @@ mod tests {
         let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&directory), 0o700);
         assert_eq!(mode(&directory.join("events.jsonl")), 0o600);
-        assert_eq!(crate::files::read_limited(&directory.join(".gitignore"), 10).unwrap(), b"*\n");
+        assert_eq!(files::read_limited(&directory.join(".gitignore"), 10).unwrap(), b"*\n");
     }
 
     #[test]
     fn a_directory_with_files_in_it_gets_no_gitignore() {
         let directory = tempfile::tempdir().unwrap();
-        File::create_new(directory.path().join("mine")).unwrap();
+        std::fs::File::create_new(directory.path().join("mine")).unwrap();
         Embedded::at(directory.path(), clock).issue(terms()).unwrap();
         assert!(!directory.path().join(".gitignore").exists());
     }
 
     #[test]
-    fn a_directory_that_was_emptied_begins_again() {
+    fn a_log_that_is_gone_or_empty_refuses_no_key_and_is_served_on_once_it_is_back() {
         let (state, authority) = empty();
         let issued = authority.issue(terms()).unwrap();
-        std::fs::remove_file(state.path().join("events.jsonl")).unwrap();
-        assert_eq!(code(&authority, issued.key.key()).as_deref(), Some("LICENSE_NOT_FOUND"));
-        let again = authority.issue(terms()).unwrap();
-        assert_eq!(code(&authority, again.key.key()), None);
+        let log = state.path().join("events.jsonl");
+        let kept = std::fs::read(&log).unwrap();
+        assert_eq!(code(&authority, issued.key.key()), None);
+        let domain = Domain::parse("app.com").unwrap();
+        for gone in [|log: &Path| std::fs::remove_file(log).unwrap(), |log: &Path| std::fs::write(log, "").unwrap()] {
+            gone(&log);
+            let asked = authority.validate(issued.key.key(), &domain);
+            assert!(matches!(asked, Err(AskError::Log(LogError::Replaced { seq: 1, .. }))), "{asked:?}");
+            assert!(matches!(authority.issue(terms()), Err(ChangeError::Log(LogError::Replaced { .. }))));
+            std::fs::write(&log, &kept).unwrap();
+            assert_eq!(code(&authority, issued.key.key()), None);
+        }
+    }
+
+    #[test]
+    fn a_gitignore_that_a_full_disk_left_empty_is_written_again() {
+        let (state, authority) = empty();
+        let gitignore = state.path().join(".gitignore");
+        std::fs::write(&gitignore, "").unwrap();
+        std::fs::write(state.path().join("events.jsonl.lock"), "").unwrap();
+        authority.issue(terms()).unwrap();
+        assert_eq!(std::fs::read(&gitignore).unwrap(), b"*\n");
+        std::fs::write(&gitignore, "mine\n").unwrap();
+        authority.issue(terms()).unwrap();
+        assert_eq!(std::fs::read(&gitignore).unwrap(), b"mine\n", "what somebody wrote stays");
     }
 
     #[test]

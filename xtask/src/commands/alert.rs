@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::Format,
-    commands::audit::AuditFormat,
+    commands::{self, audit::AuditFormat},
     config::{Config, Sink, SinkWay},
     connect,
     context::{self, Context},
@@ -19,7 +19,6 @@ use crate::{
     notify::{Message, News, Undelivered},
     random,
     report::json,
-    signals::Signals,
 };
 
 /// What to do with the sinks.
@@ -65,7 +64,7 @@ pub(crate) fn run(
 ) -> Result<(String, Exit), Failure> {
     let AlertCommand::Test(args) = command;
     let chosen = chosen(config, args)?;
-    let signals = Signals::watch().map_err(|source| Failure::System { what: "signals cannot be watched", source })?;
+    let signals = commands::signals(ctx)?;
     let message = message(ctx, config)?;
     let mut tested = Vec::new();
     for (name, sink) in chosen {

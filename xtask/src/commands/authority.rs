@@ -15,7 +15,7 @@ use license_core::{
     KeyClass,
     finding::clean,
     license::ActivationLimit,
-    registry::{Issued, LicenseId, Licensed, NotALicenseId, Terms},
+    registry::{Issued, LicenseId, Licensed, Lifecycle, NotALicenseId, Terms},
 };
 #[cfg(feature = "serve")]
 use outbox::{Outbox, OutboxError};
@@ -109,7 +109,7 @@ struct IssueArgs {
     #[arg(long, value_name = "SPAN", value_parser = span::parse, conflicts_with = "expires_at")]
     expires_in: Option<Duration>,
     /// When it ends, as in `2027-01-31T00:00:00Z`
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = end)]
     expires_at: Option<Timestamp>,
     #[command(flatten)]
     format: FormatArg,
@@ -142,8 +142,16 @@ struct RenewArgs {
     #[arg(long, value_name = "SPAN", value_parser = span::parse, required_unless_present = "expires_at")]
     expires_in: Option<Duration>,
     /// When it ends, as in `2027-01-31T00:00:00Z`
-    #[arg(long, value_name = "TIME", conflicts_with = "expires_in")]
+    #[arg(long, value_name = "TIME", value_parser = end, conflicts_with = "expires_in")]
     expires_at: Option<Timestamp>,
+}
+
+/// The end of a license, of the command line.
+fn end(text: &str) -> Result<Timestamp, &'static str> {
+    text.parse().map_err(|_| {
+        "write a time of up to the year 9999 with its offset, as in `2027-01-31T00:00:00Z`; for a license that does \
+         not end write none"
+    })
 }
 
 #[derive(Debug, Clone, Copy, clap::Args)]
@@ -232,6 +240,14 @@ SCOPE: @validate, @rotate or @list; without one, every request.
 N: how many requests it hits; without one, all of them.";
 
 impl Args {
+    /// Whether it serves others until it is stopped.
+    pub(crate) fn serves(&self) -> bool {
+        #[cfg(feature = "serve")]
+        return matches!(&self.command, Command::Serve(_));
+        #[cfg(not(feature = "serve"))]
+        return false;
+    }
+
     /// The state directory, where the command line names one. It needs no license.toml then.
     pub(crate) fn state(&self) -> Option<&Path> {
         let state = match &self.command {
@@ -266,12 +282,12 @@ pub(crate) fn run(
         Command::Issue(args) => issue(args, &authority, out),
         Command::List(args) => list(args.format, &authority, out),
         Command::Show(args) => show(&args, &authority, out),
-        Command::Suspend(args) => change(&args, "suspended", |id| authority.suspend(id), &authority, out),
-        Command::Resume(args) => change(&args, "active", |id| authority.resume(id), &authority, out),
+        Command::Suspend(args) => change(&args, |id| authority.suspend(id), &authority, out),
+        Command::Resume(args) => change(&args, |id| authority.resume(id), &authority, out),
         Command::Renew(args) => renew(&args, &authority, out),
-        Command::Revoke(args) => change(&args, "revoked", |id| authority.revoke(id), &authority, out),
-        Command::Activate(args) => change(&args, "activated", |id| authority.activate(id), &authority, out),
-        Command::Deactivate(args) => change(&args, "deactivated", |id| authority.deactivate(id), &authority, out),
+        Command::Revoke(args) => change(&args, |id| authority.revoke(id), &authority, out),
+        Command::Activate(args) => change(&args, |id| authority.activate(id), &authority, out),
+        Command::Deactivate(args) => change(&args, |id| authority.deactivate(id), &authority, out),
         #[cfg(feature = "serve")]
         Command::Serve(args) => serve_until_stopped(args, authority, vars, out, err),
     }
@@ -281,11 +297,12 @@ fn issue(args: IssueArgs, authority: &Embedded, out: &mut dyn Write) -> Result<(
     let format = args.format.format;
     let terms = terms(args, whole_second(authority.now()))?;
     let issued = authority.issue(terms)?;
-    match format {
-        Format::Json => write_json(out, &IssuedJson::from(&issued))?,
-        Format::Human => write_issued(out, &issued)?,
-    }
-    Ok(())
+    let shown = match format {
+        Format::Json => write_json(out, &IssuedJson::from(&issued)),
+        Format::Human => write_issued(out, &issued),
+    };
+    // The key is shown this once: somebody who did not get it has to be told, also where nobody reads any more.
+    shown.map_err(|source| AuthorityError::KeyNotShown { license_id: issued.license_id, source })
 }
 
 fn terms(args: IssueArgs, now: Timestamp) -> Result<Terms, AuthorityError> {
@@ -312,39 +329,46 @@ fn end_after(now: Timestamp, span: Duration) -> Result<Timestamp, AuthorityError
 fn list(format: FormatArg, authority: &Embedded, out: &mut dyn Write) -> Result<(), AuthorityError> {
     let now = authority.now();
     let licenses: Vec<Licensed> = authority.look(|registry, _| registry.licenses().cloned().collect())?;
-    match format.format {
+    shown(match format.format {
         Format::Json => {
             let licenses = licenses.iter().map(|license| LicenseJson::of(license, now)).collect();
-            write_json(out, &ListJson { licenses })?;
+            write_json(out, &ListJson { licenses })
         }
-        Format::Human => licenses.iter().try_for_each(|license| write_line(out, license, now))?,
+        Format::Human => licenses.iter().try_for_each(|license| write_line(out, license, now)),
+    })
+}
+
+/// What can be asked for again may lose its reader.
+fn shown(written: io::Result<()>) -> Result<(), AuthorityError> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
     }
-    Ok(())
 }
 
 fn show(args: &OneArgs, authority: &Embedded, out: &mut dyn Write) -> Result<(), AuthorityError> {
     let id: LicenseId = args.license_id.parse()?;
     let license = authority.look(|registry, _| registry.license(&id).cloned())?.map_err(ChangeError::from)?;
-    match args.format.format {
-        Format::Json => write_json(out, &LicenseJson::of(&license, authority.now()))?,
-        Format::Human => write_license(out, &license, authority.now())?,
-    }
-    Ok(())
+    shown(match args.format.format {
+        Format::Json => write_json(out, &LicenseJson::of(&license, authority.now())),
+        Format::Human => write_license(out, &license, authority.now()),
+    })
 }
 
 fn change(
     args: &OneArgs,
-    done: &str,
     change: impl FnOnce(&LicenseId) -> Result<Licensed, ChangeError>,
     authority: &Embedded,
     out: &mut dyn Write,
 ) -> Result<(), AuthorityError> {
     let license = change(&args.license_id.parse()?)?;
-    match args.format.format {
-        Format::Json => write_json(out, &LicenseJson::of(&license, authority.now()))?,
-        Format::Human => writeln!(out, "license {} is {done}: {}", license.id, activations(&license))?,
-    }
-    Ok(())
+    let now = authority.now();
+    shown(match args.format.format {
+        Format::Json => write_json(out, &LicenseJson::of(&license, now)),
+        Format::Human => {
+            writeln!(out, "license {} is {}: {}", license.id, standing(&license, now), activations(&license))
+        }
+    })
 }
 
 fn renew(args: &RenewArgs, authority: &Embedded, out: &mut dyn Write) -> Result<(), AuthorityError> {
@@ -354,13 +378,14 @@ fn renew(args: &RenewArgs, authority: &Embedded, out: &mut dyn Write) -> Result<
         None => args.expires_at,
     };
     let license = authority.renew(&id, expires_at)?;
-    match args.one.format.format {
-        Format::Json => write_json(out, &LicenseJson::of(&license, authority.now()))?,
+    let now = authority.now();
+    shown(match args.one.format.format {
+        Format::Json => write_json(out, &LicenseJson::of(&license, now)),
         Format::Human => {
-            writeln!(out, "license {} is renewed: expires {}", license.id, end_in_words(license.terms.expires_at))?;
+            let end = end_in_words(license.terms.expires_at);
+            writeln!(out, "license {} is renewed, and {}: expires {end}", license.id, standing(&license, now))
         }
-    }
-    Ok(())
+    })
 }
 
 #[cfg(feature = "serve")]
@@ -487,6 +512,14 @@ fn activations(license: &Licensed) -> String {
     match license.terms.activation_limit {
         ActivationLimit::AtMost(limit) => format!("{used} of {limit} activations in use"),
         ActivationLimit::Unlimited => format!("{used} activations in use, any number allowed"),
+    }
+}
+
+/// Where a license is in its life: one that was resumed or renewed may be past its end all the same.
+fn standing(license: &Licensed, now: Timestamp) -> String {
+    match (license.status(now), license.terms.expires_at) {
+        (Lifecycle::Expired, Some(end)) => format!("expired since {end}"),
+        (status, _) => status.as_str().to_owned(),
     }
 }
 
@@ -633,6 +666,17 @@ pub(crate) enum AuthorityError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Serve(#[from] serve::ServeError),
+    /// A license was issued, and nobody was shown its key, which nothing shows again.
+    #[error("license `{license_id}` was issued, and its key could not be written: {source}")]
+    #[diagnostic(help(
+        "nothing shows the key again: withdraw the license with `authority revoke {license_id}`, and issue another one"
+    ))]
+    KeyNotShown {
+        /// The license.
+        license_id: LicenseId,
+        /// What the operating system said.
+        source: io::Error,
+    },
     /// The output cannot be written.
     #[error("the output cannot be written: {0}")]
     #[diagnostic(help("what was asked for has happened; see `authority list`"))]
@@ -644,7 +688,7 @@ impl AuthorityError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Change(ChangeError::Refused(_)) => Exit::Refused,
-            Self::Change(ChangeError::NoRandomness(_)) | Self::Output(_) => Exit::Bug,
+            Self::Change(ChangeError::NoRandomness(_)) | Self::KeyNotShown { .. } | Self::Output(_) => Exit::Bug,
             Self::Change(ChangeError::Log(_)) | Self::Log(_) => Exit::Trail,
             Self::NotAnId(_) | Self::EndsTooLate => Exit::Usage,
             #[cfg(feature = "serve")]

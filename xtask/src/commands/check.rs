@@ -10,6 +10,7 @@ use license_core::{
 use crate::{
     authority::{AskError, Authority},
     cli::CheckArgs,
+    commands,
     config::{Config, EnvName, Environment, TrailSettings},
     connect,
     context::{self, Context},
@@ -19,7 +20,6 @@ use crate::{
     journal, keyring,
     many::{self, Extent},
     report::{CheckReport, Gated},
-    signals::Signals,
 };
 
 /// Checks every environment that was asked for.
@@ -28,7 +28,7 @@ pub(crate) fn run<'a>(ctx: &Context, config: &'a Config, args: &CheckArgs) -> Re
     let keys: Vec<_> = environments.iter().map(|environment| connect::key(ctx, config, environment)).collect();
     keyring::refuse_shared(ctx, config, &readable(&environments, &keys))?;
     // Watched, so that the exit is the table's also where a parent has SIGINT ignored.
-    let signals = Signals::watch().map_err(|source| Failure::System { what: "signals cannot be watched", source })?;
+    let signals = commands::signals(ctx)?;
     let authorities = many::authorities(ctx, config, &environments, &signals);
     let gated = many::concurrently(&environments, keys, &signals, |environment, key| {
         let outcome = judge(ctx, config, environment, key, &authorities[environment.authority.as_str()]);

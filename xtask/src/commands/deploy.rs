@@ -11,6 +11,7 @@ use license_core::{
 
 use crate::{
     cli::DeployArgs,
+    commands,
     config::{Config, Environment},
     connect,
     context::{self, Context},
@@ -55,7 +56,7 @@ fn story(
     if args.plan {
         return plan::run(&Scene { ctx, config, environment, narrator, signals: &Signals::none() }, report);
     }
-    let signals = Signals::watch().map_err(|source| Failure::System { what: "signals cannot be watched", source })?;
+    let signals = commands::signals(ctx)?;
     let scene = Scene { ctx, config, environment, narrator, signals: &signals };
     let mut journal = Journal::open(ctx, config, environment, narrator)?;
     let claimed = journal.claim(claim_secs(environment));

@@ -15,3 +15,12 @@ pub(crate) mod schema;
 pub(crate) mod status;
 pub(crate) mod store;
 pub(crate) mod webhook;
+
+use crate::{console::Unread, context::Context, failure::Failure, signals::Signals};
+
+/// Watches the signals for a command. After one, nobody who stopped reading what it says keeps it from its end.
+pub(crate) fn signals(ctx: &Context) -> Result<Signals, Failure> {
+    let signals = Signals::watch().map_err(|source| Failure::System { what: "signals cannot be watched", source })?;
+    ctx.console.when_unread(Unread::WaitsUntil(signals.clone()));
+    Ok(signals)
+}

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use crate::{
     authority::{Authority, Reply},
     cli::RotateArgs,
+    commands,
     config::{self, AuthoritySettings, Config, Environment, Problem},
     connect,
     context::{self, Context},
@@ -165,7 +166,7 @@ fn story(
     report: &mut RotateReport,
 ) -> Result<(), Failure> {
     refuse_what_the_file_does_not_allow(config, environment, narrator)?;
-    let signals = Signals::watch().map_err(|source| Failure::System { what: "signals cannot be watched", source })?;
+    let signals = commands::signals(ctx)?;
     let mut journal = Journal::open(ctx, config, environment, narrator)?;
     if args.plan {
         let (lines, head) = plan::of(&journal, environment, args);

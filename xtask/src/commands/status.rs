@@ -18,6 +18,7 @@ use license_core::{
 use crate::{
     authority::Authority,
     cli::StatusArgs,
+    commands,
     config::{Config, Environment},
     connect,
     context::{self, Context},
@@ -151,8 +152,7 @@ impl<'a, 'c> Desk<'a, 'c> {
     fn open(ctx: &'c Context, config: &'a Config, args: &StatusArgs) -> Result<Self, Failure> {
         let environments = many::selected(config, &args.environments, Extent::of_flag(args.all))?;
         let tells = if args.tells() { tell::Sinks::open(ctx, config)? } else { tell::Sinks::silent() };
-        let signals =
-            Signals::watch().map_err(|source| Failure::System { what: "signals cannot be watched", source })?;
+        let signals = commands::signals(ctx)?;
         let authorities = many::authorities(ctx, config, &environments, &signals);
         let attention = if args.exit_code { Attention::Exit } else { Attention::Shown };
         let (memory, within) = (args.memory(), args.fail_within);

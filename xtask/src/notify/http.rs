@@ -19,7 +19,7 @@ use crate::{
     agent::{self, CONNECT_SECS_MAX},
     authority::{
         AskError,
-        remote::place::{Base, Via},
+        remote::place::{Base, Via, stated_port},
         wire::quote::Secrets,
     },
     signals::Signals,
@@ -302,6 +302,9 @@ fn base(url: &str) -> Result<Base, &'static str> {
     if authority.as_str().contains('@') || url.contains('#') {
         return Err("has a user name or a fragment");
     }
+    if stated_port(authority).is_err() {
+        return Err("has a port that is no number up to 65535");
+    }
     Base::parse(&format!("{scheme}://{authority}")).map_err(|_| "is neither https nor on this machine")
 }
 
@@ -334,6 +337,8 @@ mod tests {
             "https://user:s3cret@example.com/",
             "https://example.com/#s3cret",
             "ftp://example.com/s3cret",
+            "http://localhost:99999/s3cret",
+            "https://example.com:x/s3cret",
             "s3cret",
             "/s3cret",
             " https://example.com/s3cret\n",

@@ -17,8 +17,6 @@ pub(crate) struct Outlet(Post);
 pub(crate) struct NotAccepted {
     /// What happened, fit to be shown.
     pub(crate) why: String,
-    /// What to do next.
-    pub(crate) next: String,
     /// When it may be posted again, where the receiver says.
     pub(crate) retry_after: Option<Duration>,
     /// Whether the receiver has something against this one.
@@ -59,8 +57,9 @@ impl Outlet {
         };
         match tried {
             Tried::Accepted => Ok(()),
-            Tried::Again(Missed { why, next, .. }, retry_after) => Err(NotAccepted { why, next, retry_after, verdict }),
-            Tried::Refused(Missed { why, next, .. }) => Err(NotAccepted { why, next, retry_after: None, verdict }),
+            // What to do next is said to whoever has sinks; here nobody tells later what is given up.
+            Tried::Again(Missed { why, .. }, retry_after) => Err(NotAccepted { why, retry_after, verdict }),
+            Tried::Refused(Missed { why, .. }) => Err(NotAccepted { why, retry_after: None, verdict }),
         }
     }
 }

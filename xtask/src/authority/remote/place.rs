@@ -2,7 +2,10 @@
 
 use std::{fmt, net::IpAddr};
 
-use ureq::{Proxy, ProxyProtocol, http::Uri};
+use ureq::{
+    Proxy, ProxyProtocol,
+    http::{Uri, uri::Authority},
+};
 
 use super::super::AskError;
 use crate::vars::Vars;
@@ -53,7 +56,8 @@ impl Base {
             }
             (Some(_) | None, _) => return Err(wrong("is not an https address")),
         };
-        let port = authority.port_u16().unwrap_or(default_port);
+        let port = stated_port(authority).map_err(|NotAPort| wrong("has a port that is no number up to 65535"))?;
+        let port = port.unwrap_or(default_port);
         Ok(Self { url: url.trim_end_matches('/').to_owned(), host, port, reach })
     }
 
@@ -67,6 +71,19 @@ impl Base {
         &self.host
     }
 }
+
+/// The port that an address states, if it states one.
+pub(crate) fn stated_port(authority: &Authority) -> Result<Option<u16>, NotAPort> {
+    match (authority.as_str().strip_prefix(authority.host()), authority.port_u16()) {
+        (_, Some(port)) => Ok(Some(port)),
+        (Some("" | ":"), None) => Ok(None),
+        (_, None) => Err(NotAPort),
+    }
+}
+
+/// What stands there is no port; a client would leave it out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NotAPort;
 
 fn reach(host: &str) -> Reach {
     let loopback = host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());

@@ -99,7 +99,7 @@ impl Handler {
 
     /// Answers a validation from what was read of the log.
     pub(super) fn validate(&self, body: &[u8], stale: Option<Duration>) -> Answer {
-        let Ok(question) = parse::<Question<'_>>(body) else { return no_key() };
+        let Some(question) = read::<Question<'_>>(body) else { return no_key() };
         let Some(key) = question.key() else { return no_key() };
         self.usage.count(self.now());
         let domain = question.domain.as_deref().filter(|text| !text.is_empty());
@@ -239,8 +239,8 @@ impl Handler {
             domains: wish.domain.into_iter().filter(|domain| !domain.is_empty()).collect(),
             features: wish.features,
             activations_used: 0,
-            activation_limit: wish.activation_limit.map_or(ActivationLimit::Unlimited, ActivationLimit::AtMost),
-            expires_at: wish.expires_at.or_else(|| whole_second(self.now()).checked_add(year).ok()),
+            activation_limit: activation_limit(wish.activation_limit)?,
+            expires_at: end(wish.expires_at.as_deref(), whole_second(self.now()).checked_add(year).ok())?,
         };
         let issued = self.authority.issue(terms)?;
         let license = self.one(&issued.license_id)?;
@@ -431,9 +431,34 @@ struct CreateBody {
     #[serde(default)]
     features: BTreeSet<String>,
     #[serde(alias = "activation_limit")]
-    activation_limit: Option<u64>,
+    activation_limit: Option<i64>,
     #[serde(alias = "expires_at")]
-    expires_at: Option<Timestamp>,
+    expires_at: Option<String>,
+}
+
+/// What lists say of a license without a limit, and of one without an end; who creates one may say it too.
+const UNLIMITED: i64 = -1;
+const NEVER: &str = "9999-12-31T23:59:59Z";
+
+fn activation_limit(limit: Option<i64>) -> Result<ActivationLimit, Refused> {
+    match limit {
+        None | Some(UNLIMITED) => Ok(ActivationLimit::Unlimited),
+        Some(limit) => {
+            let limit = u64::try_from(limit).map_err(|_| bad("`activationLimit` is a number from 0 on, or -1"))?;
+            Ok(ActivationLimit::AtMost(limit))
+        }
+    }
+}
+
+fn end(text: Option<&str>, otherwise: Option<Timestamp>) -> Result<Option<Timestamp>, Refused> {
+    match text {
+        None => Ok(otherwise),
+        Some(NEVER) => Ok(None),
+        Some(text) => {
+            let end = text.parse().map_err(|_| bad("`expiresAt` is a time, as in `2027-01-31T00:00:00Z`"))?;
+            Ok(Some(end))
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -447,10 +472,28 @@ struct DomainBody {
 }
 
 /// Reads an object. The derived readers would take an array for one, by the order of its fields.
+fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Option<T> {
+    is_object(body).then(|| serde_json::from_slice(body).ok()).flatten()
+}
+
+fn is_object(body: &[u8]) -> bool {
+    body.trim_ascii_start().first() == Some(&b'{')
+}
+
+/// Like [`read`], and says which field cannot be read.
 fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refused> {
-    let is_object = body.trim_ascii_start().first() == Some(&b'{');
-    let read = is_object.then(|| serde_json::from_slice(body).ok()).flatten();
-    read.ok_or_else(|| bad("the body is not the JSON object that belongs here"))
+    if !is_object(body) {
+        return Err(bad("the body is no JSON object"));
+    }
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    // The reader's own words could repeat what was sent.
+    let read =
+        serde_path_to_error::deserialize(&mut reader).map_err(|error| match error.path().to_string().as_str() {
+            "." => bad("the body is not the JSON object that belongs here"),
+            field => bad(&format!("`{field}` is not what belongs there")),
+        })?;
+    reader.end().map_err(|_| bad("something follows the JSON object"))?;
+    Ok(read)
 }
 
 fn by_body(body: &[u8]) -> Result<LicenseId, Refused> {

@@ -101,6 +101,9 @@ async fn serve(
         .and_then(|()| out.flush())
         .map_err(ServerError::Output)?;
 
+    if authority.look_at_seen(|registry, _| registry.licenses().next().is_none()) {
+        let _ = writeln!(err, "there is no license in `{}` yet: every key is refused", authority.state().display());
+    }
     let latency = settings.latency;
     let armed = Armed::new(settings.faults.clone());
     let server = Arc::new(Server { handler: Handler::new(settings, authority, usage, complaints), armed, latency });

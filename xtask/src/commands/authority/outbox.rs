@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
-    authority::embedded::Embedded,
+    authority::embedded::{Embedded, whole_second},
     failpoint, files,
     log::{LogError, Stamp},
     notify::{NotAccepted, Outlet, Verdict, jittered},
@@ -68,6 +68,18 @@ struct Progress {
     line: LineHash,
     /// Up to when everything was posted that time made due.
     until: Timestamp,
+    /// What is tried now and was not accepted, since then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trying: Option<Trying>,
+}
+
+/// A webhook that was not accepted yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Trying {
+    /// Its name.
+    id: String,
+    /// When it was tried first.
+    since: Timestamp,
 }
 
 /// A webhook to be posted.
@@ -93,7 +105,7 @@ impl<'a> Outbox<'a> {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|_| OutboxError::Unreadable { file })?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let head = authority.log()?.position.head;
-                let progress = Progress { seq: head.seq, line: head.hash, until: authority.now() };
+                let progress = Progress { seq: head.seq, line: head.hash, until: authority.now(), trying: None };
                 authority.make_directory()?;
                 save(&file, &progress).map_err(|source| OutboxError::Unwritable { file, source })?;
                 progress
@@ -130,14 +142,27 @@ impl<'a> Outbox<'a> {
     }
 
     /// Posts what the log says that was not posted.
+    ///
+    /// A log that is gone, or that lost its end while this ran, is an error, and nothing is posted from it. One that was
+    /// begun again, or brought back from a backup, before this ran is posted from the time at which everything had been:
+    /// what is older has been heard, or belongs to a past that was undone.
     fn post_log(&mut self, signals: &Signals) -> Result<(), LogError> {
+        self.authority.catch_up()?;
         let reading = self.authority.log()?;
         let next_lines = reading.entries.iter().skip(1).map(|entry| entry.prev).chain([reading.position.head.hash]);
         let entries: Vec<_> = reading.entries.iter().zip(next_lines).collect();
         let is_known = |seq: u64| entries.iter().any(|(entry, line)| entry.seq == seq && *line == self.progress.line);
         if self.progress.seq > 0 && !is_known(self.progress.seq) {
-            self.lines.say("the log was begun again: webhooks are posted from its beginning".to_owned());
-            self.progress = Progress { seq: 0, line: LineHash::ZERO, until: self.progress.until };
+            if entries.is_empty() {
+                return Ok(());
+            }
+            let until = whole_second(self.progress.until);
+            let heard = entries.iter().rev().find(|(entry, _)| entry.body.at < until);
+            let (seq, line) = heard.map_or((0, LineHash::ZERO), |(entry, line)| (entry.seq, *line));
+            self.lines.say(format!(
+                "the log is not the one from which webhooks were posted: they go on with what it says from {until} on"
+            ));
+            self.progress = Progress { seq, line, until: self.progress.until, trying: None };
         }
         let (mut registry, posted) = (Registry::default(), self.progress.seq);
         for (entry, line) in entries {
@@ -150,7 +175,7 @@ impl<'a> Outbox<'a> {
                     return Ok(());
                 }
             }
-            self.progress = Progress { seq: entry.seq, line, until: self.progress.until };
+            self.progress = Progress { seq: entry.seq, line, until: self.progress.until, trying: None };
             self.save();
         }
         Ok(())
@@ -180,15 +205,18 @@ impl<'a> Outbox<'a> {
             }
             self.posted.insert(item.id);
         }
-        self.progress.until = until;
+        (self.progress.until, self.progress.trying) = (until, None);
         self.posted.clear();
         self.save();
         Ok(())
     }
 
     /// Posts one until it is accepted, or given up; whether it is done.
-    fn post(&self, item: &Item, signals: &Signals) -> bool {
-        let give_up = item.at.checked_add(SignedDuration::from_hours(GIVE_UP_HOURS)).unwrap_or(Timestamp::MAX);
+    fn post(&mut self, item: &Item, signals: &Signals) -> bool {
+        // From the first try on, by whichever run; not from when it happened, for which nobody may have been there.
+        let tried = self.progress.trying.as_ref().filter(|trying| trying.id == item.id).map(|trying| trying.since);
+        let since = tried.unwrap_or_else(|| self.authority.now());
+        let give_up = since.checked_add(SignedDuration::from_hours(GIVE_UP_HOURS)).unwrap_or(Timestamp::MAX);
         let (mut pause, mut unfit) = (PAUSE_MIN, 0);
         let what = format!("webhook {} (`{}`)", item.id, item.event);
         failpoint::passed(self.vars, "webhook-posting");
@@ -201,12 +229,16 @@ impl<'a> Outbox<'a> {
             let body = item.body(self.encoding, now).to_string().into_bytes();
             let signature = self.encoding.sign(&self.secret, &body, now);
             let Err(missed) = self.outlet.post(signature, body, signals) else { return true };
-            let NotAccepted { why, next, retry_after, verdict } = missed;
+            let NotAccepted { why, retry_after, verdict } = missed;
             if signals.stop().is_some() {
                 return false;
             }
+            if self.progress.trying.as_ref().is_none_or(|trying| trying.id != item.id) {
+                self.progress.trying = Some(Trying { id: item.id.clone(), since });
+                self.save();
+            }
             if now >= give_up {
-                self.lines.say(format!("{what} is given up after {GIVE_UP_HOURS} h: {why}; {next}"));
+                self.lines.say(format!("{what} is given up after {GIVE_UP_HOURS} h, and not posted again: {why}"));
                 return true;
             }
             match verdict {
@@ -214,7 +246,7 @@ impl<'a> Outbox<'a> {
                 Verdict::NotNow => unfit = 0,
             }
             if unfit >= UNFIT_TRIES_MAX {
-                self.lines.say(format!("{what} is given up after {unfit} tries: {why}; {next}"));
+                self.lines.say(format!("{what} is given up after {unfit} tries, and not posted again: {why}"));
                 return true;
             }
             let wait = jittered(pause).max(retry_after.unwrap_or_default().min(PAUSE_MAX));

@@ -285,7 +285,9 @@ fn words(name: &EnvName, telling: &Telling) -> String {
     match done {
         Done::Told | Done::ToldOver => format!("{name}: told `{sink}`: {title}"),
         Done::Failed { why, next } => format!("{name}: `{sink}` was NOT told: {title}: {why}; {next}"),
-        Done::Left => format!("{name}: another run tells `{sink}`: {title}"),
+        Done::Left => format!(
+            "{name}: `{sink}` is left alone for now: that it is being told was recorded, by another run or by this one, and not yet how that ended: {title}"
+        ),
     }
 }
 

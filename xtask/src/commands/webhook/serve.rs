@@ -28,7 +28,9 @@ use super::{
     secret,
 };
 use crate::{
+    commands,
     config::{Config, EnvName},
+    console::Unread,
     context::Context,
     failure::Failure,
     journal::Appended,
@@ -37,7 +39,6 @@ use crate::{
         self, Lines, Listener, ServerError, Service,
         body::{self, Trouble},
     },
-    signals::Signals,
     tell::Sinks,
 };
 
@@ -63,7 +64,8 @@ pub(crate) fn serve(ctx: &Arc<Context>, config: Config, args: &ServeArgs) -> Res
     }
     let secret = secret(ctx, &settings.secret)?;
     let sinks = Sinks::open(ctx, &config)?;
-    let signals = Signals::watch().map_err(|source| Failure::System { what: "signals cannot be watched", source })?;
+    let signals = commands::signals(ctx)?;
+    ctx.console.when_unread(Unread::Lost);
     let receiver = Receiver {
         ctx: Arc::clone(ctx),
         config: Arc::clone(&config),
