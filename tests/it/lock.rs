@@ -119,6 +119,37 @@ fn only_the_claim_that_was_seen_is_broken_and_only_once_it_has_run_out() {
     project.deploy().exits(0).deploy_ran();
 }
 
+#[test]
+fn a_claim_of_a_clock_that_is_ahead_is_shown_as_such_and_can_be_broken() {
+    let (_server, project) = abandoned();
+    let ahead = |text: &str| {
+        let time: jiff::Timestamp = text.parse().unwrap();
+        (time + jiff::SignedDuration::from_hours(24 * 365)).to_string()
+    };
+    let text = fs::read_to_string(project.trail_file("production")).unwrap();
+    let mut lines = String::new();
+    for line in text.lines() {
+        let mut entry: Value = serde_json::from_str(line).unwrap();
+        for field in ["at", "until"] {
+            if let Some(time) = entry[field].as_str() {
+                entry[field] = ahead(time).into();
+            }
+        }
+        lines = lines + &entry.to_string() + "\n";
+    }
+    fs::write(project.trail_file("production"), lines).unwrap();
+    rechain(&project);
+    let seen = claim(&project);
+    assert_eq!(seen["state"], "ahead");
+    let seq = seen["entry"]["seq"].to_string();
+    let shown = project.run(&["lock", "show", "production"]);
+    shown.exits(0).says("8759 h 59 min ahead").says(&format!("lock break production --expect {seq}"));
+    project.run(&["lock", "break", "production", "--expect", &seq, "--reason", "its clock is wrong"]).exits(0);
+    assert_eq!(claim(&project), Value::Null);
+    project.run(&["audit", "verify", "production"]).exits(0);
+    project.deploy().exits(0).deploy_ran();
+}
+
 /// Gives changed lines a chain that holds, as an old trail has one.
 fn rechain(project: &Project) {
     let path = project.trail_file("production");

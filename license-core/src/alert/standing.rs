@@ -17,6 +17,8 @@ use crate::{
 
 /// How long an open rotation may stand still before it is called stuck, in seconds. A run that is at work holds a claim.
 pub const STUCK_SECS: u64 = 60 * 60;
+/// No run has an environment for longer than this, in seconds, and no call settles later: that is a wrong clock's moment.
+const QUIET_SECS_MAX: i64 = 30 * 24 * 60 * 60;
 /// Seconds in an hour.
 const HOUR_SECS: i64 = 60 * 60;
 
@@ -227,7 +229,7 @@ fn rotation(state: &State, now: Timestamp) -> Option<Alert> {
 }
 
 /// Whether a rotation that is open may go on by itself: it began a short time ago, somebody works on it, or what came of
-/// the call cannot be known yet.
+/// the call cannot be known yet. A moment that only a wrong clock can have named keeps nobody quiet.
 fn is_quiet(state: &State, now: Timestamp) -> bool {
     let (open, settles_at) = match &state.phase {
         Phase::Calling(open) => (open, Some(open.terms.call_deadline)),
@@ -236,9 +238,10 @@ fn is_quiet(state: &State, now: Timestamp) -> bool {
         Phase::Promoting { keys, .. } | Phase::RollingBack { keys, .. } => (&keys.open, None),
         Phase::Idle(_) | Phase::KeyLost { .. } | Phase::RolledBack(_) | Phase::Committed { .. } => return false,
     };
-    let is_held = state.claim.as_ref().is_some_and(|claim| now < claim.until);
-    let is_new = now.duration_since(open.since).as_secs() < i64::try_from(STUCK_SECS).unwrap_or(i64::MAX);
-    is_new || is_held || settles_at.is_some_and(|settles_at| now < settles_at)
+    let is_to_come = |moment: Timestamp| (1..=QUIET_SECS_MAX).contains(&moment.duration_since(now).as_secs());
+    let age = now.duration_since(open.since).as_secs();
+    let is_new = (-CLOCK_SKEW_MAX_SECS..i64::try_from(STUCK_SECS).unwrap_or(i64::MAX)).contains(&age);
+    is_new || state.claim.as_ref().is_some_and(|claim| is_to_come(claim.until)) || settles_at.is_some_and(is_to_come)
 }
 
 /// The tightest number of hours before a deadline that was crossed; 0 after it.
@@ -543,6 +546,22 @@ mod tests {
         assert!(!standing(93 * DAY).holds(&expiring(30)) && !standing(100 * DAY).holds(&expiring(1)));
         assert_eq!(standing(93 * DAY - 60).with_held([&expiring(7)]), [expiring(7)], "the tighter of the two is shown");
         assert_eq!(standing(93 * DAY).with_held([&expiring(30)]), [expiring(7)]);
+    }
+
+    #[test]
+    fn a_clock_that_was_years_ahead_keeps_no_rotation_quiet() {
+        let ahead = Phase::Unknown { open: open(), settle_until: at(BEGAN + 400 * 24 * HOUR_SECS) };
+        assert_eq!(
+            alerts(&policy(), None, &in_phase(ahead), BEGAN + 4 * HOUR_SECS).len(),
+            1,
+            "its end is not believed"
+        );
+        let begun = Phase::Unknown { open: open(), settle_until: at(BEGAN + HOUR_SECS) };
+        for before_secs in [CLOCK_SKEW_MAX_SECS, CLOCK_SKEW_MAX_SECS + 1, 2 * HOUR_SECS] {
+            // Until it settles by that clock it is quiet all the same.
+            assert_eq!(alerts(&policy(), None, &in_phase(begun.clone()), BEGAN - before_secs), [""; 0]);
+        }
+        assert_eq!(alerts(&policy(), None, &in_phase(begun), BEGAN - 400 * 24 * HOUR_SECS).len(), 1);
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! `lock show` and `lock break`: who holds an environment, and giving back what its holder did not.
 
+use jiff::SignedDuration;
 use license_core::{
     Timestamp,
     chain::{Head, LineHash},
     finding::clean,
+    gate::CLOCK_SKEW_MAX_SECS,
     rotation::{Claim, ClaimEvent},
     trail::Event,
 };
@@ -138,7 +140,8 @@ fn break_claim(
             let claim = Box::new(found.claim);
             return Err(LockCommandError::InForce { environment: environment.name.clone(), claim }.into());
         }
-        Standing::RunOut => {}
+        // Whoever breaks one that is ahead has looked whether somebody is at work: no clock tells it here.
+        Standing::RunOut | Standing::Ahead { .. } => {}
     }
     // A process of this machine that still works under its claim is not dead, however late it is.
     journal.hold_lock()?;
@@ -163,32 +166,50 @@ struct Found {
 enum Standing {
     InForce,
     RunOut,
+    /// It was made by a clock that is ahead of this one, so that nobody knows when it runs out.
+    Ahead {
+        by: SignedDuration,
+    },
 }
 
 impl Found {
     /// The claim at the end of a whole trail. Entries that make no sense to this version do not hide it: it is for
     /// looking at, and breaking one does not go on with anything.
     fn of(replay: &Replay) -> Option<Self> {
-        let mut found: Option<(Claim, Head)> = None;
+        let mut found: Option<(Claim, Head, Timestamp)> = None;
         let next_hashes = replay.entries.iter().skip(1).map(|entry| entry.prev).chain([replay.position.head.hash]);
         for (entry, hash) in replay.entries.iter().zip(next_hashes) {
             let Event::Claim(event) = &entry.body.event else { continue };
             match event {
                 ClaimEvent::Claimed { run, until } => {
-                    let held = found.take().filter(|(held, _)| held.run == *run);
-                    let since = held.map_or(entry.body.at, |(held, _)| held.since);
+                    let held = found.take().filter(|(held, ..)| held.run == *run);
+                    let since = held.map_or(entry.body.at, |(held, ..)| held.since);
                     let (run, actor) = (run.clone(), entry.body.actor.clone());
-                    found = Some((Claim { run, actor, since, until: *until }, Head { seq: entry.seq, hash }));
+                    let claim = Claim { run, actor, since, until: *until };
+                    found = Some((claim, Head { seq: entry.seq, hash }, entry.body.at));
                 }
                 ClaimEvent::Released { run } | ClaimEvent::Broken { run, .. } => {
-                    found = found.filter(|(held, _)| held.run != *run);
+                    found = found.filter(|(held, ..)| held.run != *run);
                 }
                 ClaimEvent::NotKnown => {}
             }
         }
-        let (claim, entry) = found?;
-        let standing = if context::now() < claim.until { Standing::InForce } else { Standing::RunOut };
+        let (claim, entry, made_at) = found?;
+        let standing = Standing::of(&claim, made_at, context::now());
         Some(Self { claim, entry, standing })
+    }
+}
+
+impl Standing {
+    fn of(claim: &Claim, made_at: Timestamp, now: Timestamp) -> Self {
+        let by = made_at.duration_since(now);
+        if now >= claim.until {
+            Self::RunOut
+        } else if by > SignedDuration::from_secs(CLOCK_SKEW_MAX_SECS) {
+            Self::Ahead { by }
+        } else {
+            Self::InForce
+        }
     }
 }
 
@@ -248,6 +269,13 @@ impl Found {
                     "`{environment}` is held: the claim {who}\nentry #{seq} {hash}\nit is in force and cannot be broken\n"
                 )
             }
+            Standing::Ahead { by } => format!(
+                "`{environment}` is held: the claim {who}\nentry #{seq} {hash}\n\
+                 it was made by a clock that is {} ahead of this machine's: one of the two is wrong, and when it runs \
+                 out is not known\nif nobody is at work there, end it with\n\
+                 cargo xtask lock break {environment} --expect {seq} --reason TEXT\n",
+                in_words(by)
+            ),
             Standing::RunOut => format!(
                 "`{environment}` was not given back: the claim {who}\nentry #{seq} {hash}\n\
                  it has run out, and the next command may take it; or end it with\n\
@@ -261,6 +289,7 @@ impl Found {
         let state = match self.standing {
             Standing::InForce => "in_force",
             Standing::RunOut => "run_out",
+            Standing::Ahead { .. } => "ahead",
         };
         json!({
             "run": run, "actor": actor, "since": since, "until": until, "state": state,
@@ -301,6 +330,14 @@ pub(crate) enum LockCommandError {
         /// The environment.
         environment: EnvName,
     },
+}
+
+/// A span, to the minute.
+fn in_words(span: SignedDuration) -> String {
+    match (span.as_hours(), span.as_mins() % 60) {
+        (0, minutes) => format!("{minutes} min"),
+        (hours, minutes) => format!("{hours} h {minutes} min"),
+    }
 }
 
 fn in_seconds(at: Timestamp) -> String {
