@@ -16,7 +16,7 @@ use crate::{
             Adoption, BlobHash, BodySource, Fact, IntentTerms, NotRotated, RotationEvent, RotationId, RunId, Snapshot,
             Which,
         },
-        outcome::{CallClass, CallOutcome, Conclusion, classify},
+        outcome::{Against, CallClass, CallOutcome, Conclusion, classify},
         state::{Keys, Last, Open, Phase, State},
     },
 };
@@ -82,6 +82,14 @@ pub enum Step {
     },
     /// Find out whether the authority rotated.
     Reconcile(Open),
+    /// See whether anything speaks against a person's word that nothing was rotated, where a rotation was concluded, or
+    /// was answered.
+    Confirm {
+        /// The rotation.
+        open: Open,
+        /// The sealed answer, where there is one.
+        blob: Option<BlobHash>,
+    },
     /// Check [`State::may_repeat`] on the trail as it is now, then send the call again with the same idempotency key.
     Repeat(Open),
     /// Seal the new key that the authority's list shows.
@@ -335,9 +343,11 @@ fn needed_secs(step: &Step, bounds: &Bounds, now: Timestamp) -> Option<u64> {
         Step::Prepare { .. } => Some(bounds.preflight_secs),
         Step::Call(_) | Step::Repeat(_) => Some(bounds.call_secs),
         Step::Settle { until, .. } => Some(secs_until(now, *until)),
-        Step::LookInEscrow(_) | Step::Reconcile(_) | Step::SealListed(_) | Step::SealBrought(_) => {
-            Some(bounds.look_secs)
-        }
+        Step::LookInEscrow(_)
+        | Step::Reconcile(_)
+        | Step::Confirm { .. }
+        | Step::SealListed(_)
+        | Step::SealBrought(_) => Some(bounds.look_secs),
         Step::Validate { .. } | Step::Close { .. } => Some(bounds.validate_secs),
         Step::Store { .. } => Some(bounds.store_secs),
     }
@@ -364,6 +374,7 @@ fn wanted(state: &State, run: &Run, (wish, idempotency): (Wish, Idempotency), bo
             (Wish::RollBack, _) => refused(Refusal::NothingToRollBack),
             (_, Progress::Stuck) => Step::End(End::Rejected { open: open.clone() }),
             (Wish::Adopt, _) => Step::SealBrought(open.clone()),
+            (Wish::ConfirmNotRotated, _) => Step::Confirm { open: open.clone(), blob: Some(*blob) },
             (_, Progress::None | Progress::Went) => Step::Validate { open: open.clone(), blob: *blob },
         },
         Phase::Promoting { keys, done } => match wish {
@@ -440,6 +451,11 @@ fn key_lost(open: &Open, run: &Run, wish: Wish) -> Option<Step> {
         (_, Looked::Nowhere) => Some(Step::LookInEscrow(open.clone())),
         (Wish::Adopt, Looked::InEscrow | Looked::Repeats | Looked::Repeated) if run.progress != Progress::Stuck => {
             Some(Step::SealBrought(open.clone()))
+        }
+        (Wish::ConfirmNotRotated, Looked::InEscrow | Looked::Repeats | Looked::Repeated)
+            if run.progress != Progress::Stuck =>
+        {
+            Some(Step::Confirm { open: open.clone(), blob: None })
         }
         (_, Looked::InEscrow | Looked::Repeats | Looked::Repeated) => None,
     }
@@ -665,6 +681,15 @@ pub fn after_reconcile(open: &Open, conclusion: Conclusion, wish: Wish, idempote
         (Conclusion::CannotTell, Wish::ConfirmNotRotated) => Fact::Aborted { why: NotRotated::Confirmed },
     };
     Reconciled::Write(Box::new(fact))
+}
+
+/// The entry after a look at what speaks against a person's word; nothing where something does.
+pub fn after_confirm(run: &mut Run, against: Option<Against>) -> Option<Fact> {
+    if against.is_some() {
+        run.is_stuck();
+        return None;
+    }
+    Some(Fact::Aborted { why: NotRotated::Confirmed })
 }
 
 /// What was found out about the new key.

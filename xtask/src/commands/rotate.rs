@@ -344,6 +344,7 @@ impl<'a> Scene<'a> {
                     None
                 }
                 Step::Reconcile(open) => self.reconcile(&mut run, &open)?,
+                Step::Confirm { open, blob } => self.confirm(&mut run, &open, blob)?,
                 Step::SealListed(open) => self.seal_listed(&mut run, &open),
                 Step::SealBrought(open) => self.seal_brought(&open)?,
                 Step::Validate { open, blob } => self.validate_new(&mut run, &open, blob)?,
@@ -368,6 +369,8 @@ impl<'a> Scene<'a> {
     /// trail is looked at again.
     fn write(&self, journal: &mut Journal, run: &mut Run, event: &rotation::RotationEvent) -> Result<bool, Failure> {
         let name = words::fact_name(&event.fact);
+        // If the person who gave it up was wrong, the new key is in the answer and nowhere else.
+        let is_given_up = matches!(journal.state().phase, Phase::NewRejected { .. });
         match journal.append_decided(license_core::trail::Event::Rotation(event.clone())) {
             Err(Failure::Log(error)) if error.is_lost_race() => {
                 journal.refresh()?;
@@ -381,7 +384,9 @@ impl<'a> Scene<'a> {
         if let Some(line) = words::of_fact(&event.fact, self.environment) {
             self.narrator.note(&line);
         }
-        if words::ends_escrow(&event.fact)
+        if words::ends_escrow(&event.fact) && is_given_up {
+            self.narrator.note(&format!("what was sealed for rotation {} stays in escrow", event.rotation_id.0));
+        } else if words::ends_escrow(&event.fact)
             && let Err(error) = self.escrow.delete(&event.rotation_id.0)
         {
             self.narrator.note(&format!("the escrow of rotation {} is not emptied: {error}", event.rotation_id.0));
@@ -451,6 +456,7 @@ fn step_name(step: &Step) -> &'static str {
         Step::LookInEscrow(_) => "before-look",
         Step::Settle { .. } => "before-settle",
         Step::Reconcile(_) => "before-reconcile",
+        Step::Confirm { .. } => "before-confirm",
         Step::Repeat(_) => "before-repeat",
         Step::SealListed(_) | Step::SealBrought(_) => "before-seal-brought",
         Step::Validate { .. } => "before-validate",

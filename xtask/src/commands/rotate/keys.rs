@@ -95,7 +95,7 @@ impl Scene<'_> {
     }
 
     /// The sealed answer in plain: in hand, or opened with the identity.
-    fn answer(&mut self, open: &Open, blob: BlobHash) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    pub(super) fn answer(&mut self, open: &Open, blob: BlobHash) -> Result<Zeroizing<Vec<u8>>, Failure> {
         match &self.answer {
             Some((hash, plain)) if *hash == blob => Ok(plain.clone()),
             Some(_) | None => {
@@ -242,7 +242,7 @@ impl Scene<'_> {
         }
     }
 
-    fn liveness(&self, key: &LicenseKey) -> Liveness {
+    pub(super) fn liveness(&self, key: &LicenseKey) -> Liveness {
         match self.authority.validate(key, &self.environment.demand.domain) {
             Ok(reply) => match reply.license.answer {
                 Answer::Accepted { .. } => Liveness::Accepted,

@@ -175,7 +175,8 @@ fn of_end(end: &End, overlap: Option<BothKeys>, environment: &str) -> Told {
             Some(match printed {
                 None => {
                     format!(
-                        "pipe the new key, from the authority's portal, into `cargo xtask rotate {environment} --adopt`"
+                        "pipe the new key, from the authority's portal, into `cargo xtask rotate {environment} --adopt`; if the \
+                         portal shows that it did not rotate, `cargo xtask rotate {environment} --confirm-not-rotated`"
                     )
                 }
                 Some(_) => format!(
@@ -198,7 +199,7 @@ fn of_end(end: &End, overlap: Option<BothKeys>, environment: &str) -> Told {
             ),
             Some(format!(
                 "read what was sealed: `cargo xtask escrow open {environment} --rotation {}`; then `--resume`, or pipe a key \
-                 into `--adopt`",
+                 into `--adopt`; if it did not rotate, `--confirm-not-rotated`",
                 open.id.0
             )),
         ),
