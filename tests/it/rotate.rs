@@ -633,6 +633,45 @@ fn a_helper_that_lies_about_what_it_stored_is_read_back() {
     }
 }
 
+/// Nobody can see what it holds: what it promises of a `put` that ends well is all there is.
+#[test]
+fn a_helper_that_shows_nothing_is_taken_at_its_word() {
+    let rows = [("it does", "", 0), ("it does not know", "[ -e again ] || { : > again; exit 8; }\n", 24)];
+    for (name, first, exit) in rows {
+        let rotating = with_helper(&format!("{TAKES}\n{first}echo '{{}}'\n")).with(|project| {
+            let nothing = r#"echo '{"protocol":1,"get":false,"put":true,"versions":false}'"#;
+            project.write("capabilities", nothing.as_bytes()).write("get", b": > asked\nexit 7\n").may_hold(&["kept"])
+        });
+        let ran = rotating.project.rotate(&[]).named(name);
+        ran.exits(exit);
+        rotating.hidden(&ran);
+        let ran = if exit == 0 { ran } else { rotating.project.rotate(&["--resume"]).named(name) };
+        ran.exits(0).says("mine: it shows nothing of what it holds: that it took the key is its word alone");
+        let kept = || fs::read_to_string(rotating.project.path("kept")).unwrap().trim().to_owned();
+        assert_eq!(kept(), rotating.newest_key(), "{name}");
+        assert_eq!(rotating.project.facts().last().unwrap(), "committed", "{name}");
+        rotating.project.rotate(&["--rollback"]).named(name).exits(0).says("its word alone");
+        assert_eq!(kept(), rotating.license.key, "{name}");
+        assert!(!rotating.project.path("asked").exists(), "{name}: what gives nothing is not asked for it");
+        assert_eq!((rotating.calls(), rotating.rotations()), (1, 1), "{name}");
+    }
+}
+
+/// The first `put` stored the key and could not say so; the next one has nothing to do, and the version stays.
+#[test]
+fn a_put_that_is_repeated_need_not_change_the_version() {
+    let put = "[ -e kept ] && { echo '{}'; exit; }\nsed 's/.*\"key\":\"\\([^\"]*\\)\".*/\\1/' > kept\nexit 8\n";
+    let rotating = with_helper(put).with(|project| {
+        let versions = r#"echo '{"protocol":1,"get":false,"put":true,"versions":true}'"#;
+        let get = r#"[ -e kept ] || exit 3; echo '{"version":"2"}'"#;
+        project.write("capabilities", versions.as_bytes()).write("get", get.as_bytes())
+    });
+    rotating.project.rotate(&[]).exits(24).says("nobody knows whether it was written");
+    rotating.project.rotate(&["--resume"]).exits(0).says("its word alone");
+    assert_eq!(fs::read_to_string(rotating.project.path("kept")).unwrap().trim(), rotating.newest_key());
+    assert_eq!((rotating.calls(), rotating.rotations()), (1, 1));
+}
+
 #[test]
 fn without_its_identity_a_rotation_stops_and_says_how_it_goes_on() {
     let vault = VaultApi::start(Engine::V2, "secret");
