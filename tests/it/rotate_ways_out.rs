@@ -1,14 +1,20 @@
 //! Rotations that stopped half-way, and the command that gets each of them out of there.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use license_tests::{Answer, Project, RawServer, Request, failpoints};
 use serde_json::{Value, json};
 
-use crate::{BINARY, KEY, good, good_but};
+use crate::{
+    BINARY, KEY, good, good_but,
+    store::{GIVES_AND_TAKES, MINE, with_helper},
+};
 
 /// The new key of servers that give one.
 const NEW_KEY: &str = "TO-PRD-7Xw/9+Rotated=Q2z6Tests";
@@ -265,4 +271,104 @@ fn a_person_is_not_believed_about_an_answer_whose_key_works_or_whose_old_key_sho
         project.rotate(&["--confirm-not-rotated"]).named(name).exits(23).says(says);
         assert_eq!(project.facts().last().unwrap(), "new_rejected", "{name}");
     }
+}
+
+/// A server that rotates, and knows both keys and no others; it cannot be asked about the new one until `can_be_asked`.
+fn rotating(can_be_asked: &Switch) -> RawServer {
+    let can_be_asked = can_be_asked.clone();
+    RawServer::answering(move |request| match request.path.as_str() {
+        ROTATE => Answer::json(200, &json!({ "newKey": NEW_KEY })),
+        _ if is_about(request, NEW_KEY) && !can_be_asked.is_on() => Answer::json(500, &json!({})),
+        _ if is_about(request, NEW_KEY) || is_about(request, KEY) => Answer::json(200, &good()),
+        path if path.ends_with("/validate") => {
+            Answer::json(200, &json!({ "valid": false, "code": "LICENSE_NOT_FOUND" }))
+        }
+        _ => Answer::json(404, &json!({})),
+    })
+}
+
+/// The sealed answer is lost, as with its disk.
+fn lose_the_answer(project: &Project) {
+    let answers: Vec<_> = project.escrowed().into_iter().filter(|name| name.contains(".answer.")).collect();
+    assert!(!answers.is_empty());
+    for name in answers {
+        fs::remove_file(project.path(".license/escrow/production").join(name)).unwrap();
+    }
+}
+
+fn answers(project: &Project) -> usize {
+    project.escrowed().iter().filter(|name| name.contains(".answer.")).count()
+}
+
+#[test]
+fn a_sealed_answer_that_is_lost_before_its_key_was_asked_about_is_brought_again() {
+    let can_be_asked = Switch::default();
+    let server = rotating(&can_be_asked);
+    let project = asking(&server);
+    project.rotate(&[]).exits(24).says("could not be checked yet");
+    // While it is there, it says which key is meant.
+    project.adopt("TO-PRD-another-key-altogether").exits(24).says("is not the new key of this rotation");
+    assert_eq!(project.facts(), ["intent", "received"]);
+    can_be_asked.on();
+
+    lose_the_answer(&project);
+    project.rotate(&["--resume"]).exits(24).says("this machine does not have it").says("--adopt");
+    let ran = project.adopt(NEW_KEY);
+    ran.exits(0).never_shows(NEW_KEY);
+    assert_eq!(project.facts()[..4], ["intent", "received", "received", "validated"]);
+    assert_eq!(project.stored(), [NEW_KEY, NEW_KEY]);
+    assert_eq!(answers(&project), 1, "sealed anew");
+    project.run(&["audit", "verify", "production"]).exits(0);
+}
+
+#[test]
+fn a_sealed_answer_that_is_lost_while_stores_are_written_is_brought_again() {
+    let can_be_asked = Switch::default();
+    can_be_asked.on();
+    let server = rotating(&can_be_asked);
+    let get = r#"[ -e kept ] || exit 3; read -r key < kept; printf '{"key":"%s"}\n' "$key""#;
+    let put = r#"[ -e open ] || exit 6; sed 's/.*"key":"\([^"]*\)".*/\1/' > kept; echo '{}'"#;
+    let verbs = [("capabilities", GIVES_AND_TAKES), ("get", get), ("put", put)];
+    let project = asking(&server).tables(MINE).without("stores").line("stores", r#"["second", "mine"]"#);
+    let project = with_helper(project, &verbs).may_hold(&["kept"]);
+    project.rotate(&[]).exits(24).says("not written with the new key: `mine`");
+    lose_the_answer(&project);
+    let project = project.write("open", b"");
+    project.rotate(&["--resume"]).exits(24).says("this machine does not have it").says("--adopt");
+
+    let before = project.facts();
+    project.adopt("TO-PRD-another-key-altogether").exits(24).says("is not the new key of this rotation");
+    project.adopt(KEY).exits(24).says("is not the new key of this rotation");
+    can_be_asked.0.store(false, Ordering::SeqCst);
+    project.adopt(NEW_KEY).exits(24).says("could not be asked");
+    assert_eq!(project.facts(), before);
+    can_be_asked.on();
+
+    let ran = project.adopt(NEW_KEY);
+    ran.exits(0).never_shows(NEW_KEY).says("both keys work: confirmed");
+    assert_eq!(fs::read_to_string(project.path("kept")).unwrap().trim(), NEW_KEY);
+    assert_eq!(answers(&project), 1, "sealed anew");
+    project.rotate(&["--rollback"]).exits(0);
+    project.rotate(&["--resume"]).exits(0);
+    project.run(&["audit", "verify", "production"]).exits(0);
+}
+
+/// Every store has the new key: deploys read it, and the proof that it lives needs no sealed copy.
+#[test]
+fn a_rotation_whose_answer_is_lost_once_it_is_committed_is_closed() {
+    let is_over = Switch::default();
+    let over = is_over.clone();
+    let server = RawServer::answering(move |request| match request.path.as_str() {
+        ROTATE => Answer::json(200, &json!({ "newKey": NEW_KEY })),
+        _ if is_about(request, KEY) && over.is_on() => Answer::json(200, &refused("revoked", "LICENSE_REVOKED")),
+        path if path.ends_with("/validate") => Answer::json(200, &good()),
+        _ => Answer::json(404, &json!({})),
+    });
+    let project = asking(&server);
+    project.rotate(&[]).exits(0);
+    lose_the_answer(&project);
+    is_over.on();
+    let project = project.var(AHEAD, AFTER_THE_GRACE);
+    project.rotate(&["--resume"]).exits(0).says("its old key is dead");
+    assert_eq!(project.facts().last().unwrap(), "closed");
 }

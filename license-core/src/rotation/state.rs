@@ -302,11 +302,17 @@ impl Phase {
         }
     }
 
-    /// A new key comes back from wherever it was, as long as none is in use; a person may replace one that was rejected.
+    /// A new key comes back from wherever it was, as long as none is in use. A person may replace one that was rejected,
+    /// and bring one again whose sealed answer is lost: once it was validated it is the same key.
     fn received(self, blob: BlobHash, source: BodySource) -> Option<Self> {
         match (self, source) {
             (Self::Calling(open) | Self::Unknown { open, .. } | Self::KeyLost { open, .. }, _)
-            | (Self::NewRejected { open, .. }, BodySource::Portal) => Some(Self::Received { open, blob }),
+            | (Self::NewRejected { open, .. } | Self::Received { open, .. }, BodySource::Portal) => {
+                Some(Self::Received { open, blob })
+            }
+            (Self::Promoting { keys, done }, BodySource::Portal) => {
+                Some(Self::Promoting { keys: Keys { blob, ..keys }, done })
+            }
             (
                 Self::NewRejected { .. }
                 | Self::Idle(_)
@@ -471,6 +477,21 @@ mod tests {
         assert!(matches!(replayed(history.clone()), Ok(Phase::NewRejected { .. })));
         history.push(validated());
         assert!(matches!(replayed(history), Ok(Phase::Promoting { .. })));
+    }
+
+    #[test]
+    fn a_sealed_answer_that_is_lost_may_be_brought_again_and_nothing_else_changes() {
+        let brought = || Fact::Received { blob: BlobHash::of(b"again"), source: BodySource::Portal };
+        let Ok(Phase::Received { blob, .. }) = replayed(vec![intent(1), received(), brought()]) else {
+            panic!("not received")
+        };
+        assert_eq!(blob, BlobHash::of(b"again"));
+        let history = vec![intent(1), received(), validated(), holds("a", Which::New), brought()];
+        let Ok(Phase::Promoting { keys, done }) = replayed(history.clone()) else { panic!("not promoting") };
+        assert_eq!((keys.blob, keys.new), (BlobHash::of(b"again"), fingerprint("K1")));
+        assert_eq!(done, BTreeSet::from(["a".to_owned()]));
+        let answered = [history, vec![received()]].concat();
+        assert!(replayed(answered).is_err(), "only a person brings it again");
     }
 
     #[test]

@@ -368,6 +368,7 @@ fn wanted(state: &State, run: &Run, (wish, idempotency): (Wish, Idempotency), bo
         Phase::Received { open, blob } => match (wish, run.progress) {
             (Wish::RollBack, _) => refused(Refusal::NothingToRollBack),
             (_, Progress::Stuck) => Step::End(End::NotValidated { open: open.clone() }),
+            (Wish::Adopt, Progress::None) => Step::SealBrought(open.clone()),
             (_, Progress::None | Progress::Went) => Step::Validate { open: open.clone(), blob: *blob },
         },
         Phase::NewRejected { open, blob } => match (wish, run.progress) {
@@ -377,9 +378,10 @@ fn wanted(state: &State, run: &Run, (wish, idempotency): (Wish, Idempotency), bo
             (Wish::ConfirmNotRotated, _) => Step::Confirm { open: open.clone(), blob: Some(*blob) },
             (_, Progress::None | Progress::Went) => Step::Validate { open: open.clone(), blob: *blob },
         },
-        Phase::Promoting { keys, done } => match wish {
-            Wish::RollBack => start_rollback(keys, now),
-            Wish::Rotate(_) | Wish::Resume | Wish::Adopt | Wish::ConfirmNotRotated => promote(keys, done, run),
+        Phase::Promoting { keys, done } => match (wish, run.progress) {
+            (Wish::RollBack, _) => start_rollback(keys, now),
+            (Wish::Adopt, Progress::None) => Step::SealBrought(keys.open.clone()),
+            (Wish::Rotate(_) | Wish::Resume | Wish::Adopt | Wish::ConfirmNotRotated, _) => promote(keys, done, run),
         },
         Phase::Committed { keys, adoption } => committed(keys, *adoption, run, wish, now),
         // The old key dies in the stores: forward, whatever was wished.

@@ -346,7 +346,7 @@ impl<'a> Scene<'a> {
                 Step::Reconcile(open) => self.reconcile(&mut run, &open)?,
                 Step::Confirm { open, blob } => self.confirm(&mut run, &open, blob)?,
                 Step::SealListed(open) => self.seal_listed(&mut run, &open),
-                Step::SealBrought(open) => self.seal_brought(&open)?,
+                Step::SealBrought(open) => self.seal_brought(&open, &journal.state().phase)?,
                 Step::Validate { open, blob } => self.validate_new(&mut run, &open, blob)?,
                 Step::Store { keys, store, key } => self.bring(&keys, &store, key)?,
                 Step::Close { keys, adoption } => self.close(&mut run, &keys, adoption)?,

@@ -129,6 +129,15 @@ pub(crate) enum RotateError {
         /// Why.
         why: String,
     },
+    /// What was brought on stdin is another key, or one that is not known to work.
+    #[error("the key that was brought is not taken, and nothing was changed: {why}")]
+    #[diagnostic(help(
+        "bring the new key of this rotation: as the authority's portal shows it, or as a store has it that was written already"
+    ))]
+    BroughtNotTaken {
+        /// Why.
+        why: String,
+    },
     /// A key that is needed is in escrow, and cannot be opened.
     #[error("the {what} is in escrow, and cannot be opened here: {why}")]
     #[diagnostic(help("{next}"))]
@@ -168,7 +177,7 @@ impl RotateError {
             Self::NoLicenseId { .. } => Exit::Config,
             Self::AgeNotKnown { .. } => Exit::Unknown,
             Self::NotBrought { .. } => Exit::Usage,
-            Self::BroughtNotKept { .. } | Self::NotOpened { .. } => Exit::Partial,
+            Self::BroughtNotKept { .. } | Self::BroughtNotTaken { .. } | Self::NotOpened { .. } => Exit::Partial,
             Self::Stopped { exit } => *exit,
             Self::NoEnd => Exit::Bug,
         }
@@ -190,6 +199,7 @@ impl RotateError {
             Self::NotKept { .. } => "not_kept",
             Self::NotBrought { .. } => "not_brought",
             Self::BroughtNotKept { .. } => "brought_not_kept",
+            Self::BroughtNotTaken { .. } => "brought_not_taken",
             Self::NotOpened { .. } => "not_opened",
             Self::Stopped { .. } => "stopped",
             Self::NoEnd => "no_end",

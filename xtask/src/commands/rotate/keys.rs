@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use super::{BothKeys, RotateError, Scene, bounds};
 use crate::{
     authority::{self, Reply, read_rotated, wire::Secrets},
+    config::EnvName,
     connect, context,
     escrow::BlobKind,
     failpoint,
@@ -122,7 +123,11 @@ impl Scene<'_> {
             .map_err(|error| failed(error.to_string(), again.clone()))?
             .ok_or_else(|| {
                 let why = "this machine does not have it".to_owned();
-                failed(why, format!("run it where `.license/escrow/{environment}` has {}.{kind}.age", id.0))
+                let there = format!("run it where `.license/escrow/{environment}` has {}.{kind}.age", id.0);
+                failed(
+                    why,
+                    if kind == BlobKind::Answer { format!("{there}; {}", bring_it(environment)) } else { there },
+                )
             })?;
         let Some(identity) = self.identity() else {
             let why = "`[escrow] identity` is not set here".to_owned();
@@ -252,6 +257,15 @@ impl Scene<'_> {
         }
     }
 
+    /// The new key of a rotation whose stores all have it: where its sealed answer cannot be had, deploys read it still.
+    fn new_key_or_current(&mut self, keys: &Keys) -> Result<LicenseKey, Failure> {
+        let sealed = self.key_of(keys, Which::New);
+        match self.current_key() {
+            Ok(key) if sealed.is_err() && key.fingerprint() == keys.new => Ok(key),
+            Ok(_) | Err(_) => sealed,
+        }
+    }
+
     /// After the grace: the old key must be dead, and the new one alive. Both are needed for that.
     pub(super) fn close(
         &mut self,
@@ -259,10 +273,19 @@ impl Scene<'_> {
         keys: &Keys,
         adoption: Adoption,
     ) -> Result<Option<(RotationId, Fact)>, Failure> {
-        let (old, new) = (self.key_of(keys, Which::Old)?, self.key_of(keys, Which::New)?);
+        let old = self.key_of(keys, Which::Old)?;
+        let new = self.new_key_or_current(keys)?;
         let fact = after_close(run, self.liveness(&old), self.liveness(&new), adoption);
         Ok(fact.map(|fact| (keys.open.id.clone(), fact)))
     }
+}
+
+/// What to do where the sealed answer is nowhere any more.
+fn bring_it(environment: &EnvName) -> String {
+    format!(
+        "if that is lost, pipe the new key, from the authority's portal or a store that has it, into `cargo xtask rotate \
+         {environment} --adopt`"
+    )
 }
 
 fn not_a_key(what: &'static str) -> Failure {
