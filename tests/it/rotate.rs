@@ -260,6 +260,31 @@ fn a_rotation_within_the_grace_of_the_last_one_is_refused_unless_a_person_accept
     rotating.hidden(&ran);
 }
 
+/// A job of CI that began before the rotation has the old key still, and a store that shows nothing cannot tell.
+#[test]
+fn a_grace_is_not_given_up_by_a_run_that_has_another_key_than_the_rotation_gave() {
+    let rotating = with_helper(&format!("{TAKES}\necho '{{}}'\n")).with(|project| {
+        let nothing = r#"echo '{"protocol":1,"get":false,"put":true,"versions":false}'"#;
+        let project = project.write("capabilities", nothing.as_bytes()).without("key").without("stores");
+        project.line("key", r#"{ env = "JOBS_KEY" }"#).line("stores", r#"["mine"]"#)
+    });
+    let old = rotating.license.key.clone();
+    let rotating = rotating.with(|project| project.var("JOBS_KEY", &old));
+    rotating.project.rotate(&[]).exits(0);
+    let new = rotating.newest_key();
+    let ran = rotating.project.rotate(&["--accept-no-overlap"]);
+    ran.exits(20).says("was rotated away").says("help");
+    let third = rotating.authority.issue(&license_tests::Grant::default()).key;
+    let rotating = rotating.with(|project| project.var("JOBS_KEY", &third));
+    rotating.project.rotate(&["--accept-no-overlap"]).exits(20).says("is not the new one of the rotation before");
+    assert_eq!((rotating.calls(), rotating.rotations(), rotating.newest_key()), (1, 1, third.clone()));
+    assert_eq!(rotating.project.facts_named("overlap_waived"), 0);
+
+    let rotating = rotating.with(|project| project.var("JOBS_KEY", &new));
+    rotating.project.rotate(&["--accept-no-overlap"]).exits(0).says("is given up");
+    assert_eq!((rotating.calls(), rotating.rotations()), (2, 2));
+}
+
 #[test]
 fn a_rollback_brings_the_old_key_back_and_resume_the_new_one_forward() {
     let rotating = rotating();

@@ -530,6 +530,28 @@ fn refused(refusal: Refusal) -> Step {
     Step::End(End::Refused(refusal))
 }
 
+/// What a key is that is not the current one, as the trail knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotCurrent {
+    /// It is the old key of the rotation before.
+    RotatedAway,
+    /// It is neither of its keys.
+    Unknown,
+}
+
+/// What keeps a run with this key from giving up the grace of the rotation before: the next call replaces what the
+/// authority has now, and a run that has another key would take the wrong one for the old one. After the grace an unknown
+/// key is none of that rotation's business.
+pub fn not_current(keys: &Keys, key: Fingerprint, now: Timestamp) -> Option<NotCurrent> {
+    if key == keys.new {
+        return None;
+    }
+    if key == keys.open.terms.old {
+        return Some(NotCurrent::RotatedAway);
+    }
+    (now < keys.grace_ends_at).then_some(NotCurrent::Unknown)
+}
+
 /// The intent. Its call ends before the deadline, which is what a run that finds only the intent goes by.
 pub fn intent(
     epoch: u64,

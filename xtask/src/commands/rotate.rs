@@ -410,7 +410,8 @@ impl<'a> Scene<'a> {
     /// A rollback that could not be brought to its end is not begun: it needs the old key, and that key alive. Nor is a
     /// grace given up, with its escrow, for a rotation that could not begin.
     fn can_do(&mut self, fact: &Fact, phase: &Phase) -> Result<(), Failure> {
-        if *fact == Fact::OverlapWaived {
+        if let (Fact::OverlapWaived, Phase::Committed { keys, .. }) = (fact, phase) {
+            self.has_the_current_key(keys)?;
             self.preflight()?;
         }
         match phase.open().filter(|_| *fact == Fact::RollbackStarted) {

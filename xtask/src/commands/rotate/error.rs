@@ -82,6 +82,21 @@ pub(crate) enum RotateError {
         /// The fingerprint of the key.
         expected: String,
     },
+    /// The key that is to be rotated is not the one that the authority has now.
+    #[error("the key of environment `{environment}` ({found}) {what}: nothing was changed")]
+    #[diagnostic(help(
+        "run it where deploys read the key {expected}: a job of CI that began before the rotation has the old one"
+    ))]
+    NotCurrent {
+        /// The environment.
+        environment: String,
+        /// The fingerprint of the key that deploys read here.
+        found: String,
+        /// The fingerprint of the new key of the rotation before.
+        expected: String,
+        /// What it is instead.
+        what: &'static str,
+    },
     /// A grace of no days.
     #[error("a grace of 0 days leaves no time in which both keys work: nothing was changed")]
     #[diagnostic(help(
@@ -170,6 +185,7 @@ impl RotateError {
             | Self::ClockSkew { .. }
             | Self::StoreNotReady { .. }
             | Self::Drifted { .. }
+            | Self::NotCurrent { .. }
             | Self::NoGrace
             | Self::ForeignIdentity
             | Self::NotKept { .. } => Exit::RotationRefused,
@@ -193,6 +209,7 @@ impl RotateError {
             Self::ClockSkew { .. } => "clock_skew",
             Self::StoreNotReady { .. } => "store_not_ready",
             Self::Drifted { .. } => "store_drifted",
+            Self::NotCurrent { .. } => "not_current",
             Self::NoGrace => "no_grace",
             Self::ForeignIdentity => "foreign_identity",
             Self::AgeNotKnown { .. } => "age_not_known",

@@ -7,7 +7,8 @@ use license_core::{
     gate::{Now, judge},
     license::{Answer, License},
     rotation::{
-        Adoption, BlobHash, Fact, Keys, Liveness, NewKey, Open, RotationId, Run, Which, after_close, after_validation,
+        self, Adoption, BlobHash, Fact, Keys, Liveness, NewKey, NotCurrent, Open, RotationId, Run, Which, after_close,
+        after_validation,
     },
 };
 use zeroize::Zeroizing;
@@ -86,6 +87,18 @@ impl Scene<'_> {
                 Err(RotateError::OldKeyDead { environment: environment(), code }.into())
             }
         }
+    }
+
+    /// The key that deploys read here is the one that the rotation before gave.
+    pub(super) fn has_the_current_key(&mut self, keys: &Keys) -> Result<(), Failure> {
+        let found = self.current_key()?.fingerprint();
+        let Some(not_current) = rotation::not_current(keys, found, context::now()) else { return Ok(()) };
+        let what = match not_current {
+            NotCurrent::RotatedAway => "was rotated away: this run has the old one still",
+            NotCurrent::Unknown => "is not the new one of the rotation before",
+        };
+        let (found, expected) = (found.to_string(), keys.new.to_string());
+        Err(RotateError::NotCurrent { environment: self.environment.name.to_string(), found, expected, what }.into())
     }
 
     fn new_key_of(&mut self, open: &Open, blob: BlobHash) -> Result<LicenseKey, Failure> {
