@@ -372,3 +372,79 @@ fn a_rotation_whose_answer_is_lost_once_it_is_committed_is_closed() {
     project.rotate(&["--resume"]).exits(0).says("its old key is dead");
     assert_eq!(project.facts().last().unwrap(), "closed");
 }
+
+/// After the grace the old key is to be dead and the new one alive; whatever else is so is said, and not called done.
+#[test]
+fn a_rotation_that_cannot_be_closed_says_what_stands() {
+    let accepted = || Answer::json(200, &good());
+    let dead = || Answer::json(200, &refused("revoked", "LICENSE_REVOKED"));
+    let silent = || Answer::json(500, &json!({}));
+    let rows = [
+        (
+            "both are refused",
+            dead(),
+            dead(),
+            [23, 23, 23],
+            "the authority refuses the new key, which every store holds",
+        ),
+        ("the new one is refused", accepted(), dead(), [23, 23, 23], "the old one still works"),
+        ("nobody answers", silent(), silent(), [11, 11, 11], "could not be asked"),
+        ("nobody answers about the new one", dead(), silent(), [11, 11, 11], "could not be asked"),
+        ("both work", accepted(), accepted(), [0, 20, 0], "still works"),
+    ];
+    for (name, about_old, about_new, exits, says) in rows {
+        let is_over = Switch::default();
+        let over = is_over.clone();
+        let server = RawServer::answering(move |request| match request.path.as_str() {
+            ROTATE => Answer::json(200, &json!({ "newKey": NEW_KEY })),
+            _ if is_about(request, KEY) && over.is_on() => about_old.clone(),
+            _ if is_about(request, NEW_KEY) && over.is_on() => about_new.clone(),
+            path if path.ends_with("/validate") => {
+                Answer::json(200, &good_but(&json!({ "createdAt": jiff::Timestamp::now().to_string() })))
+            }
+            _ => Answer::json(404, &json!({})),
+        });
+        let project = asking(&server);
+        project.rotate(&[]).named(name).exits(0);
+        is_over.on();
+        let project = project.var(AHEAD, AFTER_THE_GRACE);
+        let resumed = project.rotate(&["--resume"]).named(name);
+        resumed.exits(exits[0]).says(says).says_nothing_of("the old one works until");
+        project.rotate(&[]).named(name).exits(exits[1]);
+        // Where both work the age of the key is judged, which the answer does not tell then.
+        if exits[2] != 0 {
+            project.rotate(&["--if-older-than", "30d"]).named(name).exits(exits[2]).says(says);
+        }
+        assert_eq!(project.facts().last().unwrap(), "committed", "{name}");
+        assert_eq!(project.stored(), [NEW_KEY, NEW_KEY], "{name}");
+        let document = project.rotate(&["--resume", "--format", "json"]).named(name).exits(exits[0]).json();
+        assert_eq!(document["environments"][0]["outcome"], "not_closed", "{name}");
+    }
+}
+
+/// The license of the rotation is dead for good, and another one took its place: there is a way on.
+#[test]
+fn after_the_grace_a_rotation_whose_license_is_dead_is_given_up_for_another_key() {
+    const THIRD: &str = "TO-PRD-5Kk/1+Third=V4n7Tests";
+    let is_over = Switch::default();
+    let over = is_over.clone();
+    let server = RawServer::answering(move |request| match request.path.as_str() {
+        ROTATE if over.is_on() => Answer::json(200, &json!({ "newKey": "TO-PRD-6Pp/2+Fourth=X9b3Tests" })),
+        ROTATE => Answer::json(200, &json!({ "newKey": NEW_KEY })),
+        _ if over.is_on() && (is_about(request, KEY) || is_about(request, NEW_KEY)) => {
+            Answer::json(200, &refused("revoked", "LICENSE_REVOKED"))
+        }
+        path if path.ends_with("/validate") => Answer::json(200, &good()),
+        _ => Answer::json(404, &json!({})),
+    });
+    let project = asking(&server);
+    project.rotate(&[]).exits(0);
+    is_over.on();
+    let project = [(".env", "LICENSE_KEY"), (".env.second", "SECOND_KEY")]
+        .into_iter()
+        .fold(project, |project, (file, name)| project.write(file, format!("{name}={THIRD}\n").as_bytes()));
+    let project = project.var(AHEAD, AFTER_THE_GRACE);
+    project.rotate(&[]).exits(23).says("--accept-no-overlap");
+    project.rotate(&["--accept-no-overlap"]).exits(0);
+    assert_eq!(project.facts_named("committed"), 2);
+}

@@ -176,6 +176,16 @@ pub enum End {
         /// What is known about what runs.
         adoption: Adoption,
     },
+    /// Every store holds the new key and the grace is over, and that the old key is dead and the new one alive was not
+    /// seen.
+    NotClosed {
+        /// Both keys.
+        keys: Keys,
+        /// What was seen of the old key.
+        old: Liveness,
+        /// What was seen of the new one.
+        new: Liveness,
+    },
     /// Every store holds the old key, which will die.
     RolledBack(Keys),
 }
@@ -221,6 +231,8 @@ pub struct Run {
     waited_for: Option<Timestamp>,
     /// The stores that could not be given their key.
     failed: BTreeSet<String>,
+    /// What was seen of the old key and of the new one, when the rotation was to be closed and could not be.
+    not_closed: Option<(Liveness, Liveness)>,
     progress: Progress,
 }
 
@@ -265,6 +277,7 @@ impl Run {
             looked: Looked::Nowhere,
             waited_for: None,
             failed: BTreeSet::new(),
+            not_closed: None,
             progress: Progress::None,
         }
     }
@@ -490,7 +503,10 @@ fn start_rollback(keys: &Keys, now: Timestamp) -> Step {
 }
 
 fn committed(keys: &Keys, adoption: Adoption, run: &Run, wish: Wish, now: Timestamp) -> Step {
-    let stands = || Step::End(End::Committed { keys: keys.clone(), adoption });
+    let stands = || match run.not_closed {
+        Some((old, new)) => Step::End(End::NotClosed { keys: keys.clone(), old, new }),
+        None => Step::End(End::Committed { keys: keys.clone(), adoption }),
+    };
     match (wish, run.progress) {
         (Wish::RollBack, Progress::None) => start_rollback(keys, now),
         (_, Progress::Went) | (Wish::Resume | Wish::RollBack, Progress::Stuck) => stands(),
@@ -500,7 +516,11 @@ fn committed(keys: &Keys, adoption: Adoption, run: &Run, wish: Wish, now: Timest
         (Wish::Rotate(Overlap::Required), Progress::None) if now < keys.grace_ends_at => {
             refused(Refusal::GraceOpen { until: keys.grace_ends_at })
         }
-        (Wish::Rotate(Overlap::Required), Progress::Stuck) => refused(Refusal::OldKeyNotDead),
+        // Only where nothing else is wrong it is for the old key that no other rotation begins.
+        (Wish::Rotate(Overlap::Required), Progress::Stuck) => match run.not_closed {
+            Some((_, Liveness::Refused | Liveness::NotAsked)) => stands(),
+            Some((_, Liveness::Accepted)) | None => refused(Refusal::OldKeyNotDead),
+        },
         (Wish::Resume, Progress::None) if now < keys.grace_ends_at => stands(),
         (Wish::Rotate(Overlap::Required) | Wish::Resume, Progress::None) => {
             Step::Close { keys: keys.clone(), adoption }
@@ -805,6 +825,7 @@ pub fn after_close(run: &mut Run, old: Liveness, new: Liveness, adoption: Adopti
             Liveness::Refused | Liveness::Accepted | Liveness::NotAsked,
             Liveness::Accepted | Liveness::Refused | Liveness::NotAsked,
         ) => {
+            run.not_closed = Some((old, new));
             run.is_stuck();
             None
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use license_core::{
     LicenseKey,
     chain::Head,
-    rotation::{self, Adoption, End, Fact, Idempotency, Overlap, Phase, Refusal, Run, Step, Wish},
+    rotation::{self, Adoption, End, Fact, Idempotency, Liveness, Overlap, Phase, Refusal, Run, Step, Wish},
 };
 use zeroize::Zeroizing;
 
@@ -139,19 +139,27 @@ impl Outcome {
     pub(crate) fn is_worrying(&self) -> bool {
         match self {
             Self::NotDue { .. } => false,
-            Self::Ended { end, overlap } => matches!(**end, End::RolledBack(_)) || *overlap == Some(BothKeys::Absent),
+            Self::Ended { end, overlap } => {
+                matches!(**end, End::RolledBack(_) | End::NotClosed { .. }) || *overlap == Some(BothKeys::Absent)
+            }
         }
     }
 }
 
 fn exit_of(end: &End) -> Exit {
     match end {
-        End::NothingOpen(_) | End::Committed { .. } | End::RolledBack(_) => Exit::Done,
+        End::NothingOpen(_)
+        | End::Committed { .. }
+        | End::RolledBack(_)
+        | End::NotClosed { old: Liveness::Accepted | Liveness::Refused, new: Liveness::Accepted, .. } => Exit::Done,
+        End::NotClosed { new: Liveness::NotAsked, .. } | End::NotClosed { old: Liveness::NotAsked, .. } => {
+            Exit::Unknown
+        }
         End::Held(_) => Exit::Held,
         End::Refused(_) | End::Aborted(_) => Exit::RotationRefused,
         End::Unknown { .. } => Exit::RotationUnknown,
         End::KeyLost { printed: None, .. } => Exit::KeyLost,
-        End::Rejected { .. } => Exit::NewKeyRejected,
+        End::Rejected { .. } | End::NotClosed { new: Liveness::Refused, .. } => Exit::NewKeyRejected,
         End::KeyLost { printed: Some(_), .. } | End::NotValidated { .. } | End::Partial { .. } => Exit::Partial,
     }
 }
@@ -290,11 +298,14 @@ impl<'a> Scene<'a> {
             let wish = std::mem::replace(&mut self.wish, Wish::Resume);
             let closed = self.perform(journal);
             self.wish = wish;
-            closed?;
+            let (end, did) = closed?;
+            if exit_of(&end) != Exit::Done {
+                return Ok(Due::Performed { end: Box::new(end), did });
+            }
             if is_to_be_closed(journal) {
                 self.narrator.note(
-                    "the grace of the rotation before is over, and it is not closed yet: its old key was not seen dead, or \
-                     its new one alive; the next run looks again",
+                    "the grace of the rotation before is over, and it is not closed yet: its old key still works; the next \
+                     run looks again",
                 );
             }
         }
