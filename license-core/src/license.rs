@@ -7,6 +7,8 @@ use alloc::{borrow::ToOwned, collections::BTreeSet, string::String, vec::Vec};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::finding;
+
 /// The facts of one answered validation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -135,6 +137,17 @@ impl Status {
         ];
         let found = known.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(word));
         found.map_or_else(|| Self::Other(word.to_owned()), |(_, status)| status)
+    }
+
+    /// The status as a word, fit to be kept and shown.
+    pub fn to_word(&self) -> String {
+        match self {
+            Self::Active => "active".to_owned(),
+            Self::Suspended => "suspended".to_owned(),
+            Self::Revoked => "revoked".to_owned(),
+            Self::Expired => "expired".to_owned(),
+            Self::Other(word) => finding::clean(word),
+        }
     }
 }
 

@@ -21,11 +21,13 @@ pub use event::{
 };
 pub use grace::{GRACE_SHIP_SECS_MIN, GRACE_WARN_HOURS, GraceLeft, Shipping, adopted, not_adopted, shipping};
 pub use outcome::{
-    CallClass, CallOutcome, Conclusion, Evidence, Listed, OldKey, Part, RotationVisible, classify, conclude,
+    Against, Answered, CallClass, CallOutcome, Conclusion, Evidence, Listed, OldKey, Part, RotationVisible, against,
+    classify, conclude, old_key,
 };
 pub use state::{Keys, Last, Misfit, Open, Phase, State};
 pub use step::{
-    BeforeWrite, CALL_TRIES_MAX, CallEnd, End, Idempotency, Liveness, NewKey, Overlap, ROLLBACK_MARGIN_SECS,
-    Reconciled, Refusal, Run, Shown, Step, Wish, after_call, after_close, after_look, after_reconcile, after_repeat,
-    after_settle, after_validation, before_write, intent, lost, next, received,
+    BeforeWrite, CALL_TRIES_MAX, CallEnd, End, Idempotency, Liveness, NewKey, NotCurrent, Overlap,
+    ROLLBACK_MARGIN_SECS, Reconciled, Refusal, Run, Shown, Step, Wish, after_call, after_close, after_confirm,
+    after_look, after_reconcile, after_repeat, after_settle, after_validation, before_write, intent, lost, next,
+    not_current, received,
 };

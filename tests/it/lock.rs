@@ -175,3 +175,25 @@ fn a_terminated_deploy_gives_its_environment_back() {
     project.ended(running).exits(143);
     assert_eq!(project.trail("production").claims(), ["claimed", "released"]);
 }
+
+/// One trail of two checkouts, as on a shared volume.
+#[test]
+fn a_deploy_under_way_below_another_directory_is_not_taken_for_dead() {
+    let server = saying(&good());
+    let first = asking(&server).deploying(WAITS).var("USER", "alice");
+    let second = asking(&server);
+    for project in [&first, &second] {
+        fs::create_dir(project.path(".license")).unwrap();
+    }
+    let shared = first.path("shared");
+    fs::create_dir(&shared).unwrap();
+    for project in [&first, &second] {
+        std::os::unix::fs::symlink(&shared, project.path(".license/trail")).unwrap();
+    }
+    let running = deploying(&first);
+    second.deploy().exits(25).says("alice").deploy_did_not_run();
+    fs::write(first.seen().join("go-on"), "").unwrap();
+    first.ended(running).exits(0);
+    assert_eq!(first.trail("production").claims(), ["claimed", "released"]);
+    second.deploy().exits(0).deploy_ran();
+}

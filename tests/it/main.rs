@@ -44,6 +44,7 @@ mod rotate_paused;
 mod rotate_races;
 mod rotate_secrets;
 mod rotate_syscalls;
+mod rotate_ways_out;
 mod sample_app;
 mod sdk;
 mod secrets;

@@ -260,6 +260,31 @@ fn a_rotation_within_the_grace_of_the_last_one_is_refused_unless_a_person_accept
     rotating.hidden(&ran);
 }
 
+/// A job of CI that began before the rotation has the old key still, and a store that shows nothing cannot tell.
+#[test]
+fn a_grace_is_not_given_up_by_a_run_that_has_another_key_than_the_rotation_gave() {
+    let rotating = with_helper(&format!("{TAKES}\necho '{{}}'\n")).with(|project| {
+        let nothing = r#"echo '{"protocol":1,"get":false,"put":true,"versions":false}'"#;
+        let project = project.write("capabilities", nothing.as_bytes()).without("key").without("stores");
+        project.line("key", r#"{ env = "JOBS_KEY" }"#).line("stores", r#"["mine"]"#)
+    });
+    let old = rotating.license.key.clone();
+    let rotating = rotating.with(|project| project.var("JOBS_KEY", &old));
+    rotating.project.rotate(&[]).exits(0);
+    let new = rotating.newest_key();
+    let ran = rotating.project.rotate(&["--accept-no-overlap"]);
+    ran.exits(20).says("was rotated away").says("help");
+    let third = rotating.authority.issue(&license_tests::Grant::default()).key;
+    let rotating = rotating.with(|project| project.var("JOBS_KEY", &third));
+    rotating.project.rotate(&["--accept-no-overlap"]).exits(20).says("is not the new one of the rotation before");
+    assert_eq!((rotating.calls(), rotating.rotations(), rotating.newest_key()), (1, 1, third.clone()));
+    assert_eq!(rotating.project.facts_named("overlap_waived"), 0);
+
+    let rotating = rotating.with(|project| project.var("JOBS_KEY", &new));
+    rotating.project.rotate(&["--accept-no-overlap"]).exits(0).says("is given up");
+    assert_eq!((rotating.calls(), rotating.rotations()), (2, 2));
+}
+
 #[test]
 fn a_rollback_brings_the_old_key_back_and_resume_the_new_one_forward() {
     let rotating = rotating();
@@ -631,6 +656,45 @@ fn a_helper_that_lies_about_what_it_stored_is_read_back() {
         assert_eq!(fs::read_to_string(rotating.project.path("kept")).unwrap().trim(), rotating.newest_key(), "{name}");
         assert_eq!((rotating.calls(), rotating.rotations()), (1, 1), "{name}");
     }
+}
+
+/// Nobody can see what it holds: what it promises of a `put` that ends well is all there is.
+#[test]
+fn a_helper_that_shows_nothing_is_taken_at_its_word() {
+    let rows = [("it does", "", 0), ("it does not know", "[ -e again ] || { : > again; exit 8; }\n", 24)];
+    for (name, first, exit) in rows {
+        let rotating = with_helper(&format!("{TAKES}\n{first}echo '{{}}'\n")).with(|project| {
+            let nothing = r#"echo '{"protocol":1,"get":false,"put":true,"versions":false}'"#;
+            project.write("capabilities", nothing.as_bytes()).write("get", b": > asked\nexit 7\n").may_hold(&["kept"])
+        });
+        let ran = rotating.project.rotate(&[]).named(name);
+        ran.exits(exit);
+        rotating.hidden(&ran);
+        let ran = if exit == 0 { ran } else { rotating.project.rotate(&["--resume"]).named(name) };
+        ran.exits(0).says("mine: it shows nothing of what it holds: that it took the key is its word alone");
+        let kept = || fs::read_to_string(rotating.project.path("kept")).unwrap().trim().to_owned();
+        assert_eq!(kept(), rotating.newest_key(), "{name}");
+        assert_eq!(rotating.project.facts().last().unwrap(), "committed", "{name}");
+        rotating.project.rotate(&["--rollback"]).named(name).exits(0).says("its word alone");
+        assert_eq!(kept(), rotating.license.key, "{name}");
+        assert!(!rotating.project.path("asked").exists(), "{name}: what gives nothing is not asked for it");
+        assert_eq!((rotating.calls(), rotating.rotations()), (1, 1), "{name}");
+    }
+}
+
+/// The first `put` stored the key and could not say so; the next one has nothing to do, and the version stays.
+#[test]
+fn a_put_that_is_repeated_need_not_change_the_version() {
+    let put = "[ -e kept ] && { echo '{}'; exit; }\nsed 's/.*\"key\":\"\\([^\"]*\\)\".*/\\1/' > kept\nexit 8\n";
+    let rotating = with_helper(put).with(|project| {
+        let versions = r#"echo '{"protocol":1,"get":false,"put":true,"versions":true}'"#;
+        let get = r#"[ -e kept ] || exit 3; echo '{"version":"2"}'"#;
+        project.write("capabilities", versions.as_bytes()).write("get", get.as_bytes())
+    });
+    rotating.project.rotate(&[]).exits(24).says("nobody knows whether it was written");
+    rotating.project.rotate(&["--resume"]).exits(0).says("its word alone");
+    assert_eq!(fs::read_to_string(rotating.project.path("kept")).unwrap().trim(), rotating.newest_key());
+    assert_eq!((rotating.calls(), rotating.rotations()), (1, 1));
 }
 
 #[test]

@@ -1,6 +1,7 @@
-//! One command of an environment at a time, on this machine: `.license/ENVIRONMENT.lock`.
+//! One command of an environment at a time, on this machine: a file that is locked.
 //!
-//! It stands beside the claim in the trail, and proves what a lease cannot: that the holder of a claim has died.
+//! It stands beside the trail where that is a file, `.license/trail/ENVIRONMENT.jsonl.claim.lock`, and proves what a lease
+//! cannot: that the holder of a claim has died. Otherwise it is `.license/ENVIRONMENT.lock`.
 //!
 //! The lock is the operating system's, so a killed holder's is gone with it, and children do not inherit it. What the
 //! file says is only for the message that the second one shows. The file stays: removing it would let a third one lock
@@ -56,8 +57,8 @@ pub(crate) struct Guard {
 }
 
 /// Takes an environment, or says at once who has it.
-pub(crate) fn acquire(root: &Path, environment: &EnvName, holder: &Holder) -> Result<Guard, LockError> {
-    let path = root.join(".license").join(format!("{environment}.lock"));
+pub(crate) fn acquire(path: &Path, environment: &EnvName, holder: &Holder) -> Result<Guard, LockError> {
+    let path = path.to_owned();
     let failed = |source: io::Error| LockError::Io { path: path.clone(), next: log::next_step(&source), source };
     let file = open(&path).map_err(failed)?;
     match take_or_look(&file).map_err(failed)? {
@@ -228,6 +229,10 @@ mod tests {
 
     fn lock_file(root: &TempDir) -> PathBuf {
         root.path().join(".license/production.lock")
+    }
+
+    fn acquire(root: &Path, environment: &EnvName, holder: &Holder) -> Result<Guard, LockError> {
+        super::acquire(&root.join(".license").join(format!("{environment}.lock")), environment, holder)
     }
 
     #[test]

@@ -321,14 +321,14 @@ impl Journal {
     /// and says who. `note` is told when the claim of a process that has died is taken over.
     ///
     /// On this machine the lock beside the trail says more than a lease: it is gone with the process that held it. So
-    /// whoever gets the lock need not wait for the end of a claim in the same trail, for its holder is dead; and a
-    /// holder that outlives its claim is still not disturbed.
+    /// whoever gets the lock need not wait for the end of this machine's claim in the same trail, for its holder is dead;
+    /// and a holder that outlives its claim is still not disturbed.
     pub(crate) fn claim(&mut self, secs: u64) -> Result<(), Failure> {
         self.hold_lock()?;
         for _ in 0..RACES_MAX {
             let now = context::now();
             if let Some(claim) = self.kept_out_by(now).cloned() {
-                if !self.holder_is_dead() {
+                if !self.holder_is_dead(&claim) {
                     return Err(self.held(claim, None));
                 }
                 self.notes.push(format!(
@@ -386,13 +386,13 @@ impl Journal {
         self.state().claim.as_ref().filter(|claim| claim.keeps_out(&self.run, now))
     }
 
-    /// Whether nobody but this process can be at work under any claim of this trail. True of a trail that is a file
-    /// beside the lock; never of one that other machines write.
-    fn holder_is_dead(&self) -> bool {
+    /// Whether nobody is at work under this claim of somebody else. The lock beside a trail in a file proves it of this
+    /// machine's processes; of another machine's it does not, for not every shared volume shows them its locks.
+    fn holder_is_dead(&self, claim: &Claim) -> bool {
         match (&self.hold, &self.trail) {
             // Another machine's holder has a lock of its own.
             (_, Trail::Git(_)) => false,
-            (Hold::Locked { .. }, Trail::File(_)) => true,
+            (Hold::Locked { .. }, Trail::File(_)) => self.actor.host.is_some() && claim.actor.host == self.actor.host,
             (Hold::Free, Trail::File(_)) => false,
             #[cfg(test)]
             (Hold::LeaseOnly, Trail::File(_)) => false,
@@ -407,7 +407,12 @@ impl Journal {
             command: "command".to_owned(),
             since: context::now(),
         };
-        match environment_lock::acquire(&self.root, &self.environment, &holder) {
+        let path = match &self.trail {
+            Trail::File(trail) => trail.claim_lock_path(),
+            // The trail is on another machine.
+            Trail::Git(_) => self.root.join(".license").join(format!("{}.lock", self.environment)),
+        };
+        match environment_lock::acquire(&path, &self.environment, &holder) {
             Ok(guard) => Ok(guard),
             Err(LockError::Held { environment, path, other }) => {
                 // The trail knows more than the lock: where it runs, and until when.

@@ -436,11 +436,27 @@ impl Log {
         }
     }
 
-    /// A sibling of the file itself: two links to one log share its lock.
     fn lock_path(&self) -> PathBuf {
-        let mut path = self.path.canonicalize().unwrap_or_else(|_| self.path.clone()).into_os_string();
-        path.push(".lock");
+        self.sibling(".lock")
+    }
+
+    /// A sibling of the file itself, named after it: two links to one log share it, also before there is a log.
+    pub(crate) fn sibling(&self, suffix: &str) -> PathBuf {
+        let mut path = behind_links(&self.path).into_os_string();
+        path.push(suffix);
         path.into()
+    }
+}
+
+/// Where a file is that may be reached by links; or would be, in a directory that may be. No log is made behind a link
+/// that leads nowhere.
+fn behind_links(path: &Path) -> PathBuf {
+    if let Ok(there) = path.canonicalize() {
+        return there;
+    }
+    match (path.parent().and_then(|above| above.canonicalize().ok()), path.file_name()) {
+        (Some(above), Some(name)) => above.join(name),
+        (Some(_) | None, Some(_) | None) => path.to_owned(),
     }
 }
 

@@ -555,8 +555,8 @@ impl World {
                 }
                 vec![(told("looks into the escrow"), world)]
             }
-            // Time goes on by itself, and the end of the grace is out of reach.
-            Step::Settle { .. } | Step::Close { .. } => Vec::new(),
+            // Time goes on by itself, the end of the grace is out of reach, and nobody wishes the last.
+            Step::Settle { .. } | Step::Close { .. } | Step::Confirm { .. } => Vec::new(),
             Step::Reconcile(open) => vec![(told("reconciles"), world.reconcile(at, &open, setting))],
             Step::SealListed(open) | Step::SealBrought(open) => {
                 let key = self.authority.current;
@@ -601,7 +601,7 @@ impl World {
             Listing::None => Listed::NotAsked,
         };
         let shows = setting.visible == RotationVisible::Yes && rotated;
-        let old = if shows { OldKey::Differs } else { OldKey::Unchanged };
+        let old = if shows { OldKey::RotatedAway } else { OldKey::Unchanged };
         let part = if self.parts.contains(&open.id) { Part::InEscrow } else { Part::Nowhere };
         let evidence = Evidence { sealed: self.sealed(&open.id), part, list, old };
         match after_reconcile(open, conclude(&evidence, setting.visible), setting.wish, setting.idempotency) {

@@ -236,8 +236,18 @@ impl Phase {
                 Some(Self::Unknown { open, settle_until })
             }
             Fact::Aborted { why } => {
-                let (Self::Calling(_) | Self::Unknown { .. }) = self else { return None };
-                Some(Self::Idle(Last::Aborted(why)))
+                let is_open = match self {
+                    Self::Calling(_) | Self::Unknown { .. } => true,
+                    // Only a person takes back what was concluded, or gives up what was answered.
+                    Self::KeyLost { .. } | Self::NewRejected { .. } => why == NotRotated::Confirmed,
+                    Self::Idle(_)
+                    | Self::Received { .. }
+                    | Self::Promoting { .. }
+                    | Self::Committed { .. }
+                    | Self::RollingBack { .. }
+                    | Self::RolledBack(_) => false,
+                };
+                is_open.then_some(Self::Idle(Last::Aborted(why)))
             }
             Fact::KeyLost { deadline, printed } => {
                 let (Self::Calling(open) | Self::Unknown { open, .. }) = self else { return None };
@@ -292,11 +302,17 @@ impl Phase {
         }
     }
 
-    /// A new key comes back from wherever it was, as long as none is in use; a person may replace one that was rejected.
+    /// A new key comes back from wherever it was, as long as none is in use. A person may replace one that was rejected,
+    /// and bring one again whose sealed answer is lost: once it was validated it is the same key.
     fn received(self, blob: BlobHash, source: BodySource) -> Option<Self> {
         match (self, source) {
             (Self::Calling(open) | Self::Unknown { open, .. } | Self::KeyLost { open, .. }, _)
-            | (Self::NewRejected { open, .. }, BodySource::Portal) => Some(Self::Received { open, blob }),
+            | (Self::NewRejected { open, .. } | Self::Received { open, .. }, BodySource::Portal) => {
+                Some(Self::Received { open, blob })
+            }
+            (Self::Promoting { keys, done }, BodySource::Portal) => {
+                Some(Self::Promoting { keys: Keys { blob, ..keys }, done })
+            }
             (
                 Self::NewRejected { .. }
                 | Self::Idle(_)
@@ -336,7 +352,12 @@ impl Phase {
 impl Open {
     /// The earliest moment at which the old key can die of this rotation: the grace counted from the intent.
     pub fn grace_end_earliest(&self) -> Timestamp {
-        later(self.since, u64::from(self.terms.grace_days).saturating_mul(DAY_SECS))
+        self.grace_end_of(self.since)
+    }
+
+    /// When the grace of a rotation ends that was made at this moment.
+    pub(super) fn grace_end_of(&self, made_at: Timestamp) -> Timestamp {
+        later(made_at, u64::from(self.terms.grace_days).saturating_mul(DAY_SECS))
     }
 
     /// The stores that are not done yet, in the order of the intent.
@@ -419,6 +440,8 @@ mod tests {
     #[test]
     fn what_does_not_follow_is_a_misfit() {
         let unknown = || Fact::OutcomeUnknown { why: "timeout".to_owned(), settle_until: at(90) };
+        let lost = || Fact::KeyLost { deadline: at(99), printed: None };
+        let rejected = || Fact::NewRejected { why: "no".to_owned() };
         let table = [
             vec![received()],
             vec![intent(2)],
@@ -433,6 +456,10 @@ mod tests {
             vec![intent(1), received(), validated(), Fact::RollbackStarted, holds("a", Which::Old), Fact::RolledBack],
             vec![intent(1), received(), validated(), Fact::Closed { adoption: Adoption::Unproven }],
             vec![intent(1), received(), Fact::Aborted { why: NotRotated::NotSent }],
+            vec![intent(1), lost(), Fact::Aborted { why: NotRotated::Reconciled }],
+            vec![intent(1), received(), rejected(), Fact::Aborted { why: NotRotated::NotSent }],
+            vec![intent(1), received(), Fact::Aborted { why: NotRotated::Confirmed }],
+            vec![intent(1), received(), validated(), Fact::Aborted { why: NotRotated::Confirmed }],
             vec![intent(1), received(), unknown()],
             vec![intent(1), received(), validated(), holds("a", Which::New), Fact::Committed],
             vec![intent(1), received(), validated(), holds("a", Which::Old)],
@@ -450,6 +477,31 @@ mod tests {
         assert!(matches!(replayed(history.clone()), Ok(Phase::NewRejected { .. })));
         history.push(validated());
         assert!(matches!(replayed(history), Ok(Phase::Promoting { .. })));
+    }
+
+    #[test]
+    fn a_sealed_answer_that_is_lost_may_be_brought_again_and_nothing_else_changes() {
+        let brought = || Fact::Received { blob: BlobHash::of(b"again"), source: BodySource::Portal };
+        let Ok(Phase::Received { blob, .. }) = replayed(vec![intent(1), received(), brought()]) else {
+            panic!("not received")
+        };
+        assert_eq!(blob, BlobHash::of(b"again"));
+        let history = vec![intent(1), received(), validated(), holds("a", Which::New), brought()];
+        let Ok(Phase::Promoting { keys, done }) = replayed(history.clone()) else { panic!("not promoting") };
+        assert_eq!((keys.blob, keys.new), (BlobHash::of(b"again"), fingerprint("K1")));
+        assert_eq!(done, BTreeSet::from(["a".to_owned()]));
+        let answered = [history, vec![received()]].concat();
+        assert!(replayed(answered).is_err(), "only a person brings it again");
+    }
+
+    #[test]
+    fn a_person_may_take_back_that_a_key_is_lost_or_give_up_an_answer() {
+        let confirmed = || Fact::Aborted { why: NotRotated::Confirmed };
+        let lost = Fact::KeyLost { deadline: at(99), printed: None };
+        let rejected = Fact::NewRejected { why: "no".to_owned() };
+        for history in [vec![intent(1), lost, confirmed()], vec![intent(1), received(), rejected, confirmed()]] {
+            assert_eq!(replayed(history), Ok(Phase::Idle(Last::Aborted(NotRotated::Confirmed))));
+        }
     }
 
     #[test]

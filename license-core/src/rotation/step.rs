@@ -16,7 +16,7 @@ use crate::{
             Adoption, BlobHash, BodySource, Fact, IntentTerms, NotRotated, RotationEvent, RotationId, RunId, Snapshot,
             Which,
         },
-        outcome::{CallClass, CallOutcome, Conclusion, classify},
+        outcome::{Against, CallClass, CallOutcome, Conclusion, classify},
         state::{Keys, Last, Open, Phase, State},
     },
 };
@@ -82,6 +82,14 @@ pub enum Step {
     },
     /// Find out whether the authority rotated.
     Reconcile(Open),
+    /// See whether anything speaks against a person's word that nothing was rotated, where a rotation was concluded, or
+    /// was answered.
+    Confirm {
+        /// The rotation.
+        open: Open,
+        /// The sealed answer, where there is one.
+        blob: Option<BlobHash>,
+    },
     /// Check [`State::may_repeat`] on the trail as it is now, then send the call again with the same idempotency key.
     Repeat(Open),
     /// Seal the new key that the authority's list shows.
@@ -168,6 +176,16 @@ pub enum End {
         /// What is known about what runs.
         adoption: Adoption,
     },
+    /// Every store holds the new key and the grace is over, and that the old key is dead and the new one alive was not
+    /// seen.
+    NotClosed {
+        /// Both keys.
+        keys: Keys,
+        /// What was seen of the old key.
+        old: Liveness,
+        /// What was seen of the new one.
+        new: Liveness,
+    },
     /// Every store holds the old key, which will die.
     RolledBack(Keys),
 }
@@ -213,6 +231,8 @@ pub struct Run {
     waited_for: Option<Timestamp>,
     /// The stores that could not be given their key.
     failed: BTreeSet<String>,
+    /// What was seen of the old key and of the new one, when the rotation was to be closed and could not be.
+    not_closed: Option<(Liveness, Liveness)>,
     progress: Progress,
 }
 
@@ -257,6 +277,7 @@ impl Run {
             looked: Looked::Nowhere,
             waited_for: None,
             failed: BTreeSet::new(),
+            not_closed: None,
             progress: Progress::None,
         }
     }
@@ -335,9 +356,11 @@ fn needed_secs(step: &Step, bounds: &Bounds, now: Timestamp) -> Option<u64> {
         Step::Prepare { .. } => Some(bounds.preflight_secs),
         Step::Call(_) | Step::Repeat(_) => Some(bounds.call_secs),
         Step::Settle { until, .. } => Some(secs_until(now, *until)),
-        Step::LookInEscrow(_) | Step::Reconcile(_) | Step::SealListed(_) | Step::SealBrought(_) => {
-            Some(bounds.look_secs)
-        }
+        Step::LookInEscrow(_)
+        | Step::Reconcile(_)
+        | Step::Confirm { .. }
+        | Step::SealListed(_)
+        | Step::SealBrought(_) => Some(bounds.look_secs),
         Step::Validate { .. } | Step::Close { .. } => Some(bounds.validate_secs),
         Step::Store { .. } => Some(bounds.store_secs),
     }
@@ -358,17 +381,20 @@ fn wanted(state: &State, run: &Run, (wish, idempotency): (Wish, Idempotency), bo
         Phase::Received { open, blob } => match (wish, run.progress) {
             (Wish::RollBack, _) => refused(Refusal::NothingToRollBack),
             (_, Progress::Stuck) => Step::End(End::NotValidated { open: open.clone() }),
+            (Wish::Adopt, Progress::None) => Step::SealBrought(open.clone()),
             (_, Progress::None | Progress::Went) => Step::Validate { open: open.clone(), blob: *blob },
         },
         Phase::NewRejected { open, blob } => match (wish, run.progress) {
             (Wish::RollBack, _) => refused(Refusal::NothingToRollBack),
             (_, Progress::Stuck) => Step::End(End::Rejected { open: open.clone() }),
             (Wish::Adopt, _) => Step::SealBrought(open.clone()),
+            (Wish::ConfirmNotRotated, _) => Step::Confirm { open: open.clone(), blob: Some(*blob) },
             (_, Progress::None | Progress::Went) => Step::Validate { open: open.clone(), blob: *blob },
         },
-        Phase::Promoting { keys, done } => match wish {
-            Wish::RollBack => start_rollback(keys, now),
-            Wish::Rotate(_) | Wish::Resume | Wish::Adopt | Wish::ConfirmNotRotated => promote(keys, done, run),
+        Phase::Promoting { keys, done } => match (wish, run.progress) {
+            (Wish::RollBack, _) => start_rollback(keys, now),
+            (Wish::Adopt, Progress::None) => Step::SealBrought(keys.open.clone()),
+            (Wish::Rotate(_) | Wish::Resume | Wish::Adopt | Wish::ConfirmNotRotated, _) => promote(keys, done, run),
         },
         Phase::Committed { keys, adoption } => committed(keys, *adoption, run, wish, now),
         // The old key dies in the stores: forward, whatever was wished.
@@ -441,6 +467,11 @@ fn key_lost(open: &Open, run: &Run, wish: Wish) -> Option<Step> {
         (Wish::Adopt, Looked::InEscrow | Looked::Repeats | Looked::Repeated) if run.progress != Progress::Stuck => {
             Some(Step::SealBrought(open.clone()))
         }
+        (Wish::ConfirmNotRotated, Looked::InEscrow | Looked::Repeats | Looked::Repeated)
+            if run.progress != Progress::Stuck =>
+        {
+            Some(Step::Confirm { open: open.clone(), blob: None })
+        }
         (_, Looked::InEscrow | Looked::Repeats | Looked::Repeated) => None,
     }
 }
@@ -472,7 +503,10 @@ fn start_rollback(keys: &Keys, now: Timestamp) -> Step {
 }
 
 fn committed(keys: &Keys, adoption: Adoption, run: &Run, wish: Wish, now: Timestamp) -> Step {
-    let stands = || Step::End(End::Committed { keys: keys.clone(), adoption });
+    let stands = || match run.not_closed {
+        Some((old, new)) => Step::End(End::NotClosed { keys: keys.clone(), old, new }),
+        None => Step::End(End::Committed { keys: keys.clone(), adoption }),
+    };
     match (wish, run.progress) {
         (Wish::RollBack, Progress::None) => start_rollback(keys, now),
         (_, Progress::Went) | (Wish::Resume | Wish::RollBack, Progress::Stuck) => stands(),
@@ -482,7 +516,11 @@ fn committed(keys: &Keys, adoption: Adoption, run: &Run, wish: Wish, now: Timest
         (Wish::Rotate(Overlap::Required), Progress::None) if now < keys.grace_ends_at => {
             refused(Refusal::GraceOpen { until: keys.grace_ends_at })
         }
-        (Wish::Rotate(Overlap::Required), Progress::Stuck) => refused(Refusal::OldKeyNotDead),
+        // Only where nothing else is wrong it is for the old key that no other rotation begins.
+        (Wish::Rotate(Overlap::Required), Progress::Stuck) => match run.not_closed {
+            Some((_, Liveness::Refused | Liveness::NotAsked)) => stands(),
+            Some((_, Liveness::Accepted)) | None => refused(Refusal::OldKeyNotDead),
+        },
         (Wish::Resume, Progress::None) if now < keys.grace_ends_at => stands(),
         (Wish::Rotate(Overlap::Required) | Wish::Resume, Progress::None) => {
             Step::Close { keys: keys.clone(), adoption }
@@ -510,6 +548,28 @@ fn write(open: &Open, fact: Fact) -> Step {
 
 fn refused(refusal: Refusal) -> Step {
     Step::End(End::Refused(refusal))
+}
+
+/// What a key is that is not the current one, as the trail knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotCurrent {
+    /// It is the old key of the rotation before.
+    RotatedAway,
+    /// It is neither of its keys.
+    Unknown,
+}
+
+/// What keeps a run with this key from giving up the grace of the rotation before: the next call replaces what the
+/// authority has now, and a run that has another key would take the wrong one for the old one. After the grace an unknown
+/// key is none of that rotation's business.
+pub fn not_current(keys: &Keys, key: Fingerprint, now: Timestamp) -> Option<NotCurrent> {
+    if key == keys.new {
+        return None;
+    }
+    if key == keys.open.terms.old {
+        return Some(NotCurrent::RotatedAway);
+    }
+    (now < keys.grace_ends_at).then_some(NotCurrent::Unknown)
 }
 
 /// The intent. Its call ends before the deadline, which is what a run that finds only the intent goes by.
@@ -667,6 +727,15 @@ pub fn after_reconcile(open: &Open, conclusion: Conclusion, wish: Wish, idempote
     Reconciled::Write(Box::new(fact))
 }
 
+/// The entry after a look at what speaks against a person's word; nothing where something does.
+pub fn after_confirm(run: &mut Run, against: Option<Against>) -> Option<Fact> {
+    if against.is_some() {
+        run.is_stuck();
+        return None;
+    }
+    Some(Fact::Aborted { why: NotRotated::Confirmed })
+}
+
 /// What was found out about the new key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum NewKey {
@@ -756,6 +825,7 @@ pub fn after_close(run: &mut Run, old: Liveness, new: Liveness, adoption: Adopti
             Liveness::Refused | Liveness::Accepted | Liveness::NotAsked,
             Liveness::Accepted | Liveness::Refused | Liveness::NotAsked,
         ) => {
+            run.not_closed = Some((old, new));
             run.is_stuck();
             None
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use license_core::{
     LicenseKey,
     chain::Head,
-    rotation::{self, Adoption, End, Fact, Idempotency, Overlap, Phase, Refusal, Run, Step, Wish},
+    rotation::{self, Adoption, End, Fact, Idempotency, Liveness, Overlap, Phase, Refusal, Run, Step, Wish},
 };
 use zeroize::Zeroizing;
 
@@ -140,19 +140,27 @@ impl Outcome {
     pub(crate) fn is_worrying(&self) -> bool {
         match self {
             Self::NotDue { .. } => false,
-            Self::Ended { end, overlap } => matches!(**end, End::RolledBack(_)) || *overlap == Some(BothKeys::Absent),
+            Self::Ended { end, overlap } => {
+                matches!(**end, End::RolledBack(_) | End::NotClosed { .. }) || *overlap == Some(BothKeys::Absent)
+            }
         }
     }
 }
 
 fn exit_of(end: &End) -> Exit {
     match end {
-        End::NothingOpen(_) | End::Committed { .. } | End::RolledBack(_) => Exit::Done,
+        End::NothingOpen(_)
+        | End::Committed { .. }
+        | End::RolledBack(_)
+        | End::NotClosed { old: Liveness::Accepted | Liveness::Refused, new: Liveness::Accepted, .. } => Exit::Done,
+        End::NotClosed { new: Liveness::NotAsked, .. } | End::NotClosed { old: Liveness::NotAsked, .. } => {
+            Exit::Unknown
+        }
         End::Held(_) => Exit::Held,
         End::Refused(_) | End::Aborted(_) => Exit::RotationRefused,
         End::Unknown { .. } => Exit::RotationUnknown,
         End::KeyLost { printed: None, .. } => Exit::KeyLost,
-        End::Rejected { .. } => Exit::NewKeyRejected,
+        End::Rejected { .. } | End::NotClosed { new: Liveness::Refused, .. } => Exit::NewKeyRejected,
         End::KeyLost { printed: Some(_), .. } | End::NotValidated { .. } | End::Partial { .. } => Exit::Partial,
     }
 }
@@ -291,11 +299,14 @@ impl<'a> Scene<'a> {
             let wish = std::mem::replace(&mut self.wish, Wish::Resume);
             let closed = self.perform(journal);
             self.wish = wish;
-            closed?;
+            let (end, did) = closed?;
+            if exit_of(&end) != Exit::Done {
+                return Ok(Due::Performed { end: Box::new(end), did });
+            }
             if is_to_be_closed(journal) {
                 self.narrator.note(
-                    "the grace of the rotation before is over, and it is not closed yet: its old key was not seen dead, or \
-                     its new one alive; the next run looks again",
+                    "the grace of the rotation before is over, and it is not closed yet: its old key still works; the next \
+                     run looks again",
                 );
             }
         }
@@ -345,8 +356,9 @@ impl<'a> Scene<'a> {
                     None
                 }
                 Step::Reconcile(open) => self.reconcile(&mut run, &open)?,
+                Step::Confirm { open, blob } => self.confirm(&mut run, &open, blob)?,
                 Step::SealListed(open) => self.seal_listed(&mut run, &open),
-                Step::SealBrought(open) => self.seal_brought(&open)?,
+                Step::SealBrought(open) => self.seal_brought(&open, &journal.state().phase)?,
                 Step::Validate { open, blob } => self.validate_new(&mut run, &open, blob)?,
                 Step::Store { keys, store, key } => self.bring(&keys, &store, key)?,
                 Step::Close { keys, adoption } => self.close(&mut run, &keys, adoption)?,
@@ -369,6 +381,8 @@ impl<'a> Scene<'a> {
     /// trail is looked at again.
     fn write(&self, journal: &mut Journal, run: &mut Run, event: &rotation::RotationEvent) -> Result<bool, Failure> {
         let name = words::fact_name(&event.fact);
+        // If the person who gave it up was wrong, the new key is in the answer and nowhere else.
+        let is_given_up = matches!(journal.state().phase, Phase::NewRejected { .. });
         match journal.append_decided(license_core::trail::Event::Rotation(event.clone())) {
             Err(Failure::Log(error)) if error.is_lost_race() => {
                 journal.refresh()?;
@@ -382,7 +396,9 @@ impl<'a> Scene<'a> {
         if let Some(line) = words::of_fact(&event.fact, self.environment) {
             self.narrator.note(&line);
         }
-        if words::ends_escrow(&event.fact)
+        if words::ends_escrow(&event.fact) && is_given_up {
+            self.narrator.note(&format!("what was sealed for rotation {} stays in escrow", event.rotation_id.0));
+        } else if words::ends_escrow(&event.fact)
             && let Err(error) = self.escrow.delete(&event.rotation_id.0)
         {
             self.narrator.note(&format!("the escrow of rotation {} is not emptied: {error}", event.rotation_id.0));
@@ -406,7 +422,8 @@ impl<'a> Scene<'a> {
     /// A rollback that could not be brought to its end is not begun: it needs the old key, and that key alive. Nor is a
     /// grace given up, with its escrow, for a rotation that could not begin.
     fn can_do(&mut self, fact: &Fact, phase: &Phase) -> Result<(), Failure> {
-        if *fact == Fact::OverlapWaived {
+        if let (Fact::OverlapWaived, Phase::Committed { keys, .. }) = (fact, phase) {
+            self.has_the_current_key(keys)?;
             self.preflight()?;
         }
         match phase.open().filter(|_| *fact == Fact::RollbackStarted) {
@@ -452,6 +469,7 @@ fn step_name(step: &Step) -> &'static str {
         Step::LookInEscrow(_) => "before-look",
         Step::Settle { .. } => "before-settle",
         Step::Reconcile(_) => "before-reconcile",
+        Step::Confirm { .. } => "before-confirm",
         Step::Repeat(_) => "before-repeat",
         Step::SealListed(_) | Step::SealBrought(_) => "before-seal-brought",
         Step::Validate { .. } => "before-validate",

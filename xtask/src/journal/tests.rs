@@ -383,3 +383,63 @@ fn a_racer() {
     }
     io::copy(&mut io::stdin(), &mut io::sink()).unwrap();
 }
+
+/// Two directories with one trail, as of two checkouts or of two containers that mount it.
+fn sharing(shared: &Path) -> TempDir {
+    let root = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(shared, root.path().join("trail")).unwrap();
+    root
+}
+
+#[test]
+fn a_holder_with_the_same_trail_below_another_directory_is_alive() {
+    let shared = tempfile::tempdir().unwrap();
+    let (here, there) = (sharing(shared.path()), sharing(shared.path()));
+    let mut alice = journal(here.path(), "alice");
+    alice.claim(600).unwrap();
+    let mut bob = journal(there.path(), "bob");
+    let error = bob.claim(600).unwrap_err();
+    assert_eq!(error.exit(), Exit::Held, "{error}");
+    assert!(error.to_string().contains("of alice on build-3"), "{error}");
+    alice.release().unwrap();
+    bob.claim(600).unwrap();
+    bob.release().unwrap();
+
+    // The file alone is shared.
+    let file = shared.path().join("of-both.jsonl");
+    std::fs::write(&file, "").unwrap();
+    let linked = || {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("trail")).unwrap();
+        std::os::unix::fs::symlink(&file, root.path().join("trail/production.jsonl")).unwrap();
+        root
+    };
+    let (here, there) = (linked(), linked());
+    let (mut alice, mut bob) = (journal(here.path(), "alice"), journal(there.path(), "bob"));
+    alice.claim(600).unwrap();
+    assert_eq!(bob.claim(600).unwrap_err().exit(), Exit::Held);
+    assert_eq!(journal(there.path(), "carol").claim(600).unwrap_err().exit(), Exit::Held);
+}
+
+/// A lock is not seen from everywhere on every shared volume: only this machine's processes are known to be dead.
+#[test]
+fn the_claim_of_another_machine_is_never_taken_over_before_its_end() {
+    let root = tempfile::tempdir().unwrap();
+    let killed = |host: Option<&str>| {
+        let mut alice = journal(root.path(), "alice");
+        alice.actor.host = host.map(str::to_owned);
+        alice.claim(600).unwrap();
+        drop(alice);
+    };
+    for host in [Some("build-4"), None] {
+        killed(host);
+        let mut bob = journal(root.path(), "bob");
+        assert_eq!(bob.claim(600).unwrap_err().exit(), Exit::Held, "{host:?}");
+        let claim = bob.state().claim.clone().unwrap();
+        bob.append(Event::Claim(ClaimEvent::Released { run: claim.run })).unwrap();
+    }
+    killed(Some("build-3"));
+    let mut bob = journal(root.path(), "bob");
+    bob.claim(600).unwrap();
+    assert!(bob.take_notes().iter().any(|note| note.contains("the process that had it is gone")));
+}

@@ -15,6 +15,8 @@ use crate::log::{Log, LogError, Position, Tail};
 
 /// How the file of an environment's trail ends.
 const SUFFIX: &str = ".jsonl";
+/// What is put behind it for the lock of whoever works under a claim.
+const CLAIM_LOCK_SUFFIX: &str = ".claim.lock";
 
 /// One environment's trail. Reads and appends; every append is refused if somebody else appended since the last look.
 #[derive(Debug)]
@@ -42,6 +44,11 @@ impl FileTrail {
     /// Where it is kept.
     pub(crate) fn path(&self) -> &Path {
         self.log.path()
+    }
+
+    /// The lock of whoever works under a claim: beside the file itself, so that whoever has this trail has this lock.
+    pub(crate) fn claim_lock_path(&self) -> PathBuf {
+        self.log.sibling(CLAIM_LOCK_SUFFIX)
     }
 
     /// Reads and checks every entry. A trail without a file has none.
@@ -256,7 +263,9 @@ mod tests {
     #[test]
     fn only_trails_are_listed() {
         let directory = tempfile::tempdir().unwrap();
-        for name in ["staging.jsonl", "production.jsonl", "production.jsonl.lock", "notes.txt"] {
+        for name in
+            ["staging.jsonl", "production.jsonl", "production.jsonl.lock", "production.jsonl.claim.lock", "notes.txt"]
+        {
             File::create(directory.path().join(name)).unwrap();
         }
         assert_eq!(environments(directory.path()).unwrap(), ["production", "staging"]);

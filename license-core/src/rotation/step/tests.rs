@@ -73,6 +73,24 @@ fn a_wait_that_was_announced_after_another_is_waited_for_too() {
 }
 
 #[test]
+fn a_grace_is_given_up_with_the_new_key_in_hand() {
+    let key = |name: &str| LicenseKey::parse(name).unwrap().fingerprint();
+    let keys = Keys { open: open(), blob: BlobHash::of(b"new"), new: key("K1"), grace_ends_at: at(NOW_SECS + 9) };
+    let (within, after) = (at(NOW_SECS + 8), at(NOW_SECS + 9));
+    let table = [
+        ("K1", within, None),
+        ("K1", after, None),
+        ("K0", within, Some(NotCurrent::RotatedAway)),
+        ("K0", after, Some(NotCurrent::RotatedAway)),
+        ("K2", within, Some(NotCurrent::Unknown)),
+        ("K2", after, None),
+    ];
+    for (name, now, expected) in table {
+        assert_eq!(not_current(&keys, key(name), now), expected, "{name} {now}");
+    }
+}
+
+#[test]
 fn an_authority_that_asks_to_wait_is_granted_minutes() {
     for (asked, granted) in [(1, 60), (61, 61), (3_600, RETRY_AFTER_SECS_MAX), (u64::MAX, RETRY_AFTER_SECS_MAX)] {
         let mut run = Run::new(RunId("run-1".to_owned()));

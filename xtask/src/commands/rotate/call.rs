@@ -5,8 +5,8 @@ use std::time::Duration;
 use license_core::{
     LicenseKey,
     rotation::{
-        self, BlobHash, BodySource, Bounds, CallEnd, CallOutcome, Fact, Open, Part, Phase, RotationId, Run, after_call,
-        after_repeat,
+        self, BlobHash, BodySource, Bounds, CallEnd, CallOutcome, Fact, Liveness, Open, Part, Phase, RotationId, Run,
+        after_call, after_repeat,
     },
 };
 use zeroize::Zeroizing;
@@ -19,6 +19,7 @@ use crate::{
     failpoint,
     failure::Failure,
     journal::Journal,
+    keyring,
     seal::{ARMOR_BYTES_MAX, Sealed},
 };
 
@@ -194,7 +195,7 @@ impl Scene<'_> {
     }
 
     /// A key that a person brought on stdin, or a sealed answer that was printed.
-    pub(super) fn seal_brought(&mut self, open: &Open) -> Result<Option<(RotationId, Fact)>, Failure> {
+    pub(super) fn seal_brought(&mut self, open: &Open, phase: &Phase) -> Result<Option<(RotationId, Fact)>, Failure> {
         let not_brought = |why: String| RotateError::NotBrought { why };
         let text = console::read_stdin(BROUGHT_BYTES_MAX).map_err(|error| not_brought(error.to_string()))?;
         let text = text.trim();
@@ -207,11 +208,50 @@ impl Scene<'_> {
             let key = LicenseKey::parse(text).map_err(|error| not_brought(error.to_string()))?;
             as_answer(&key)
         };
+        self.is_the_one_that_is_meant(open, phase, &body)?;
         // Whoever brought it has it still: what cannot be kept is no fact, and is not printed.
         let hash = self.seal_and_keep(open, body).map_err(|error| match error {
             NotKept::Nowhere { why, .. } | NotKept::NotSealed { why } => RotateError::BroughtNotKept { why },
         })?;
         Ok(Some((open.id.clone(), rotation::received(hash, BodySource::Portal))))
+    }
+
+    /// Where the new key of the rotation is known already, no other one is taken for it.
+    fn is_the_one_that_is_meant(&mut self, open: &Open, phase: &Phase, body: &[u8]) -> Result<(), Failure> {
+        let not_taken = |why: String| Err(RotateError::BroughtNotTaken { why }.into());
+        let brought = read_rotated(body).map(|new| new.key);
+        if let Ok(key) = &brought {
+            keyring::meet(self.ctx, key);
+        }
+        let found = brought.as_ref().ok().map(LicenseKey::fingerprint);
+        let known = match phase {
+            // An answer that cannot be opened here says nothing; what was brought is asked about next.
+            Phase::Received { blob, .. } => {
+                self.answer(open, *blob).ok().and_then(|answer| Some(read_rotated(&answer).ok()?.key.fingerprint()))
+            }
+            Phase::Promoting { keys, .. } => Some(keys.new),
+            Phase::Idle(_)
+            | Phase::Calling(_)
+            | Phase::Unknown { .. }
+            | Phase::KeyLost { .. }
+            | Phase::NewRejected { .. }
+            | Phase::Committed { .. }
+            | Phase::RollingBack { .. }
+            | Phase::RolledBack(_) => None,
+        };
+        if let Some(known) = known.filter(|known| found != Some(*known)) {
+            let found = found.map_or_else(|| "no key".to_owned(), |found| found.to_string());
+            return not_taken(format!("it ({found}) is not the new key of this rotation ({known})"));
+        }
+        // Nothing asks about it again on the way into the stores.
+        match (phase, &brought) {
+            (Phase::Promoting { .. }, Ok(key)) => match self.liveness(key) {
+                Liveness::Accepted => Ok(()),
+                Liveness::Refused => not_taken("the authority refuses it".to_owned()),
+                Liveness::NotAsked => not_taken("the authority could not be asked about it".to_owned()),
+            },
+            (_, Ok(_) | Err(_)) => Ok(()),
+        }
     }
 }
 

@@ -82,6 +82,21 @@ pub(crate) enum RotateError {
         /// The fingerprint of the key.
         expected: String,
     },
+    /// The key that is to be rotated is not the one that the authority has now.
+    #[error("the key of environment `{environment}` ({found}) {what}: nothing was changed")]
+    #[diagnostic(help(
+        "run it where deploys read the key {expected}: a job of CI that began before the rotation has the old one"
+    ))]
+    NotCurrent {
+        /// The environment.
+        environment: String,
+        /// The fingerprint of the key that deploys read here.
+        found: String,
+        /// The fingerprint of the new key of the rotation before.
+        expected: String,
+        /// What it is instead.
+        what: &'static str,
+    },
     /// A grace of no days.
     #[error("a grace of 0 days leaves no time in which both keys work: nothing was changed")]
     #[diagnostic(help(
@@ -129,6 +144,15 @@ pub(crate) enum RotateError {
         /// Why.
         why: String,
     },
+    /// What was brought on stdin is another key, or one that is not known to work.
+    #[error("the key that was brought is not taken, and nothing was changed: {why}")]
+    #[diagnostic(help(
+        "bring the new key of this rotation: as the authority's portal shows it, or as a store has it that was written already"
+    ))]
+    BroughtNotTaken {
+        /// Why.
+        why: String,
+    },
     /// A key that is needed is in escrow, and cannot be opened.
     #[error("the {what} is in escrow, and cannot be opened here: {why}")]
     #[diagnostic(help("{next}"))]
@@ -161,6 +185,7 @@ impl RotateError {
             | Self::ClockSkew { .. }
             | Self::StoreNotReady { .. }
             | Self::Drifted { .. }
+            | Self::NotCurrent { .. }
             | Self::NoGrace
             | Self::ForeignIdentity
             | Self::NotKept { .. } => Exit::RotationRefused,
@@ -168,7 +193,7 @@ impl RotateError {
             Self::NoLicenseId { .. } => Exit::Config,
             Self::AgeNotKnown { .. } => Exit::Unknown,
             Self::NotBrought { .. } => Exit::Usage,
-            Self::BroughtNotKept { .. } | Self::NotOpened { .. } => Exit::Partial,
+            Self::BroughtNotKept { .. } | Self::BroughtNotTaken { .. } | Self::NotOpened { .. } => Exit::Partial,
             Self::Stopped { exit } => *exit,
             Self::NoEnd => Exit::Bug,
         }
@@ -184,12 +209,14 @@ impl RotateError {
             Self::ClockSkew { .. } => "clock_skew",
             Self::StoreNotReady { .. } => "store_not_ready",
             Self::Drifted { .. } => "store_drifted",
+            Self::NotCurrent { .. } => "not_current",
             Self::NoGrace => "no_grace",
             Self::ForeignIdentity => "foreign_identity",
             Self::AgeNotKnown { .. } => "age_not_known",
             Self::NotKept { .. } => "not_kept",
             Self::NotBrought { .. } => "not_brought",
             Self::BroughtNotKept { .. } => "brought_not_kept",
+            Self::BroughtNotTaken { .. } => "brought_not_taken",
             Self::NotOpened { .. } => "not_opened",
             Self::Stopped { .. } => "stopped",
             Self::NoEnd => "no_end",

@@ -7,7 +7,8 @@ use license_core::{
     gate::{Now, judge},
     license::{Answer, License},
     rotation::{
-        Adoption, BlobHash, Fact, Keys, Liveness, NewKey, Open, RotationId, Run, Which, after_close, after_validation,
+        self, Adoption, BlobHash, Fact, Keys, Liveness, NewKey, NotCurrent, Open, RotationId, Run, Which, after_close,
+        after_validation,
     },
 };
 use zeroize::Zeroizing;
@@ -15,6 +16,7 @@ use zeroize::Zeroizing;
 use super::{BothKeys, RotateError, Scene, bounds};
 use crate::{
     authority::{self, Reply, read_rotated, wire::Secrets},
+    config::EnvName,
     connect, context,
     escrow::BlobKind,
     failpoint,
@@ -87,6 +89,18 @@ impl Scene<'_> {
         }
     }
 
+    /// The key that deploys read here is the one that the rotation before gave.
+    pub(super) fn has_the_current_key(&mut self, keys: &Keys) -> Result<(), Failure> {
+        let found = self.current_key()?.fingerprint();
+        let Some(not_current) = rotation::not_current(keys, found, context::now()) else { return Ok(()) };
+        let what = match not_current {
+            NotCurrent::RotatedAway => "was rotated away: this run has the old one still",
+            NotCurrent::Unknown => "is not the new one of the rotation before",
+        };
+        let (found, expected) = (found.to_string(), keys.new.to_string());
+        Err(RotateError::NotCurrent { environment: self.environment.name.to_string(), found, expected, what }.into())
+    }
+
     fn new_key_of(&mut self, open: &Open, blob: BlobHash) -> Result<LicenseKey, Failure> {
         let answer = self.answer(open, blob)?;
         let new = read_rotated(&answer).map_err(|_| not_a_key("new key"))?;
@@ -95,7 +109,7 @@ impl Scene<'_> {
     }
 
     /// The sealed answer in plain: in hand, or opened with the identity.
-    fn answer(&mut self, open: &Open, blob: BlobHash) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    pub(super) fn answer(&mut self, open: &Open, blob: BlobHash) -> Result<Zeroizing<Vec<u8>>, Failure> {
         match &self.answer {
             Some((hash, plain)) if *hash == blob => Ok(plain.clone()),
             Some(_) | None => {
@@ -122,7 +136,11 @@ impl Scene<'_> {
             .map_err(|error| failed(error.to_string(), again.clone()))?
             .ok_or_else(|| {
                 let why = "this machine does not have it".to_owned();
-                failed(why, format!("run it where `.license/escrow/{environment}` has {}.{kind}.age", id.0))
+                let there = format!("run it where `.license/escrow/{environment}` has {}.{kind}.age", id.0);
+                failed(
+                    why,
+                    if kind == BlobKind::Answer { format!("{there}; {}", bring_it(environment)) } else { there },
+                )
             })?;
         let Some(identity) = self.identity() else {
             let why = "`[escrow] identity` is not set here".to_owned();
@@ -242,13 +260,22 @@ impl Scene<'_> {
         }
     }
 
-    fn liveness(&self, key: &LicenseKey) -> Liveness {
+    pub(super) fn liveness(&self, key: &LicenseKey) -> Liveness {
         match self.authority.validate(key, &self.environment.demand.domain) {
             Ok(reply) => match reply.license.answer {
                 Answer::Accepted { .. } => Liveness::Accepted,
                 Answer::Refused { .. } => Liveness::Refused,
             },
             Err(_) => Liveness::NotAsked,
+        }
+    }
+
+    /// The new key of a rotation whose stores all have it: where its sealed answer cannot be had, deploys read it still.
+    fn new_key_or_current(&mut self, keys: &Keys) -> Result<LicenseKey, Failure> {
+        let sealed = self.key_of(keys, Which::New);
+        match self.current_key() {
+            Ok(key) if sealed.is_err() && key.fingerprint() == keys.new => Ok(key),
+            Ok(_) | Err(_) => sealed,
         }
     }
 
@@ -259,10 +286,19 @@ impl Scene<'_> {
         keys: &Keys,
         adoption: Adoption,
     ) -> Result<Option<(RotationId, Fact)>, Failure> {
-        let (old, new) = (self.key_of(keys, Which::Old)?, self.key_of(keys, Which::New)?);
+        let old = self.key_of(keys, Which::Old)?;
+        let new = self.new_key_or_current(keys)?;
         let fact = after_close(run, self.liveness(&old), self.liveness(&new), adoption);
         Ok(fact.map(|fact| (keys.open.id.clone(), fact)))
     }
+}
+
+/// What to do where the sealed answer is nowhere any more.
+fn bring_it(environment: &EnvName) -> String {
+    format!(
+        "if that is lost, pipe the new key, from the authority's portal or a store that has it, into `cargo xtask rotate \
+         {environment} --adopt`"
+    )
 }
 
 fn not_a_key(what: &'static str) -> Failure {

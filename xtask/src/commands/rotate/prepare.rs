@@ -45,7 +45,7 @@ impl Scene<'_> {
         let listed = listed.map(|listing| self.relevant(&listing.licenses, &license_id));
         Ok(Snapshot {
             license_id: Some(license_id),
-            status: reply.license.status.as_ref().map(status_word),
+            status: reply.license.status.as_ref().map(Status::to_word),
             expires_at: reply.license.expires_at,
             features: reply.license.features.clone(),
             listed,
@@ -148,17 +148,6 @@ impl Scene<'_> {
     pub(super) fn is_relevant(&self, one: &ListedLicense, license_id: &str) -> bool {
         let domain = self.environment.demand.domain.to_string();
         one.license_id == license_id || one.domains.contains(&domain)
-    }
-}
-
-/// A status as it stands in the snapshot.
-pub(super) fn status_word(status: &Status) -> String {
-    match status {
-        Status::Active => "active".to_owned(),
-        Status::Suspended => "suspended".to_owned(),
-        Status::Revoked => "revoked".to_owned(),
-        Status::Expired => "expired".to_owned(),
-        Status::Other(word) => license_core::finding::clean(word),
     }
 }
 

@@ -30,8 +30,13 @@ impl Scene<'_> {
             Some((_, place)) => {
                 let written = write(self, place, keys, which, &key);
                 place.take_notes().iter().for_each(|note| self.narrator.note(&format!("{store}: {note}")));
+                if let Ok(Proof::ItsWord) = written {
+                    self.narrator.note(&format!(
+                        "{store}: it shows nothing of what it holds: that it took the key is its word alone"
+                    ));
+                }
                 match written {
-                    Ok(()) => Fact::StoreHolds { store: store.to_owned(), key: which },
+                    Ok(Proof::Seen | Proof::ItsWord) => Fact::StoreHolds { store: store.to_owned(), key: which },
                     Err(why) => failed(store, &Keyring::read(self.ctx, self.config).hide(&why)),
                 }
             }
@@ -41,17 +46,26 @@ impl Scene<'_> {
     }
 }
 
+/// How it is known that a store holds a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    /// The key was read, or the version is another one.
+    Seen,
+    /// It said so, and promises that this is true: there is nothing to see.
+    ItsWord,
+}
+
 fn write(
     scene: &Scene<'_>,
     place: &Place,
     keys: &Keys,
     which: Which,
     key: &license_core::LicenseKey,
-) -> Result<(), String> {
+) -> Result<Proof, String> {
     let words = |fault: StoreFault| format!("{}; {}", fault.message, fault.next);
     let before = place.read().map_err(words)?;
     match before_write(keys, which, shown(&before)) {
-        BeforeWrite::HoldsIt => return Ok(()),
+        BeforeWrite::HoldsIt => return Ok(Proof::Seen),
         BeforeWrite::Drifted => return Err("it holds a third key, which nobody told us about".to_owned()),
         BeforeWrite::Write => {}
     }
@@ -62,7 +76,7 @@ fn write(
         // A store that says "nothing was stored" may be wrong, too: what it holds counts.
         Written::Failed(_) if holds(place, key) => {
             scene.narrator.note("the store said that it did not take the key, and holds it");
-            return Ok(());
+            return Ok(Proof::Seen);
         }
         Written::Failed(fault) => return Err(words(fault)),
         Written::Unknown(fault) => Some(words(fault)),
@@ -70,8 +84,11 @@ fn write(
     // Also a store that says "done" is read back: it may not be true.
     let after = place.read().map_err(words)?;
     match (&after, trouble) {
-        (Held::Key { key: found, .. }, _) if found.fingerprint() == key.fingerprint() => Ok(()),
-        (Held::Hidden { version }, None) if version != before.version() => Ok(()),
+        (Held::Key { key: found, .. }, _) if found.fingerprint() == key.fingerprint() => Ok(Proof::Seen),
+        (Held::Hidden { version }, None) if version != before.version() => Ok(Proof::Seen),
+        // A version may stay as it is, too: a write that is repeated changes nothing. Without this a rotation that has
+        // begun could not be finished.
+        (Held::Hidden { .. }, None) if place.is_taken_at_its_word() => Ok(Proof::ItsWord),
         (_, Some(trouble)) => Err(format!("nobody knows whether it was written: {trouble}")),
         (Held::Key { .. } | Held::Nothing { .. } | Held::Hidden { .. }, None) => {
             Err("it said that it took the key, and does not hold it".to_owned())

@@ -4,16 +4,17 @@ use license_core::{
     LicenseKey,
     license::Answer,
     rotation::{
-        BodySource, Evidence, Fact, Listed, OldKey, Open, Reconciled, RotationId, RotationVisible, Run,
-        after_reconcile, conclude,
+        self, Against, Answered, BlobHash, BodySource, Evidence, Fact, Listed, ListedBefore, OldKey, Open, Reconciled,
+        RotationId, RotationVisible, Run, after_confirm, after_reconcile, conclude,
     },
 };
 
-use super::{Scene, call::as_answer, prepare::status_word};
+use super::{Scene, call::as_answer};
 use crate::{
-    authority::{Extent, ListedLicense},
+    authority::{Extent, ListedLicense, read_rotated},
     config::AuthoritySettings,
     failure::Failure,
+    keyring,
 };
 
 impl Scene<'_> {
@@ -34,6 +35,35 @@ impl Scene<'_> {
                 Ok(None)
             }
         }
+    }
+
+    /// Looks for what speaks against a person's word that nothing was rotated.
+    pub(super) fn confirm(
+        &mut self,
+        run: &mut Run,
+        open: &Open,
+        blob: Option<BlobHash>,
+    ) -> Result<Option<(RotationId, Fact)>, Failure> {
+        let answered = match blob {
+            None => Answered::NoKey,
+            Some(blob) => self.answered(open, blob)?,
+        };
+        let against = rotation::against(self.listed(open), self.old_shows(open), answered);
+        if let Some(against) = against {
+            self.narrator.note(&format!("that nothing was rotated is not believed: {}", against_words(against)));
+        }
+        Ok(after_confirm(run, against).map(|fact| (open.id.clone(), fact)))
+    }
+
+    /// What the sealed answer holds beside the old key, and what the authority says about it.
+    fn answered(&mut self, open: &Open, blob: BlobHash) -> Result<Answered, Failure> {
+        let answer = self.answer(open, blob)?;
+        let Ok(new) = read_rotated(&answer) else { return Ok(Answered::NoKey) };
+        keyring::meet(self.ctx, &new.key);
+        if new.key.fingerprint() == open.terms.old {
+            return Ok(Answered::NoKey);
+        }
+        Ok(Answered::Key(self.liveness(&new.key)))
     }
 
     /// Seals the key that the list shows.
@@ -70,20 +100,29 @@ impl Scene<'_> {
             return Listed::NotAsked;
         };
         let license_id = open.terms.snapshot.license_id.as_deref().unwrap_or_default();
-        if self.relevant(&list, license_id) == *before {
+        let now = self.relevant(&list, license_id);
+        if now == *before {
             return Listed::Nothing;
         }
-        match self.new_key_in(open, &list) {
-            Some(_) => Listed::NewKey,
-            None => Listed::NewerWithoutKey,
+        if self.new_key_in(open, &list).is_some() {
+            return Listed::NewKey;
         }
+        let is_own = |one: &&ListedBefore| one.license_id == license_id;
+        if !now.iter().filter(is_own).eq(before.iter().filter(is_own)) {
+            return Listed::NewerWithoutKey;
+        }
+        let was_there = |one: &ListedBefore| before.iter().any(|other| other.license_id == one.license_id);
+        if now.iter().all(was_there) { Listed::Nothing } else { Listed::AnotherLicense }
     }
 
-    /// A key in the list that was not there before, and that the authority accepts.
+    /// A key of the license, or of one that was not there before, that the list did not show before the call, and that the
+    /// authority accepts. Other licenses are rotated, too.
     fn new_key_in(&self, open: &Open, list: &[ListedLicense]) -> Option<LicenseKey> {
         let before = open.terms.snapshot.listed.as_deref().unwrap_or_default();
         let license_id = open.terms.snapshot.license_id.as_deref().unwrap_or_default();
+        let was_there = |one: &ListedLicense| before.iter().any(|other| other.license_id == one.license_id);
         list.iter()
+            .filter(|one| one.license_id == license_id || !was_there(one))
             .filter(|one| !self.relevant(std::slice::from_ref(*one), license_id).iter().all(|now| before.contains(now)))
             .filter_map(|one| LicenseKey::parse(one.shown_key.as_deref()?).ok())
             .filter(|key| key.fingerprint() != open.terms.old)
@@ -96,13 +135,18 @@ impl Scene<'_> {
     fn old_shows(&mut self, open: &Open) -> OldKey {
         let Ok(key) = self.old_key_of(open) else { return OldKey::NotAsked };
         let Ok(reply) = self.authority.validate(&key, &self.environment.demand.domain) else { return OldKey::NotAsked };
-        let (license, before) = (&reply.license, &open.terms.snapshot);
-        let is_refused = matches!(license.answer, Answer::Refused { .. });
-        let is_as_before = license.status.as_ref().map(status_word) == before.status
-            && license.expires_at == before.expires_at
-            && license.grace_ends_at.is_none()
-            && license.deprecated == before.deprecated;
-        if is_as_before && !is_refused { OldKey::Unchanged } else { OldKey::Differs }
+        let shows = rotation::old_key(open, &reply.license);
+        match shows {
+            OldKey::Changed => self.narrator.note(
+                "the license of the old key is not as it was before the call, in a way that proves no rotation: renewed, say",
+            ),
+            OldKey::Refused => self.narrator.note(
+                "the authority refuses the old key now, in a way that proves no rotation: suspended, say; what runs with it \
+                 does not work",
+            ),
+            OldKey::RotatedAway | OldKey::Unchanged | OldKey::NotAsked => {}
+        }
+        shows
     }
 
     fn rotation_visible(&self) -> RotationVisible {
@@ -110,5 +154,16 @@ impl Scene<'_> {
             AuthoritySettings::Embedded { .. } => RotationVisible::Yes,
             AuthoritySettings::Remote(settings) => settings.rotation_visible,
         }
+    }
+}
+
+fn against_words(against: Against) -> &'static str {
+    match against {
+        Against::List => "the authority's list shows the license with another key, or not at all",
+        Against::OldKeyRotatedAway => "the old key shows that it was rotated away",
+        Against::OldKeyRefused => "the authority refuses the old key",
+        Against::OldKeyNotAsked => "the authority could not be asked about the old key",
+        Against::NewKeyAccepted => "the authority accepts the key of the answer",
+        Against::NewKeyNotAsked => "the authority could not be asked about the key of the answer",
     }
 }

@@ -1,6 +1,6 @@
 //! What a rotation tells people.
 
-use license_core::rotation::{End, Fact, Last, NotRotated, Which};
+use license_core::rotation::{End, Fact, Keys, Last, Liveness, NotRotated, Which};
 
 use super::{BothKeys, Outcome, adoption_word, refusal_words};
 use crate::config::Environment;
@@ -106,6 +106,7 @@ impl Outcome {
                 End::Rejected { .. } => "rejected",
                 End::Partial { .. } => "partial",
                 End::Committed { .. } => "committed",
+                End::NotClosed { .. } => "not_closed",
                 End::RolledBack(_) => "rolled_back",
             },
         }
@@ -175,7 +176,8 @@ fn of_end(end: &End, overlap: Option<BothKeys>, environment: &str) -> Told {
             Some(match printed {
                 None => {
                     format!(
-                        "pipe the new key, from the authority's portal, into `cargo xtask rotate {environment} --adopt`"
+                        "pipe the new key, from the authority's portal, into `cargo xtask rotate {environment} --adopt`; if the \
+                         portal shows that it did not rotate, `cargo xtask rotate {environment} --confirm-not-rotated`"
                     )
                 }
                 Some(_) => format!(
@@ -198,7 +200,7 @@ fn of_end(end: &End, overlap: Option<BothKeys>, environment: &str) -> Told {
             ),
             Some(format!(
                 "read what was sealed: `cargo xtask escrow open {environment} --rotation {}`; then `--resume`, or pipe a key \
-                 into `--adopt`",
+                 into `--adopt`; if it did not rotate, `--confirm-not-rotated`",
                 open.id.0
             )),
         ),
@@ -233,9 +235,49 @@ fn of_end(end: &End, overlap: Option<BothKeys>, environment: &str) -> Told {
                 Some(format!("`cargo xtask deploy {environment}`, so that what runs has the new key in time")),
             )
         }
+        End::NotClosed { keys, old, new } => not_closed(keys, *old, *new, environment),
         End::RolledBack(keys) => told(
             format!("every store holds the OLD key again, and it dies at {:.0}", keys.grace_ends_at),
             Some(format!("before that, `cargo xtask rotate {environment} --resume` brings the new one back")),
         ),
+    }
+}
+
+/// What is said of a rotation whose grace is over, and which is not closed.
+fn not_closed(keys: &Keys, old: Liveness, new: Liveness, environment: &str) -> Told {
+    let old_words = match old {
+        Liveness::Accepted => "the old one still works",
+        Liveness::Refused => "the old one is refused, too",
+        Liveness::NotAsked => "the authority could not be asked about the old one",
+    };
+    let over = format!("the grace ended at {:.0}", keys.grace_ends_at);
+    match (old, new) {
+        (_, Liveness::Refused) => Told {
+            what: format!(
+                "the authority refuses the new key, which every store holds ({}); {old_words}; {over}, and the rotation is \
+                 not closed",
+                keys.new
+            ),
+            next: Some(format!(
+                "`cargo xtask check {environment}` tells why; when the license is in force again, `cargo xtask rotate \
+                 {environment} --resume`; if another key took its place in the stores, `--accept-no-overlap` begins with it"
+            )),
+        },
+        (_, Liveness::NotAsked) | (Liveness::NotAsked, Liveness::Accepted) => Told {
+            what: format!(
+                "every store holds the new key ({}); {over}, and the authority could not be asked whether the {} works: the \
+                 rotation is not closed",
+                keys.new,
+                if new == Liveness::NotAsked { "new one" } else { "old one" }
+            ),
+            next: Some(format!("`cargo xtask rotate {environment} --resume`, when the authority answers")),
+        },
+        (Liveness::Accepted | Liveness::Refused, Liveness::Accepted) => Told {
+            what: format!(
+                "every store holds the new key ({}), and it works; {over}, and {old_words}: the rotation is not closed",
+                keys.new
+            ),
+            next: Some(format!("`cargo xtask rotate {environment} --resume`, later; nothing breaks")),
+        },
     }
 }
