@@ -4,7 +4,7 @@
 //! order is no export.
 
 use std::{
-    io::Write,
+    io::{self, Write},
     path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
@@ -24,8 +24,9 @@ use super::{
     torn, torn_bytes,
 };
 use crate::{
-    config::EnvName,
+    config::{AuthoritySettings, Config, EnvName},
     context::Platform,
+    files,
     log::Tail,
     trail::{Trail, Trails},
 };
@@ -147,6 +148,52 @@ pub(crate) fn export(
     sheet.out.flush().map_err(|source| AuditError::NotWritten { source })?;
     notes.push(format!("SHA-256 of the export: {}", sheet.seal.hash()));
     Ok(Exported { notes })
+}
+
+/// Writes to a file by `export`. Of what is there, only another export is replaced, and nothing among our own files:
+/// what is not there yet would be taken for a trail, and a lock is as empty as what may be replaced.
+pub(crate) fn put(
+    directory: &Path,
+    file: &Path,
+    config: &Config,
+    export: impl FnOnce(&mut dyn Write) -> Result<Exported, AuditError>,
+) -> Result<Exported, AuditError> {
+    let path = directory.join(file);
+    let named = |source: io::Error| {
+        let why = format!("`{}`: {}", file.display(), files::why(&source));
+        AuditError::NotWritten { source: io::Error::new(source.kind(), why) }
+    };
+    if let Some(directory) = our_own(&path, config) {
+        let why = format!("the program keeps its own files in `{}`; name a file elsewhere", directory.display());
+        return Err(named(io::Error::new(io::ErrorKind::InvalidInput, why)));
+    }
+    let may_go =
+        |head: &[u8]| if form::begins(head) { Ok(()) } else { Err("it is there and is no export; name another file") };
+    let mut exported = Ok(Exported::default());
+    let put = files::publish_by(&path, may_go, |file| {
+        exported = export(&mut io::BufWriter::new(file));
+        if exported.is_ok() { Ok(()) } else { Err(io::Error::other("the trail cannot be exported")) }
+    });
+    let exported = match exported {
+        Err(AuditError::NotWritten { source }) => return Err(named(source)),
+        exported => exported?,
+    };
+    put.map_err(named)?;
+    Ok(exported)
+}
+
+/// The directory of our own that a place is in, by whatever name: `.license`, or that of an embedded authority.
+fn our_own(path: &Path, config: &Config) -> Option<PathBuf> {
+    // A directory that is not there has nothing in it, and whoever writes there is told so.
+    let directory = path.parent()?.canonicalize().ok()?;
+    let is_inside = |own: &PathBuf| own.canonicalize().is_ok_and(|own| directory.starts_with(own));
+    let is_there = |own: &PathBuf| own.canonicalize().is_ok_and(|own| directory == own);
+    let state = |settings: &AuthoritySettings| match settings {
+        AuthoritySettings::Embedded { state } => Some(state.clone()),
+        AuthoritySettings::Remote(_) => None,
+    };
+    let own = config.root.join(".license");
+    if is_inside(&own) { Some(own) } else { config.authorities.values().filter_map(state).find(is_there) }
 }
 
 fn named_once(environments: &[EnvName]) -> Vec<String> {

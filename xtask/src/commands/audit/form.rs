@@ -207,6 +207,14 @@ pub(super) fn header() -> Vec<u8> {
     row(&COLUMNS.map(str::to_owned), None)
 }
 
+/// Whether a file that begins so is an export, of either form.
+pub(super) fn begins(head: &[u8]) -> bool {
+    head.starts_with(BEGIN_BEGINS) || head.starts_with(&header())
+}
+
+/// How the first record of an export begins.
+const BEGIN_BEGINS: &[u8] = br#"{"export":"begin","#;
+
 /// The row of a record of the export's own.
 pub(super) fn part_row(part: &Part) -> Vec<u8> {
     let mut cells = [const { String::new() }; COLUMNS.len()];
