@@ -234,6 +234,23 @@ fn no_export_is_put_among_the_files_of_the_program_itself() {
 }
 
 #[test]
+fn a_trail_that_verifying_calls_broken_is_no_export_either() {
+    let (_server, project) = deployed();
+    project.run(&["audit", "export", "--output", "export"]).exits(0);
+    let before = fs::read(project.path("export")).unwrap();
+    fs::copy(project.trail_file("production"), project.trail_file("prod")).unwrap();
+    project.run(&["audit", "verify"]).exits(26).says("prod: broken: entry 1 is about `production`");
+    for form in ["jsonl", "csv"] {
+        let ran = project.run(&["audit", "export", "--format", form, "--output", "export"]);
+        ran.exits(26).says("`prod`").says("entry 1 is about `production`").says("audit export ENV");
+        assert_eq!(fs::read(project.path("export")).unwrap(), before, "{form}");
+        // The good one can be had without it.
+        project.run(&["audit", "export", "production", "--format", form, "--output", form]).exits(0);
+        project.run(&["audit", "verify", "--file", form]).exits(0);
+    }
+}
+
+#[test]
 fn an_export_that_does_not_fit_is_exit_1_and_leaves_what_was_there() {
     let (_server, project) = with_entries(200);
     let arguments = ["audit", "export", "production", "--output", "export"];

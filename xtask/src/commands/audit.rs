@@ -156,22 +156,18 @@ fn subject(expected: &ExpectedHead, environments: &[String]) -> Result<String, A
 fn verify_one(trails: &Trails, environment: String, expected: Vec<ExpectedHead>) -> TrailReport {
     let its = trails.of(&environment);
     let mut head = Head::EMPTY;
-    let mut trouble = None;
     let mut found_at = vec![None; expected.len()];
-    let mut folding = Folding::default();
+    let mut checking = Checking::of(&environment);
     let scanned = its.scan(|entry: Entry<Looked>, next| {
         head = next;
-        let elsewhere = entry.body.environment().filter(|named| *named != environment);
-        let other = elsewhere.map(|named| Trouble::OtherEnvironment { seq: next.seq, named: named.to_owned() });
-        let lie = folding.take(&entry.body).err().map(|Lie| Trouble::Checkpoint { seq: next.seq });
-        trouble = trouble.take().or(other).or(lie);
+        checking.take(&entry.body, next.seq);
         for (expected, found_at) in expected.iter().zip(&mut found_at) {
             if expected.is_met_by(&next) {
                 *found_at = Some(next.seq);
             }
         }
     });
-    let state = match (scanned, trouble) {
+    let state = match (scanned, checking.trouble) {
         (Err(error), _) if !error.is_about_content() => State::NotRead(error),
         (Err(error), _) => State::Broken(Trouble::Log(error)),
         (Ok(_), Some(trouble)) => State::Broken(trouble),
@@ -181,6 +177,28 @@ fn verify_one(trails: &Trails, environment: String, expected: Vec<ExpectedHead>)
     let found = expected.into_iter().zip(found_at);
     let expectations = found.map(|(expected, found_at)| Expectation { expected, found_at }).collect();
     TrailReport { place: its.place(), environment, head, state, expectations }
+}
+
+/// What is checked of the entries of a trail beside their chain.
+struct Checking<'a> {
+    environment: &'a str,
+    folding: Folding,
+    /// The first thing that is wrong.
+    trouble: Option<Trouble>,
+}
+
+impl<'a> Checking<'a> {
+    fn of(environment: &'a str) -> Self {
+        Self { environment, folding: Folding::default(), trouble: None }
+    }
+
+    /// Takes the next entry.
+    fn take(&mut self, entry: &Looked, seq: u64) {
+        let elsewhere = entry.environment().filter(|named| *named != self.environment);
+        let other = elsewhere.map(|named| Trouble::OtherEnvironment { seq, named: named.to_owned() });
+        let lie = self.folding.take(entry).err().map(|Lie| Trouble::Checkpoint { seq });
+        self.trouble = self.trouble.take().or(other).or(lie);
+    }
 }
 
 /// An entry as far as it can be read.
@@ -194,6 +212,14 @@ enum Looked {
 }
 
 impl Looked {
+    /// The entry, where this version can read the whole of it.
+    fn record(&self) -> Option<&Record> {
+        match self {
+            Self::Record(record) => Some(record),
+            Self::Subject { .. } => None,
+        }
+    }
+
     fn environment(&self) -> Option<&str> {
         match self {
             Self::Record(record) => Some(&record.environment),
@@ -598,6 +624,17 @@ pub(crate) enum AuditError {
         /// The line.
         what: Unprintable,
     },
+    /// A trail is none of its environment's, or was forged.
+    #[error("the trail of `{environment}` cannot be exported: {why}")]
+    #[diagnostic(help(
+        "`cargo xtask audit verify {environment}` says the same; name the environments to export the others: `audit export ENV…`"
+    ))]
+    NotInOrder {
+        /// The environment whose trail it should be.
+        environment: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A line cannot stand in an export.
     #[error("entry {seq} cannot be exported: {why}")]
     #[diagnostic(help("no version of this program writes such a line; see who did"))]
@@ -639,7 +676,9 @@ impl AuditError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Log(error) => error.exit(),
-            Self::NotListed(_) | Self::NotExportable { .. } | Self::NotRead { .. } => Exit::Trail,
+            Self::NotListed(_) | Self::NotInOrder { .. } | Self::NotExportable { .. } | Self::NotRead { .. } => {
+                Exit::Trail
+            }
             Self::NotWritten { .. } => Exit::Bug,
             Self::RunnerCommand { .. } | Self::NoTime { .. } | Self::WhichEnvironment { .. } => Exit::Usage,
         }

@@ -1,7 +1,7 @@
 //! `audit export`: trails, or what was asked for of them, in a form that can be checked on another machine.
 //!
-//! Nothing is kept in memory but the line at hand. What is exported was checked up to there: a trail that is not in
-//! order is no export.
+//! Nothing is kept in memory but the line at hand, and what checkpoints are compared with. What is exported was checked
+//! up to there, as verifying does: a trail that is not in order is no export.
 
 use std::{
     io::{self, Write},
@@ -19,7 +19,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    AuditError, Unprintable, environment,
+    AuditError, Checking, Looked, Unprintable, environment,
     form::{self, Begin, End, Filters, Form, Gap, Part, Seal, TrailBegin, TrailEnd},
     torn, torn_bytes,
 };
@@ -220,12 +220,19 @@ fn filters(args: &ExportArgs, now: Timestamp) -> Result<Filters, AuditError> {
 }
 
 /// What of an entry is looked at to choose it.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Facts {
     #[serde(default)]
     at: Option<Value>,
     #[serde(default)]
     kind: Option<Value>,
+}
+
+impl Facts {
+    /// Of a line that is an object; nothing of one in which a field stands twice.
+    fn of(line: &[u8]) -> Self {
+        serde_json::from_slice(line).unwrap_or_default()
+    }
 }
 
 impl Filters {
@@ -252,12 +259,18 @@ fn export_trail(
     sheet.part(&Part::Trail(begin))?;
     let mut taken = Taken::default();
     let mut written = Ok(());
-    let (position, ending) = trail.scan_lines(|line, entry: Entry<Facts>, _| {
-        if written.is_ok() && filters.ask_for(&entry.body) {
-            written = taken.line(environment, line, entry.seq, sheet);
+    let mut checking = Checking::of(environment);
+    let (position, ending) = trail.scan_lines(|line, entry: Entry<Looked>, _| {
+        checking.take(&entry.body, entry.seq);
+        let goes_on = written.is_ok() && checking.trouble.is_none();
+        if goes_on && (!filters.leave_lines_out() || filters.ask_for(&Facts::of(line))) {
+            written = taken.line(environment, line, entry.seq, &entry.body, sheet);
         }
     })?;
     written?;
+    if let Some(trouble) = checking.trouble {
+        return Err(AuditError::NotInOrder { environment: environment.to_owned(), why: trouble.words() });
+    }
     taken.end(environment, position.head, ending, sheet)
 }
 
@@ -271,9 +284,16 @@ struct Taken {
 }
 
 impl Taken {
-    fn line(&mut self, environment: &str, line: &[u8], seq: u64, sheet: &mut Sheet<'_>) -> Result<(), AuditError> {
+    fn line(
+        &mut self,
+        environment: &str,
+        line: &[u8],
+        seq: u64,
+        entry: &Looked,
+        sheet: &mut Sheet<'_>,
+    ) -> Result<(), AuditError> {
         self.gap_before(seq, sheet)?;
-        sheet.entry(environment, line, seq)?;
+        sheet.entry(environment, line, seq, entry)?;
         self.seal.take(line);
         self.seal.take(b"\n");
         self.entries += 1;
@@ -322,7 +342,7 @@ impl Sheet<'_> {
         self.put(&bytes, Unprintable::Record)
     }
 
-    fn entry(&mut self, environment: &str, line: &[u8], seq: u64) -> Result<(), AuditError> {
+    fn entry(&mut self, environment: &str, line: &[u8], seq: u64, entry: &Looked) -> Result<(), AuditError> {
         if line.starts_with(form::RECORD_BEGINS) {
             return Err(AuditError::NotExportable { seq, why: "it begins as a record of an export does" });
         }
@@ -331,7 +351,7 @@ impl Sheet<'_> {
                 self.put(line, Unprintable::Entry { seq })?;
                 self.put(b"\n", Unprintable::Entry { seq })
             }
-            Form::Csv => match form::entry_row(environment, line, serde_json::from_slice(line).ok().as_ref()) {
+            Form::Csv => match form::entry_row(environment, line, entry.record()) {
                 Some(row) => self.put(&row, Unprintable::Entry { seq }),
                 None => Err(AuditError::NotExportable { seq, why: "a text in it is no text" }),
             },

@@ -330,11 +330,7 @@ impl Row<'_> {
     /// Whether the columns are those of this line. Another version may find other words for the same.
     fn says_what(&self, line: &[u8], entry: &Looked, environment: &str, begin: &Begin) -> bool {
         if begin.is_ours() {
-            let record = match entry {
-                Looked::Record(record) => Some(&**record),
-                Looked::Subject { .. } => None,
-            };
-            form::entry_row(environment, line, record).is_some_and(|made| made == self.bytes)
+            form::entry_row(environment, line, entry.record()).is_some_and(|made| made == self.bytes)
         } else {
             form::cells_agree(environment, line, self.cells)
         }
