@@ -43,7 +43,8 @@ pub(crate) struct ExportArgs {
     /// How to write it
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Form,
-    /// Only entries of this moment or later: RFC 3339, a date (its first moment in UTC), or an age as `30d`
+    /// Only entries of this moment or later: RFC 3339, a date (its first moment in UTC), or an age as `30d`; alone, all
+    /// from the first such entry on
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<Moment>,
     /// Only entries before this moment: as `--since`, so that a date itself is left out
@@ -263,7 +264,8 @@ fn export_trail(
     let (position, ending) = trail.scan_lines(|line, entry: Entry<Looked>, _| {
         checking.take(&entry.body, entry.seq);
         let goes_on = written.is_ok() && checking.trouble.is_none();
-        if goes_on && (!filters.leave_lines_out() || filters.ask_for(&Facts::of(line))) {
+        let is_in = !filters.leave_lines_out() || taken.entries > 0 && filters.leave_out_the_oldest_alone();
+        if goes_on && (is_in || filters.ask_for(&Facts::of(line))) {
             written = taken.line(environment, line, entry.seq, &entry.body, sheet);
         }
     })?;

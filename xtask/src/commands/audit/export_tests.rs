@@ -221,6 +221,96 @@ fn a_head_that_was_kept_proves_what_leads_to_it_and_nothing_else() {
     assert!(report.human().contains("proves entries 5 to 8"), "{}", report.human());
 }
 
+/// A trail whose entries were written by clocks that disagree: the third and the fifth say an earlier hour.
+fn clocks_that_disagree() -> (TempDir, Vec<Head>) {
+    let directory = tempfile::tempdir().unwrap();
+    let entry = |hour: i64| Record {
+        at: at("2026-03-01T00:00:00Z") + jiff::SignedDuration::from_hours(hour),
+        ..ended("production", 7)
+    };
+    let heads = append_to(&directory, "production", [0, 5, 1, 6, 2].into_iter().map(entry));
+    (directory, heads)
+}
+
+#[test]
+fn an_export_since_a_time_has_everything_from_its_first_entry_on_whatever_the_clocks_say() {
+    let (directory, heads) = clocks_that_disagree();
+    for form in ["jsonl", "csv"] {
+        let export = exported(&directory, &["--format", form, "--since", "2026-03-01T03:00:00Z"]);
+        let report = verified(&export, &[head(5, &heads)]);
+        assert_eq!(report.exit(), Exit::Done, "{}", report.human());
+        let trail = &report.json()["trails"][0];
+        assert_eq!((&trail["entries"], &trail["runs"], &trail["proved_from"]), (&json!(4), &json!(1), &json!(2)));
+        assert_eq!(trail["unexplained_gap"], Value::Null);
+        assert!(report.human().contains("proves entries 2 to 5"), "{}", report.human());
+    }
+    // With another filter, what was asked for is each entry by itself.
+    let words = ["--since", "2026-03-01T03:00:00Z", "--until", "2026-03-02"];
+    assert_eq!(verified(&exported(&directory, &words), &[]).json()["trails"][0]["entries"], 2);
+}
+
+/// The export with an entry left out that is declared to be, and with every count and hash as it should then be.
+fn with_a_gap_for(export: &[u8], seqs: std::ops::RangeInclusive<u64>) -> Vec<u8> {
+    let seq_of = |line: &String| serde_json::from_str::<Value>(line).unwrap()["seq"].as_u64();
+    let mut lines = lines(export);
+    let at = lines.iter().position(|line| seq_of(line) == Some(*seqs.start())).unwrap();
+    lines.retain(|line| !seq_of(line).is_some_and(|seq| seqs.contains(&seq)));
+    let gap = Part::Gap(form::Gap { first: *seqs.start(), last: *seqs.end() });
+    lines.insert(at, String::from_utf8(gap.line()).unwrap());
+    let mut seal = Seal::default();
+    let left: Vec<&String> = lines.iter().filter(|line| !line.starts_with("{\"export\"")).collect();
+    for line in &left {
+        seal.take(format!("{line}\n").as_bytes());
+    }
+    let (entries, first, last) =
+        (left.len() as u64, left.first().and_then(|line| seq_of(line)), left.last().and_then(|line| seq_of(line)));
+    let at = lines.len() - 2;
+    let Ok(Part::TrailEnd(end)) = serde_json::from_str(&lines[at]) else { panic!("no end of a trail") };
+    let end = Part::TrailEnd(form::TrailEnd { entries, first, last, sha256: seal.hash(), ..end });
+    lines[at] = String::from_utf8(end.line()).unwrap();
+    sealed_again(lines)
+}
+
+/// Exports of before had such gaps where clocks disagreed; of now, they are the work of whoever took a line out.
+#[test]
+fn a_gap_that_no_filter_explains_is_told_and_no_head_behind_it_is_proof() {
+    let (directory, heads) = two_trails();
+    let export = exported(&directory, &["production", "--since", "2026-03-01T02:00:00Z"]);
+    let forged = with_a_gap_for(&export, 5..=6);
+    let report = verified(&forged, &[]);
+    let told = "entries 5 to 6 were left out, and `--since` alone leaves out only the oldest";
+    assert_eq!(report.exit(), Exit::Done, "{}", report.human());
+    assert!(report.human().contains(told), "{}", report.human());
+    assert_eq!(report.json()["trails"][0]["unexplained_gap"], json!({ "first": 5, "last": 6 }));
+    assert!(report.human().contains("only entries since 2026-03-01T02:00:00Z were asked for"), "{}", report.human());
+    for (seq, exit, says) in [
+        (8, Exit::Unproven, "proves entries 7 to 8, and not those before them"),
+        (7, Exit::Unproven, "proves it, and not those before it"),
+        (6, Exit::Unproven, "which was left out"),
+        (4, Exit::Done, "proves entries 3 to 4\n"),
+        (3, Exit::Done, "proves it\n"),
+        (2, Exit::Unproven, "which was left out"),
+    ] {
+        let report = verified(&forged, &[head(seq, &heads)]);
+        assert_eq!(report.exit(), exit, "{seq}: {}", report.human());
+        assert!(report.human().contains(says), "{seq}: {}", report.human());
+    }
+    let last = verified(&with_a_gap_for(&export, 8..=8), &[head(8, &heads)]);
+    assert_eq!(last.exit(), Exit::Unproven);
+    assert!(last.human().contains("entry 8 was left out, and `--since` alone"), "{}", last.human());
+    // The filters that explain such a gap.
+    for words in [
+        &["production", "--kind", "deploy_ended", "gate_failed"][..],
+        &["production", "--until", "2026-03-02"],
+        &["production", "--since", "2026-03-01", "--until", "2026-03-02"],
+    ] {
+        let forged = with_a_gap_for(&exported(&directory, words), 5..=6);
+        let report = verified(&forged, &[head(8, &heads)]);
+        assert_eq!(report.exit(), Exit::Done, "{}", report.human());
+        assert!(!report.human().contains("alone"), "{}", report.human());
+    }
+}
+
 #[test]
 fn no_byte_of_an_export_can_be_changed() {
     let (directory, _) = production(1);

@@ -117,6 +117,12 @@ impl Filters {
     pub(super) fn leave_lines_out(&self) -> bool {
         self.since.is_some() || self.until.is_some() || self.kinds.is_some()
     }
+
+    /// Whether only the oldest lines may be left out: numbers decide then, and not clocks, which may disagree, so that
+    /// what is exported is one run up to the trail's end.
+    pub(super) fn leave_out_the_oldest_alone(&self) -> bool {
+        self.since.is_some() && self.until.is_none() && self.kinds.is_none()
+    }
 }
 
 /// Where the lines that follow come from.
