@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use super::{
     AuditError, Checking, Looked, Unprintable, environment,
-    form::{self, Begin, End, Filters, Form, Gap, Part, Seal, TrailBegin, TrailEnd},
+    form::{self, Begin, End, Filters, Form, Gap, Inert, Part, Seal, TrailBegin, TrailEnd},
     torn, torn_bytes,
 };
 use crate::{
@@ -353,7 +353,7 @@ impl Sheet<'_> {
                 self.put(line, Unprintable::Entry { seq })?;
                 self.put(b"\n", Unprintable::Entry { seq })
             }
-            Form::Csv => match form::entry_row(environment, line, entry.record()) {
+            Form::Csv => match form::entry_row(environment, line, entry.record(), Inert::BehindSemicolonsToo) {
                 Some(row) => self.put(&row, Unprintable::Entry { seq }),
                 None => Err(AuditError::NotExportable { seq, why: "a text in it is no text" }),
             },

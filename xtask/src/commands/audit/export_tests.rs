@@ -665,6 +665,58 @@ fn no_cell_of_csv_begins_as_a_formula_or_breaks_its_line() {
     assert_eq!(verified(&export, &[]).exit(), Exit::Done);
 }
 
+/// Where the list separator is `;`, a row is cut there too when a file is opened by a double click.
+#[test]
+fn no_cell_has_a_formula_behind_a_semicolon_and_exports_of_before_are_verified_too() {
+    let outside = [";=1+1", "a; =1", "a;;+1", ";\"=1\"", "; \" -1", "x;@SUM(A1)", ";＝1", "plain; words", "a;", ";'=1"];
+    let directory = tempfile::tempdir().unwrap();
+    for text in outside {
+        append_body(
+            &directory,
+            &json!({
+                "at": text, "environment": "production", "kind": "gate", "verdict": text, "forced": text, "release": text,
+                "actor": { "ci": text, "run_url": text, "commit": text, "host": text, "user": text },
+            }),
+        );
+    }
+    let failed = Event::GateFailed { code: "x".to_owned(), message: "spent;=1".to_owned(), key_fingerprint: None };
+    let actor = Actor { user: Some("eve;=1".to_owned()), ..Actor::default() };
+    append_to(&directory, "staging", [record("staging", actor, failed)].into_iter());
+    let export = exported(&directory, &["--format", "csv"]);
+    let lines = lines(&export);
+    assert_eq!(lines.len(), 1 + 6 + outside.len() + 1);
+    for row in &lines[1..] {
+        // The line itself, in the last column, is as it is.
+        let (cells, _) = row.split_once(",\"{\"\"").unwrap();
+        for piece in cells.split(';').skip(1) {
+            let begin = piece.trim_start_matches(|c: char| c.is_whitespace() || c == '"').chars().next();
+            assert!(!begin.is_some_and(|begin| "=+-@＝＋－＠".contains(begin)), "{row}");
+        }
+    }
+    let rows = rows(&export);
+    assert_eq!((rows[3][7].as_str(), rows[10][7].as_str()), (";'=1+1", "plain; words"));
+    assert_eq!(verified(&export, &[]).exit(), Exit::Done);
+    // As it was written before: without these apostrophes.
+    let before = |line: &String| match line.split_once(",\"{\"\"") {
+        Some((cells, line)) if cells.contains("eve") => {
+            format!("{},\"{{\"\"{line}", cells.replace(";'=1", ";=1"))
+        }
+        Some(_) | None => line.clone(),
+    };
+    let mut of_before: Vec<String> = lines.iter().map(before).collect();
+    assert_ne!(of_before, lines);
+    of_before.pop();
+    let text: String = of_before.iter().map(|row| row.clone() + "\r\n").collect();
+    for tool in [form::tool(), "xtask 9.9.9".to_owned()] {
+        let text = text.replace(&form::tool(), &tool);
+        let mut seal = Seal::default();
+        seal.take(text.as_bytes());
+        let end = Part::End(End { trails: 2, entries: outside.len() as u64 + 1, sha256: seal.hash() });
+        let report = verified(&[text.as_bytes(), &form::part_row(&end)].concat(), &[]);
+        assert_eq!(report.exit(), Exit::Done, "{tool}: {}", report.human());
+    }
+}
+
 /// Whoever writes the row and whoever checks it read the entry in two ways, which must agree.
 #[test]
 fn odd_lines_have_the_same_words_when_they_are_verified() {

@@ -338,11 +338,13 @@ struct Row<'a> {
 impl Row<'_> {
     /// Whether the columns are those of this line. Another version may find other words for the same.
     fn says_what(&self, line: &[u8], entry: &Looked, environment: &str, begin: &Begin) -> bool {
-        if begin.is_ours() {
-            form::entry_row(environment, line, entry.record()).is_some_and(|made| made == self.bytes)
-        } else {
-            form::cells_agree(environment, line, self.cells)
-        }
+        form::Inert::ALL.into_iter().any(|how| {
+            if begin.is_ours() {
+                form::entry_row(environment, line, entry.record(), how).is_some_and(|made| made == self.bytes)
+            } else {
+                form::cells_agree(environment, line, self.cells, how)
+            }
+        })
     }
 }
 
