@@ -194,6 +194,11 @@ pub(crate) fn try_directory(path: &Path) -> io::Result<()> {
     begun(path)?.close()
 }
 
+/// Proves that these bytes can be written beside a path, where they would take its place, and leaves nothing behind.
+pub(crate) fn try_replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    written(path, bytes)?.close()
+}
+
 /// A new file for a place, whole and on disk.
 fn written(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
     sweep(path);

@@ -34,6 +34,7 @@ mod exit;
 mod failpoint;
 mod failure;
 mod files;
+mod first_key;
 mod gate;
 mod git;
 mod glob;
