@@ -326,6 +326,24 @@ fn a_first_deploy_that_is_killed_before_any_write_can_always_be_finished() {
 }
 
 #[test]
+fn a_key_that_the_registry_never_issued_has_a_way_out_that_works() {
+    let project = embedded().var("COLUMNS", "400");
+    project.run(&["deploy"]).exits(0);
+    fs::remove_dir_all(project.path(".license")).unwrap();
+    for command in ["deploy", "check"] {
+        let ran = project.run(&[command]);
+        ran.exits(10).says("LICENSE_NOT_FOUND").says(".license/authority").says("take `LICENSE_KEY` out of");
+        ran.says("localhost:3000").says_nothing_of("change the license at the authority");
+    }
+    fs::remove_file(project.path(".env.development")).unwrap();
+    project.run(&["deploy"]).exits(0).says("issued").deploy_ran();
+    // Where no deploy issues one, somebody has to.
+    let project = embedded_with("key", r#"{ env = "LICENSE_KEY" }"#).key("TO-DEV-nobody-knows-it");
+    let ran = project.run(&["deploy"]);
+    ran.exits(10).says("authority issue --class DEV --domain localhost:3000").says_nothing_of("take `LICENSE_KEY` out");
+}
+
+#[test]
 fn force_needs_a_reason() {
     let server = saying(&good());
     asking(&server).run(&["deploy", "production", "--force"]).exits(2).says("--reason").deploy_did_not_run();
