@@ -1,9 +1,9 @@
 //! A deploy from its beginning to its end.
 
-use std::fs;
+use std::{fs, os::unix::fs::symlink};
 
 use license_core::LicenseKey;
-use license_tests::{Answer, App, Grant, RawServer, process::is_alive};
+use license_tests::{Answer, App, Grant, Project, RawServer, process::is_alive, strace};
 use serde_json::json;
 
 use crate::{KEY, asking, authority, embedded, good, good_but, licensed, project, saying};
@@ -199,6 +199,148 @@ fn a_missing_key_file_beside_an_existing_registry_entry_issues_nothing() {
     fs::remove_file(project.path(".env.development")).unwrap();
     project.run(&["deploy"]).exits_one_of(&[3, 10]).says(".env.development").deploy_did_not_run();
     assert!(!project.path(".env.development").exists());
+}
+
+/// A project with the embedded authority whose environment has this line, in the place of one of that name.
+fn embedded_with(name: &str, value: &str) -> Project {
+    let project = embedded();
+    let text = project.text();
+    let others = text.lines().filter(|line| !line.starts_with(&format!("{name} ")));
+    let line = format!("{name} = {value}");
+    let lines: Vec<&str> = others.chain([&*line]).collect();
+    project.license_toml((lines.join("\n") + "\n").as_bytes())
+}
+
+/// The ids of the licenses that the embedded authority has issued.
+fn issued(project: &Project) -> Vec<String> {
+    let listed = project.run(&["authority", "list", "--format", "json"]).exits(0).json();
+    let ids = listed["licenses"].as_array().unwrap().iter().map(|license| license["licenseId"].as_str().unwrap());
+    ids.map(str::to_owned).collect()
+}
+
+#[test]
+fn nothing_is_issued_whose_key_could_not_be_put_where_deploys_read_it() {
+    let no_directory = embedded_with("key", r#"{ dotenv = "conf/.env", name = "LICENSE_KEY" }"#);
+    let leading_nowhere = embedded();
+    symlink("conf/.env", leading_nowhere.path(".env.development")).unwrap();
+    for (name, project) in [("no directory", no_directory), ("a link that leads nowhere", leading_nowhere)] {
+        let ran = project.run(&["deploy"]).named(name);
+        ran.exits(3).says("no license was issued").says(".env").says("make the ").deploy_did_not_run();
+        assert_eq!(issued(&project), [""; 0], "{name}");
+        assert!(!project.trail("development").kinds().contains(&"issued"), "{name}");
+        // What the help says: the directory, or the file that the link leads to.
+        let is_link = project.path(".env.development").is_symlink();
+        ran.says(if is_link { "make the file that its link leads to" } else { "make the directory" });
+        fs::create_dir(project.path("conf")).unwrap();
+        let project = if is_link { project.write("conf/.env", b"") } else { project };
+        project.run(&["deploy"]).named(name).exits(0).says("issued").deploy_ran();
+        assert_eq!(issued(&project).len(), 1, "{name}");
+        project.run(&["deploy"]).named(name).exits(0).says_nothing_of("issued");
+    }
+}
+
+/// What is left where a deploy was killed between the registry and the dotenv file, or somebody removed the file.
+#[test]
+fn a_license_whose_key_is_nowhere_is_named_with_a_way_out_that_works() {
+    let issue = ["authority", "issue", "--class", "DEV", "--domain", "localhost:3000", "--plan", "development"];
+    let killed_before_the_trail = embedded();
+    killed_before_the_trail.run(&issue).exits(0);
+    let removed = embedded();
+    removed.run(&["deploy"]).exits(0);
+    fs::remove_file(removed.path(".env.development")).unwrap();
+    for (name, project) in [("killed", killed_before_the_trail), ("removed", removed)] {
+        let [id] = &issued(&project)[..] else { panic!("{name}") };
+        let revoke = format!("cargo xtask authority revoke {id}");
+        for command in [&["deploy"][..], &["deploy", "--plan"], &["check"]] {
+            let ran = project.run(command).named(name);
+            ran.exits(3).says(&format!("the registry has the license `{id}` for `localhost:3000`"));
+            ran.says(".env.development").says(&revoke).says_nothing_of("issues one");
+        }
+        project.run(&["authority", "suspend", id]).exits(0);
+        project.run(&["deploy"]).named(name).exits(3).says("which is suspended").says(&revoke);
+        project.run(&["authority", "revoke", id]).exits(0);
+        project.run(&["check"]).named(name).exits(3).says("`cargo xtask deploy development` issues one");
+        project.run(&["deploy"]).named(name).exits(0).says("issued").deploy_ran();
+        assert_eq!(issued(&project).len(), 2, "{name}");
+    }
+}
+
+#[test]
+fn a_license_that_has_ended_keeps_no_deploy_from_issuing_another() {
+    let project = embedded();
+    let issue = ["authority", "issue", "--class", "DEV", "--domain", "localhost:3000", "--expires-at"];
+    project.run(&[&issue[..], &["2020-01-01T00:00:00Z"]].concat()).exits(0);
+    project.run(&["deploy"]).exits(0).says("issued").deploy_ran();
+}
+
+#[test]
+fn whoever_gets_no_license_unasked_is_told_how_to_ask_for_one() {
+    let staging = embedded_with("key_class", r#""STG""#);
+    let text = staging.text().replace("localhost:3000", "staging.app.com");
+    let staging = staging.license_toml(text.as_bytes());
+    let from_a_variable = embedded_with("key", r#"{ env = "LICENSE_KEY" }"#).unset("LICENSE_KEY");
+    for (project, says) in [(staging, "STG --domain staging.app.com"), (from_a_variable, "DEV --domain localhost:3000")]
+    {
+        for command in ["deploy", "check"] {
+            let ran = project.run(&[command]).named(says);
+            ran.exits(3).says(&format!("cargo xtask authority issue --class {says}"));
+            ran.says_nothing_of("`cargo xtask deploy development` issues one").deploy_did_not_run();
+        }
+    }
+}
+
+/// Every call of a first deploy that changes a file: killed right before it, the next deploys come to their end, with what
+/// they say themselves where they stop.
+#[test]
+fn a_first_deploy_that_is_killed_before_any_write_can_always_be_finished() {
+    if let Some(why) = strace::missing() {
+        std::io::Write::write_all(&mut std::io::stderr(), format!("skipped: {why}\n").as_bytes()).unwrap();
+        return;
+    }
+    let project = embedded();
+    let (ran, calls) = project.traced(&["deploy"]);
+    ran.exits(0);
+    let of_the_key = calls.iter().rposition(|call| call.line.contains(".env.development")).unwrap();
+    let issuing = calls.iter().position(|call| call.line.contains("events.jsonl")).unwrap();
+    assert!(issuing < of_the_key && of_the_key > 10, "{calls:?}");
+    let mut stopped = 0;
+    for call in &calls[..=of_the_key] {
+        let point = &call.to_string();
+        let project = embedded();
+        project.killed_before(call, &["deploy"]).named(point).exits(137);
+        let next = project.run(&["deploy"]).named(point);
+        if next.code() != 0 {
+            stopped += 1;
+            let [id] = &issued(&project)[..] else { panic!("{point}\n{next}") };
+            next.exits(3).deploy_did_not_run().says(&format!("authority revoke {id}"));
+            project.run(&["authority", "revoke", id]).exits(0);
+            project.run(&["deploy"]).named(point).exits(0).deploy_ran();
+        }
+        project.run(&["check"]).named(point).exits(0);
+        project.run(&["audit", "verify"]).named(point).exits(0);
+        let names = fs::read_dir(project.path("")).unwrap().map(|entry| entry.unwrap().file_name());
+        let left: Vec<_> = names.filter(|name| name.to_string_lossy().ends_with("-new")).collect();
+        assert!(left.is_empty(), "{point}: {left:?}");
+    }
+    assert!(stopped > 0 && stopped < of_the_key, "{stopped}: {calls:?}");
+}
+
+#[test]
+fn a_key_that_the_registry_never_issued_has_a_way_out_that_works() {
+    let project = embedded().var("COLUMNS", "400");
+    project.run(&["deploy"]).exits(0);
+    fs::remove_dir_all(project.path(".license")).unwrap();
+    for command in ["deploy", "check"] {
+        let ran = project.run(&[command]);
+        ran.exits(10).says("LICENSE_NOT_FOUND").says(".license/authority").says("take `LICENSE_KEY` out of");
+        ran.says("localhost:3000").says_nothing_of("change the license at the authority");
+    }
+    fs::remove_file(project.path(".env.development")).unwrap();
+    project.run(&["deploy"]).exits(0).says("issued").deploy_ran();
+    // Where no deploy issues one, somebody has to.
+    let project = embedded_with("key", r#"{ env = "LICENSE_KEY" }"#).key("TO-DEV-nobody-knows-it");
+    let ran = project.run(&["deploy"]);
+    ran.exits(10).says("authority issue --class DEV --domain localhost:3000").says_nothing_of("take `LICENSE_KEY` out");
 }
 
 #[test]

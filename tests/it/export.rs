@@ -14,7 +14,7 @@ use license_core::{
 use license_tests::{Hub, Project, RawServer, process::Running};
 use serde_json::Value;
 
-use crate::{KEY, asking, good, saying};
+use crate::{KEY, asking, embedded, good, saying};
 
 /// A project without anything: a machine that never saw the trail.
 fn elsewhere() -> Project {
@@ -176,16 +176,91 @@ fn a_place_that_cannot_be_written_to_is_exit_1_and_stays_as_it_is() {
     assert!(fs::read_dir(project.path("directory")).unwrap().count() == 1);
 }
 
+/// A slip in a name must not cost a trail, keys, or what a person wrote.
+#[test]
+fn nothing_but_an_export_is_written_over() {
+    let (_server, project) = deployed();
+    let project =
+        project.write(".env", b"LICENSE_KEY=x\n").write("notes.csv", b"environment,seq\r\n").write("empty", b"");
+    for place in ["license.toml", ".env", "notes.csv"] {
+        let before = fs::read(project.path(place)).unwrap();
+        let ran = project.run(&["audit", "export", "production", "--output", place]).named(place);
+        ran.exits(1).says("the export cannot be written").says(place).says("it is there and is no export");
+        assert_eq!(fs::read(project.path(place)).unwrap(), before, "{place}");
+    }
+    for form in ["jsonl", "csv", "jsonl"] {
+        for place in ["empty", "export"] {
+            project.run(&["audit", "export", "production", "--format", form, "--output", place]).exits(0);
+            project.run(&["audit", "verify", "--file", place]).exits(0);
+        }
+    }
+}
+
+/// What is not there yet would be taken for a trail, and a lock is as empty as what may be written over.
+#[test]
+fn no_export_is_put_among_the_files_of_the_program_itself() {
+    let (_server, project) = deployed();
+    let project = project.write("elsewhere/keep", b"");
+    symlink(project.path(".license/trail"), project.path("linked")).unwrap();
+    let before = fs::read(project.trail_file("production")).unwrap();
+    for place in [
+        ".license/trail/production.jsonl",
+        ".license/trail/production.jsonl.lock",
+        ".license/trail/exported.jsonl",
+        ".license/export",
+        "elsewhere/../.license/export",
+        "linked/exported.jsonl",
+    ] {
+        let ran = project.run(&["audit", "export", "production", "--output", place]).named(place);
+        ran.exits(1).says("the export cannot be written").says(place).says("keeps its own files");
+    }
+    assert_eq!(fs::read(project.trail_file("production")).unwrap(), before);
+    project.run(&["audit", "verify"]).exits(0).says_nothing_of("exported");
+    assert!(!project.path(".license/export").exists());
+
+    let project = embedded();
+    let issue = ["authority", "issue", "--class", "DEV"];
+    project.run(&issue).exits(0);
+    for name in ["events.jsonl", "events.jsonl.lock", "more.jsonl"] {
+        let place = format!(".license/authority/{name}");
+        project.run(&["audit", "export", "--output", &place]).exits(1).says("keeps its own files").says(name);
+    }
+    // A state directory that somebody put elsewhere.
+    let text = project.text();
+    let project = project.license_toml(text.replace("\"embedded\"", "\"embedded\"\nstate = \"state\"").as_bytes());
+    project.run(&issue).exits(0);
+    project.run(&["audit", "export", "--output", "state/more.jsonl"]).exits(1).says("keeps its own files");
+    project.run(&["authority", "list"]).exits(0).says("lic_");
+}
+
+#[test]
+fn a_trail_that_verifying_calls_broken_is_no_export_either() {
+    let (_server, project) = deployed();
+    project.run(&["audit", "export", "--output", "export"]).exits(0);
+    let before = fs::read(project.path("export")).unwrap();
+    fs::copy(project.trail_file("production"), project.trail_file("prod")).unwrap();
+    project.run(&["audit", "verify"]).exits(26).says("prod: broken: entry 1 is about `production`");
+    for form in ["jsonl", "csv"] {
+        let ran = project.run(&["audit", "export", "--format", form, "--output", "export"]);
+        ran.exits(26).says("`prod`").says("entry 1 is about `production`").says("audit export ENV");
+        assert_eq!(fs::read(project.path("export")).unwrap(), before, "{form}");
+        // The good one can be had without it.
+        project.run(&["audit", "export", "production", "--format", form, "--output", form]).exits(0);
+        project.run(&["audit", "verify", "--file", form]).exits(0);
+    }
+}
+
 #[test]
 fn an_export_that_does_not_fit_is_exit_1_and_leaves_what_was_there() {
     let (_server, project) = with_entries(200);
-    let project = project.write("export", b"before");
     let arguments = ["audit", "export", "production", "--output", "export"];
+    project.run(&[&arguments[..], &["--kind", "other"]].concat()).exits(0);
+    let before = fs::read(project.path("export")).unwrap();
     // `ulimit -f` counts blocks of 1,024 bytes in bash.
     let full = in_shell(&project, "ulimit -f 16; trap '' XFSZ; exec \"$@\"", &arguments);
     assert_eq!(full.code(), 1, "{full:?}");
     assert!(full.stderr.contains("the export cannot be written: `export`: "), "{full:?}");
-    assert_eq!(fs::read(project.path("export")).unwrap(), b"before");
+    assert_eq!(fs::read(project.path("export")).unwrap(), before);
     let left = fs::read_dir(project.path("")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     assert!(!left.into_iter().any(|name| name.ends_with("license-new")));
 }

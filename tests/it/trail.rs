@@ -12,7 +12,7 @@ use license_core::LicenseKey;
 use license_tests::{Answer, Grant, Hub, Project, RawServer, process::Running};
 use serde_json::json;
 
-use crate::{KEY, asking, good, licensed, saying};
+use crate::{KEY, asking, good, leaks::git, licensed, saying};
 
 #[test]
 fn the_printed_head_is_the_head_of_the_file() {
@@ -171,6 +171,43 @@ fn a_changed_trail_is_not_trusted_and_nothing_is_deployed_on_it() {
         project.deploy().exits(26).deploy_did_not_run();
         assert_eq!(fs::read(&file).unwrap(), before, "{name}: something was written");
     }
+}
+
+/// Whoever reads "broken" thinks of tampering: an outage must not read so.
+#[test]
+fn a_trail_that_cannot_be_reached_is_not_called_broken() {
+    let hub = Hub::new();
+    let server = saying(&good());
+    let project = hub.shared_by(asking(&server));
+    project.deploy().exits(0);
+    let head = hub.trail("production").head.hash.to_string();
+    git(&project, &["remote", "set-url", "origin", "/nonexistent/hub.git"]);
+    let ran = project.run(&["audit", "verify", "production", "--expect-head", &head]);
+    ran.exits(26).says("production: not read: the remote `origin` cannot be reached").says("git ls-remote origin");
+    ran.says("it is not known whether the expected head")
+        .says_nothing_of("broken")
+        .says_nothing_of("is not in the trail");
+    let document = project.run(&["audit", "verify", "production", "--format", "json"]).exits(26).json();
+    let trail = &document["trails"][0];
+    assert_eq!((trail["state"].as_str(), trail["error"].is_string()), (Some("not_read"), true), "{document}");
+    assert!(trail["next"].as_str().unwrap().contains("git ls-remote origin"), "{document}");
+}
+
+#[test]
+fn a_trail_that_somebody_else_has_locked_is_not_called_broken() {
+    let (_server, project, whole) = deployed();
+    let lock = project.path(".license/trail/production.jsonl.lock");
+    let held = fs::File::open(&lock).unwrap();
+    held.lock().unwrap();
+    let ran = project.run(&["audit", "verify", "production"]);
+    ran.exits(26).says("production: not read: ").says("is locked by another process").says("fuser");
+    ran.says_nothing_of("broken");
+    drop(held);
+    project.run(&["audit", "verify", "production"]).exits(0);
+    // What is there and was changed stays broken, and says what to do.
+    fs::write(project.trail_file("production"), [b"x", &whole[1..]].concat()).unwrap();
+    let ran = project.run(&["audit", "verify", "production"]);
+    ran.exits(26).says("production: broken after 0 entries: ").says("compare the file with a backup");
 }
 
 /// Three entries or more, of a deploy.

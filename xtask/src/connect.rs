@@ -25,7 +25,7 @@ use crate::{
     context::{self, Context},
     escrow::{Escrow, Shared},
     failure::Failure,
-    files,
+    files, first_key,
     git::Git,
     keyring::{self, Keyring},
     notify::{Program, Sink, Target, Unusable},
@@ -107,8 +107,12 @@ pub(crate) fn key(ctx: &Context, config: &Config, environment: &Environment) -> 
         };
     }
     store::read_key(&environment.key, &ctx.vars).map_err(|source| match &config.authorities[&environment.authority] {
-        AuthoritySettings::Embedded { .. } if store::is_absent(&environment.key, &ctx.vars) => {
-            Failure::NoDevelopmentKey { environment: environment.name.clone(), source }
+        AuthoritySettings::Embedded { state } if store::is_absent(&environment.key, &ctx.vars) => {
+            let environment_name = environment.name.clone();
+            match first_key::look(environment, &Embedded::at(state, context::now)) {
+                Ok(first) => Failure::NoFirstKey { environment: environment_name, source, first: Box::new(first) },
+                Err(error) => error.into(),
+            }
         }
         AuthoritySettings::Embedded { .. } | AuthoritySettings::Remote(_) => {
             unreadable("license key", &environment.name, source)

@@ -15,6 +15,7 @@ use crate::{
     config::{ConfigError, EnvName, Problem},
     environment_lock::LockError,
     exit::Exit,
+    first_key::FirstKey,
     hook::HookError,
     journal::JournalError,
     log::LogError,
@@ -75,21 +76,39 @@ pub(crate) enum Failure {
         /// Why.
         source: StoreError,
     },
-    /// There is no key, and the embedded authority could issue one.
-    #[error("environment `{environment}` has no license key yet: {source}")]
-    #[diagnostic(help("`cargo xtask deploy {environment}` issues one; or see `cargo xtask authority issue --help`"))]
-    NoDevelopmentKey {
+    /// There is no key, and the authority is the embedded one.
+    #[error("environment `{environment}` has no license key yet: {source}{}", first.why())]
+    #[diagnostic(help("{}", first.next(environment.as_str())))]
+    NoFirstKey {
         /// The environment.
         environment: EnvName,
         /// What is missing.
         source: StoreError,
+        /// Where the key comes from. Boxed: every other failure is smaller.
+        first: Box<FirstKey>,
+    },
+    /// A key could not be put where deploys read it, so that none was issued.
+    #[error("no license was issued for environment `{environment}`, because its key could not be stored: {source}")]
+    #[diagnostic(help("{}", next(source)))]
+    NotStorable {
+        /// The environment.
+        environment: EnvName,
+        /// Why.
+        source: SetError,
     },
     /// The key that was issued cannot be put where deploys read it.
-    #[error("the key that was issued for environment `{environment}` cannot be stored: {source}")]
-    #[diagnostic(help("{}", next(source)))]
+    #[error(
+        "the key of the license `{license_id}` that was issued for environment `{environment}` cannot be stored: {source}"
+    )]
+    #[diagnostic(help(
+        "{}; then withdraw the license with `cargo xtask authority revoke {license_id}`, and the next deploy issues another",
+        next(source)
+    ))]
     NotStored {
         /// The environment.
         environment: EnvName,
+        /// The license.
+        license_id: String,
         /// Why.
         source: SetError,
     },
@@ -236,7 +255,8 @@ impl Failure {
             | Self::Selection(_)
             | Self::NothingToDeploy { .. }
             | Self::Secret { .. }
-            | Self::NoDevelopmentKey { .. }
+            | Self::NoFirstKey { .. }
+            | Self::NotStorable { .. }
             | Self::NotStored { .. }
             | Self::CaFile { .. }
             | Self::NoKeyInStore { .. }
@@ -277,9 +297,9 @@ impl Failure {
             Self::Secret { .. } | Self::SinkSecret { .. } => "secret_unreadable",
             Self::SinkUnusable { .. } => "sink_unusable",
             Self::NoSinks => "no_sinks",
-            Self::NotStored { .. } => "not_stored",
+            Self::NotStorable { .. } | Self::NotStored { .. } => "not_stored",
             Self::Issue(_) => "not_issued",
-            Self::NoDevelopmentKey { .. } => "no_development_key",
+            Self::NoFirstKey { .. } => "no_development_key",
             Self::CaFile { .. } => "ca_file_unreadable",
             Self::Ask(error) => error.stable_code(),
             Self::Log(_) | Self::Journal(JournalError::Rewritten { .. } | JournalError::Misfit { .. }) => "trail",

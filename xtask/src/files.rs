@@ -153,11 +153,27 @@ pub(crate) fn read_head(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Like [`publish`], for what is written piece by piece and is its owner's alone. After an error the file is what it was.
-pub(crate) fn publish_by(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+/// Like [`publish`], for what is written piece by piece and is its owner's alone. A file that is there is replaced only
+/// where it is empty or `may_go`, by its first bytes. After an error the file is what it was.
+pub(crate) fn publish_by(
+    path: &Path,
+    may_go: impl Fn(&[u8]) -> Result<(), &'static str>,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
     plain_or_missing(path)?;
+    match read_head(path, HEAD_BYTES) {
+        Ok(head) if !head.is_empty() => {
+            may_go(&head).map_err(|why| io::Error::new(io::ErrorKind::AlreadyExists, why))?;
+        }
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
     put(path, OWNER_ONLY, write)
 }
+
+/// How much is looked at of a file that may be replaced, in bytes.
+const HEAD_BYTES: u64 = 4 * 1024;
 
 /// Only the owner reads and writes it.
 const OWNER_ONLY: u32 = 0o600;
@@ -176,6 +192,11 @@ fn put(path: &Path, mode: u32, write: impl FnOnce(&mut File) -> io::Result<()>) 
 pub(crate) fn try_directory(path: &Path) -> io::Result<()> {
     sweep(path);
     begun(path)?.close()
+}
+
+/// Proves that these bytes can be written beside a path, where they would take its place, and leaves nothing behind.
+pub(crate) fn try_replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    written(path, bytes)?.close()
 }
 
 /// A new file for a place, whole and on disk.

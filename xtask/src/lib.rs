@@ -34,6 +34,7 @@ mod exit;
 mod failpoint;
 mod failure;
 mod files;
+mod first_key;
 mod gate;
 mod git;
 mod glob;
@@ -361,7 +362,7 @@ fn audit(
             (text, report.exit())
         }
         AuditCommand::Export(args) => {
-            for note in audit_export(ctx, &trails, args)?.notes {
+            for note in audit_export(ctx, &config, &trails, args)?.notes {
                 narrator.note(&note);
             }
             (String::new(), Exit::Done)
@@ -370,7 +371,7 @@ fn audit(
 }
 
 /// Exports to the file that is named, or to stdout. A reader of stdout that went away is no error of ours.
-fn audit_export(ctx: &Context, trails: &Trails, args: &ExportArgs) -> Result<Exported, AuditError> {
+fn audit_export(ctx: &Context, config: &Config, trails: &Trails, args: &ExportArgs) -> Result<Exported, AuditError> {
     let occasion =
         |reader| Occasion { at: context::now(), actor: ctx.actor(), directory: ctx.directory.clone(), reader };
     let Some(file) = &args.output else {
@@ -383,21 +384,9 @@ fn audit_export(ctx: &Context, trails: &Trails, args: &ExportArgs) -> Result<Exp
             exported => exported,
         };
     };
-    let mut exported = Ok(Exported::default());
-    let put = files::publish_by(&ctx.directory.join(file), |file| {
-        exported = audit::export::export(trails, args, occasion(Platform::Other), &mut BufWriter::new(file));
-        if exported.is_ok() { Ok(()) } else { Err(io::Error::other("the trail cannot be exported")) }
-    });
-    let named = |source: io::Error| {
-        let why = format!("`{}`: {}", file.display(), files::why(&source));
-        AuditError::NotWritten { source: io::Error::new(source.kind(), why) }
-    };
-    let exported = match exported {
-        Err(AuditError::NotWritten { source }) => return Err(named(source)),
-        exported => exported?,
-    };
-    put.map_err(named)?;
-    Ok(exported)
+    audit::export::put(&ctx.directory, file, config, |out| {
+        audit::export::export(trails, args, occasion(Platform::Other), out)
+    })
 }
 
 fn run_lock(ctx: &Context, config: Option<&Path>, command: &LockCommand) -> Exit {

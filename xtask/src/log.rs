@@ -692,6 +692,15 @@ impl LogError {
         matches!(self, Self::Moved { .. })
     }
 
+    /// Whether what is there could be read, and is not what it should be; otherwise it could not be read, or not now.
+    pub(crate) fn is_about_content(&self) -> bool {
+        match self {
+            Self::Chain { .. } | Self::Replaced { .. } | Self::Overwritten { .. } | Self::Unwritable { .. } => true,
+            Self::Moved { .. } | Self::Io { .. } | Self::Locked { .. } => false,
+            Self::Git(error) => error.is_about_content(),
+        }
+    }
+
     /// The row of the exit table: whatever is wrong with a log, what it records cannot be relied on.
     #[expect(clippy::unused_self, reason = "asked of an error like of every other one")]
     pub(crate) fn exit(&self) -> Exit {

@@ -11,6 +11,7 @@ use license_core::{
     finding::clean,
     trail::{Checkpoint, Event, Folded, Record},
 };
+use miette::Diagnostic as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -155,22 +156,19 @@ fn subject(expected: &ExpectedHead, environments: &[String]) -> Result<String, A
 fn verify_one(trails: &Trails, environment: String, expected: Vec<ExpectedHead>) -> TrailReport {
     let its = trails.of(&environment);
     let mut head = Head::EMPTY;
-    let mut trouble = None;
     let mut found_at = vec![None; expected.len()];
-    let mut folding = Folding::default();
+    let mut checking = Checking::of(&environment);
     let scanned = its.scan(|entry: Entry<Looked>, next| {
         head = next;
-        let elsewhere = entry.body.environment().filter(|named| *named != environment);
-        let other = elsewhere.map(|named| Trouble::OtherEnvironment { seq: next.seq, named: named.to_owned() });
-        let lie = folding.take(&entry.body).err().map(|Lie| Trouble::Checkpoint { seq: next.seq });
-        trouble = trouble.take().or(other).or(lie);
+        checking.take(&entry.body, next.seq);
         for (expected, found_at) in expected.iter().zip(&mut found_at) {
             if expected.is_met_by(&next) {
                 *found_at = Some(next.seq);
             }
         }
     });
-    let state = match (scanned, trouble) {
+    let state = match (scanned, checking.trouble) {
+        (Err(error), _) if !error.is_about_content() => State::NotRead(error),
         (Err(error), _) => State::Broken(Trouble::Log(error)),
         (Ok(_), Some(trouble)) => State::Broken(trouble),
         (Ok((_, Tail::Whole)), None) if head == Head::EMPTY => State::Nothing,
@@ -179,6 +177,28 @@ fn verify_one(trails: &Trails, environment: String, expected: Vec<ExpectedHead>)
     let found = expected.into_iter().zip(found_at);
     let expectations = found.map(|(expected, found_at)| Expectation { expected, found_at }).collect();
     TrailReport { place: its.place(), environment, head, state, expectations }
+}
+
+/// What is checked of the entries of a trail beside their chain.
+struct Checking<'a> {
+    environment: &'a str,
+    folding: Folding,
+    /// The first thing that is wrong.
+    trouble: Option<Trouble>,
+}
+
+impl<'a> Checking<'a> {
+    fn of(environment: &'a str) -> Self {
+        Self { environment, folding: Folding::default(), trouble: None }
+    }
+
+    /// Takes the next entry.
+    fn take(&mut self, entry: &Looked, seq: u64) {
+        let elsewhere = entry.environment().filter(|named| *named != self.environment);
+        let other = elsewhere.map(|named| Trouble::OtherEnvironment { seq, named: named.to_owned() });
+        let lie = self.folding.take(entry).err().map(|Lie| Trouble::Checkpoint { seq });
+        self.trouble = self.trouble.take().or(other).or(lie);
+    }
 }
 
 /// An entry as far as it can be read.
@@ -192,6 +212,14 @@ enum Looked {
 }
 
 impl Looked {
+    /// The entry, where this version can read the whole of it.
+    fn record(&self) -> Option<&Record> {
+        match self {
+            Self::Record(record) => Some(record),
+            Self::Subject { .. } => None,
+        }
+    }
+
     fn environment(&self) -> Option<&str> {
         match self {
             Self::Record(record) => Some(&record.environment),
@@ -416,13 +444,15 @@ enum State {
     Nothing,
     /// Every line follows from the one before it.
     InOrder(Tail),
-    /// It cannot be read to its end, or is not what it should be.
+    /// It could not be read, or not to its end: an outage, a lock, a permission. What is there may well be in order.
+    NotRead(LogError),
+    /// It is not what it should be.
     Broken(Trouble),
 }
 
 #[derive(Debug)]
 enum Trouble {
-    /// The chain is broken or the file cannot be read.
+    /// The chain is broken.
     Log(LogError),
     /// The chain is in order, and belongs elsewhere.
     OtherEnvironment { seq: u64, named: String },
@@ -442,6 +472,23 @@ impl Trouble {
             }
         }
     }
+
+    /// What to do next, where there is something to say.
+    fn next(&self) -> Option<String> {
+        match self {
+            Self::Log(error) => help(error),
+            Self::OtherEnvironment { .. } | Self::Checkpoint { .. } => None,
+        }
+    }
+}
+
+fn help(error: &LogError) -> Option<String> {
+    error.help().map(|help| help.to_string())
+}
+
+/// A line, and the error's own help in one more.
+fn with_help(line: String, error: &LogError) -> Vec<String> {
+    [line].into_iter().chain(help(error).map(|help| format!("help: {help}"))).collect()
 }
 
 #[derive(Debug)]
@@ -452,9 +499,9 @@ struct Expectation {
 }
 
 impl VerifyReport {
-    /// The row of the exit table: a broken trail comes before a head that is not in one.
+    /// The row of the exit table: a trail that is broken or was not read comes before a head that is not in one.
     pub(crate) fn exit(&self) -> Exit {
-        if self.trails.iter().any(|trail| matches!(trail.state, State::Broken(_))) {
+        if self.trails.iter().any(|trail| matches!(trail.state, State::NotRead(_) | State::Broken(_))) {
             return Exit::Trail;
         }
         let mut expectations = self.trails.iter().flat_map(|trail| &trail.expectations);
@@ -490,7 +537,9 @@ impl TrailReport {
             State::InOrder(Tail::Torn { bytes }) => {
                 vec![format!("{} in order, head {seq}:{hash}", entries(seq)), torn(seq, *bytes)]
             }
-            State::Broken(Trouble::Log(error)) => vec![format!("broken after {}: {error}", entries(seq))],
+            State::NotRead(error) if seq == 0 => with_help(format!("not read: {error}"), error),
+            State::NotRead(error) => with_help(format!("not read after {}: {error}", entries(seq)), error),
+            State::Broken(Trouble::Log(error)) => with_help(format!("broken after {}: {error}", entries(seq)), error),
             State::Broken(Trouble::OtherEnvironment { seq, named }) => {
                 vec![format!(
                     "broken: entry {seq} is about `{}`, so this is not the trail of `{environment}`",
@@ -499,15 +548,16 @@ impl TrailReport {
             }
             State::Broken(trouble @ Trouble::Checkpoint { .. }) => vec![format!("broken: {}", trouble.words())],
         };
-        lines.extend(self.expectations.iter().map(|expectation| expectation.line(seq)));
+        lines.extend(self.expectations.iter().map(|expectation| expectation.line(seq, &self.state)));
         lines.into_iter().map(|line| format!("{environment}: {line}")).collect()
     }
 
     fn json(&self) -> Value {
-        let (state, torn, error) = match &self.state {
-            State::Nothing => ("nothing", None, None),
-            State::InOrder(tail) => ("in_order", torn_bytes(*tail), None),
-            State::Broken(trouble) => ("broken", None, Some(trouble.words())),
+        let (state, torn, error, next) = match &self.state {
+            State::Nothing => ("nothing", None, None, None),
+            State::InOrder(tail) => ("in_order", torn_bytes(*tail), None, None),
+            State::NotRead(error) => ("not_read", None, Some(error.to_string()), help(error)),
+            State::Broken(trouble) => ("broken", None, Some(trouble.words()), trouble.next()),
         };
         json!({
             "environment": self.environment,
@@ -516,18 +566,26 @@ impl TrailReport {
             "head": self.head,
             "torn_bytes": torn,
             "error": error,
+            "next": next,
             "expected": self.expectations.iter().map(Expectation::json).collect::<Vec<_>>(),
         })
     }
 }
 
 impl Expectation {
-    fn line(&self, entries: u64) -> String {
+    /// About the first so many entries of a trail.
+    fn line(&self, entries: u64, state: &State) -> String {
         let expected = &self.expected;
-        match self.found_at {
-            Some(seq) if seq == entries => "the expected head is the head".to_owned(),
-            Some(seq) => format!("the expected head is entry {seq} of {entries}"),
-            None => format!(
+        match (self.found_at, state) {
+            (Some(seq), State::NotRead(_)) => format!("the expected head is entry {seq}"),
+            (Some(seq), State::Nothing | State::InOrder(_) | State::Broken(_)) if seq == entries => {
+                "the expected head is the head".to_owned()
+            }
+            (Some(seq), State::Nothing | State::InOrder(_) | State::Broken(_)) => {
+                format!("the expected head is entry {seq} of {entries}")
+            }
+            (None, State::NotRead(_)) => format!("it is not known whether the expected head {expected} is in it"),
+            (None, State::Nothing | State::InOrder(_) | State::Broken(_)) => format!(
                 "the expected head {expected} is not in the trail: lines were changed or lost, or it is another trail's"
             ),
         }
@@ -565,6 +623,17 @@ pub(crate) enum AuditError {
     RunnerCommand {
         /// The line.
         what: Unprintable,
+    },
+    /// A trail is none of its environment's, or was forged.
+    #[error("the trail of `{environment}` cannot be exported: {why}")]
+    #[diagnostic(help(
+        "`cargo xtask audit verify {environment}` says the same; name the environments to export the others: `audit export ENV…`"
+    ))]
+    NotInOrder {
+        /// The environment whose trail it should be.
+        environment: String,
+        /// What is wrong with it.
+        why: String,
     },
     /// A line cannot stand in an export.
     #[error("entry {seq} cannot be exported: {why}")]
@@ -607,7 +676,9 @@ impl AuditError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Log(error) => error.exit(),
-            Self::NotListed(_) | Self::NotExportable { .. } | Self::NotRead { .. } => Exit::Trail,
+            Self::NotListed(_) | Self::NotInOrder { .. } | Self::NotExportable { .. } | Self::NotRead { .. } => {
+                Exit::Trail
+            }
             Self::NotWritten { .. } => Exit::Bug,
             Self::RunnerCommand { .. } | Self::NoTime { .. } | Self::WhichEnvironment { .. } => Exit::Usage,
         }

@@ -5,10 +5,16 @@
 //! `secrets` say what is shown. `rotation` says what a rotation needs of the file. `alerts` is about `[sinks]`, too.
 //! `partly` says what can be said of a file that is not understood.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use license_core::{
-    Check, Demand, Fingerprint, UnknownPolicy, alert::AutoRenew, leaks::Pattern, rotation::RotationVisible,
+    Check, Demand, Fingerprint, KeyClass, UnknownPolicy, alert::AutoRenew, leaks::Pattern, rotation::RotationVisible,
     token::PublicKey,
 };
 use miette::{NamedSource, SourceSpan};
@@ -361,6 +367,14 @@ impl Environment {
     /// Where a demand stands in the file, or else where the environment begins.
     pub(crate) fn place_of(&self, check: Check) -> SourceSpan {
         self.places.get(&check).copied().unwrap_or(self.place)
+    }
+
+    /// The dotenv file and the variable that a deploy may put a first key into without being asked: for development alone.
+    pub(crate) fn first_key_place(&self) -> Option<(&Path, &str)> {
+        let (None | Some(KeyClass::Dev), Source::Dotenv { file, name }) = (self.demand.key_class, &self.key) else {
+            return None;
+        };
+        Some((file, name))
     }
 }
 

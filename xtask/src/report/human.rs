@@ -2,14 +2,14 @@
 
 use std::fmt::{self, Write};
 
-use license_core::{Outcome, Verdict, trail::Ended};
+use license_core::{Finding, KeyClass, Outcome, Reason, Verdict, trail::Ended};
 use miette::{
     Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, Severity, SourceCode, ThemeCharacters, ThemeStyles,
 };
 
 use super::{CommandEnd, HealthEnd};
 use crate::{
-    config::{Config, Environment},
+    config::{AuthoritySettings, Config, Environment},
     console::{Color, Glyphs, Ink, Look},
     failure::Failure,
     gate::{Basis, Judgement},
@@ -178,14 +178,42 @@ pub(crate) fn refusal(config: &Config, environment: &Environment, judged: &Judge
         Verdict::Go => return None,
         Verdict::Refused => (
             format!("the license refuses this deploy to `{}`", environment.name),
-            "change the license at the authority, or the demand in license.toml; `--force` does not override a refusal",
+            after_refusal(config, environment, judged),
         ),
         Verdict::Unknown => (
             format!("it is not known whether the license allows this deploy to `{}`", environment.name),
-            "ask again later, set `unknown` or `unreachable` in license.toml, or break the glass with `--force --reason`",
+            "ask again later, set `unknown` or `unreachable` in license.toml, or break the glass with `--force --reason`"
+                .to_owned(),
         ),
     };
     Some(picture(&Refusal { config, message, help, labels }, look))
+}
+
+/// What to do about a no. An embedded authority that does not know a key cannot be made to: it is another registry than the
+/// one that issued it, as after a clean-up by half.
+fn after_refusal(config: &Config, environment: &Environment, judged: &Judgement) -> String {
+    let is_not_known = |finding: &Finding| finding.outcome == Outcome::Fail && finding.reason == Reason::NotFound;
+    let domain = &environment.demand.domain;
+    let state = match &config.authorities[&environment.authority] {
+        AuthoritySettings::Embedded { state } if judged.checks.iter().any(is_not_known) => state.display(),
+        AuthoritySettings::Embedded { .. } | AuthoritySettings::Remote(_) => {
+            return "change the license at the authority, or the demand in license.toml; `--force` does not override a \
+                    refusal"
+                .to_owned();
+        }
+    };
+    let new_one = if let Some((file, name)) = environment.first_key_place() {
+        let (file, environment) = (file.display(), &environment.name);
+        format!(
+            "take `{name}` out of `{file}`, and `cargo xtask deploy {environment}` issues a new one where the registry has no \
+             license for `{domain}`"
+        )
+    } else {
+        let class = environment.demand.key_class.unwrap_or(KeyClass::Dev);
+        let issue = format!("cargo xtask authority issue --class {class} --domain {domain}");
+        format!("have a new one issued, `{issue}`, and put it into {}", environment.key)
+    };
+    format!("the registry in `{state}` never issued this key: bring back the one that did, or {new_one}")
 }
 
 /// A judgement that stops a deploy.
@@ -193,7 +221,7 @@ pub(crate) fn refusal(config: &Config, environment: &Environment, judged: &Judge
 struct Refusal<'a> {
     config: &'a Config,
     message: String,
-    help: &'static str,
+    help: String,
     labels: Vec<LabeledSpan>,
 }
 
@@ -211,7 +239,7 @@ impl Diagnostic for Refusal<'_> {
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        Some(Box::new(self.help))
+        Some(Box::new(&self.help))
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {

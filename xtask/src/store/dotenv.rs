@@ -43,6 +43,18 @@ pub(crate) fn value(text: &str, name: &str) -> Result<Option<Zeroizing<String>>,
 /// The new file replaces the old one at once, is on disk before this returns, and only its owner may read it.
 /// A symbolic link stays one: the file that it leads to is replaced.
 pub(crate) fn set(file: &Path, name: &str, value: &str) -> Result<(), SetError> {
+    let (target, changed) = changed(file, name, value)?;
+    files::replace(&target, changed.as_bytes()).map_err(|source| SetError::Io { file: file.to_owned(), source })
+}
+
+/// Proves that a variable can be set to a value of this length, as far as that can be proved without doing it.
+pub(crate) fn try_set(file: &Path, name: &str, value: &str) -> Result<(), SetError> {
+    let (target, changed) = changed(file, name, value)?;
+    files::try_replace(&target, changed.as_bytes()).map_err(|source| SetError::Io { file: file.to_owned(), source })
+}
+
+/// The file that is to be replaced, and its new text.
+fn changed(file: &Path, name: &str, value: &str) -> Result<(PathBuf, Zeroizing<String>), SetError> {
     let io_error = |source| SetError::Io { file: file.to_owned(), source };
     let target = target(file).map_err(io_error)?;
     let text = match files::read_limited(&target, FILE_BYTES_MAX) {
@@ -52,7 +64,7 @@ pub(crate) fn set(file: &Path, name: &str, value: &str) -> Result<(), SetError> 
     };
     let changed =
         with(&text, name, value).map_err(|malformed| SetError::Malformed { file: file.to_owned(), malformed })?;
-    files::replace(&target, changed.as_bytes()).map_err(io_error)
+    Ok((target, changed))
 }
 
 /// How many times a variable is there, and whether its values are the same.
@@ -167,13 +179,23 @@ pub(crate) enum SetError {
     },
     /// The operating system said no.
     #[error("`{}` cannot be written: {}", file.display(), files::why(source))]
-    #[diagnostic(help("look at the owner and the permissions of the file and of its directory"))]
+    #[diagnostic(help("{}", SetError::next(file, source)))]
     Io {
         /// The file.
         file: PathBuf,
         /// What the operating system said.
         source: io::Error,
     },
+}
+
+impl SetError {
+    fn next(file: &Path, source: &io::Error) -> &'static str {
+        match (source.kind(), fs::symlink_metadata(file)) {
+            (io::ErrorKind::NotFound, Ok(_)) => "make the file that its link leads to",
+            (io::ErrorKind::NotFound, Err(_)) => "make the directory that it is to be in",
+            (_, Ok(_) | Err(_)) => "look at the owner and the permissions of the file and of its directory",
+        }
+    }
 }
 
 /// One variable.
@@ -376,6 +398,34 @@ mod tests {
         assert_eq!(files::read_limited(&file, 100).unwrap(), b"K=v\nL=\"it's\"\n");
         assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no temporary file stays");
+    }
+
+    #[test]
+    fn trying_changes_nothing_and_fails_where_setting_would() {
+        let root = tempfile::tempdir().unwrap();
+        let names = || root.path().read_dir().unwrap().count();
+        let file = root.path().join(".env");
+        try_set(&file, "K", "v").unwrap();
+        assert_eq!(names(), 0);
+        files::replace(&file, b"A=1").unwrap();
+        let before = fs::metadata(&file).unwrap();
+        try_set(&file, "K", "v").unwrap();
+        let after = fs::metadata(&file).unwrap();
+        assert_eq!((names(), before.ino(), before.modified().unwrap()), (1, after.ino(), after.modified().unwrap()));
+        files::replace(&file, b"nonsense").unwrap();
+        symlink("missing/.env", root.path().join("link")).unwrap();
+        for (name, help) in [
+            (".env", "write `NAME=value`"),
+            ("missing/.env", "make the directory"),
+            ("link", "make the file that its link leads to"),
+            (".", "look at the owner"),
+        ] {
+            let file = root.path().join(name);
+            let tried = try_set(&file, "K", "v").unwrap_err();
+            assert_eq!(tried.to_string(), set(&file, "K", "v").unwrap_err().to_string());
+            let told = miette::Diagnostic::help(&tried).unwrap().to_string();
+            assert!(told.starts_with(help), "{name}: {told}");
+        }
     }
 
     #[test]

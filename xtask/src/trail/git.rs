@@ -508,5 +508,15 @@ pub(crate) enum GitTrailError {
     Git(#[from] GitError),
 }
 
+impl GitTrailError {
+    /// Whether what is there could be read, and is not what it should be.
+    pub(crate) fn is_about_content(&self) -> bool {
+        match self {
+            Self::Untrusted { .. } | Self::NoEntry { .. } | Self::Rewritten { .. } => true,
+            Self::Refused { .. } | Self::NotKnown { .. } | Self::Git(_) => false,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,10 @@
 //! `audit export`: trails, or what was asked for of them, in a form that can be checked on another machine.
 //!
-//! Nothing is kept in memory but the line at hand. What is exported was checked up to there: a trail that is not in
-//! order is no export.
+//! Nothing is kept in memory but the line at hand, and what checkpoints are compared with. What is exported was checked
+//! up to there, as verifying does: a trail that is not in order is no export.
 
 use std::{
-    io::Write,
+    io::{self, Write},
     path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
@@ -19,13 +19,14 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    AuditError, Unprintable, environment,
-    form::{self, Begin, End, Filters, Form, Gap, Part, Seal, TrailBegin, TrailEnd},
+    AuditError, Checking, Looked, Unprintable, environment,
+    form::{self, Begin, End, Filters, Form, Gap, Inert, Part, Seal, TrailBegin, TrailEnd},
     torn, torn_bytes,
 };
 use crate::{
-    config::EnvName,
+    config::{AuthoritySettings, Config, EnvName},
     context::Platform,
+    files,
     log::Tail,
     trail::{Trail, Trails},
 };
@@ -42,7 +43,8 @@ pub(crate) struct ExportArgs {
     /// How to write it
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Form,
-    /// Only entries of this moment or later: RFC 3339, a date (its first moment in UTC), or an age as `30d`
+    /// Only entries of this moment or later: RFC 3339, a date (its first moment in UTC), or an age as `30d`; alone, all
+    /// from the first such entry on
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<Moment>,
     /// Only entries before this moment: as `--since`, so that a date itself is left out
@@ -149,6 +151,52 @@ pub(crate) fn export(
     Ok(Exported { notes })
 }
 
+/// Writes to a file by `export`. Of what is there, only another export is replaced, and nothing among our own files:
+/// what is not there yet would be taken for a trail, and a lock is as empty as what may be replaced.
+pub(crate) fn put(
+    directory: &Path,
+    file: &Path,
+    config: &Config,
+    export: impl FnOnce(&mut dyn Write) -> Result<Exported, AuditError>,
+) -> Result<Exported, AuditError> {
+    let path = directory.join(file);
+    let named = |source: io::Error| {
+        let why = format!("`{}`: {}", file.display(), files::why(&source));
+        AuditError::NotWritten { source: io::Error::new(source.kind(), why) }
+    };
+    if let Some(directory) = our_own(&path, config) {
+        let why = format!("the program keeps its own files in `{}`; name a file elsewhere", directory.display());
+        return Err(named(io::Error::new(io::ErrorKind::InvalidInput, why)));
+    }
+    let may_go =
+        |head: &[u8]| if form::begins(head) { Ok(()) } else { Err("it is there and is no export; name another file") };
+    let mut exported = Ok(Exported::default());
+    let put = files::publish_by(&path, may_go, |file| {
+        exported = export(&mut io::BufWriter::new(file));
+        if exported.is_ok() { Ok(()) } else { Err(io::Error::other("the trail cannot be exported")) }
+    });
+    let exported = match exported {
+        Err(AuditError::NotWritten { source }) => return Err(named(source)),
+        exported => exported?,
+    };
+    put.map_err(named)?;
+    Ok(exported)
+}
+
+/// The directory of our own that a place is in, by whatever name: `.license`, or that of an embedded authority.
+fn our_own(path: &Path, config: &Config) -> Option<PathBuf> {
+    // A directory that is not there has nothing in it, and whoever writes there is told so.
+    let directory = path.parent()?.canonicalize().ok()?;
+    let is_inside = |own: &PathBuf| own.canonicalize().is_ok_and(|own| directory.starts_with(own));
+    let is_there = |own: &PathBuf| own.canonicalize().is_ok_and(|own| directory == own);
+    let state = |settings: &AuthoritySettings| match settings {
+        AuthoritySettings::Embedded { state } => Some(state.clone()),
+        AuthoritySettings::Remote(_) => None,
+    };
+    let own = config.root.join(".license");
+    if is_inside(&own) { Some(own) } else { config.authorities.values().filter_map(state).find(is_there) }
+}
+
 fn named_once(environments: &[EnvName]) -> Vec<String> {
     let mut named: Vec<String> = Vec::new();
     for environment in environments.iter().map(EnvName::to_string) {
@@ -173,12 +221,19 @@ fn filters(args: &ExportArgs, now: Timestamp) -> Result<Filters, AuditError> {
 }
 
 /// What of an entry is looked at to choose it.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Facts {
     #[serde(default)]
     at: Option<Value>,
     #[serde(default)]
     kind: Option<Value>,
+}
+
+impl Facts {
+    /// Of a line that is an object; nothing of one in which a field stands twice.
+    fn of(line: &[u8]) -> Self {
+        serde_json::from_slice(line).unwrap_or_default()
+    }
 }
 
 impl Filters {
@@ -205,12 +260,19 @@ fn export_trail(
     sheet.part(&Part::Trail(begin))?;
     let mut taken = Taken::default();
     let mut written = Ok(());
-    let (position, ending) = trail.scan_lines(|line, entry: Entry<Facts>, _| {
-        if written.is_ok() && filters.ask_for(&entry.body) {
-            written = taken.line(environment, line, entry.seq, sheet);
+    let mut checking = Checking::of(environment);
+    let (position, ending) = trail.scan_lines(|line, entry: Entry<Looked>, _| {
+        checking.take(&entry.body, entry.seq);
+        let goes_on = written.is_ok() && checking.trouble.is_none();
+        let is_in = !filters.leave_lines_out() || taken.entries > 0 && filters.leave_out_the_oldest_alone();
+        if goes_on && (is_in || filters.ask_for(&Facts::of(line))) {
+            written = taken.line(environment, line, entry.seq, &entry.body, sheet);
         }
     })?;
     written?;
+    if let Some(trouble) = checking.trouble {
+        return Err(AuditError::NotInOrder { environment: environment.to_owned(), why: trouble.words() });
+    }
     taken.end(environment, position.head, ending, sheet)
 }
 
@@ -224,9 +286,16 @@ struct Taken {
 }
 
 impl Taken {
-    fn line(&mut self, environment: &str, line: &[u8], seq: u64, sheet: &mut Sheet<'_>) -> Result<(), AuditError> {
+    fn line(
+        &mut self,
+        environment: &str,
+        line: &[u8],
+        seq: u64,
+        entry: &Looked,
+        sheet: &mut Sheet<'_>,
+    ) -> Result<(), AuditError> {
         self.gap_before(seq, sheet)?;
-        sheet.entry(environment, line, seq)?;
+        sheet.entry(environment, line, seq, entry)?;
         self.seal.take(line);
         self.seal.take(b"\n");
         self.entries += 1;
@@ -275,7 +344,7 @@ impl Sheet<'_> {
         self.put(&bytes, Unprintable::Record)
     }
 
-    fn entry(&mut self, environment: &str, line: &[u8], seq: u64) -> Result<(), AuditError> {
+    fn entry(&mut self, environment: &str, line: &[u8], seq: u64, entry: &Looked) -> Result<(), AuditError> {
         if line.starts_with(form::RECORD_BEGINS) {
             return Err(AuditError::NotExportable { seq, why: "it begins as a record of an export does" });
         }
@@ -284,7 +353,7 @@ impl Sheet<'_> {
                 self.put(line, Unprintable::Entry { seq })?;
                 self.put(b"\n", Unprintable::Entry { seq })
             }
-            Form::Csv => match form::entry_row(environment, line, serde_json::from_slice(line).ok().as_ref()) {
+            Form::Csv => match form::entry_row(environment, line, entry.record(), Inert::BehindSemicolonsToo) {
                 Some(row) => self.put(&row, Unprintable::Entry { seq }),
                 None => Err(AuditError::NotExportable { seq, why: "a text in it is no text" }),
             },

@@ -221,6 +221,96 @@ fn a_head_that_was_kept_proves_what_leads_to_it_and_nothing_else() {
     assert!(report.human().contains("proves entries 5 to 8"), "{}", report.human());
 }
 
+/// A trail whose entries were written by clocks that disagree: the third and the fifth say an earlier hour.
+fn clocks_that_disagree() -> (TempDir, Vec<Head>) {
+    let directory = tempfile::tempdir().unwrap();
+    let entry = |hour: i64| Record {
+        at: at("2026-03-01T00:00:00Z") + jiff::SignedDuration::from_hours(hour),
+        ..ended("production", 7)
+    };
+    let heads = append_to(&directory, "production", [0, 5, 1, 6, 2].into_iter().map(entry));
+    (directory, heads)
+}
+
+#[test]
+fn an_export_since_a_time_has_everything_from_its_first_entry_on_whatever_the_clocks_say() {
+    let (directory, heads) = clocks_that_disagree();
+    for form in ["jsonl", "csv"] {
+        let export = exported(&directory, &["--format", form, "--since", "2026-03-01T03:00:00Z"]);
+        let report = verified(&export, &[head(5, &heads)]);
+        assert_eq!(report.exit(), Exit::Done, "{}", report.human());
+        let trail = &report.json()["trails"][0];
+        assert_eq!((&trail["entries"], &trail["runs"], &trail["proved_from"]), (&json!(4), &json!(1), &json!(2)));
+        assert_eq!(trail["unexplained_gap"], Value::Null);
+        assert!(report.human().contains("proves entries 2 to 5"), "{}", report.human());
+    }
+    // With another filter, what was asked for is each entry by itself.
+    let words = ["--since", "2026-03-01T03:00:00Z", "--until", "2026-03-02"];
+    assert_eq!(verified(&exported(&directory, &words), &[]).json()["trails"][0]["entries"], 2);
+}
+
+/// The export with an entry left out that is declared to be, and with every count and hash as it should then be.
+fn with_a_gap_for(export: &[u8], seqs: std::ops::RangeInclusive<u64>) -> Vec<u8> {
+    let seq_of = |line: &String| serde_json::from_str::<Value>(line).unwrap()["seq"].as_u64();
+    let mut lines = lines(export);
+    let at = lines.iter().position(|line| seq_of(line) == Some(*seqs.start())).unwrap();
+    lines.retain(|line| !seq_of(line).is_some_and(|seq| seqs.contains(&seq)));
+    let gap = Part::Gap(form::Gap { first: *seqs.start(), last: *seqs.end() });
+    lines.insert(at, String::from_utf8(gap.line()).unwrap());
+    let mut seal = Seal::default();
+    let left: Vec<&String> = lines.iter().filter(|line| !line.starts_with("{\"export\"")).collect();
+    for line in &left {
+        seal.take(format!("{line}\n").as_bytes());
+    }
+    let (entries, first, last) =
+        (left.len() as u64, left.first().and_then(|line| seq_of(line)), left.last().and_then(|line| seq_of(line)));
+    let at = lines.len() - 2;
+    let Ok(Part::TrailEnd(end)) = serde_json::from_str(&lines[at]) else { panic!("no end of a trail") };
+    let end = Part::TrailEnd(form::TrailEnd { entries, first, last, sha256: seal.hash(), ..end });
+    lines[at] = String::from_utf8(end.line()).unwrap();
+    sealed_again(lines)
+}
+
+/// Exports of before had such gaps where clocks disagreed; of now, they are the work of whoever took a line out.
+#[test]
+fn a_gap_that_no_filter_explains_is_told_and_no_head_behind_it_is_proof() {
+    let (directory, heads) = two_trails();
+    let export = exported(&directory, &["production", "--since", "2026-03-01T02:00:00Z"]);
+    let forged = with_a_gap_for(&export, 5..=6);
+    let report = verified(&forged, &[]);
+    let told = "entries 5 to 6 were left out, and `--since` alone leaves out only the oldest";
+    assert_eq!(report.exit(), Exit::Done, "{}", report.human());
+    assert!(report.human().contains(told), "{}", report.human());
+    assert_eq!(report.json()["trails"][0]["unexplained_gap"], json!({ "first": 5, "last": 6 }));
+    assert!(report.human().contains("only entries since 2026-03-01T02:00:00Z were asked for"), "{}", report.human());
+    for (seq, exit, says) in [
+        (8, Exit::Unproven, "proves entries 7 to 8, and not those before them"),
+        (7, Exit::Unproven, "proves it, and not those before it"),
+        (6, Exit::Unproven, "which was left out"),
+        (4, Exit::Done, "proves entries 3 to 4\n"),
+        (3, Exit::Done, "proves it\n"),
+        (2, Exit::Unproven, "which was left out"),
+    ] {
+        let report = verified(&forged, &[head(seq, &heads)]);
+        assert_eq!(report.exit(), exit, "{seq}: {}", report.human());
+        assert!(report.human().contains(says), "{seq}: {}", report.human());
+    }
+    let last = verified(&with_a_gap_for(&export, 8..=8), &[head(8, &heads)]);
+    assert_eq!(last.exit(), Exit::Unproven);
+    assert!(last.human().contains("entry 8 was left out, and `--since` alone"), "{}", last.human());
+    // The filters that explain such a gap.
+    for words in [
+        &["production", "--kind", "deploy_ended", "gate_failed"][..],
+        &["production", "--until", "2026-03-02"],
+        &["production", "--since", "2026-03-01", "--until", "2026-03-02"],
+    ] {
+        let forged = with_a_gap_for(&exported(&directory, words), 5..=6);
+        let report = verified(&forged, &[head(8, &heads)]);
+        assert_eq!(report.exit(), Exit::Done, "{}", report.human());
+        assert!(!report.human().contains("alone"), "{}", report.human());
+    }
+}
+
 #[test]
 fn no_byte_of_an_export_can_be_changed() {
     let (directory, _) = production(1);
@@ -344,7 +434,7 @@ fn a_file_that_is_no_export_is_told_so() {
 }
 
 #[test]
-fn a_checkpoint_that_lies_is_found_in_a_whole_export() {
+fn a_checkpoint_that_lies_is_not_exported_and_found_in_an_export_that_was_made_all_the_same() {
     let directory = tempfile::tempdir().unwrap();
     let of = |event| record("production", Actor::default(), event);
     let lie = Folded::default().checkpoint().unwrap();
@@ -352,12 +442,25 @@ fn a_checkpoint_that_lies_is_found_in_a_whole_export() {
         license_id: "lic_1".to_owned(),
         key_fingerprint: serde_json::from_str("\"0011223344556677\"").unwrap(),
     };
-    append_to(&directory, "production", [of(issued), of(lie), ended("production", 0)].into_iter());
-    let report = verified(&exported(&directory, &[]), &[]);
+    let heads = append_to(&directory, "production", [of(issued), of(lie), ended("production", 0)].into_iter());
+    for words in [&[][..], &["--format", "csv"], &["--kind", "deploy_ended"], &["--since", "2040-01-01"]] {
+        let (out, told) = try_export(&directory, words, Platform::Other);
+        let error = told.unwrap_err();
+        assert_eq!((error.exit(), verified(&out, &[]).exit()), (Exit::Trail, Exit::Trail), "{words:?}");
+        assert!(error.to_string().contains("entry 2 is a checkpoint"), "{error}");
+    }
+    let trail = fs::read_to_string(directory.path().join("production.jsonl")).unwrap();
+    let mut seal = Seal::default();
+    seal.take(trail.as_bytes());
+    let (honest, _) = production(1);
+    let mut made = lines(&exported(&honest, &[]));
+    let Ok(Part::TrailEnd(end)) = serde_json::from_str(&made[3]) else { panic!("no end of a trail") };
+    let end = Part::TrailEnd(form::TrailEnd { trail: heads[2], entries: 3, last: Some(3), sha256: seal.hash(), ..end });
+    let end = String::from_utf8(end.line()).unwrap();
+    made.splice(2..=3, trail.lines().map(str::to_owned).chain([end]));
+    let report = verified(&sealed_again(made), &[]);
     assert_eq!(report.exit(), Exit::Trail);
     assert!(report.human().contains("entry 2 is a checkpoint"), "{}", report.human());
-    // Without the entries before it there is nothing to compare it with.
-    assert_eq!(verified(&exported(&directory, &["--kind", "checkpoint"]), &[]).exit(), Exit::Done);
 }
 
 #[test]
@@ -560,6 +663,58 @@ fn no_cell_of_csv_begins_as_a_formula_or_breaks_its_line() {
     }
     assert_eq!(rows[3][7], "'=1+1");
     assert_eq!(verified(&export, &[]).exit(), Exit::Done);
+}
+
+/// Where the list separator is `;`, a row is cut there too when a file is opened by a double click.
+#[test]
+fn no_cell_has_a_formula_behind_a_semicolon_and_exports_of_before_are_verified_too() {
+    let outside = [";=1+1", "a; =1", "a;;+1", ";\"=1\"", "; \" -1", "x;@SUM(A1)", ";＝1", "plain; words", "a;", ";'=1"];
+    let directory = tempfile::tempdir().unwrap();
+    for text in outside {
+        append_body(
+            &directory,
+            &json!({
+                "at": text, "environment": "production", "kind": "gate", "verdict": text, "forced": text, "release": text,
+                "actor": { "ci": text, "run_url": text, "commit": text, "host": text, "user": text },
+            }),
+        );
+    }
+    let failed = Event::GateFailed { code: "x".to_owned(), message: "spent;=1".to_owned(), key_fingerprint: None };
+    let actor = Actor { user: Some("eve;=1".to_owned()), ..Actor::default() };
+    append_to(&directory, "staging", [record("staging", actor, failed)].into_iter());
+    let export = exported(&directory, &["--format", "csv"]);
+    let lines = lines(&export);
+    assert_eq!(lines.len(), 1 + 6 + outside.len() + 1);
+    for row in &lines[1..] {
+        // The line itself, in the last column, is as it is.
+        let (cells, _) = row.split_once(",\"{\"\"").unwrap();
+        for piece in cells.split(';').skip(1) {
+            let begin = piece.trim_start_matches(|c: char| c.is_whitespace() || c == '"').chars().next();
+            assert!(!begin.is_some_and(|begin| "=+-@＝＋－＠".contains(begin)), "{row}");
+        }
+    }
+    let rows = rows(&export);
+    assert_eq!((rows[3][7].as_str(), rows[10][7].as_str()), (";'=1+1", "plain; words"));
+    assert_eq!(verified(&export, &[]).exit(), Exit::Done);
+    // As it was written before: without these apostrophes.
+    let before = |line: &String| match line.split_once(",\"{\"\"") {
+        Some((cells, line)) if cells.contains("eve") => {
+            format!("{},\"{{\"\"{line}", cells.replace(";'=1", ";=1"))
+        }
+        Some(_) | None => line.clone(),
+    };
+    let mut of_before: Vec<String> = lines.iter().map(before).collect();
+    assert_ne!(of_before, lines);
+    of_before.pop();
+    let text: String = of_before.iter().map(|row| row.clone() + "\r\n").collect();
+    for tool in [form::tool(), "xtask 9.9.9".to_owned()] {
+        let text = text.replace(&form::tool(), &tool);
+        let mut seal = Seal::default();
+        seal.take(text.as_bytes());
+        let end = Part::End(End { trails: 2, entries: outside.len() as u64 + 1, sha256: seal.hash() });
+        let report = verified(&[text.as_bytes(), &form::part_row(&end)].concat(), &[]);
+        assert_eq!(report.exit(), Exit::Done, "{tool}: {}", report.human());
+    }
 }
 
 /// Whoever writes the row and whoever checks it read the entry in two ways, which must agree.

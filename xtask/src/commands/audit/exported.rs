@@ -2,6 +2,7 @@
 //!
 //! Every line of a trail has the hash of the line before. So a head that was kept elsewhere proves its own line and
 //! those before it, back to the first gap: what a line in a gap said is not here, and neither is what it followed from.
+//! Where no filter explains a gap, a head behind it does not prove what was asked for.
 
 use std::{
     collections::BTreeSet,
@@ -100,6 +101,8 @@ struct Open {
     seal: Seal,
     /// What checkpoints are compared with, up to the first gap.
     folding: Option<Folding>,
+    /// The first gap that the filters do not explain.
+    unexplained: Option<form::Gap>,
 }
 
 /// Where in a trail the reading is.
@@ -111,7 +114,7 @@ enum At {
 impl Open {
     fn new(begin: TrailBegin) -> Self {
         let (at, folding, seal) = (At::Line(Head::EMPTY), Some(Folding::default()), Seal::default());
-        Self { begin, at, entries: 0, first: None, last: None, run: 1, runs: 0, seal, folding }
+        Self { begin, at, entries: 0, first: None, last: None, run: 1, runs: 0, seal, folding, unexplained: None }
     }
 }
 
@@ -210,11 +213,16 @@ impl<'a> Reading<'a> {
     }
 
     fn take_gap(&mut self, gap: form::Gap) -> Result<(), Wrong> {
-        let filtered = self.begin.as_ref().is_some_and(|begin| begin.filters.leave_lines_out());
+        let filters = self.begin.as_ref().map(|begin| &begin.filters);
+        let filtered = filters.is_some_and(form::Filters::leave_lines_out);
+        let only_the_oldest = filters.is_some_and(form::Filters::leave_out_the_oldest_alone);
         let open = self.open.as_mut().ok_or("it is in no trail")?;
         match open.at {
             At::Line(head) if filtered && head.seq.checked_add(1) == Some(gap.first) && gap.first <= gap.last => {
                 open.at = At::Gap { last: gap.last };
+                if only_the_oldest && open.entries > 0 {
+                    open.unexplained.get_or_insert(gap);
+                }
                 Ok(())
             }
             At::Line(_) | At::Gap { .. } => Err("nothing was left out here".to_owned()),
@@ -253,11 +261,12 @@ impl<'a> Reading<'a> {
             let seq = head.seq;
             return Err(format!("entry {seq} is a checkpoint, and says something else than the entries before it"));
         }
-        let from = open.run;
+        let (from, before_it) = (open.run, BeforeIt::of(open.unexplained));
         look_for(self.expected, &mut self.heads, environment, &head, |environment, seq| Found::Entry {
             environment,
             seq,
             from,
+            before_it,
         });
         open.seal.take(line);
         open.seal.take(b"\n");
@@ -274,7 +283,7 @@ impl<'a> Reading<'a> {
             At::Line(head) => head == end.trail,
             At::Gap { last } => last == end.trail.seq,
         };
-        let Open { begin, at, entries, first, last, run, runs, seal, .. } = open;
+        let Open { begin, at, entries, first, last, run, runs, seal, unexplained, .. } = open;
         let counted = (&begin.environment, entries, first, last, seal.hash());
         if !in_place || counted != (&end.environment, end.entries, end.first, end.last, end.sha256) {
             return Err("what it says of the trail is not what is here".to_owned());
@@ -289,7 +298,7 @@ impl<'a> Reading<'a> {
                 None
             }
         };
-        self.trails.push(TrailFound { begin, end, runs, lead });
+        self.trails.push(TrailFound { begin, end, runs, lead, unexplained });
         Ok(())
     }
 
@@ -329,15 +338,13 @@ struct Row<'a> {
 impl Row<'_> {
     /// Whether the columns are those of this line. Another version may find other words for the same.
     fn says_what(&self, line: &[u8], entry: &Looked, environment: &str, begin: &Begin) -> bool {
-        if begin.is_ours() {
-            let record = match entry {
-                Looked::Record(record) => Some(&**record),
-                Looked::Subject { .. } => None,
-            };
-            form::entry_row(environment, line, record).is_some_and(|made| made == self.bytes)
-        } else {
-            form::cells_agree(environment, line, self.cells)
-        }
+        form::Inert::ALL.into_iter().any(|how| {
+            if begin.is_ours() {
+                form::entry_row(environment, line, entry.record(), how).is_some_and(|made| made == self.bytes)
+            } else {
+                form::cells_agree(environment, line, self.cells, how)
+            }
+        })
     }
 }
 
@@ -375,12 +382,28 @@ enum Found {
         environment: String,
         seq: u64,
         from: u64,
+        before_it: BeforeIt,
     },
     /// It is that of an entry that was left out.
     LeftOut {
         environment: String,
         seq: u64,
     },
+}
+
+/// What is before the run of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BeforeIt {
+    /// Nothing, or what the filters leave out.
+    Explained,
+    /// Entries that are here, and a gap that no filter explains: nobody can say that they belong to it.
+    Unexplained,
+}
+
+impl BeforeIt {
+    fn of(gap: Option<form::Gap>) -> Self {
+        if gap.is_some() { Self::Unexplained } else { Self::Explained }
+    }
 }
 
 /// What was found in an export.
@@ -410,14 +433,16 @@ struct TrailFound {
     runs: u64,
     /// The first entry of the run that ends with the trail's head; none where that was left out.
     lead: Option<u64>,
+    /// The first gap that the filters do not explain. Exports of before `--since` alone went by numbers may have one.
+    unexplained: Option<form::Gap>,
 }
 
 impl ExportReport {
     /// The row of the exit table.
     pub(crate) fn exit(&self) -> Exit {
         let proves = |(_, found): &(ExpectedHead, Found)| match found {
-            Found::Entry { .. } => true,
-            Found::Nowhere | Found::LeftOut { .. } => false,
+            Found::Entry { before_it: BeforeIt::Explained, .. } => true,
+            Found::Entry { before_it: BeforeIt::Unexplained, .. } | Found::Nowhere | Found::LeftOut { .. } => false,
         };
         match self.state {
             State::Broken(_) => Exit::Trail,
@@ -434,6 +459,7 @@ impl ExportReport {
             State::Broken(what) => lines.push(format!("{file}: broken: {what}")),
             State::InOrder(sha256) => {
                 lines.extend(self.begin.as_ref().map(|begin| format!("{file}: {}", made(begin))));
+                lines.extend(self.begin.as_ref().and_then(asked_for).map(|asked| format!("{file}: {asked}")));
                 lines.extend(self.trails.iter().flat_map(TrailFound::lines));
                 let others = |begin: &&Begin| begin.format == Form::Csv && !begin.is_ours();
                 lines.extend(self.begin.as_ref().filter(others).map(|_| {
@@ -474,6 +500,16 @@ fn made(begin: &Begin) -> String {
     format!("in order, exported at {}{by}, {}", begin.at, clean(&begin.tool))
 }
 
+/// The filters, as the export says them itself; none where nothing was to be left out.
+fn asked_for(begin: &Begin) -> Option<String> {
+    let form::Filters { since, until, kinds, .. } = &begin.filters;
+    let since = since.map(|since| format!("since {since}"));
+    let until = until.map(|until| format!("until {until}"));
+    let kinds = kinds.as_ref().map(|kinds| format!("of the kinds {}", clean(&kinds.join(", "))));
+    let filters: Vec<String> = [since, until, kinds].into_iter().flatten().collect();
+    (!filters.is_empty()).then(|| format!("only entries {} were asked for, as it says itself", filters.join(", ")))
+}
+
 impl TrailFound {
     fn lines(&self) -> Vec<String> {
         let environment = clean(&self.begin.environment);
@@ -494,6 +530,16 @@ impl TrailFound {
                 format!("they are in {} runs: only the head of a run, kept elsewhere, proves the run", self.runs);
             lines.push(what);
         }
+        lines.extend(self.unexplained.map(|gap| {
+            let (what, were) = match gap {
+                form::Gap { first, last } if first == last => (format!("entry {first}"), "was"),
+                form::Gap { first, last } => (format!("entries {first} to {last}"), "were"),
+            };
+            format!(
+                "warning: {what} {were} left out, and `--since` alone leaves out only the oldest: somebody took lines out, or \
+                 an earlier version exported entries of clocks that disagree; export it again"
+            )
+        }));
         lines.extend(torn_bytes.map(|bytes| torn(seq, bytes)));
         lines.into_iter().map(|line| format!("{environment}: {line}")).collect()
     }
@@ -509,6 +555,7 @@ impl TrailFound {
             "last": last,
             "runs": self.runs,
             "proved_from": self.lead,
+            "unexplained_gap": self.unexplained,
             "torn_bytes": torn_bytes,
         })
     }
@@ -517,11 +564,15 @@ impl TrailFound {
 impl Found {
     fn line(&self, expected: &ExpectedHead) -> String {
         match self {
-            Self::Entry { environment, seq, from } if seq == from => {
-                format!("{}: the expected head is entry {seq}, and proves it", clean(environment))
-            }
-            Self::Entry { environment, seq, from } => {
-                format!("{}: the expected head is entry {seq}, and proves entries {from} to {seq}", clean(environment))
+            Self::Entry { environment, seq, from, before_it } => {
+                let environment = clean(environment);
+                let (proved, those) =
+                    if seq == from { ("it".to_owned(), "it") } else { (format!("entries {from} to {seq}"), "them") };
+                let but = match before_it {
+                    BeforeIt::Explained => String::new(),
+                    BeforeIt::Unexplained => format!(", and not those before {those}"),
+                };
+                format!("{environment}: the expected head is entry {seq}, and proves {proved}{but}")
             }
             Self::LeftOut { environment, seq } => format!(
                 "{}: the expected head is entry {seq}, which was left out: it proves nothing of what is here",
@@ -534,7 +585,7 @@ impl Found {
     fn json(&self, expected: &ExpectedHead) -> Value {
         let (environment, found_at, proved_from, left_out) = match self {
             Self::Nowhere => (expected.environment.as_ref().map(ToString::to_string), None, None, false),
-            Self::Entry { environment, seq, from } => (Some(environment.clone()), Some(seq), Some(from), false),
+            Self::Entry { environment, seq, from, .. } => (Some(environment.clone()), Some(seq), Some(from), false),
             Self::LeftOut { environment, seq } => (Some(environment.clone()), Some(seq), None, true),
         };
         json!({

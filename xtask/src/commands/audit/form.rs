@@ -117,6 +117,12 @@ impl Filters {
     pub(super) fn leave_lines_out(&self) -> bool {
         self.since.is_some() || self.until.is_some() || self.kinds.is_some()
     }
+
+    /// Whether only the oldest lines may be left out: numbers decide then, and not clocks, which may disagree, so that
+    /// what is exported is one run up to the trail's end.
+    pub(super) fn leave_out_the_oldest_alone(&self) -> bool {
+        self.since.is_some() && self.until.is_none() && self.kinds.is_none()
+    }
 }
 
 /// Where the lines that follow come from.
@@ -207,32 +213,40 @@ pub(super) fn header() -> Vec<u8> {
     row(&COLUMNS.map(str::to_owned), None)
 }
 
+/// Whether a file that begins so is an export, of either form.
+pub(super) fn begins(head: &[u8]) -> bool {
+    head.starts_with(BEGIN_BEGINS) || head.starts_with(&header())
+}
+
+/// How the first record of an export begins.
+const BEGIN_BEGINS: &[u8] = br#"{"export":"begin","#;
+
 /// The row of a record of the export's own.
 pub(super) fn part_row(part: &Part) -> Vec<u8> {
     let mut cells = [const { String::new() }; COLUMNS.len()];
-    cells[0] = inert(part.environment().to_owned());
+    cells[0] = inert(part.environment().to_owned(), Inert::BehindSemicolonsToo);
     OWN_KIND.clone_into(&mut cells[3]);
     row(&cells, Some(&part.line()))
 }
 
 /// The row of an entry, with what this version can read of it; none if the line is no object.
-pub(super) fn entry_row(environment: &str, line: &[u8], record: Option<&Record>) -> Option<Vec<u8>> {
-    let mut cells = cells_of(environment, line)?;
+pub(super) fn entry_row(environment: &str, line: &[u8], record: Option<&Record>, how: Inert) -> Option<Vec<u8>> {
+    let mut cells = cells_of(environment, line, how)?;
     let summary = record.map_or_else(String::new, words::summary);
-    cells[SUMMARY] = inert(summary.chars().take(SUMMARY_CHARS_MAX).collect());
+    cells[SUMMARY] = inert(summary.chars().take(SUMMARY_CHARS_MAX).collect(), how);
     Some(row(&cells, Some(line)))
 }
 
 /// The cells that do not depend on the version, of a line and of a row: whether they are the same.
-pub(super) fn cells_agree(environment: &str, line: &[u8], row: &[Vec<u8>]) -> bool {
-    let Some(cells) = cells_of(environment, line) else { return false };
+pub(super) fn cells_agree(environment: &str, line: &[u8], row: &[Vec<u8>], how: Inert) -> bool {
+    let Some(cells) = cells_of(environment, line, how) else { return false };
     let made = cells.iter().map(String::as_bytes).zip(row).enumerate();
     row.len() == COLUMNS.len()
         && made.filter(|(at, _)| *at != SUMMARY && *at != COLUMNS.len() - 1).all(|(_, (made, found))| made == found)
 }
 
 /// The cells of an entry, all but the summary and the last.
-fn cells_of(environment: &str, line: &[u8]) -> Option<[String; COLUMNS.len()]> {
+fn cells_of(environment: &str, line: &[u8], how: Inert) -> Option<[String; COLUMNS.len()]> {
     let body: Body = serde_json::from_slice(line).ok()?;
     let said = |name: &str| words::word(body.get(name));
     let actor = |name: &str| words::of_actor(&body, name);
@@ -255,14 +269,52 @@ fn cells_of(environment: &str, line: &[u8]) -> Option<[String; COLUMNS.len()]> {
         Some(LineHash::of(line).to_string()),
         None,
     ];
-    Some(cells.map(|cell| cell.map_or_else(String::new, inert)))
+    Some(cells.map(|cell| cell.map_or_else(String::new, |cell| inert(cell, how))))
+}
+
+/// Where a text is kept from being taken for a formula.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Inert {
+    /// At its beginning alone: so exports were written before.
+    AtItsBeginning,
+    /// Also behind each semicolon, which is where a spreadsheet of many a language cuts a file that it opens.
+    BehindSemicolonsToo,
+}
+
+impl Inert {
+    /// Each way in which a row may have been written, that of today first.
+    pub(super) const ALL: [Self; 2] = [Self::BehindSemicolonsToo, Self::AtItsBeginning];
 }
 
 /// A text that no spreadsheet takes for a formula: an apostrophe stands before what begins like one.
-fn inert(text: String) -> String {
-    const BEGINNINGS: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
+fn inert(text: String, how: Inert) -> String {
     let text = if text.chars().any(license_core::finding::changes_the_line) { clean(&text) } else { text };
-    if text.trim_start().starts_with(BEGINNINGS) { format!("'{text}") } else { text }
+    let text = match how {
+        Inert::AtItsBeginning => text,
+        Inert::BehindSemicolonsToo => inert_behind_semicolons(text),
+    };
+    if begins_like_a_formula(text.trim_start()) { format!("'{text}") } else { text }
+}
+
+fn inert_behind_semicolons(text: String) -> String {
+    // Quotes are taken away from a cell that is cut out.
+    let is_before = |c: char| c.is_whitespace() || c == '"';
+    let is_inert = |piece: &str| !begins_like_a_formula(piece.trim_start_matches(is_before));
+    if text.split(';').skip(1).all(is_inert) {
+        return text;
+    }
+    let mut pieces = text.split(';');
+    let mut made = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        made.push_str(if is_inert(piece) { ";" } else { ";'" });
+        made.push_str(piece);
+    }
+    made
+}
+
+fn begins_like_a_formula(text: &str) -> bool {
+    const BEGINNINGS: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
+    text.starts_with(BEGINNINGS)
 }
 
 /// A row with its line break. The line takes the place of the last cell, as it is.

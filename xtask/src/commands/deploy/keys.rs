@@ -15,34 +15,50 @@ use crate::{
     config::Environment,
     context,
     failure::Failure,
+    first_key::FirstKey,
     journal::Journal,
-    store::{self, Source},
+    store,
 };
 
 /// How long a development license lasts.
 const DEVELOPMENT_LIFE: SignedDuration = SignedDuration::from_hours(24 * 365);
 
+/// How much room a key needs at most, in bytes: so much is tried before there is one.
+const KEY_BYTES_MAX: usize = 128;
+
 /// The key; for an embedded authority that has issued none, and a dotenv file that has none, a new one.
+///
+/// A process may end between any two steps. Before the registry has the license nothing has happened. From then on until
+/// the dotenv file has the key, the next deploy finds a license whose key is nowhere, and says how to get rid of it.
 pub(super) fn obtain(scene: &Scene<'_>, authority: &Authority, journal: &mut Journal) -> Result<LicenseKey, Failure> {
     let environment = scene.environment;
     let missing = match scene.key() {
         Ok(key) => return Ok(key),
         Err(missing) => missing,
     };
-    let Some(place) = issuable(scene, authority)? else { return Err(missing) };
+    let Some(place) = issuable(scene, authority, &missing) else { return Err(missing) };
+    let name = || environment.name.clone();
+    // The key is told once: it is certain before that it can be kept.
+    store::dotenv::try_set(place.file, place.name, &"0".repeat(KEY_BYTES_MAX))
+        .map_err(|source| Failure::NotStorable { environment: name(), source })?;
     let issued = place.embedded.issue(development_terms(environment))?;
     let (license_id, key) = (issued.license_id.to_string(), issued.key.key());
-    journal.append_decided(Event::Issued { license_id, key_fingerprint: key.fingerprint() })?;
+    let event = Event::Issued { license_id: license_id.clone(), key_fingerprint: key.fingerprint() };
+    let recorded = journal.append_decided(event);
     scene.narrator.mask(|| vec![Zeroizing::new(key.reveal().to_owned())]);
-    store::dotenv::set(place.file, place.name, key.reveal())
-        .map_err(|source| Failure::NotStored { environment: environment.name.clone(), source })?;
+    // A trail that cannot be written stops the deploy, and does not cost the key.
+    store::dotenv::set(place.file, place.name, key.reveal()).map_err(|source| Failure::NotStored {
+        environment: name(),
+        license_id: license_id.clone(),
+        source,
+    })?;
     scene.narrator.note(&format!(
-        "issued license `{}` for {}; its key is in `{}`, as `{}`",
-        issued.license_id,
+        "issued license `{license_id}` for {}; its key is in `{}`, as `{}`",
         environment.demand.domain,
         place.file.display(),
         place.name
     ));
+    recorded?;
     Ok(key.clone())
 }
 
@@ -54,20 +70,15 @@ pub(super) struct Issuable<'a> {
     name: &'a str,
 }
 
-/// A key is issued without being asked for only by an embedded authority, only for development, and only when neither
-/// the registry nor the dotenv file has one.
-pub(super) fn issuable<'a>(scene: &Scene<'a>, authority: &'a Authority) -> Result<Option<Issuable<'a>>, Failure> {
-    let environment = scene.environment;
-    let (Authority::Embedded(embedded), Source::Dotenv { file, name }) = (authority, &environment.key) else {
-        return Ok(None);
-    };
-    let is_for_development = matches!(environment.demand.key_class, None | Some(KeyClass::Dev));
-    if !is_for_development || !store::is_absent(&environment.key, &scene.ctx.vars) {
-        return Ok(None);
+/// A key is issued without being asked for only where that is why there is none.
+pub(super) fn issuable<'a>(scene: &Scene<'a>, authority: &'a Authority, missing: &Failure) -> Option<Issuable<'a>> {
+    let (Failure::NoFirstKey { first, .. }, Authority::Embedded(embedded)) = (missing, authority) else { return None };
+    match **first {
+        FirstKey::ByDeploy => {}
+        FirstKey::OnRequest { .. } | FirstKey::Elsewhere { .. } => return None,
     }
-    let domain = environment.demand.domain.to_string();
-    let known = embedded.look(|registry, _| registry.licenses().any(|one| one.terms.domains.contains(&domain)))?;
-    Ok((!known).then_some(Issuable { embedded, file, name }))
+    let (file, name) = scene.environment.first_key_place()?;
+    Some(Issuable { embedded, file, name })
 }
 
 /// What a development license grants: whatever the environment demands, for a year.

@@ -20,7 +20,7 @@ pub(super) fn run(scene: &Scene<'_>, report: &mut DeployReport) -> Result<(), Fa
     let key = match scene.key() {
         Ok(key) => key,
         Err(missing) => {
-            let Some(place) = keys::issuable(scene, &authority)? else { return Err(missing) };
+            let Some(place) = keys::issuable(scene, &authority, &missing) else { return Err(missing) };
             let issue = format!("issue a development license, and put its key into `{}`", place.file.display());
             tell(scene, report, std::iter::once(issue).chain(steps(scene)).collect());
             return Ok(());
