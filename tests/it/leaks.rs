@@ -1084,6 +1084,43 @@ fn a_shallow_clone_says_that_there_is_more() {
 }
 
 #[test]
+fn a_range_that_goes_on_behind_the_border_of_a_shallow_clone_is_never_clean() {
+    let (project, key) = repository();
+    git(&project, &["tag", "base"]);
+    write(&project, "a.txt", key.as_bytes());
+    commit(&project, "in");
+    git(&project, &["rm", "--quiet", "a.txt"]);
+    commit(&project, "out");
+    for message in ["one", "two"] {
+        commit(&project, message);
+    }
+    let (url, config) = (format!("file://{}", project.path("").display()), project.path("license.toml"));
+    let config = config.to_str().unwrap();
+    let clone = project.path("../shallow");
+    let within = |arguments: &[&str]| git_in(&clone, arguments, b"");
+    let scan = |range: &str| project.run_in(&clone, &["leaks", "--config", config, "--range", range]);
+    git(&project, &["clone", "--quiet", "--depth=2", &url, clone.to_str().unwrap()]);
+    within(&["fetch", "--quiet", "--depth=1", "origin", "tag", "base"]);
+    // The border is in the range, and what is behind it is not here.
+    let border = within(&["rev-parse", "HEAD~1"]);
+    for range in ["base..HEAD", "base..HEAD~1", "HEAD"] {
+        scan(range).exits(31).says("shallow clone").says(&border[..12]).says("git fetch --unshallow");
+    }
+    // It is left out, with all that is behind it.
+    scan("HEAD~1..HEAD").exits(0).says_nothing_of("shallow");
+    // The border is in the range, and what is behind it is here, and left out.
+    within(&["fetch", "--quiet", "--depth=3", "origin", "main"]);
+    within(&["tag", "out", "HEAD~2"]);
+    within(&["fetch", "--quiet", "--depth=1", "origin", "main"]);
+    scan("HEAD").exits(31);
+    scan("out..HEAD").exits(31);
+    within(&["fetch", "--quiet", "--depth=2", "origin", "main"]);
+    scan("out..HEAD").exits(0).says_nothing_of("shallow");
+    within(&["fetch", "--quiet", "--unshallow", "origin", "main"]);
+    scan("base..HEAD").exits(30).says("a.txt:1").says_nothing_of("shallow");
+}
+
+#[test]
 fn worktrees_are_repositories_too() {
     let (project, key) = repository();
     let tree = project.path("../linked");
@@ -1106,7 +1143,9 @@ fn this_repository_has_no_leak() {
         return;
     }
     let project = project().without_license_toml();
-    for arguments in [&["leaks"][..], &["leaks", "--range", "HEAD"]] {
-        project.run_in(root, arguments).exits(0).says("no leak");
+    project.run_in(root, &["leaks"]).exits(0).says("no leak");
+    // In a shallow clone not all of what HEAD brings is here.
+    if git_in(root, &["rev-parse", "--is-shallow-repository"], b"") == "false" {
+        project.run_in(root, &["leaks", "--range", "HEAD"]).exits(0).says("no leak");
     }
 }

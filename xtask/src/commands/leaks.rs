@@ -19,6 +19,7 @@ use crate::{
         packs,
         place::{Located, locate, shown_path},
         repository::Repository,
+        shallow,
         told::{Asked, Report},
         watch::{self, Watched},
         worktree,
@@ -163,8 +164,11 @@ fn scan(
     let done = match asked {
         Asked::Tree => worktree::tree(repository, scanner, &mut tell).map(|scanned| (scanned, Located::Everything)),
         Asked::Range { range } => {
-            let range = Range::Between { range: range.clone() };
-            in_commits(repository, &range, scanner, &mut tell)
+            let between = Range::Between { range: range.clone() };
+            in_commits(repository, &between, scanner, &mut tell).and_then(|(mut scanned, located)| {
+                shallow::look(repository, range, &mut scanned)?;
+                Ok((scanned, located))
+            })
         }
         Asked::History => in_commits(repository, &Range::All, scanner, &mut tell).and_then(|(mut scanned, located)| {
             scanned.add(objects::ref_names(repository, scanner)?);

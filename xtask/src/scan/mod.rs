@@ -16,6 +16,7 @@ pub(crate) mod packs;
 pub(crate) mod place;
 pub(crate) mod repository;
 pub(crate) mod sarif;
+pub(crate) mod shallow;
 pub(crate) mod told;
 pub(crate) mod watch;
 pub(crate) mod worktree;

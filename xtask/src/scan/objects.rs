@@ -93,7 +93,7 @@ impl Walk {
         })
     }
 
-    fn between(want: &[Oid], have: &[Oid], seen: &Seen) -> Self {
+    pub(super) fn between(want: &[Oid], have: &[Oid], seen: &Seen) -> Self {
         let (refs, these) = match seen {
             Seen::Nothing => (None, &[][..]),
             Seen::Refs(remote) => (Some(remote), &[][..]),

@@ -110,6 +110,15 @@ impl Repository {
         Ok(shallow.then(|| "this is a shallow clone: what is older than its history was not scanned".to_owned()))
     }
 
+    /// The file that lists the commits at the border of a shallow clone; `None`: it is none.
+    pub(super) fn shallow(&self) -> Result<Option<PathBuf>, ScanFault> {
+        let asked = ["rev-parse", "--is-shallow-repository", "--git-path", "shallow"];
+        let asked = self.git.ask("looking at the repository", &asked, Vec::new())?;
+        let lines = asked.output.strip_suffix(b"\n").filter(|_| asked.is_ok());
+        let path = lines.and_then(|lines| lines.strip_prefix(b"true\n"));
+        Ok(path.map(|path| self.directory.join(std::ffi::OsStr::from_bytes(path))))
+    }
+
     /// What the refs lead to, each once, and what git says about those that it cannot read: it passes over them.
     pub(super) fn tips(&self) -> Result<(Vec<Oid>, Option<String>), ScanFault> {
         let asked = self.git.ask("listing refs", &["for-each-ref", "--format=%(objectname)"], Vec::new())?;
