@@ -324,6 +324,29 @@ fn a_key_is_found_wherever_it_hides_in_history() {
 }
 
 #[test]
+fn a_configured_key_is_told_first_however_many_other_leaks_there_are() {
+    let (project, configured) = repository();
+    write(&project, "a.txt", configured.as_bytes());
+    commit(&project, "in");
+    git(&project, &["rm", "--quiet", "a.txt"]);
+    let others = || (0..110).map(|_| key() + "\n").collect::<String>();
+    for number in 0..12 {
+        write(&project, &format!("others/{number}.txt"), others().as_bytes());
+    }
+    commit(&project, "others");
+    let all = found("loose", &project, &configured, &["--history"]);
+    git(&project, &["repack", "--quiet", "-a", "-d"]);
+    assert_eq!(found("in a pack", &project, &configured, &["--history"]), all);
+    assert_eq!(all.len(), 1_000);
+    one_is("a thousand others", &all, &at("blob", "a.txt", 1));
+    for arguments in [&["--history"][..], &["--range", "HEAD"], &["--history", "--format", "github"]] {
+        let ran = leaks(&project, arguments);
+        ran.exits(30).says("1321 leaks (").says("a.txt:1").says("the key of `production`");
+        shows_nothing_of(&ran, &configured);
+    }
+}
+
+#[test]
 fn a_finding_names_the_commit_that_brought_it() {
     let (project, key) = repository();
     write(&project, "docs/a.txt", format!("\n\n{key}\n").as_bytes());

@@ -103,6 +103,15 @@ impl Scanned {
         }
     }
 
+    /// Keeps at most so many findings, all known for certain, and gives how many other leaks there were.
+    fn keep_certain(&mut self, findings_max: usize) -> u64 {
+        let all = self.leaks();
+        self.findings.retain(|finding| finding.leak.what.is_known_for_certain());
+        self.findings.truncate(findings_max);
+        self.more = 0;
+        all - self.leaks()
+    }
+
     /// Something that could not be scanned.
     pub(crate) fn miss(&mut self, what: impl Into<String>, why: impl Into<String>) {
         if self.incomplete.len() < INCOMPLETE_MAX {
