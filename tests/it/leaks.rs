@@ -570,6 +570,36 @@ fn the_working_tree_has_what_the_next_commit_could_take() {
 }
 
 #[test]
+fn what_is_staged_just_so_counts_once_however_many_leaks_there_are() {
+    let (project, _) = repository();
+    let keys = |count: usize| (0..count).map(|_| key() + "\n").collect::<String>();
+    // More than are listed of one object, and more than are listed of all.
+    write(&project, "many", keys(150).as_bytes());
+    write(&project, "packed.gz", &gzip(keys(120).as_bytes()));
+    for number in 0..10 {
+        write(&project, &format!("d {number}/ä\t\"n\".txt"), keys(110).as_bytes());
+    }
+    let counted = || {
+        let document = leaks(&project, &["--format", "json"]).exits(30).json();
+        (document["leaks"].clone(), document["findings"].as_array().unwrap().len())
+    };
+    let expected = |leaks: u64| (Value::from(leaks), 1_000);
+    // A gzip that stores is looked at as it is, and looked into.
+    let packed = 2 * 120;
+    let all = 150 + packed + 10 * 110;
+    assert_eq!(counted(), expected(all));
+    git(&project, &["add", "--all"]);
+    assert_eq!(counted(), expected(all));
+    // What is staged besides counts besides, and so does what another path has.
+    write(&project, "many", b"nothing\n");
+    assert_eq!(counted(), expected(all));
+    fs::copy(project.path("packed.gz"), project.path("other.gz")).unwrap();
+    git(&project, &["add", "other.gz"]);
+    fs::remove_file(project.path("other.gz")).unwrap();
+    assert_eq!(counted(), expected(all + packed));
+}
+
+#[test]
 fn a_file_that_git_ignores_may_hold_the_key() {
     let (project, key) = repository();
     write(&project, ".gitignore", b".env\n");

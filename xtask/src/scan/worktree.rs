@@ -23,7 +23,10 @@ use super::{
     place::{Place, Thing, shown_path},
     repository::Repository,
 };
-use crate::{files, git::Oid};
+use crate::{
+    files,
+    git::{Oid, stream::Answer},
+};
 
 /// How much of a file is read at once, in bytes.
 const CHUNK_BYTES: usize = 128 * 1024;
@@ -31,37 +34,45 @@ const CHUNK_BYTES: usize = 128 * 1024;
 const LISTED_BYTES_MAX: usize = 32 * 1024;
 /// After how many files the progress is told.
 const FILES_BETWEEN_NEWS: u64 = 256;
+/// How many files with leaks are compared with what is staged.
+const LEAKING_MAX: usize = 100_000;
 /// How many files may be staged.
 const STAGED_MAX: usize = 4_000_000;
 
 /// Scans the working tree that a directory is in, all of it.
 pub(crate) fn tree(repository: &Repository, scanner: &Scanner, progress: Progress<'_>) -> Result<Scanned, ScanFault> {
     let (top, repository) = repository.tree()?;
-    let mut outcome = files_of(&repository, &top, scanner, progress)?;
-    let staged = staged(&repository, scanner, progress)?;
+    let (mut outcome, leaking) = files_of(&repository, &top, scanner, progress)?;
+    let known = names_of(&repository, &leaking);
+    let staged = staged(&repository, scanner, progress, &known)?;
     outcome.promised += staged.promised;
     add_staged(&mut outcome, staged);
     Ok(outcome)
 }
 
+/// Scans the files, and gives the paths of those that have leaks.
 fn files_of(
     repository: &Repository,
     top: &Path,
     scanner: &Scanner,
     progress: Progress<'_>,
-) -> Result<Scanned, ScanFault> {
+) -> Result<(Scanned, Vec<Vec<u8>>), ScanFault> {
     let arguments = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
     let mut output = repository.git.stream(&arguments, Vec::new())?;
     let mut work = Work::new(scanner);
     let (mut name, mut chunk) = (Vec::new(), vec![0; CHUNK_BYTES]);
-    let mut before = Vec::new();
+    let (mut before, mut leaking) = (Vec::new(), Vec::new());
     let read = loop {
         match output.until(0, LISTED_BYTES_MAX, &mut name) {
             // A conflict lists one file several times, one after the other.
             Ok(Some(())) if name == before => {}
             Ok(Some(())) => {
                 before.clone_from(&name);
-                file(&mut work, top, &name, &mut chunk);
+                let leaks = work.scanned.leaks();
+                let seen = file(&mut work, top, &name, &mut chunk);
+                if seen == Seen::File && work.scanned.leaks() > leaks && leaking.len() < LEAKING_MAX {
+                    leaking.push(name.clone());
+                }
                 if work.scanned.objects.is_multiple_of(FILES_BETWEEN_NEWS) {
                     progress(&work.scanned);
                 }
@@ -71,7 +82,26 @@ fn files_of(
         }
     };
     end_list(output, read, &mut work.scanned, "the working tree")?;
-    Ok(work.scanned)
+    Ok((work.scanned, leaking))
+}
+
+/// Which object each of these files would be, as it lies there. All of them have leaks, which were told: whoever changes
+/// one just now changes no more than how often it counts, and so does a git that does not say.
+fn names_of(repository: &Repository, paths: &[Vec<u8>]) -> BTreeMap<Vec<u8>, Oid> {
+    // A path on a line of its own; git takes one in quotes for another one.
+    let is_plain = |path: &&Vec<u8>| path.first() != Some(&b'"') && !path.contains(&b'\n');
+    let paths: Vec<&Vec<u8>> = paths.iter().filter(is_plain).collect();
+    if paths.is_empty() {
+        return BTreeMap::new();
+    }
+    let input = paths.iter().flat_map(|path| [path.as_slice(), b"\n"]).collect::<Vec<_>>().concat();
+    let asked = repository.git.ask("naming files", &["hash-object", "--no-filters", "--stdin-paths"], input);
+    let Some(answer) = asked.ok().filter(Answer::is_ok) else { return BTreeMap::new() };
+    let names: Vec<Oid> = answer.text().lines().filter_map(Oid::parse).collect();
+    if names.len() != paths.len() {
+        return BTreeMap::new();
+    }
+    paths.into_iter().cloned().zip(names).collect()
 }
 
 /// Waits for the end of a list; one that is not whole makes the scan incomplete.
@@ -96,16 +126,30 @@ fn end_list(
     Ok(())
 }
 
+/// What was there, as far as it was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    /// All of a file.
+    File,
+    /// Something else, or nothing.
+    Other,
+}
+
 /// Scans one name of the list, and what is there.
-fn file(work: &mut Work<'_>, top: &Path, name: &[u8], chunk: &mut [u8]) {
+fn file(work: &mut Work<'_>, top: &Path, name: &[u8], chunk: &mut [u8]) -> Seen {
     let scanner = work.scanner;
     work.text(name, || Place::of(Thing::FileName).path(scanner, name));
     let path = top.join(OsStr::from_bytes(name));
     let about = match fs::symlink_metadata(&path) {
         Ok(about) => about,
         // Tracked, and deleted in the working tree: what is staged is scanned.
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return,
-        Err(error) => return work.scanned.miss(shown_path(scanner, name), files::why(&error)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Seen::Other;
+        }
+        Err(error) => {
+            work.scanned.miss(shown_path(scanner, name), files::why(&error));
+            return Seen::Other;
+        }
     };
     if about.is_symlink() {
         match fs::read_link(&path) {
@@ -116,16 +160,22 @@ fn file(work: &mut Work<'_>, top: &Path, name: &[u8], chunk: &mut [u8]) {
             }
             Err(error) => work.scanned.miss(shown_path(scanner, name), files::why(&error)),
         }
+        Seen::Other
     } else if about.is_dir() {
         let shown = shown_path(scanner, name);
         work.scanned.notes.push(format!("`{shown}` is a repository of its own, and was not scanned"));
+        Seen::Other
     } else {
         match content(work, &path, name, chunk) {
-            Ok(()) => work.scanned.objects += 1,
+            Ok(()) => {
+                work.scanned.objects += 1;
+                Seen::File
+            }
             Err(error) => {
                 // What was read of it must not run into the next file.
                 work.finish(|| Place::of(Thing::File).path(scanner, name));
                 work.scanned.miss(shown_path(scanner, name), files::why(&error));
+                Seen::Other
             }
         }
     }
@@ -196,8 +246,14 @@ fn fill(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
-/// Scans what is staged, all stages of a conflict included.
-fn staged(repository: &Repository, scanner: &Scanner, progress: Progress<'_>) -> Result<Scanned, ScanFault> {
+/// Scans what is staged, all stages of a conflict included, and without what is `known` already: a file with leaks that
+/// is staged just so counts once.
+fn staged(
+    repository: &Repository,
+    scanner: &Scanner,
+    progress: Progress<'_>,
+    known: &BTreeMap<Vec<u8>, Oid>,
+) -> Result<Scanned, ScanFault> {
     let mut output = repository.git.stream(&["ls-files", "-z", "--stage"], Vec::new())?;
     let mut outcome = Scanned::default();
     let (mut line, mut paths) = (Vec::new(), BTreeMap::new());
@@ -207,6 +263,7 @@ fn staged(repository: &Repository, scanner: &Scanner, progress: Progress<'_>) ->
             Ok(Some(())) => match Entry::read(&line) {
                 // A submodule's commit is in another repository.
                 Some(Entry { mode: "160000", .. }) => {}
+                Some(entry) if known.get(entry.path) == Some(&entry.object) => {}
                 Some(_) if names.len() >= STAGED_MAX => {
                     outcome.miss("staged files", format!("there are more than {STAGED_MAX}"));
                     break Ok(());
