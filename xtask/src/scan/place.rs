@@ -12,11 +12,15 @@ use license_core::{finding::clean, leaks::Scanner};
 
 use super::{
     ScanFault, Scanned,
+    allowed::{Allowance, other_paths},
     objects::{Range, Walk},
     repository::Repository,
     short,
 };
-use crate::git::{self, Oid, stream::Answer};
+use crate::{
+    git::{self, Oid, stream::Answer},
+    glob::Glob,
+};
 
 /// How long it is looked for where leaks are.
 const LOOK_WAIT: Duration = Duration::from_secs(20);
@@ -179,16 +183,25 @@ enum Target {
     Entry(String, Vec<u8>),
 }
 
-/// Finds the paths, the commits and the parts of what was found or not looked into, as far as that is quick.
+/// Finds the paths, the commits and the parts of what was found or not looked into, as far as that is quick. An archive
+/// is at the first path at which it is allowed, or else at the first one.
 pub(crate) fn locate(
     repository: &Repository,
     range: &Range,
     scanner: &Scanner,
+    allowances: &[Allowance],
     outcome: &mut Scanned,
 ) -> Result<Located, ScanFault> {
-    let found =
-        outcome.findings.iter_mut().map(|finding| Sought { place: &mut finding.place, offset: finding.leak.offset });
-    let left_out = outcome.unscanned.iter_mut().map(|archive| Sought { place: &mut archive.place, offset: 0 });
+    let found = outcome.findings.iter_mut().map(|finding| Sought {
+        place: &mut finding.place,
+        offset: finding.leak.offset,
+        rather: Vec::new(),
+    });
+    let left_out = outcome.unscanned.iter_mut().map(|archive| Sought {
+        rather: other_paths(archive, allowances),
+        place: &mut archive.place,
+        offset: 0,
+    });
     let mut sought: Vec<Sought<'_>> = found.chain(left_out).collect();
     let mut targets: BTreeMap<Target, Vec<usize>> = BTreeMap::new();
     let mut texts: BTreeMap<String, Vec<u8>> = BTreeMap::new();
@@ -229,6 +242,23 @@ struct Sought<'s> {
     place: &'s mut Place,
     /// Where in the object it is.
     offset: u64,
+    /// The paths that it would rather have than the first one.
+    rather: Vec<&'s Glob>,
+}
+
+impl Sought<'_> {
+    /// It is in a file or a link at this path, too. `false`: there may be a better one.
+    fn is_at(&mut self, path: String, mode: &str, commit: Option<&Oid>) -> bool {
+        let is_best = self.rather.is_empty() || self.rather.iter().any(|glob| glob.matches(path.as_bytes()));
+        if is_best || self.place.path.is_none() {
+            self.place.path = Some(path);
+            self.place.commit = commit.cloned();
+            if mode == "120000" && self.place.thing == Thing::Blob {
+                self.place.thing = Thing::LinkTarget;
+            }
+        }
+        is_best
+    }
 }
 
 /// Whether the place of everything was found.
@@ -323,13 +353,13 @@ fn in_commits(
             (Some(Change { to, mode }), _) => {
                 let name = token.rsplit(|byte| *byte == b'/').next().unwrap_or_default().to_vec();
                 for target in [Target::Blob(to.clone()), Target::Entry(to.clone(), name)] {
-                    for index in targets.remove(&target).into_iter().flatten() {
-                        let place = &mut *sought[index].place;
-                        place.path = Some(shown_path(scanner, &token));
-                        place.commit.clone_from(&commit);
-                        if mode == "120000" && place.thing == Thing::Blob {
-                            place.thing = Thing::LinkTarget;
-                        }
+                    let Some(mut indexes) = targets.remove(&target) else { continue };
+                    indexes.retain(|index| {
+                        let path = shown_path(scanner, &token);
+                        !sought[*index].is_at(path, &mode, commit.as_ref())
+                    });
+                    if !indexes.is_empty() {
+                        targets.insert(target, indexes);
                     }
                 }
             }

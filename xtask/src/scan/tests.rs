@@ -137,7 +137,7 @@ fn a_place_is_found_for_a_push_too() {
     let second = commit(&hub, &clone, "b.txt", "b");
     let (repository, range) = (at(&hub, &clone), push(&[&second], &[]));
     let mut scanned = scan(&repository, &range);
-    assert_eq!(locate(&repository, &range, &scanner(), &mut scanned).unwrap(), Located::Everything);
+    assert_eq!(locate(&repository, &range, &scanner(), &[], &mut scanned).unwrap(), Located::Everything);
     let place = &scanned.findings[0].place;
     assert_eq!((place.path.as_deref(), place.commit.as_ref()), (Some("d/leak.txt"), Some(&first)));
     assert_eq!(scanned.findings[0].line(), Some(2));

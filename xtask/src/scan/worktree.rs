@@ -8,6 +8,7 @@ use std::{
     ffi::OsStr,
     fs::{self, File},
     io::{self, Read, Seek as _},
+    mem,
     os::unix::{ffi::OsStrExt as _, fs::OpenOptionsExt as _},
     path::Path,
 };
@@ -17,7 +18,7 @@ use rustix::fs::OFlags;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    ARCHIVE_BYTES_MAX, Progress, ScanFault, Scanned, Work,
+    ARCHIVE_BYTES_MAX, Progress, ScanFault, Scanned, Unscanned, Work,
     archive::{HEAD_BYTES, looks_packed},
     objects::{Missing, listed},
     place::{Place, Thing, shown_path},
@@ -36,6 +37,8 @@ const LISTED_BYTES_MAX: usize = 32 * 1024;
 const FILES_BETWEEN_NEWS: u64 = 256;
 /// How many files with leaks are compared with what is staged.
 const LEAKING_MAX: usize = 100_000;
+/// At how many paths besides the first one a staged archive is told.
+const OTHER_PATHS_MAX: usize = 100;
 /// How many files may be staged.
 const STAGED_MAX: usize = 4_000_000;
 
@@ -217,7 +220,7 @@ fn archive(work: &mut Work<'_>, file: &mut File, name: &[u8], chunk: &mut [u8]) 
         work.unpack(name_hint(name), &whole, &place);
         return Ok(());
     }
-    let mut digest = Sha256::new_with_prefix(std::mem::take(&mut whole));
+    let mut digest = Sha256::new_with_prefix(mem::take(&mut whole));
     loop {
         match fill(file, chunk)? {
             0 => break,
@@ -269,7 +272,9 @@ fn staged(
                     break Ok(());
                 }
                 Some(entry) => {
-                    if paths.insert(entry.object.as_str().to_owned(), entry.path.to_vec()).is_none() {
+                    let its = paths.entry(entry.object.as_str().to_owned()).or_insert_with(Vec::new);
+                    its.push(entry.path.to_vec());
+                    if its.len() == 1 {
                         names.push(entry.object);
                     }
                 }
@@ -282,11 +287,23 @@ fn staged(
     end_list(output, read, &mut outcome, "staged files")?;
     progress(&outcome);
     let missing = if repository.is_partial()? { Missing::Promised } else { Missing::Broken };
-    let place = |object: &Oid| {
-        let path = paths.get(object.as_str()).map_or(&b""[..], Vec::as_slice);
-        Place { object: Some(object.clone()), ..Place::of(Thing::Staged).path(scanner, path) }
+    let place = |object: &Oid, path: &[u8]| Place {
+        object: Some(object.clone()),
+        ..Place::of(Thing::Staged).path(scanner, path)
     };
-    outcome.add(listed(repository, &names, scanner, missing, place)?);
+    let paths_of = |object: &Oid| paths.get(object.as_str()).map_or(&[][..], Vec::as_slice);
+    let first = |object: &Oid| place(object, paths_of(object).first().map_or(&b""[..], Vec::as_slice));
+    outcome.add(listed(repository, &names, scanner, missing, first)?);
+    // An archive that was not looked into may be allowed at another one of its paths.
+    for archive in mem::take(&mut outcome.unscanned) {
+        let object = archive.place.object.clone();
+        outcome.left_out(archive.clone());
+        if let Some(object) = &object {
+            for path in paths_of(object).iter().skip(1).take(OTHER_PATHS_MAX) {
+                outcome.left_out(Unscanned { place: place(object, path), ..archive.clone() });
+            }
+        }
+    }
     Ok(outcome)
 }
 
@@ -315,7 +332,7 @@ fn add_staged(scanned: &mut Scanned, staged: Scanned) {
         scanned.miss(one.what, one.why);
     }
     for one in unscanned {
-        let same = |known: &super::Unscanned| known.place.path == one.place.path && known.sha256 == one.sha256;
+        let same = |known: &Unscanned| known.place.path == one.place.path && known.sha256 == one.sha256;
         if !scanned.unscanned.iter().any(same) {
             scanned.left_out(one);
         }
