@@ -1090,6 +1090,28 @@ fn a_partial_clone_is_scanned_without_a_fetch() {
     assert_eq!(blob.len(), 40);
 }
 
+/// git cannot tell what the commits changed whose trees are not here, nor what those after them did.
+#[test]
+fn a_clone_without_trees_says_that_places_were_not_looked_for_to_the_end() {
+    let (project, key) = repository();
+    git(&project, &["config", "uploadpack.allowFilter", "true"]);
+    write(&project, "b.txt", b"b\n");
+    commit(&project, "second");
+    let clone = project.path("../treeless");
+    let url = format!("file://{}", project.path("").display());
+    git(&project, &["clone", "--quiet", "--filter=tree:0", &url, clone.to_str().unwrap()]);
+    fs::write(clone.join("a.txt"), &key).unwrap();
+    git_in(&clone, &["add", "a.txt"], b"");
+    git_in(&clone, &["commit", "--quiet", "--message", "in"], b"");
+    let config = project.path("license.toml");
+    let run = |arguments: &[&str]| {
+        project.run_in(&clone, &[&["leaks", "--config", config.to_str().unwrap()], arguments].concat())
+    };
+    run(&["--history"]).exits(30).says("the key of `production`").says("was not looked for to the end");
+    // What these commits changed is here.
+    run(&["--range", "HEAD~1..HEAD"]).exits(30).says("a.txt:1 (commit").says_nothing_of("to the end");
+}
+
 /// Packs come and go under the scan: an object that was in one of them is then asked of git.
 #[test]
 fn a_repository_that_is_packed_again_under_the_scan_is_never_taken_for_clean() {

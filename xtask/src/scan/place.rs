@@ -266,7 +266,7 @@ impl Sought<'_> {
 pub(crate) enum Located {
     /// It was looked for to the end.
     Everything,
-    /// It took too long.
+    /// It took too long, or git could not tell.
     NotEverything,
 }
 
@@ -343,12 +343,20 @@ fn in_commits(
     let differ = ["diff-tree", "--stdin", "-r", "-t", "-m", "--root", "--raw", "-z", "--no-renames", "--no-abbrev"];
     let mut through = repository.git.stream_through(&list, walk.input(), &differ, Vec::new())?;
     let (mut commit, mut change, mut token) = (None, None, Vec::new());
-    while !targets.is_empty() {
+    let read = loop {
+        if targets.is_empty() {
+            through.abandon();
+            return Ok(Located::Everything);
+        }
         if Instant::now() > deadline {
             through.abandon();
             return Ok(Located::NotEverything);
         }
-        let Ok(Some(())) = through.output.until(0, PATH_BYTES_MAX, &mut token) else { break };
+        match through.output.until(0, PATH_BYTES_MAX, &mut token) {
+            Ok(Some(())) => {}
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        }
         match (change.take(), Change::read(&token)) {
             (Some(Change { to, mode }), _) => {
                 let name = token.rsplit(|byte| *byte == b'/').next().unwrap_or_default().to_vec();
@@ -366,9 +374,11 @@ fn in_commits(
             (None, Some(read)) => change = Some(read),
             (None, None) => commit = std::str::from_utf8(&token).ok().and_then(Oid::parse),
         }
-    }
-    through.abandon();
-    Ok(Located::Everything)
+    };
+    // What no commit has is in none to the end of the list; a git that failed, as at a tree that is not here, did not
+    // come that far.
+    let passed = through.finish("listing commits", "comparing commits", read);
+    Ok(if passed.wrong.is_empty() { Located::Everything } else { Located::NotEverything })
 }
 
 /// What `git diff-tree --raw` says before a path.
