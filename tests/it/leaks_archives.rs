@@ -160,11 +160,12 @@ fn what_is_compressed_otherwise_is_looked_into_too() {
 }
 
 /// Files that are known and not looked into.
-const CLOSED: [(&str, &[u8], &str); 5] = [
+const CLOSED: [(&str, &[u8], &str); 6] = [
     ("a.7z", b"7z\xbc\xaf\x27\x1c\x00\x04rest", "7z"),
     ("a.rar", b"Rar!\x1a\x07\x01\x00rest", "RAR"),
     ("a.Z", b"\x1f\x9d\x90rest", "compress"),
     ("a.lz4", b"\x04\x22\x4d\x18\x64\x40rest", "LZ4"),
+    ("old.lz4", b"\x02\x21\x4c\x18\x04\0\0\0rest", "LZ4"),
     ("a.lzo", b"\x89LZO\x00\r\n\x1a\n\x10\x40rest", "lzop"),
 ];
 
