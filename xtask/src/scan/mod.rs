@@ -4,6 +4,8 @@
 //! [`license_core::leaks`] decides what a leak is; this reads. What could not be read is never taken for clean: it is
 //! listed as incomplete, and whoever asked must say so.
 
+use std::time::Duration;
+
 use license_core::leaks::{Leak, Scanner, Stream, Tally};
 use sha2::{Digest as _, Sha256};
 
@@ -174,6 +176,8 @@ struct Work<'s> {
     leaks: Vec<Leak>,
     scanned: Scanned,
     tail: archive::Tail,
+    /// How long all archives that are still to come may take, where there is a limit.
+    archives_time: Option<Duration>,
     /// Blobs that end as a zip does: they are read once more.
     behind: Vec<behind::Behind>,
 }
@@ -186,6 +190,7 @@ impl<'s> Work<'s> {
             leaks: Vec::new(),
             scanned: Scanned::default(),
             tail: archive::Tail::default(),
+            archives_time: None,
             behind: Vec::new(),
         }
     }
@@ -210,7 +215,8 @@ impl<'s> Work<'s> {
 
     /// Looks into an archive whose bytes were scanned already.
     fn unpack(&mut self, name: Option<&str>, whole: &[u8], place: &dyn Fn() -> Place) {
-        let limits = archive::Limits::default();
+        let limits = archive::Limits { time_of_all: self.archives_time, ..archive::Limits::default() };
+        let began = archive::worked();
         let (stream, leaks, outcome, scanner) = (&mut self.stream, &mut self.leaks, &mut self.scanned, self.scanner);
         let mut each = |inside: &str, piece: &[u8], part: archive::Part| {
             stream.push(piece, leaks);
@@ -225,7 +231,11 @@ impl<'s> Work<'s> {
                 }
             }
         };
-        match archive::unpack(name, whole, &limits, &mut each) {
+        let unpacked = archive::unpack(name, whole, &limits, &mut each);
+        if let Some(left) = &mut self.archives_time {
+            *left = left.saturating_sub(archive::worked().saturating_sub(began));
+        }
+        match unpacked {
             archive::Unpacked::NotAnArchive | archive::Unpacked::Done => {}
             archive::Unpacked::Refused { why, weight } => {
                 // It has names from inside.
