@@ -1209,6 +1209,22 @@ fn worktrees_are_repositories_too() {
     run(&["--history"]).exits(30).says("a.txt:1");
 }
 
+#[test]
+fn a_submodule_is_named_in_the_working_tree_and_scanned_nowhere() {
+    let (project, key) = repository();
+    let (inner, _) = repository();
+    write(&inner, "a.txt", key.as_bytes());
+    commit(&inner, "in");
+    let inner = inner.path("");
+    let add = ["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", inner.to_str().unwrap(), "inner"];
+    git(&project, &add);
+    commit(&project, "submodule");
+    leaks(&project, &[]).exits(0).says("`inner` is a repository of its own, and was not scanned");
+    for arguments in [&["--range", "HEAD"][..], &["--history"]] {
+        leaks(&project, arguments).exits(0).says("no leak").says_nothing_of("own, and was not scanned");
+    }
+}
+
 /// What stands in this repository is no leak: not the keys of its tests, nor its examples.
 #[test]
 fn this_repository_has_no_leak() {
