@@ -1209,6 +1209,54 @@ fn worktrees_are_repositories_too() {
     run(&["--history"]).exits(30).says("a.txt:1");
 }
 
+/// `refs/bisect`, `refs/rewritten` and `refs/worktree` are each worktree's own, and git lists those of one alone.
+#[test]
+fn the_history_has_what_the_refs_of_every_worktree_lead_to() {
+    for (format, of) in [("files", "linked"), ("files", "main"), ("reftable", "linked")] {
+        let (project, key) = repository();
+        if format == "reftable" && !has_reftable(&project) {
+            continue;
+        }
+        let linked = project.path("../linked");
+        git(&project, &["worktree", "add", "--quiet", "--detach", linked.to_str().unwrap()]);
+        let config = project.path("license.toml");
+        let (owner, other) = match of {
+            "main" => (project.path(""), linked.clone()),
+            _ => (linked.clone(), project.path("")),
+        };
+        let blob = git_in(&owner, &["hash-object", "-w", "--stdin"], key.as_bytes());
+        for name in ["refs/bisect/bad", "refs/rewritten/a", "refs/worktree/b/c"] {
+            git_in(&owner, &["update-ref", name, &blob], b"");
+            for directory in [&owner, &other] {
+                let ran = project.run_in(directory, &["leaks", "--history", "--config", config.to_str().unwrap()]);
+                ran.named(name).exits(30).says("the key of `production`");
+            }
+            git_in(&owner, &["update-ref", "-d", name], b"");
+        }
+        let ran = project.run_in(&other, &["leaks", "--history", "--config", config.to_str().unwrap()]);
+        ran.exits(0);
+        // One that leads nowhere is no less broken than one of our own, wherever the worktree went.
+        git_in(&owner, &["update-ref", "refs/worktree/a", &blob], b"");
+        fs::remove_file(project.path(&format!(".git/objects/{}/{}", &blob[..2], &blob[2..]))).unwrap();
+        if of == "linked" {
+            fs::remove_dir_all(&linked).unwrap();
+        }
+        let ran = project.run_in(&other, &["leaks", "--history", "--config", config.to_str().unwrap()]);
+        ran.exits(31);
+    }
+}
+
+/// Moves the refs of a repository into tables, where git can: it moves no reflogs.
+fn has_reftable(project: &Project) -> bool {
+    fs::remove_dir_all(project.path(".git/logs")).unwrap();
+    let mut command = Command::new("git");
+    command.args(["refs", "migrate", "--ref-format=reftable"]).current_dir(project.path(""));
+    let output = command.env("GIT_CONFIG_GLOBAL", "/dev/null").output().unwrap();
+    let is_old = String::from_utf8_lossy(&output.stderr).contains("is not a git command");
+    assert!(output.status.success() || is_old, "{output:?}");
+    !is_old
+}
+
 #[test]
 fn a_submodule_is_named_in_the_working_tree_and_scanned_nowhere() {
     let (project, key) = repository();

@@ -88,15 +88,18 @@ impl Walk {
                 Self::between(&want, &have, &Seen::Nothing)
             }
             Range::All => {
-                let stashes = repository.stashes()?;
-                let input = stashes.iter().flat_map(|oid| [oid.as_str(), "\n"]).collect::<String>().into_bytes();
                 // git passes over a ref that leads nowhere without a word, so each is asked for.
-                let (wanted, broken) = repository.tips()?;
+                let (mut wanted, broken) = repository.tips()?;
+                // What `--all` does not name.
+                let (mut others, broken_others) = repository.tips_of_worktrees()?;
+                others.extend(repository.stashes()?);
+                let input = others.iter().flat_map(|oid| [oid.as_str(), "\n"]).collect::<String>().into_bytes();
+                wanted.append(&mut others);
                 Self {
-                    arguments: vec!["--all".to_owned(), "--stdin".to_owned()],
+                    arguments: ["--ignore-missing", "--all", "--stdin"].map(str::to_owned).to_vec(),
                     input,
-                    wanted,
-                    broken,
+                    wanted: wanted.into_iter().collect(),
+                    broken: broken.or(broken_others),
                     archives_time: None,
                 }
             }
