@@ -324,6 +324,29 @@ fn a_key_is_found_wherever_it_hides_in_history() {
 }
 
 #[test]
+fn a_configured_key_is_told_first_however_many_other_leaks_there_are() {
+    let (project, configured) = repository();
+    write(&project, "a.txt", configured.as_bytes());
+    commit(&project, "in");
+    git(&project, &["rm", "--quiet", "a.txt"]);
+    let others = || (0..110).map(|_| key() + "\n").collect::<String>();
+    for number in 0..12 {
+        write(&project, &format!("others/{number}.txt"), others().as_bytes());
+    }
+    commit(&project, "others");
+    let all = found("loose", &project, &configured, &["--history"]);
+    git(&project, &["repack", "--quiet", "-a", "-d"]);
+    assert_eq!(found("in a pack", &project, &configured, &["--history"]), all);
+    assert_eq!(all.len(), 1_000);
+    one_is("a thousand others", &all, &at("blob", "a.txt", 1));
+    for arguments in [&["--history"][..], &["--range", "HEAD"], &["--history", "--format", "github"]] {
+        let ran = leaks(&project, arguments);
+        ran.exits(30).says("a.txt:1").says("the key of `production`");
+        shows_nothing_of(&ran, &configured);
+    }
+}
+
+#[test]
 fn a_finding_names_the_commit_that_brought_it() {
     let (project, key) = repository();
     write(&project, "docs/a.txt", format!("\n\n{key}\n").as_bytes());
@@ -544,6 +567,36 @@ fn the_working_tree_has_what_the_next_commit_could_take() {
         one_is(name, &findings, &expected());
         assert_eq!(findings.len(), 1, "{name}: {findings:#?}");
     }
+}
+
+#[test]
+fn what_is_staged_just_so_counts_once_however_many_leaks_there_are() {
+    let (project, _) = repository();
+    let keys = |count: usize| (0..count).map(|_| key() + "\n").collect::<String>();
+    let counted = || {
+        let document = leaks(&project, &["--format", "json"]).exits(30).json();
+        (document["leaks"].as_u64().unwrap(), document["findings"].as_array().unwrap().len())
+    };
+    // More than are listed of one object, and more than are listed of all.
+    write(&project, "packed.gz", &gzip(keys(120).as_bytes()));
+    let packed = counted().0;
+    write(&project, "many", keys(150).as_bytes());
+    for number in 0..10 {
+        write(&project, &format!("d {number}/ä\t\"n\".txt"), keys(110).as_bytes());
+    }
+    // A few of the keys may look made up.
+    let all = counted().0;
+    assert!(packed > 200 && all > packed + 1_100, "{packed} {all}");
+    let expected = |leaks: u64| (leaks, 1_000);
+    git(&project, &["add", "--all"]);
+    assert_eq!(counted(), expected(all));
+    // What is staged besides counts besides, and so does what another path has.
+    write(&project, "many", b"nothing\n");
+    assert_eq!(counted(), expected(all));
+    fs::copy(project.path("packed.gz"), project.path("other.gz")).unwrap();
+    git(&project, &["add", "other.gz"]);
+    fs::remove_file(project.path("other.gz")).unwrap();
+    assert_eq!(counted(), expected(all + packed));
 }
 
 #[test]
@@ -1037,6 +1090,28 @@ fn a_partial_clone_is_scanned_without_a_fetch() {
     assert_eq!(blob.len(), 40);
 }
 
+/// git cannot tell what the commits changed whose trees are not here, nor what those after them did.
+#[test]
+fn a_clone_without_trees_says_that_places_were_not_looked_for_to_the_end() {
+    let (project, key) = repository();
+    git(&project, &["config", "uploadpack.allowFilter", "true"]);
+    write(&project, "b.txt", b"b\n");
+    commit(&project, "second");
+    let clone = project.path("../treeless");
+    let url = format!("file://{}", project.path("").display());
+    git(&project, &["clone", "--quiet", "--filter=tree:0", &url, clone.to_str().unwrap()]);
+    fs::write(clone.join("a.txt"), &key).unwrap();
+    git_in(&clone, &["add", "a.txt"], b"");
+    git_in(&clone, &["commit", "--quiet", "--message", "in"], b"");
+    let config = project.path("license.toml");
+    let run = |arguments: &[&str]| {
+        project.run_in(&clone, &[&["leaks", "--config", config.to_str().unwrap()], arguments].concat())
+    };
+    run(&["--history"]).exits(30).says("the key of `production`").says("was not looked for to the end");
+    // What these commits changed is here.
+    run(&["--range", "HEAD~1..HEAD"]).exits(30).says("a.txt:1 (commit").says_nothing_of("to the end");
+}
+
 /// Packs come and go under the scan: an object that was in one of them is then asked of git.
 #[test]
 fn a_repository_that_is_packed_again_under_the_scan_is_never_taken_for_clean() {
@@ -1084,6 +1159,43 @@ fn a_shallow_clone_says_that_there_is_more() {
 }
 
 #[test]
+fn a_range_that_goes_on_behind_the_border_of_a_shallow_clone_is_never_clean() {
+    let (project, key) = repository();
+    git(&project, &["tag", "base"]);
+    write(&project, "a.txt", key.as_bytes());
+    commit(&project, "in");
+    git(&project, &["rm", "--quiet", "a.txt"]);
+    commit(&project, "out");
+    for message in ["one", "two"] {
+        commit(&project, message);
+    }
+    let (url, config) = (format!("file://{}", project.path("").display()), project.path("license.toml"));
+    let config = config.to_str().unwrap();
+    let clone = project.path("../shallow");
+    let within = |arguments: &[&str]| git_in(&clone, arguments, b"");
+    let scan = |range: &str| project.run_in(&clone, &["leaks", "--config", config, "--range", range]);
+    git(&project, &["clone", "--quiet", "--depth=2", &url, clone.to_str().unwrap()]);
+    within(&["fetch", "--quiet", "--depth=1", "origin", "tag", "base"]);
+    // The border is in the range, and what is behind it is not here.
+    let border = within(&["rev-parse", "HEAD~1"]);
+    for range in ["base..HEAD", "base..HEAD~1", "HEAD"] {
+        scan(range).exits(31).says("shallow clone").says(&border[..12]).says("git fetch --unshallow");
+    }
+    // It is left out, with all that is behind it.
+    scan("HEAD~1..HEAD").exits(0).says_nothing_of("shallow");
+    // The border is in the range, and what is behind it is here, and left out.
+    within(&["fetch", "--quiet", "--depth=3", "origin", "main"]);
+    within(&["tag", "out", "HEAD~2"]);
+    within(&["fetch", "--quiet", "--depth=1", "origin", "main"]);
+    scan("HEAD").exits(31);
+    scan("out..HEAD").exits(31);
+    within(&["fetch", "--quiet", "--depth=2", "origin", "main"]);
+    scan("out..HEAD").exits(0).says_nothing_of("shallow");
+    within(&["fetch", "--quiet", "--unshallow", "origin", "main"]);
+    scan("base..HEAD").exits(30).says("a.txt:1").says_nothing_of("shallow");
+}
+
+#[test]
 fn worktrees_are_repositories_too() {
     let (project, key) = repository();
     let tree = project.path("../linked");
@@ -1097,6 +1209,70 @@ fn worktrees_are_repositories_too() {
     run(&["--history"]).exits(30).says("a.txt:1");
 }
 
+/// `refs/bisect`, `refs/rewritten` and `refs/worktree` are each worktree's own, and git lists those of one alone.
+#[test]
+fn the_history_has_what_the_refs_of_every_worktree_lead_to() {
+    for (format, of) in [("files", "linked"), ("files", "main"), ("reftable", "linked")] {
+        let (project, key) = repository();
+        if format == "reftable" && !has_reftable(&project) {
+            continue;
+        }
+        let linked = project.path("../linked");
+        git(&project, &["worktree", "add", "--quiet", "--detach", linked.to_str().unwrap()]);
+        let config = project.path("license.toml");
+        let (owner, other) = match of {
+            "main" => (project.path(""), linked.clone()),
+            _ => (linked.clone(), project.path("")),
+        };
+        let blob = git_in(&owner, &["hash-object", "-w", "--stdin"], key.as_bytes());
+        for name in ["refs/bisect/bad", "refs/rewritten/a", "refs/worktree/b/c"] {
+            git_in(&owner, &["update-ref", name, &blob], b"");
+            for directory in [&owner, &other] {
+                let ran = project.run_in(directory, &["leaks", "--history", "--config", config.to_str().unwrap()]);
+                ran.named(name).exits(30).says("the key of `production`");
+            }
+            git_in(&owner, &["update-ref", "-d", name], b"");
+        }
+        let ran = project.run_in(&other, &["leaks", "--history", "--config", config.to_str().unwrap()]);
+        ran.exits(0);
+        // One that leads nowhere is no less broken than one of our own, wherever the worktree went.
+        git_in(&owner, &["update-ref", "refs/worktree/a", &blob], b"");
+        fs::remove_file(project.path(&format!(".git/objects/{}/{}", &blob[..2], &blob[2..]))).unwrap();
+        if of == "linked" {
+            fs::remove_dir_all(&linked).unwrap();
+        }
+        let ran = project.run_in(&other, &["leaks", "--history", "--config", config.to_str().unwrap()]);
+        ran.exits(31);
+    }
+}
+
+/// Moves the refs of a repository into tables, where git can: it moves no reflogs.
+fn has_reftable(project: &Project) -> bool {
+    fs::remove_dir_all(project.path(".git/logs")).unwrap();
+    let mut command = Command::new("git");
+    command.args(["refs", "migrate", "--ref-format=reftable"]).current_dir(project.path(""));
+    let output = command.env("GIT_CONFIG_GLOBAL", "/dev/null").output().unwrap();
+    let is_old = String::from_utf8_lossy(&output.stderr).contains("is not a git command");
+    assert!(output.status.success() || is_old, "{output:?}");
+    !is_old
+}
+
+#[test]
+fn a_submodule_is_named_in_the_working_tree_and_scanned_nowhere() {
+    let (project, key) = repository();
+    let (inner, _) = repository();
+    write(&inner, "a.txt", key.as_bytes());
+    commit(&inner, "in");
+    let inner = inner.path("");
+    let add = ["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", inner.to_str().unwrap(), "inner"];
+    git(&project, &add);
+    commit(&project, "submodule");
+    leaks(&project, &[]).exits(0).says("`inner` is a repository of its own, and was not scanned");
+    for arguments in [&["--range", "HEAD"][..], &["--history"]] {
+        leaks(&project, arguments).exits(0).says("no leak").says_nothing_of("own, and was not scanned");
+    }
+}
+
 /// What stands in this repository is no leak: not the keys of its tests, nor its examples.
 #[test]
 fn this_repository_has_no_leak() {
@@ -1106,7 +1282,9 @@ fn this_repository_has_no_leak() {
         return;
     }
     let project = project().without_license_toml();
-    for arguments in [&["leaks"][..], &["leaks", "--range", "HEAD"]] {
-        project.run_in(root, arguments).exits(0).says("no leak");
+    project.run_in(root, &["leaks"]).exits(0).says("no leak");
+    // In a shallow clone not all of what HEAD brings is here.
+    if git_in(root, &["rev-parse", "--is-shallow-repository"], b"") == "false" {
+        project.run_in(root, &["leaks", "--range", "HEAD"]).exits(0).says("no leak");
     }
 }

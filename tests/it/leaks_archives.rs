@@ -160,11 +160,12 @@ fn what_is_compressed_otherwise_is_looked_into_too() {
 }
 
 /// Files that are known and not looked into.
-const CLOSED: [(&str, &[u8], &str); 5] = [
+const CLOSED: [(&str, &[u8], &str); 6] = [
     ("a.7z", b"7z\xbc\xaf\x27\x1c\x00\x04rest", "7z"),
     ("a.rar", b"Rar!\x1a\x07\x01\x00rest", "RAR"),
     ("a.Z", b"\x1f\x9d\x90rest", "compress"),
     ("a.lz4", b"\x04\x22\x4d\x18\x64\x40rest", "LZ4"),
+    ("old.lz4", b"\x02\x21\x4c\x18\x04\0\0\0rest", "LZ4"),
     ("a.lzo", b"\x89LZO\x00\r\n\x1a\n\x10\x40rest", "lzop"),
 ];
 
@@ -364,6 +365,60 @@ fn hundreds_of_fixtures_are_allowed_by_one_line() {
     let project = project.tables("\n[leaks]\nunscanned = [{ path = \"fixtures/*\", reason = \"samples\" }]\n");
     for arguments in [&[][..], &["--history"]] {
         assert_eq!(told(&project, arguments, 0).0.len(), FIXTURES);
+    }
+}
+
+/// Whichever path sorts first, and whichever commit comes first: what is allowed at one path goes out under it anyway.
+#[test]
+fn the_bytes_of_an_archive_are_allowed_at_each_of_their_paths_or_at_none() {
+    let allowing = "\n[leaks]\nunscanned = [{ path = \"m/*.7z\", reason = \"sample\" }]\n";
+    let bytes = [CLOSED[0].1, b"the same"].concat();
+    for other in ["a/other.7z", "zz/other.7z"] {
+        for paths in [["m/ok.7z", other], [other, "m/ok.7z"]] {
+            let (project, _) = repository();
+            let project = project.tables(allowing);
+            let all = |exit: i32, which: &[&[&str]]| {
+                for arguments in which {
+                    let (unscanned, _) = told(&project, arguments, exit);
+                    assert_eq!(
+                        unscanned.iter().all(|one| one["allowed"] == "sample"),
+                        exit == 0,
+                        "{paths:?} {arguments:?}: {unscanned:#?}"
+                    );
+                }
+            };
+            // In one commit.
+            for path in paths {
+                write(&project, path, &bytes);
+            }
+            commit(&project, "both");
+            all(0, &[&[], &["--history"], &["--range", "HEAD"]]);
+            // Only what is staged has both.
+            for path in paths {
+                std::fs::remove_file(project.path(path)).unwrap();
+            }
+            all(0, &[&[]]);
+            // In two commits, of which a range has one.
+            let (project, _) = repository();
+            let project = project.tables(allowing);
+            for path in paths {
+                write(&project, path, &bytes);
+                commit(&project, path);
+                std::fs::remove_file(project.path(path)).unwrap();
+            }
+            for (arguments, exit) in [
+                (&["--history"][..], 0),
+                (&["--range", "HEAD"], 0),
+                (&["--range", "HEAD~1"], if paths[0] == other { 31 } else { 0 }),
+                (&[], if paths[1] == other { 31 } else { 0 }),
+            ] {
+                told(&project, arguments, exit);
+            }
+            // Other bytes are not allowed with them.
+            write(&project, other, &[CLOSED[0].1, b"others"].concat());
+            commit(&project, "others");
+            told(&project, &["--history"], 31);
+        }
     }
 }
 

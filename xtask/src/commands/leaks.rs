@@ -14,11 +14,13 @@ use crate::{
     git::stream::Surroundings,
     narrator::Narrator,
     scan::{
-        ScanFault, Scanned, allowed,
+        ScanFault, Scanned,
+        allowed::{self, Allowance},
         objects::{self, Range},
         packs,
         place::{Located, locate, shown_path},
         repository::Repository,
+        shallow,
         told::{Asked, Report},
         watch::{self, Watched},
         worktree,
@@ -112,7 +114,7 @@ pub(crate) fn run(
     let hidden = |text: &str| shown_path(&scanner, masks.text(text).as_bytes());
     let secrets = config.map_or_else(BTreeSet::new, child_env::secret_names);
     let repository = Repository::at(&ctx.directory, &ctx.vars, &secrets, Surroundings::Directory);
-    let done = scan(&repository, &asked, &scanner, narrator);
+    let done = scan(&repository, &asked, &scanner, &unscanned, narrator);
     let (mut outcome, located) = done.map_err(|fault| without_secrets(fault, &asked, &hidden))?;
     outcome.notes.extend(notes);
     for one in incomplete {
@@ -151,6 +153,7 @@ fn scan(
     repository: &Repository,
     asked: &Asked,
     scanner: &Scanner,
+    unscanned: &[Allowance],
     narrator: &Narrator<'_>,
 ) -> Result<(Scanned, Located), ScanFault> {
     let waiting = narrator.spinner("looking for keys");
@@ -163,14 +166,19 @@ fn scan(
     let done = match asked {
         Asked::Tree => worktree::tree(repository, scanner, &mut tell).map(|scanned| (scanned, Located::Everything)),
         Asked::Range { range } => {
-            let range = Range::Between { range: range.clone() };
-            in_commits(repository, &range, scanner, &mut tell)
+            let between = Range::Between { range: range.clone() };
+            in_commits(repository, &between, scanner, unscanned, &mut tell).and_then(|(mut scanned, located)| {
+                shallow::look(repository, range, &mut scanned)?;
+                Ok((scanned, located))
+            })
         }
-        Asked::History => in_commits(repository, &Range::All, scanner, &mut tell).and_then(|(mut scanned, located)| {
-            scanned.add(objects::ref_names(repository, scanner)?);
-            scanned.notes.extend(repository.shallow_note()?);
-            Ok((scanned, located))
-        }),
+        Asked::History => {
+            in_commits(repository, &Range::All, scanner, unscanned, &mut tell).and_then(|(mut scanned, located)| {
+                scanned.add(objects::ref_names(repository, scanner)?);
+                scanned.notes.extend(repository.shallow_note()?);
+                Ok((scanned, located))
+            })
+        }
     };
     if let Some(waiting) = waiting {
         waiting.done();
@@ -182,6 +190,7 @@ fn in_commits(
     repository: &Repository,
     range: &Range,
     scanner: &Scanner,
+    unscanned: &[Allowance],
     tell: &mut dyn FnMut(&Scanned),
 ) -> Result<(Scanned, Located), ScanFault> {
     let mut outcome = match range {
@@ -189,6 +198,6 @@ fn in_commits(
         Range::Push { .. } | Range::Between { .. } => objects::objects(repository, range, scanner, tell)?,
     };
     outcome.promised += objects::promised(repository, range)?;
-    let located = locate(repository, range, scanner, &mut outcome)?;
+    let located = locate(repository, range, scanner, unscanned, &mut outcome)?;
     Ok((outcome, located))
 }

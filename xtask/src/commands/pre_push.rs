@@ -38,7 +38,8 @@ use crate::{
     },
     report::{github, human},
     scan::{
-        ScanFault, Scanned, Unscanned, allowed,
+        ScanFault, Scanned, Unscanned,
+        allowed::{self, Allowance},
         archive::Weight,
         objects::{self, Begun, Range},
         place::{self, Located},
@@ -250,7 +251,7 @@ fn leaks(ctx: &Context, push: &Push, begun: Scan<'_>, watched: Watched, once: &O
     }
     let notes = watched.notes();
     let Watched { watch, environments, patterns, unscanned, incomplete, .. } = watched;
-    let mut told = match scan(push, begun, watch) {
+    let mut told = match scan(push, begun, watch, &unscanned) {
         Ok((scanned, located)) => told::Report {
             asked: told::Asked::Range { range: "push".to_owned() },
             scanned,
@@ -323,7 +324,7 @@ struct Scan<'r> {
     begun: Option<Begun>,
 }
 
-fn scan(push: &Push, scan: Scan<'_>, watch: Watch) -> Result<(Scanned, Located), ScanFault> {
+fn scan(push: &Push, scan: Scan<'_>, watch: Watch, unscanned: &[Allowance]) -> Result<(Scanned, Located), ScanFault> {
     let Scan { repository, range, begun } = scan;
     let scanner = Scanner::new(watch)?;
     let mut whole = Scanned::default();
@@ -336,7 +337,7 @@ fn scan(push: &Push, scan: Scan<'_>, watch: Watch) -> Result<(Scanned, Located),
     if whole.findings.is_empty() && whole.unscanned.is_empty() {
         return Ok((whole, Located::Everything));
     }
-    let located = place::locate(repository, &range, &scanner, &mut whole).unwrap_or(Located::NotEverything);
+    let located = place::locate(repository, &range, &scanner, unscanned, &mut whole).unwrap_or(Located::NotEverything);
     Ok((whole, located))
 }
 

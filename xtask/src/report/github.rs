@@ -182,7 +182,7 @@ pub(crate) fn failure(about: Option<&Subject<'_>>, annotated: impl Fn(&str) -> S
 pub(crate) fn leaks(report: &Report, annotated: impl Fn(&str) -> String) -> String {
     const ANNOTATIONS_MAX: usize = 10;
     let mut text = String::new();
-    for finding in report.scanned.findings.iter().take(ANNOTATIONS_MAX) {
+    for finding in report.shown(ANNOTATIONS_MAX) {
         let file = match finding.place.thing {
             Thing::File | Thing::Staged | Thing::Blob | Thing::LinkTarget | Thing::FileName | Thing::Tree => {
                 finding.place.path.as_deref().map_or_else(String::new, &annotated)

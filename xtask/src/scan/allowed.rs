@@ -2,6 +2,8 @@
 //!
 //! What is allowed is what was not looked into, never a leak: whatever could be scanned was.
 
+use std::collections::BTreeMap;
+
 use super::{Scanned, Unscanned, archive::Weight};
 use crate::glob::Glob;
 
@@ -32,11 +34,31 @@ impl Which {
     }
 }
 
-/// Says of every archive that was not looked into whether it may stay so; what may not makes the scan incomplete.
+/// The paths at which an archive would be allowed, where it is not allowed as it is and has to be.
+pub(crate) fn other_paths<'a>(archive: &Unscanned, allowances: &'a [Allowance]) -> Vec<&'a Glob> {
+    if archive.weight == Weight::Told || allowances.iter().any(|one| one.which.means(archive)) {
+        return Vec::new();
+    }
+    let paths = allowances.iter().filter_map(|one| match &one.which {
+        Which::Path(glob) => Some(glob),
+        Which::Sha256(_) => None,
+    });
+    paths.collect()
+}
+
+/// Says of every archive that was not looked into whether it may stay so; what may not makes the scan incomplete. Bytes
+/// that are allowed at one of their paths are allowed at the others: they go out under that one anyway.
 pub(crate) fn settle(scanned: &mut Scanned, allowances: &[Allowance]) {
     let mut missed = Vec::new();
+    let mut reasons: BTreeMap<String, &str> = BTreeMap::new();
+    for archive in &scanned.unscanned {
+        if let Some(one) = allowances.iter().find(|one| one.which.means(archive)) {
+            reasons.entry(archive.sha256.clone()).or_insert(&one.reason);
+        }
+    }
     for archive in &mut scanned.unscanned {
-        archive.allowed = allowances.iter().find(|one| one.which.means(archive)).map(|one| one.reason.clone());
+        let own = allowances.iter().find(|one| one.which.means(archive)).map(|one| one.reason.as_str());
+        archive.allowed = own.or_else(|| reasons.get(&archive.sha256).copied()).map(str::to_owned);
         match (archive.weight, &archive.allowed) {
             (Weight::Stops, None) => {
                 let why = format!("{} (sha256 {}…)", archive.why, &archive.sha256[..SHOWN_DIGITS]);

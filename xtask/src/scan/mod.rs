@@ -4,6 +4,8 @@
 //! [`license_core::leaks`] decides what a leak is; this reads. What could not be read is never taken for clean: it is
 //! listed as incomplete, and whoever asked must say so.
 
+use std::time::Duration;
+
 use license_core::leaks::{Leak, Scanner, Stream, Tally};
 use sha2::{Digest as _, Sha256};
 
@@ -16,6 +18,7 @@ pub(crate) mod packs;
 pub(crate) mod place;
 pub(crate) mod repository;
 pub(crate) mod sarif;
+pub(crate) mod shallow;
 pub(crate) mod told;
 pub(crate) mod watch;
 pub(crate) mod worktree;
@@ -102,6 +105,15 @@ impl Scanned {
         }
     }
 
+    /// Keeps at most so many findings, all known for certain, and gives how many other leaks there were.
+    fn keep_certain(&mut self, findings_max: usize) -> u64 {
+        let all = self.leaks();
+        self.findings.retain(|finding| finding.leak.what.is_known_for_certain());
+        self.findings.truncate(findings_max);
+        self.more = 0;
+        all - self.leaks()
+    }
+
     /// Something that could not be scanned.
     pub(crate) fn miss(&mut self, what: impl Into<String>, why: impl Into<String>) {
         if self.incomplete.len() < INCOMPLETE_MAX {
@@ -164,6 +176,8 @@ struct Work<'s> {
     leaks: Vec<Leak>,
     scanned: Scanned,
     tail: archive::Tail,
+    /// How long all archives that are still to come may take, where there is a limit.
+    archives_time: Option<Duration>,
     /// Blobs that end as a zip does: they are read once more.
     behind: Vec<behind::Behind>,
 }
@@ -176,6 +190,7 @@ impl<'s> Work<'s> {
             leaks: Vec::new(),
             scanned: Scanned::default(),
             tail: archive::Tail::default(),
+            archives_time: None,
             behind: Vec::new(),
         }
     }
@@ -200,7 +215,8 @@ impl<'s> Work<'s> {
 
     /// Looks into an archive whose bytes were scanned already.
     fn unpack(&mut self, name: Option<&str>, whole: &[u8], place: &dyn Fn() -> Place) {
-        let limits = archive::Limits::default();
+        let limits = archive::Limits { time_of_all: self.archives_time, ..archive::Limits::default() };
+        let began = archive::worked();
         let (stream, leaks, outcome, scanner) = (&mut self.stream, &mut self.leaks, &mut self.scanned, self.scanner);
         let mut each = |inside: &str, piece: &[u8], part: archive::Part| {
             stream.push(piece, leaks);
@@ -215,7 +231,11 @@ impl<'s> Work<'s> {
                 }
             }
         };
-        match archive::unpack(name, whole, &limits, &mut each) {
+        let unpacked = archive::unpack(name, whole, &limits, &mut each);
+        if let Some(left) = &mut self.archives_time {
+            *left = left.saturating_sub(archive::worked().saturating_sub(began));
+        }
+        match unpacked {
             archive::Unpacked::NotAnArchive | archive::Unpacked::Done => {}
             archive::Unpacked::Refused { why, weight } => {
                 // It has names from inside.

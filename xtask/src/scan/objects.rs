@@ -4,14 +4,14 @@
 //! hide one, and what a merge changed by itself is there like everything else. What git lists is counted on its way from
 //! one git to the other, and must be as much as the one says that it listed and as the other one gave to be scanned.
 
-use std::io;
+use std::{io, time::Duration};
 
 use license_core::{finding::clean, leaks::Scanner};
 use sha2::{Digest as _, Sha256};
 
 use super::{
     ARCHIVE_BYTES_MAX, Progress, ScanFault, Scanned, Work,
-    archive::{HEAD_BYTES, looks_packed},
+    archive::{HEAD_BYTES, PUSH_ARCHIVES_TIME, looks_packed},
     behind::{self, Behind},
     place::{Kind, Place, Thing},
     repository::Repository,
@@ -73,27 +73,40 @@ pub(super) struct Walk {
     pub(super) wanted: Vec<Oid>,
     /// What git says about refs that it cannot read.
     pub(super) broken: Option<String>,
+    /// How long all archives in it may take, where there is a limit.
+    pub(super) archives_time: Option<Duration>,
 }
 
 impl Walk {
     pub(super) fn of(repository: &Repository, range: &Range) -> Result<Self, ScanFault> {
         Ok(match range {
-            Range::Push { want, have, seen } => Self::between(want, have, seen),
+            Range::Push { want, have, seen } => {
+                Self { archives_time: Some(PUSH_ARCHIVES_TIME), ..Self::between(want, have, seen) }
+            }
             Range::Between { range } => {
                 let (want, have) = repository.commits_of(range)?;
                 Self::between(&want, &have, &Seen::Nothing)
             }
             Range::All => {
-                let stashes = repository.stashes()?;
-                let input = stashes.iter().flat_map(|oid| [oid.as_str(), "\n"]).collect::<String>().into_bytes();
                 // git passes over a ref that leads nowhere without a word, so each is asked for.
-                let (wanted, broken) = repository.tips()?;
-                Self { arguments: vec!["--all".to_owned(), "--stdin".to_owned()], input, wanted, broken }
+                let (mut wanted, broken) = repository.tips()?;
+                // What `--all` does not name.
+                let (mut others, broken_others) = repository.tips_of_worktrees()?;
+                others.extend(repository.stashes()?);
+                let input = others.iter().flat_map(|oid| [oid.as_str(), "\n"]).collect::<String>().into_bytes();
+                wanted.append(&mut others);
+                Self {
+                    arguments: ["--ignore-missing", "--all", "--stdin"].map(str::to_owned).to_vec(),
+                    input,
+                    wanted: wanted.into_iter().collect(),
+                    broken: broken.or(broken_others),
+                    archives_time: None,
+                }
             }
         })
     }
 
-    fn between(want: &[Oid], have: &[Oid], seen: &Seen) -> Self {
+    pub(super) fn between(want: &[Oid], have: &[Oid], seen: &Seen) -> Self {
         let (refs, these) = match seen {
             Seen::Nothing => (None, &[][..]),
             Seen::Refs(remote) => (Some(remote), &[][..]),
@@ -108,7 +121,7 @@ impl Walk {
         if let Some(remote) = refs {
             arguments.extend(["--not".to_owned(), format!("--remotes={remote}")]);
         }
-        Self { arguments, input, wanted: want.to_vec(), broken: None }
+        Self { arguments, input, wanted: want.to_vec(), broken: None, archives_time: None }
     }
 
     /// The arguments of `git rev-list`.
@@ -184,7 +197,7 @@ impl Begun {
         scanner: &Scanner,
         progress: Progress<'_>,
     ) -> Result<Scanned, ScanFault> {
-        let mut work = Work::new(scanner);
+        let mut work = Work { archives_time: self.walk.archives_time, ..Work::new(scanner) };
         let mut reading = Reading { wanted: self.walk.wanted.len() as u64, proved: 0, answered: 0 };
         let read = reading.everything(&mut self.through.output, &mut work, progress);
         behind::look(repository, &mut work);

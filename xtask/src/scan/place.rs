@@ -12,11 +12,15 @@ use license_core::{finding::clean, leaks::Scanner};
 
 use super::{
     ScanFault, Scanned,
+    allowed::{Allowance, other_paths},
     objects::{Range, Walk},
     repository::Repository,
     short,
 };
-use crate::git::{self, Oid, stream::Answer};
+use crate::{
+    git::{self, Oid, stream::Answer},
+    glob::Glob,
+};
 
 /// How long it is looked for where leaks are.
 const LOOK_WAIT: Duration = Duration::from_secs(20);
@@ -179,16 +183,25 @@ enum Target {
     Entry(String, Vec<u8>),
 }
 
-/// Finds the paths, the commits and the parts of what was found or not looked into, as far as that is quick.
+/// Finds the paths, the commits and the parts of what was found or not looked into, as far as that is quick. An archive
+/// is at the first path at which it is allowed, or else at the first one.
 pub(crate) fn locate(
     repository: &Repository,
     range: &Range,
     scanner: &Scanner,
+    allowances: &[Allowance],
     outcome: &mut Scanned,
 ) -> Result<Located, ScanFault> {
-    let found =
-        outcome.findings.iter_mut().map(|finding| Sought { place: &mut finding.place, offset: finding.leak.offset });
-    let left_out = outcome.unscanned.iter_mut().map(|archive| Sought { place: &mut archive.place, offset: 0 });
+    let found = outcome.findings.iter_mut().map(|finding| Sought {
+        place: &mut finding.place,
+        offset: finding.leak.offset,
+        rather: Vec::new(),
+    });
+    let left_out = outcome.unscanned.iter_mut().map(|archive| Sought {
+        rather: other_paths(archive, allowances),
+        place: &mut archive.place,
+        offset: 0,
+    });
     let mut sought: Vec<Sought<'_>> = found.chain(left_out).collect();
     let mut targets: BTreeMap<Target, Vec<usize>> = BTreeMap::new();
     let mut texts: BTreeMap<String, Vec<u8>> = BTreeMap::new();
@@ -229,6 +242,23 @@ struct Sought<'s> {
     place: &'s mut Place,
     /// Where in the object it is.
     offset: u64,
+    /// The paths that it would rather have than the first one.
+    rather: Vec<&'s Glob>,
+}
+
+impl Sought<'_> {
+    /// It is in a file or a link at this path, too. `false`: there may be a better one.
+    fn is_at(&mut self, path: String, mode: &str, commit: Option<&Oid>) -> bool {
+        let is_best = self.rather.is_empty() || self.rather.iter().any(|glob| glob.matches(path.as_bytes()));
+        if is_best || self.place.path.is_none() {
+            self.place.path = Some(path);
+            self.place.commit = commit.cloned();
+            if mode == "120000" && self.place.thing == Thing::Blob {
+                self.place.thing = Thing::LinkTarget;
+            }
+        }
+        is_best
+    }
 }
 
 /// Whether the place of everything was found.
@@ -236,7 +266,7 @@ struct Sought<'s> {
 pub(crate) enum Located {
     /// It was looked for to the end.
     Everything,
-    /// It took too long.
+    /// It took too long, or git could not tell.
     NotEverything,
 }
 
@@ -313,32 +343,42 @@ fn in_commits(
     let differ = ["diff-tree", "--stdin", "-r", "-t", "-m", "--root", "--raw", "-z", "--no-renames", "--no-abbrev"];
     let mut through = repository.git.stream_through(&list, walk.input(), &differ, Vec::new())?;
     let (mut commit, mut change, mut token) = (None, None, Vec::new());
-    while !targets.is_empty() {
+    let read = loop {
+        if targets.is_empty() {
+            through.abandon();
+            return Ok(Located::Everything);
+        }
         if Instant::now() > deadline {
             through.abandon();
             return Ok(Located::NotEverything);
         }
-        let Ok(Some(())) = through.output.until(0, PATH_BYTES_MAX, &mut token) else { break };
+        match through.output.until(0, PATH_BYTES_MAX, &mut token) {
+            Ok(Some(())) => {}
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        }
         match (change.take(), Change::read(&token)) {
             (Some(Change { to, mode }), _) => {
                 let name = token.rsplit(|byte| *byte == b'/').next().unwrap_or_default().to_vec();
                 for target in [Target::Blob(to.clone()), Target::Entry(to.clone(), name)] {
-                    for index in targets.remove(&target).into_iter().flatten() {
-                        let place = &mut *sought[index].place;
-                        place.path = Some(shown_path(scanner, &token));
-                        place.commit.clone_from(&commit);
-                        if mode == "120000" && place.thing == Thing::Blob {
-                            place.thing = Thing::LinkTarget;
-                        }
+                    let Some(mut indexes) = targets.remove(&target) else { continue };
+                    indexes.retain(|index| {
+                        let path = shown_path(scanner, &token);
+                        !sought[*index].is_at(path, &mode, commit.as_ref())
+                    });
+                    if !indexes.is_empty() {
+                        targets.insert(target, indexes);
                     }
                 }
             }
             (None, Some(read)) => change = Some(read),
             (None, None) => commit = std::str::from_utf8(&token).ok().and_then(Oid::parse),
         }
-    }
-    through.abandon();
-    Ok(Located::Everything)
+    };
+    // What no commit has is in none to the end of the list; a git that failed, as at a tree that is not here, did not
+    // come that far.
+    let passed = through.finish("listing commits", "comparing commits", read);
+    Ok(if passed.wrong.is_empty() { Located::Everything } else { Located::NotEverything })
 }
 
 /// What `git diff-tree --raw` says before a path.

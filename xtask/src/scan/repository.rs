@@ -1,6 +1,7 @@
 //! The repository that is scanned.
 
 use std::{
+    collections::BTreeSet,
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
 };
@@ -14,6 +15,18 @@ use crate::{
     vars::Vars,
 };
 
+/// How refs are listed.
+const FORMAT: &str = "--format=%(objectname)";
+/// The refs that each worktree has for itself.
+const OF_ONE_WORKTREE: [&str; 3] = ["refs/bisect", "refs/rewritten", "refs/worktree"];
+/// How many worktrees may have some.
+const WORKTREES_MAX: usize = 1_000;
+
+/// Whether git's directory of a worktree may have refs that others do not have: as files, or in tables.
+fn may_have_own_refs(directory: &Path) -> bool {
+    OF_ONE_WORKTREE.into_iter().chain(["reftable"]).any(|name| directory.join(name).exists())
+}
+
 /// A repository, and git in it.
 #[derive(Debug, Clone)]
 pub(crate) struct Repository {
@@ -24,12 +37,7 @@ pub(crate) struct Repository {
 impl Repository {
     /// The repository that a directory is in. Nothing is looked at before something is asked for. `secrets` are the names
     /// of the variables that git must not see.
-    pub(crate) fn at(
-        directory: &Path,
-        vars: &Vars,
-        secrets: &std::collections::BTreeSet<String>,
-        of: Surroundings,
-    ) -> Self {
+    pub(crate) fn at(directory: &Path, vars: &Vars, secrets: &BTreeSet<String>, of: Surroundings) -> Self {
         Self { git: Git::for_scan(directory, vars, secrets, of), directory: directory.to_owned() }
     }
 
@@ -110,17 +118,63 @@ impl Repository {
         Ok(shallow.then(|| "this is a shallow clone: what is older than its history was not scanned".to_owned()))
     }
 
+    /// The file that lists the commits at the border of a shallow clone; `None`: it is none.
+    pub(super) fn shallow(&self) -> Result<Option<PathBuf>, ScanFault> {
+        let asked = ["rev-parse", "--is-shallow-repository", "--git-path", "shallow"];
+        let asked = self.git.ask("looking at the repository", &asked, Vec::new())?;
+        let lines = asked.output.strip_suffix(b"\n").filter(|_| asked.is_ok());
+        let path = lines.and_then(|lines| lines.strip_prefix(b"true\n"));
+        Ok(path.map(|path| self.directory.join(std::ffi::OsStr::from_bytes(path))))
+    }
+
     /// What the refs lead to, each once, and what git says about those that it cannot read: it passes over them.
-    pub(super) fn tips(&self) -> Result<(Vec<Oid>, Option<String>), ScanFault> {
-        let asked = self.git.ask("listing refs", &["for-each-ref", "--format=%(objectname)"], Vec::new())?;
+    pub(super) fn tips(&self) -> Result<(BTreeSet<Oid>, Option<String>), ScanFault> {
+        self.tips_of(&["for-each-ref", FORMAT])
+    }
+
+    /// The same of the refs that each worktree has for itself: git lists those of one worktree alone.
+    pub(super) fn tips_of_worktrees(&self) -> Result<(BTreeSet<Oid>, Option<String>), ScanFault> {
+        let asked = ["rev-parse", "--git-common-dir"];
+        let asked = self.git.ask("looking for the repository", &asked, Vec::new())?;
+        if !asked.is_ok() {
+            return Err(self.failed("looking for the repository", &asked));
+        }
+        let common = asked.output.strip_suffix(b"\n").unwrap_or(&asked.output);
+        let common = self.directory.join(std::ffi::OsStr::from_bytes(common));
+        let linked = common.join("worktrees").read_dir().into_iter().flatten().take(WORKTREES_MAX + 1);
+        let all = linked.filter_map(|entry| Some(entry.ok()?.path())).chain([common]);
+        let own: Vec<PathBuf> = all.filter(|directory| may_have_own_refs(directory)).collect();
+        let (mut tips, mut broken) = (BTreeSet::new(), None);
+        if own.len() > WORKTREES_MAX {
+            broken = Some(format!("there are more than {WORKTREES_MAX} worktrees with refs of their own"));
+        }
+        for directory in own.iter().take(WORKTREES_MAX) {
+            let Some(directory) = directory.to_str() else {
+                broken = Some(format!("those of `{}` have a path that is no text", directory.display()));
+                continue;
+            };
+            let of = format!("--git-dir={directory}");
+            match self.tips_of(&[&[of.as_str(), "for-each-ref", FORMAT], &OF_ONE_WORKTREE[..]].concat()) {
+                Ok((more, said)) => {
+                    tips.extend(more);
+                    broken = broken.or(said);
+                }
+                Err(ScanFault::Git(error)) => broken = Some(error.to_string()),
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok((tips, broken))
+    }
+
+    fn tips_of(&self, asked: &[&str]) -> Result<(BTreeSet<Oid>, Option<String>), ScanFault> {
+        let asked = self.git.ask("listing refs", asked, Vec::new())?;
         if !asked.is_ok() {
             return Err(self.failed("listing refs", &asked));
         }
         let text = asked.text();
-        let names: std::collections::BTreeSet<&str> = text.lines().collect();
         let unreadable = || GitError::Failed { doing: "listing refs", said: "its output cannot be read".to_owned() };
         let parse = |name| Oid::parse(name).ok_or_else(|| ScanFault::from(unreadable()));
-        let tips = names.into_iter().map(parse).collect::<Result<_, _>>()?;
+        let tips = text.lines().map(parse).collect::<Result<_, _>>()?;
         Ok((tips, asked.said.contains("broken ref").then_some(asked.said)))
     }
 

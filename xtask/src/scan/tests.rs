@@ -1,11 +1,12 @@
 //! Objects as a push sends them, in real repositories. The rest is tested through the binary.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, io, path::Path};
 
 use license_core::leaks::{Secret, Watch};
 use zeroize::Zeroizing;
 
 use super::{
+    archive::PUSH_ARCHIVES_TIME,
     objects::{Range, Seen, objects, pushed_name},
     place::{Located, locate},
     repository::Repository,
@@ -137,7 +138,7 @@ fn a_place_is_found_for_a_push_too() {
     let second = commit(&hub, &clone, "b.txt", "b");
     let (repository, range) = (at(&hub, &clone), push(&[&second], &[]));
     let mut scanned = scan(&repository, &range);
-    assert_eq!(locate(&repository, &range, &scanner(), &mut scanned).unwrap(), Located::Everything);
+    assert_eq!(locate(&repository, &range, &scanner(), &[], &mut scanned).unwrap(), Located::Everything);
     let place = &scanned.findings[0].place;
     assert_eq!((place.path.as_deref(), place.commit.as_ref()), (Some("d/leak.txt"), Some(&first)));
     assert_eq!(scanned.findings[0].line(), Some(2));
@@ -170,6 +171,41 @@ fn a_secret_that_is_configured_is_kept_whatever_was_found_before_it() {
     assert_eq!((all.findings.len(), all.leaks()), (FINDINGS_MAX, FINDINGS_MAX as u64 + 7));
     let certain: Vec<_> = all.findings.iter().map(|finding| finding.leak.what.is_known_for_certain()).collect();
     assert_eq!(certain.iter().position(|certain| *certain), Some(FINDINGS_MAX - 1));
+}
+
+#[test]
+fn the_archives_of_a_push_share_their_time_and_others_do_not() {
+    let packed = |content: &str| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        io::Write::write_all(&mut encoder, content.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    let (scanner, archive) = (scanner(), packed(&"more than a little\n".repeat(10_000)));
+    let place = || Place::of(place::Thing::Blob);
+    let mut work = Work::new(&scanner);
+    work.unpack(None, &archive, &place);
+    assert!(work.scanned.unscanned.is_empty() && work.archives_time.is_none());
+    work.archives_time = Some(PUSH_ARCHIVES_TIME);
+    work.unpack(None, &archive, &place);
+    let left = work.archives_time.unwrap();
+    assert!(work.scanned.unscanned.is_empty() && left < PUSH_ARCHIVES_TIME, "{left:?}");
+    for time in [Duration::from_nanos(1), Duration::ZERO] {
+        work.archives_time = Some(time);
+        work.unpack(None, &archive, &place);
+        let refused = work.scanned.unscanned.pop().unwrap();
+        assert_eq!(refused.weight, archive::Weight::Stops);
+        assert!(refused.why.contains("the archives of a push may take 60s altogether"), "{refused:?}");
+        assert_eq!(work.archives_time, Some(Duration::ZERO));
+    }
+
+    let hub = Hub::new();
+    let clone = hub.clone_named("a");
+    let first = commit(&hub, &clone, "a.txt", "a");
+    let repository = at(&hub, &clone);
+    let between = Range::Between { range: "HEAD".to_owned() };
+    for (range, expected) in [(push(&[&first], &[]), Some(PUSH_ARCHIVES_TIME)), (between, None), (Range::All, None)] {
+        assert_eq!(objects::Walk::of(&repository, &range).unwrap().archives_time, expected, "{range:?}");
+    }
 }
 
 #[test]

@@ -74,6 +74,13 @@ impl Report {
         }
     }
 
+    /// As many findings as are shown: those that are known for certain before those that only look like a secret.
+    pub(crate) fn shown(&self, findings_max: usize) -> impl Iterator<Item = &Finding> {
+        let findings = &self.scanned.findings;
+        let of = |certain: bool| findings.iter().filter(move |one| one.leak.what.is_known_for_certain() == certain);
+        of(true).chain(of(false)).take(findings_max)
+    }
+
     /// What a finding is, in words.
     pub(crate) fn what(&self, finding: &Finding) -> String {
         match &finding.leak.what {
@@ -227,7 +234,7 @@ impl Finding {
 pub(crate) fn human(report: &Report, look: &Look) -> String {
     let scanned = &report.scanned;
     let mut text = String::new();
-    for finding in scanned.findings.iter().take(SHOWN_MAX) {
+    for finding in report.shown(SHOWN_MAX) {
         let mark = look.paint(look.glyph("✗", "x"), Ink::Bad);
         let place = look.paint(finding.place(), Ink::Strong);
         let _ = writeln!(text, "{mark} {place}");

@@ -8,6 +8,7 @@ use std::{
     ffi::OsStr,
     fs::{self, File},
     io::{self, Read, Seek as _},
+    mem,
     os::unix::{ffi::OsStrExt as _, fs::OpenOptionsExt as _},
     path::Path,
 };
@@ -17,13 +18,16 @@ use rustix::fs::OFlags;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    ARCHIVE_BYTES_MAX, Progress, ScanFault, Scanned, Work,
+    ARCHIVE_BYTES_MAX, Progress, ScanFault, Scanned, Unscanned, Work,
     archive::{HEAD_BYTES, looks_packed},
     objects::{Missing, listed},
     place::{Place, Thing, shown_path},
     repository::Repository,
 };
-use crate::{files, git::Oid};
+use crate::{
+    files,
+    git::{Oid, stream::Answer},
+};
 
 /// How much of a file is read at once, in bytes.
 const CHUNK_BYTES: usize = 128 * 1024;
@@ -31,37 +35,47 @@ const CHUNK_BYTES: usize = 128 * 1024;
 const LISTED_BYTES_MAX: usize = 32 * 1024;
 /// After how many files the progress is told.
 const FILES_BETWEEN_NEWS: u64 = 256;
+/// How many files with leaks are compared with what is staged.
+const LEAKING_MAX: usize = 100_000;
+/// At how many paths besides the first one a staged archive is told.
+const OTHER_PATHS_MAX: usize = 100;
 /// How many files may be staged.
 const STAGED_MAX: usize = 4_000_000;
 
 /// Scans the working tree that a directory is in, all of it.
 pub(crate) fn tree(repository: &Repository, scanner: &Scanner, progress: Progress<'_>) -> Result<Scanned, ScanFault> {
     let (top, repository) = repository.tree()?;
-    let mut outcome = files_of(&repository, &top, scanner, progress)?;
-    let staged = staged(&repository, scanner, progress)?;
+    let (mut outcome, leaking) = files_of(&repository, &top, scanner, progress)?;
+    let known = names_of(&repository, &leaking);
+    let staged = staged(&repository, scanner, progress, &known)?;
     outcome.promised += staged.promised;
     add_staged(&mut outcome, staged);
     Ok(outcome)
 }
 
+/// Scans the files, and gives the paths of those that have leaks.
 fn files_of(
     repository: &Repository,
     top: &Path,
     scanner: &Scanner,
     progress: Progress<'_>,
-) -> Result<Scanned, ScanFault> {
+) -> Result<(Scanned, Vec<Vec<u8>>), ScanFault> {
     let arguments = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
     let mut output = repository.git.stream(&arguments, Vec::new())?;
     let mut work = Work::new(scanner);
     let (mut name, mut chunk) = (Vec::new(), vec![0; CHUNK_BYTES]);
-    let mut before = Vec::new();
+    let (mut before, mut leaking) = (Vec::new(), Vec::new());
     let read = loop {
         match output.until(0, LISTED_BYTES_MAX, &mut name) {
             // A conflict lists one file several times, one after the other.
             Ok(Some(())) if name == before => {}
             Ok(Some(())) => {
                 before.clone_from(&name);
-                file(&mut work, top, &name, &mut chunk);
+                let leaks = work.scanned.leaks();
+                let seen = file(&mut work, top, &name, &mut chunk);
+                if seen == Seen::File && work.scanned.leaks() > leaks && leaking.len() < LEAKING_MAX {
+                    leaking.push(name.clone());
+                }
                 if work.scanned.objects.is_multiple_of(FILES_BETWEEN_NEWS) {
                     progress(&work.scanned);
                 }
@@ -71,7 +85,26 @@ fn files_of(
         }
     };
     end_list(output, read, &mut work.scanned, "the working tree")?;
-    Ok(work.scanned)
+    Ok((work.scanned, leaking))
+}
+
+/// Which object each of these files would be, as it lies there. All of them have leaks, which were told: whoever changes
+/// one just now changes no more than how often it counts, and so does a git that does not say.
+fn names_of(repository: &Repository, paths: &[Vec<u8>]) -> BTreeMap<Vec<u8>, Oid> {
+    // A path on a line of its own; git takes one in quotes for another one.
+    let is_plain = |path: &&Vec<u8>| path.first() != Some(&b'"') && !path.contains(&b'\n');
+    let paths: Vec<&Vec<u8>> = paths.iter().filter(is_plain).collect();
+    if paths.is_empty() {
+        return BTreeMap::new();
+    }
+    let input = paths.iter().flat_map(|path| [path.as_slice(), b"\n"]).collect::<Vec<_>>().concat();
+    let asked = repository.git.ask("naming files", &["hash-object", "--no-filters", "--stdin-paths"], input);
+    let Some(answer) = asked.ok().filter(Answer::is_ok) else { return BTreeMap::new() };
+    let names: Vec<Oid> = answer.text().lines().filter_map(Oid::parse).collect();
+    if names.len() != paths.len() {
+        return BTreeMap::new();
+    }
+    paths.into_iter().cloned().zip(names).collect()
 }
 
 /// Waits for the end of a list; one that is not whole makes the scan incomplete.
@@ -96,16 +129,30 @@ fn end_list(
     Ok(())
 }
 
+/// What was there, as far as it was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    /// All of a file.
+    File,
+    /// Something else, or nothing.
+    Other,
+}
+
 /// Scans one name of the list, and what is there.
-fn file(work: &mut Work<'_>, top: &Path, name: &[u8], chunk: &mut [u8]) {
+fn file(work: &mut Work<'_>, top: &Path, name: &[u8], chunk: &mut [u8]) -> Seen {
     let scanner = work.scanner;
     work.text(name, || Place::of(Thing::FileName).path(scanner, name));
     let path = top.join(OsStr::from_bytes(name));
     let about = match fs::symlink_metadata(&path) {
         Ok(about) => about,
         // Tracked, and deleted in the working tree: what is staged is scanned.
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return,
-        Err(error) => return work.scanned.miss(shown_path(scanner, name), files::why(&error)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Seen::Other;
+        }
+        Err(error) => {
+            work.scanned.miss(shown_path(scanner, name), files::why(&error));
+            return Seen::Other;
+        }
     };
     if about.is_symlink() {
         match fs::read_link(&path) {
@@ -116,16 +163,22 @@ fn file(work: &mut Work<'_>, top: &Path, name: &[u8], chunk: &mut [u8]) {
             }
             Err(error) => work.scanned.miss(shown_path(scanner, name), files::why(&error)),
         }
+        Seen::Other
     } else if about.is_dir() {
         let shown = shown_path(scanner, name);
         work.scanned.notes.push(format!("`{shown}` is a repository of its own, and was not scanned"));
+        Seen::Other
     } else {
         match content(work, &path, name, chunk) {
-            Ok(()) => work.scanned.objects += 1,
+            Ok(()) => {
+                work.scanned.objects += 1;
+                Seen::File
+            }
             Err(error) => {
                 // What was read of it must not run into the next file.
                 work.finish(|| Place::of(Thing::File).path(scanner, name));
                 work.scanned.miss(shown_path(scanner, name), files::why(&error));
+                Seen::Other
             }
         }
     }
@@ -167,7 +220,7 @@ fn archive(work: &mut Work<'_>, file: &mut File, name: &[u8], chunk: &mut [u8]) 
         work.unpack(name_hint(name), &whole, &place);
         return Ok(());
     }
-    let mut digest = Sha256::new_with_prefix(std::mem::take(&mut whole));
+    let mut digest = Sha256::new_with_prefix(mem::take(&mut whole));
     loop {
         match fill(file, chunk)? {
             0 => break,
@@ -196,8 +249,14 @@ fn fill(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
-/// Scans what is staged, all stages of a conflict included.
-fn staged(repository: &Repository, scanner: &Scanner, progress: Progress<'_>) -> Result<Scanned, ScanFault> {
+/// Scans what is staged, all stages of a conflict included, and without what is `known` already: a file with leaks that
+/// is staged just so counts once.
+fn staged(
+    repository: &Repository,
+    scanner: &Scanner,
+    progress: Progress<'_>,
+    known: &BTreeMap<Vec<u8>, Oid>,
+) -> Result<Scanned, ScanFault> {
     let mut output = repository.git.stream(&["ls-files", "-z", "--stage"], Vec::new())?;
     let mut outcome = Scanned::default();
     let (mut line, mut paths) = (Vec::new(), BTreeMap::new());
@@ -207,12 +266,15 @@ fn staged(repository: &Repository, scanner: &Scanner, progress: Progress<'_>) ->
             Ok(Some(())) => match Entry::read(&line) {
                 // A submodule's commit is in another repository.
                 Some(Entry { mode: "160000", .. }) => {}
+                Some(entry) if known.get(entry.path) == Some(&entry.object) => {}
                 Some(_) if names.len() >= STAGED_MAX => {
                     outcome.miss("staged files", format!("there are more than {STAGED_MAX}"));
                     break Ok(());
                 }
                 Some(entry) => {
-                    if paths.insert(entry.object.as_str().to_owned(), entry.path.to_vec()).is_none() {
+                    let its = paths.entry(entry.object.as_str().to_owned()).or_insert_with(Vec::new);
+                    its.push(entry.path.to_vec());
+                    if its.len() == 1 {
                         names.push(entry.object);
                     }
                 }
@@ -225,11 +287,23 @@ fn staged(repository: &Repository, scanner: &Scanner, progress: Progress<'_>) ->
     end_list(output, read, &mut outcome, "staged files")?;
     progress(&outcome);
     let missing = if repository.is_partial()? { Missing::Promised } else { Missing::Broken };
-    let place = |object: &Oid| {
-        let path = paths.get(object.as_str()).map_or(&b""[..], Vec::as_slice);
-        Place { object: Some(object.clone()), ..Place::of(Thing::Staged).path(scanner, path) }
+    let place = |object: &Oid, path: &[u8]| Place {
+        object: Some(object.clone()),
+        ..Place::of(Thing::Staged).path(scanner, path)
     };
-    outcome.add(listed(repository, &names, scanner, missing, place)?);
+    let paths_of = |object: &Oid| paths.get(object.as_str()).map_or(&[][..], Vec::as_slice);
+    let first = |object: &Oid| place(object, paths_of(object).first().map_or(&b""[..], Vec::as_slice));
+    outcome.add(listed(repository, &names, scanner, missing, first)?);
+    // An archive that was not looked into may be allowed at another one of its paths.
+    for archive in mem::take(&mut outcome.unscanned) {
+        let object = archive.place.object.clone();
+        outcome.left_out(archive.clone());
+        if let Some(object) = &object {
+            for path in paths_of(object).iter().skip(1).take(OTHER_PATHS_MAX) {
+                outcome.left_out(Unscanned { place: place(object, path), ..archive.clone() });
+            }
+        }
+    }
     Ok(outcome)
 }
 
@@ -258,7 +332,7 @@ fn add_staged(scanned: &mut Scanned, staged: Scanned) {
         scanned.miss(one.what, one.why);
     }
     for one in unscanned {
-        let same = |known: &super::Unscanned| known.place.path == one.place.path && known.sha256 == one.sha256;
+        let same = |known: &Unscanned| known.place.path == one.place.path && known.sha256 == one.sha256;
         if !scanned.unscanned.iter().any(same) {
             scanned.left_out(one);
         }

@@ -76,11 +76,14 @@ pub(crate) enum Weight {
 
 /// What people put files into stops a push. Packages of software are built from what is scanned anyway, or come from
 /// others: they are worth a word.
-const CLOSED: [Closed; 11] = [
+const CLOSED: [Closed; 12] = [
     stops("a 7z archive", b"7z\xbc\xaf\x27\x1c", whatever),
     stops("a RAR archive", b"Rar!\x1a\x07", whatever),
     stops("a file of `compress`", b"\x1f\x9d", bits_of_compress),
     stops("an LZ4 frame", b"\x04\x22\x4d\x18", |then| then.first().is_some_and(|flags| flags >> 6 == 1)),
+    stops("an LZ4 frame of old", b"\x02\x21\x4c\x18", |then| {
+        u32_at(then, 0).is_some_and(|bytes| (1..=LZ4_BLOCK_BYTES_MAX).contains(&bytes))
+    }),
     stops("a file of `lzop`", b"\x89LZO\0\r\n\x1a\n", whatever),
     told("an RPM package", b"\xed\xab\xee\xdb", whatever),
     told("a Debian package", b"!<arch>\ndebian-binary", whatever),
@@ -89,6 +92,12 @@ const CLOSED: [Closed; 11] = [
     told("a squashfs image", b"hsqs", |then| then.get(24..28) == Some(&[4, 0, 0, 0])),
     told("a Chrome extension", b"Cr24", |then| then.get(1..4) == Some(&[0, 0, 0])),
 ];
+
+/// How long a block of an old LZ4 frame may be, in bytes: 8 MiB that nothing makes shorter.
+const LZ4_BLOCK_BYTES_MAX: u32 = {
+    const UNPACKED: u32 = 8 * 1024 * 1024;
+    UNPACKED + UNPACKED / 255 + 16
+};
 
 const fn stops(what: &'static str, begin: &'static [u8], then: IsOne) -> Closed {
     Closed { what, begin, then, weight: Weight::Stops }
@@ -314,17 +323,24 @@ pub(super) fn lzip_dictionary_bytes(head: &[u8]) -> Option<u32> {
     Some(base - (base / 16) * u32::from(coded >> 5))
 }
 
-/// No magic at all: the usual properties, a dictionary as encoders make it, and a length that is unknown or small.
+/// No magic at all: properties, a dictionary as encoders make it, and a length, which is unknown or small. Where the
+/// properties are not the usual ones, only a length that is unknown tells an lzma from small numbers.
 fn is_lzma(head: &[u8]) -> bool {
     const LENGTH_BYTES_MAX: u64 = 1 << 38;
-    let Some(b"\x5d\0\0") = head.get(..3) else { return false };
-    let (Some(dictionary), Some(length)) = (u32_at(head, 1), head.get(5..).and_then(<[u8]>::first_chunk)) else {
+    const PROPERTIES_MAX: u8 = 9 * 5 * 5;
+    const DICTIONARY_BYTES_MIN: u32 = 4 * 1024;
+    let Some((&properties, rest)) = head.split_first() else { return false };
+    let (Some(dictionary), Some(length)) = (u32_at(rest, 0), rest.get(4..).and_then(<[u8]>::first_chunk)) else {
         return false;
     };
-    let is_usual = |bytes: u32| bytes.is_power_of_two() || (bytes.is_multiple_of(3) && (bytes / 3).is_power_of_two());
     let length = u64::from_le_bytes(*length);
+    let is_usual = |bytes: u32| bytes.is_power_of_two() || (bytes.is_multiple_of(3) && (bytes / 3).is_power_of_two());
+    let is_told = match length {
+        u64::MAX => properties < PROPERTIES_MAX,
+        known => properties == b'\x5d' && dictionary.is_multiple_of(64 * 1024) && known < LENGTH_BYTES_MAX,
+    };
     // The first byte of the coder is always zero.
-    is_usual(dictionary) && (length == u64::MAX || length < LENGTH_BYTES_MAX) && head.get(13) == Some(&0)
+    is_told && dictionary >= DICTIONARY_BYTES_MIN && is_usual(dictionary) && rest.get(12) == Some(&0)
 }
 
 /// A block that is a header of a tar, of any age: its checksum says so.

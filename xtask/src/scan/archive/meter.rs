@@ -8,7 +8,7 @@ use std::{
 
 use rustix::time::{ClockId, clock_gettime};
 
-use super::{Limits, RATIO_FREE_BYTES};
+use super::{Limits, PUSH_ARCHIVES_TIME, RATIO_FREE_BYTES};
 
 /// A limit is reached: nothing more is looked at.
 #[derive(Debug)]
@@ -27,6 +27,7 @@ pub(super) struct Meter {
     too_long: String,
     began: Duration,
     time: Duration,
+    too_late: String,
     /// How many bytes there were since the clock was last looked at.
     unclocked: Cell<usize>,
     /// The limit that was reached.
@@ -44,12 +45,19 @@ impl Meter {
         } else {
             format!("unpacks to more than {} bytes", limits.bytes_max)
         };
+        let (time, too_late) = match limits.time_of_all {
+            Some(left) if left < limits.time => {
+                (left, format!("came too late: the archives of a push may take {PUSH_ARCHIVES_TIME:?} altogether"))
+            }
+            Some(_) | None => (limits.time, format!("takes longer than {:?} to look into", limits.time)),
+        };
         Self {
             bytes_left: Cell::new(by_ratio.min(limits.bytes_max)),
             entries_left: Cell::new(limits.entries_max),
             too_long,
             began: worked(),
-            time: limits.time,
+            time,
+            too_late,
             unclocked: Cell::new(0),
             halted: OnceCell::new(),
         }
@@ -88,7 +96,7 @@ impl Meter {
     fn clock(&self) -> Result<(), Halt> {
         self.unclocked.set(0);
         if worked().saturating_sub(self.began) >= self.time {
-            return Err(self.halt(format!("takes longer than {:?} to look into", self.time)));
+            return Err(self.halt(self.too_late.clone()));
         }
         Ok(())
     }
@@ -101,7 +109,7 @@ impl Meter {
 
 /// How long this thread has worked. What is waited for while others work is no work: the same archive comes out alike on
 /// a machine that is busy.
-fn worked() -> Duration {
+pub(crate) fn worked() -> Duration {
     clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap_or_default()
 }
 

@@ -22,6 +22,7 @@ mod streams;
 
 use form::{Codec, Form, ZIP_ENTRY, ZIP_LISTED, ZipHeader, tar_header, zip_entries_listed};
 pub(crate) use form::{HEAD_BYTES, Tail, Weight, looks_packed};
+pub(crate) use meter::worked;
 use meter::{Halt, Meter, Metered};
 use streams::{Deflated, Streams, Summed, lzma_of_zip};
 
@@ -41,6 +42,8 @@ pub(crate) struct Limits {
     pub(crate) inner_zip_bytes_max: u64,
     /// How long it may work. What the machine does besides does not count.
     pub(crate) time: Duration,
+    /// How much of the time is left that all archives of a push have, where it is one.
+    pub(crate) time_of_all: Option<Duration>,
 }
 
 impl Default for Limits {
@@ -51,9 +54,13 @@ impl Default for Limits {
             entries_max: 65_536,
             inner_zip_bytes_max: 16 * 1024 * 1024,
             time: Duration::from_secs(10),
+            time_of_all: None,
         }
     }
 }
+
+/// How long all archives of a push may take, in work: the remote waits meanwhile.
+pub(crate) const PUSH_ARCHIVES_TIME: Duration = Duration::from_secs(60);
 
 /// This much is unpacked however small the blob is, in bytes: a few repeated lines compress a thousandfold.
 pub(crate) const RATIO_FREE_BYTES: u64 = 16 * 1024 * 1024;

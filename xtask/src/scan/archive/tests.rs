@@ -207,7 +207,7 @@ fn a_zip_behind_a_program_is_one() {
 #[test]
 fn what_is_no_archive_is_none() {
     let zeros = vec![0; 2048];
-    let not_quite: [&[u8]; 16] = [
+    let not_quite: [&[u8]; 22] = [
         b"\x1f\x8b",
         b"\x1f\x8b\x08",
         b"\x1f\x8b\x07\0\0\0\0\0\0\x03 another method",
@@ -222,7 +222,13 @@ fn what_is_no_archive_is_none() {
         b"LZIP\x02\x17",
         b"]\0\0 an opening bracket in UTF-16 and what follows it",
         b"\x1f\x9d\xe8 bits that are not used",
+        b"\x5e\0\0\0\x01\x0b\0\0\0\0\0\0\0\0 other properties, and a length",
+        b"\x01\0\0\0\x01\0\0\0\x05\0\0\0\x0a\0\0\0 small numbers",
+        b"\xe1\0\0\x80\0\xff\xff\xff\xff\xff\xff\xff\xff\0 properties that there are not",
+        b"\x5d\x01\0\x80\0\xff\xff\xff\xff\xff\xff\xff\xff\0 a dictionary that nobody has",
         b"\x04\x22\x4d\x18\0 another version",
+        b"\x02\x21\x4c\x18\0\0\0\0 no block",
+        b"\x02\x21\x4c\x18\0\0\0\x7f more than a block has",
         b"!<arch>\nlib.o/ is a library, whose bytes are as they are",
     ];
     for whole in [b"".as_slice(), b"PK", b"text", KEY, &zeros, &[b'a'; 1024]].into_iter().chain(not_quite) {

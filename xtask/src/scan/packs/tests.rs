@@ -30,7 +30,7 @@ fn along_packs(repository: &Repository) -> Scanned {
 
 /// Everything that is said about a scan, with the places of what was found.
 fn told(repository: &Repository, mut scanned: Scanned) -> String {
-    assert_eq!(locate(repository, &Range::All, &scanner(), &mut scanned).unwrap(), Located::Everything);
+    assert_eq!(locate(repository, &Range::All, &scanner(), &[], &mut scanned).unwrap(), Located::Everything);
     // git reads what is behind a program once more, at the end.
     scanned.findings.sort_by_cached_key(|finding| format!("{finding:?}"));
     scanned.unscanned.sort_by(|one, other| one.sha256.cmp(&other.sha256));

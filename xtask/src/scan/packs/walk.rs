@@ -226,12 +226,13 @@ impl Found {
     }
 
     /// Drops what is not in the history, and keeps no more findings than are shown: those of the objects that git lists
-    /// first.
+    /// first, and of the others as many that are known for certain.
     pub(super) fn settle(&mut self, shared: &Shared<'_>) {
         shared.listing();
         self.kept.retain(|kept| shared.is_in_history(kept.number, kept.place));
         self.kept.sort_by_key(|kept| shared.order(kept.number, kept.place).unwrap_or(u32::MAX));
         self.findings = 0;
+        let mut certain = 0;
         for mut kept in mem::take(&mut self.kept) {
             self.counted.allowed += mem::take(&mut kept.scanned.allowed);
             for one in kept.scanned.incomplete.drain(..) {
@@ -241,8 +242,11 @@ impl Found {
                 self.counted.left_out(one);
             }
             if self.findings >= FINDINGS_MAX {
-                self.counted.more += kept.scanned.leaks();
-            } else if kept.scanned.leaks() > 0 {
+                let left = FINDINGS_MAX.saturating_sub(certain);
+                self.counted.more += kept.scanned.keep_certain(left);
+                certain += kept.scanned.findings.len();
+            }
+            if kept.scanned.leaks() > 0 {
                 self.findings += 1 + kept.scanned.findings.len();
                 self.kept.push(kept);
             }
