@@ -1267,3 +1267,47 @@ fn every_state_comes_back_byte_for_byte() {
         }
     }
 }
+
+/// Writes what husky writes: the directory that git looks into, and the hooks there, which do not name husky.
+fn with_husky_in(repository: &Repository, directory: &str, hooks_path: &str) {
+    repository.git(&["config", "core.hooksPath", hooks_path]);
+    let ours = "#!/usr/bin/env sh\n. \"$(dirname \"$0\")/h\"";
+    let all = "#!/usr/bin/env sh\nn=$(basename \"$0\")\ns=$(dirname \"$(dirname \"$0\")\")/$n\n\
+               [ ! -f \"$s\" ] && exit 0\nsh -e \"$s\" \"$@\"\nexit $?\n";
+    let hooks = repository.directory.join(directory).join("_");
+    script(&hooks.join("pre-push"), ours, 0o755);
+    script(&hooks.join("h"), all, 0o644);
+}
+
+#[test]
+fn husky_s_file_is_in_the_directory_that_git_was_told() {
+    for (directory, hooks_path) in [
+        (".husky", ".husky/_"),
+        (".husky", ".husky/_/"),
+        ("frontend/.husky", "frontend/.husky/_"),
+        ("frontend/.husky", "./frontend//.husky/_/"),
+        ("config/git", "config/git/_"),
+    ] {
+        let repository = Repository::new();
+        with_husky_in(&repository, directory, hooks_path);
+        let hook = repository.directory.join(directory).join("_/pre-push");
+        let was = Entry::of(&hook);
+        let guard = repository.run(&["hook", "install", "--format", "json"]).named(hooks_path).exits(3).json();
+        let guard = guard["guard"].clone();
+        assert_eq!((&guard["kind"], &guard["name"]), (&json!("manager"), &json!("husky")), "{hooks_path}");
+        assert_eq!(guard["file"], format!("{directory}/pre-push"), "{hooks_path}");
+        repository.install().exits(3).says(&format!("add these lines to `{directory}/pre-push`"));
+        if directory != ".husky" {
+            // husky does not run what is there.
+            script(&repository.directory.join(".husky/pre-push"), guard["lines"].as_str().unwrap(), 0o644);
+            repository.install().named(hooks_path).exits(3).says("pushes are not checked yet");
+            assert_eq!(repository.status()["guarded"], false, "{hooks_path}");
+        }
+        script(&repository.directory.join(directory).join("pre-push"), guard["lines"].as_str().unwrap(), 0o644);
+        repository.install().named(hooks_path).exits(0).says("husky runs the check already");
+        assert_eq!(repository.status()["guarded"], true, "{hooks_path}");
+        repository.with_program(30);
+        repository.try_git(&["push", "hub", "main"], &[]).named(hooks_path).exits(1).says("ours err");
+        assert_eq!(Entry::of(&hook), was, "{hooks_path}: it is husky's");
+    }
+}

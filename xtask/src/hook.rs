@@ -30,7 +30,7 @@ pub(crate) mod shim;
 pub(crate) mod told_once;
 pub(crate) mod trust;
 
-use manager::{Manager, Mention};
+use manager::{Managed, Manager, Places};
 use program::{Standing, is_executable};
 use shim::{Besides, Chain, Edition, Finds, KEPT, LEGACY, Shim, Text};
 use trust::{TrustError, TrustRecord};
@@ -113,7 +113,7 @@ pub(crate) enum Legacy {
 }
 
 /// What an installation does about the hook.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Plan {
     /// Writes ours over what is there.
     Write(Besides),
@@ -124,7 +124,7 @@ enum Plan {
     /// Writes ours where a manager's hook runs it.
     Behind(Manager, Besides),
     /// Leaves it to a manager.
-    Manager(Manager),
+    Manager(Managed),
     /// Leaves it to whoever set the directory for all repositories.
     Shared,
 }
@@ -135,18 +135,22 @@ pub(crate) fn look(git: &Git, directory: &Path) -> Result<Facts, HookError> {
     let place = place.map_err(|said| HookError::NoRepository { directory: directory.to_owned(), said })?;
     let mut hook = hook_at(&place.file).map_err(|source| unusable(&place.file, source))?;
     let (kept, legacy) = (kept_at(&place.file)?, legacy_at(&place.file)?);
-    let hooks_path = place.named.as_ref().map(|named| named.text.as_str());
     // The hooks that husky writes do not name it; their directory does.
-    if let (Hook::Foreign(None, runs), true) = (hook, hooks_path.is_some_and(manager::is_huskys)) {
+    if let (Hook::Foreign(None, runs), Some(_)) = (hook, place.file.parent().and_then(manager::husky_directory)) {
         hook = Hook::Foreign(Some(Manager::Husky), runs);
     }
-    let manager = place.top.as_deref().and_then(|top| Manager::of_repository(top, hooks_path));
+    let manager = places(&place).and_then(Manager::of_repository);
     let configured = git.configured_hooks(HOOK)?;
     let configured_run = match git.version()? {
         Some(version) if version >= RUNS_CONFIGURED => Runs::Yes,
         Some(_) | None => Runs::No,
     };
     Ok(Facts { place, hook, kept, legacy, manager, configured, configured_run })
+}
+
+/// Where the files of a manager may be; none in a bare repository.
+fn places(place: &HookPlace) -> Option<Places<'_>> {
+    Some(Places { top: place.top.as_deref()?, hooks: place.file.parent()? })
 }
 
 impl Facts {
@@ -160,14 +164,13 @@ impl Facts {
         self.place.named.as_ref().filter(|named| named.scope == Scope::Shared)
     }
 
-    /// The manager to leave the hook to, and whether it runs our program.
-    pub(crate) fn managed(&self) -> Option<(Manager, Mention)> {
+    /// The manager to leave the hook to, and what its configuration says.
+    pub(crate) fn managed(&self) -> Option<Managed> {
         let manager = match self.hook {
             Hook::Foreign(Some(manager), _) => Some(manager),
             Hook::Nothing | Hook::Ours(..) | Hook::Foreign(None, _) | Hook::NotAFile => self.manager,
         }?;
-        let top = self.place.top.as_deref()?;
-        Some((manager, manager.mention(top)))
+        Some(Managed::of(manager, places(&self.place)?))
     }
 
     /// The manager whose hook runs ours, which it keeps as `pre-push.legacy`.
@@ -214,7 +217,7 @@ impl Facts {
                 (Legacy::There(_), Before::There(_) | Before::TheHookItself) => Err(self.kept_taken()),
                 (Legacy::Nothing | Legacy::Ours(..) | Legacy::TheKeptOne, _) => Ok(Plan::Write(besides)),
             },
-            (Hook::Nothing | Hook::Foreign(..), Some((manager, _))) => Ok(Plan::Manager(manager)),
+            (Hook::Nothing | Hook::Foreign(..), Some(managed)) => Ok(Plan::Manager(managed)),
             (Hook::Ours(Chain::Alone | Chain::WithKept, ..), _) | (Hook::Nothing, None) => Ok(Plan::Write(besides)),
             // A hook of a manager in a bare repository is like any other.
             (Hook::Foreign(..), None) => match self.kept {
@@ -282,14 +285,14 @@ pub(crate) struct Installed {
 }
 
 /// What runs the program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Guard {
     /// Our hook.
     Hook(Besides),
     /// Our hook, which the one of a manager runs.
     Behind(Manager, Besides),
     /// A manager does, or will once somebody has added the lines to its configuration.
-    Manager(Manager, Mention),
+    Manager(Managed),
     /// Nothing, before somebody decides about a directory that is not this repository's.
     Shared,
 }
@@ -337,10 +340,7 @@ pub(crate) fn install(ctx: &Context, facts: Facts, named: Option<Named>) -> Resu
             write(&legacy, besides)?;
             Guard::Behind(manager, besides)
         }
-        Plan::Manager(manager) => {
-            let mention = facts.managed().map_or(Mention::Missing, |(_, mention)| mention);
-            Guard::Manager(manager, mention)
-        }
+        Plan::Manager(managed) => Guard::Manager(managed),
         Plan::Shared => Guard::Shared,
     };
     failpoint::reached(ctx, "hook-written");
@@ -390,8 +390,7 @@ pub(crate) fn uninstall(ctx: &Context, facts: Facts) -> Result<Uninstalled, Hook
     let common = &facts.place.common;
     let removed = if facts.shared().is_some() { Removed::Nothing } else { take_out(&facts)? };
     failpoint::reached(ctx, "hook-removed");
-    let is_needed =
-        facts.configured_ours().is_some() || matches!(facts.managed(), Some((_, Mention::There | Mention::Older)));
+    let is_needed = facts.configured_ours().is_some() || facts.managed().is_some_and(|managed| managed.has_lines());
     let program = if is_needed {
         Kept::Needed
     } else {

@@ -20,7 +20,7 @@ use crate::{
     git::{Git, hooks::HooksPath},
     hook::{
         self, Before, Facts, Guard, Hook, HookError, Installed, Kept, Legacy, Named, Removed, Runs, Uninstalled,
-        manager::{self, Manager, Mention},
+        manager::{self, Managed, Mention},
         program::{self, Age, Standing},
         remotes::Remotes,
         shim::{self, Besides, Chain, Edition},
@@ -117,9 +117,10 @@ impl Report {
     /// Whoever installs and is left with work to do must not read it as done.
     fn exit(&self) -> Exit {
         let is_done = match self {
-            Self::Installed(installed) => match installed.guard {
-                Guard::Hook(_) | Guard::Behind(..) | Guard::Manager(_, Mention::There) => true,
-                Guard::Manager(_, Mention::Missing | Mention::Older) | Guard::Shared => false,
+            Self::Installed(installed) => match &installed.guard {
+                Guard::Hook(_) | Guard::Behind(..) => true,
+                Guard::Manager(managed) => managed.mention == Mention::There,
+                Guard::Shared => false,
             },
             Self::Uninstalled(_) => true,
             Self::Status(status) => status.is_guarded(),
@@ -164,11 +165,11 @@ impl Report {
 
 fn installed_lines(installed: &Installed) -> String {
     let Facts { place, .. } = &installed.facts;
-    let mut lines = match installed.guard {
+    let mut lines = match &installed.guard {
         Guard::Hook(besides) => {
             let mut lines = format!("every push from this repository is checked, by `{}`\n", shown(&place.file));
-            kept_line(&installed.facts, besides, &mut lines);
-            if let Some((manager, _)) = installed.facts.managed() {
+            kept_line(&installed.facts, *besides, &mut lines);
+            if let Some(Managed { manager, .. }) = installed.facts.managed() {
                 let _ = writeln!(
                     lines,
                     "{} has a configuration here, and may put its own hook there when it installs: look at `cargo xtask hook status` then",
@@ -183,15 +184,10 @@ fn installed_lines(installed: &Installed) -> String {
                 manager.name(),
                 shim::LEGACY
             );
-            kept_line(&installed.facts, besides, &mut lines);
+            kept_line(&installed.facts, *besides, &mut lines);
             lines
         }
-        Guard::Manager(manager, Mention::There) => {
-            format!("{} runs the check already; the hook is its own, and stays as it is\n", manager.name())
-        }
-        Guard::Manager(manager, mention @ (Mention::Missing | Mention::Older)) => {
-            manager_lines(installed, manager, mention)
-        }
+        Guard::Manager(managed) => manager_lines(installed, managed),
         Guard::Shared => installed.facts.shared().map(|named| shared_lines(installed, named)).unwrap_or_default(),
     };
     let copied = match &installed.program_before {
@@ -227,23 +223,25 @@ const NOT_RUN: &str = "and git did not run it, since it is not executable: it is
 /// The ways round, which a person must know before they are needed.
 const ROUND: &str = "once without the check: `LICENSE_HOOK=0 git push`, or without any hook: `git push --no-verify`\n";
 
-fn manager_lines(installed: &Installed, manager: Manager, mention: Mention) -> String {
-    let Some(top) = &installed.facts.place.top else { return String::new() };
-    let (name, file) = (manager.name(), manager.file(top));
-    let mut lines = match mention {
+fn manager_lines(installed: &Installed, managed: &Managed) -> String {
+    let (name, file) = (managed.manager.name(), shown(&managed.file));
+    let mut lines = match managed.mention {
+        Mention::There => {
+            return format!("{name} runs the check already; the hook is its own, and stays as it is\n");
+        }
         Mention::Older => format!(
             "the lines in `{file}` are those of an earlier version, which lets a push through when the program is \
              broken\nwrite these in their place:\n\n"
         ),
-        Mention::Missing | Mention::There => format!(
+        Mention::Missing => format!(
             "pushes are not checked yet: {name} writes the hooks of this repository, and would replace ours\n\
              add these lines to `{file}`:\n\n"
         ),
     };
-    for line in manager.snippet(top, installed.config.as_deref()).lines() {
+    for line in managed.snippet(installed.config.as_deref()).lines() {
         let _ = writeln!(lines, "    {line}");
     }
-    let _ = writeln!(lines, "\n{}", manager.next());
+    let _ = writeln!(lines, "\n{}", managed.manager.next());
     lines
 }
 
@@ -301,10 +299,7 @@ fn uninstalled_lines(uninstalled: &Uninstalled) -> String {
     }
     if uninstalled.program == Kept::Needed {
         let who = match (uninstalled.facts.managed(), uninstalled.facts.configured_ours()) {
-            (Some((manager, Mention::There | Mention::Older)), _) => {
-                let top = uninstalled.facts.place.top.as_deref();
-                format!("`{}`", top.map_or(manager.name(), |top| manager.file(top)))
-            }
+            (Some(managed), _) if managed.has_lines() => format!("`{}`", shown(&managed.file)),
             (_, Some(hook)) => format!("hook `{}` of git's configuration", clean(&hook.name)),
             (_, None) => "something else".to_owned(),
         };
@@ -355,7 +350,7 @@ impl Status {
             let name = shown(&self.facts.place.file.with_file_name(shim::LEGACY));
             mechanisms.push(Mechanism { kind: "hook", name, runs: known_to_run(edition, runs) });
         }
-        if let Some((manager, Mention::There | Mention::Older)) = self.facts.managed() {
+        if let Some(Managed { manager, .. }) = self.facts.managed().filter(Managed::has_lines) {
             let runs = match self.facts.hook {
                 Hook::Foreign(Some(_), runs) => runs,
                 Hook::Foreign(None, _) | Hook::Ours(..) | Hook::Nothing | Hook::NotAFile => Runs::No,
@@ -442,7 +437,7 @@ impl Status {
                 named.text, named.origin
             );
         }
-        if let Some((manager, Mention::Older)) = self.facts.managed() {
+        if let Some(Managed { manager, mention: Mention::Older, .. }) = self.facts.managed() {
             let _ = writeln!(
                 lines,
                 "the lines for {} are those of an earlier version: `cargo xtask hook install` prints those of this one",
@@ -568,18 +563,15 @@ fn program_json(facts: &Facts, standing: &Standing) -> Value {
 }
 
 fn guard_json(installed: &Installed) -> Value {
-    match installed.guard {
-        Guard::Hook(besides) => json!({ "kind": "hook", "with_legacy": besides == Besides::Kept }),
+    match &installed.guard {
+        Guard::Hook(besides) => json!({ "kind": "hook", "with_legacy": *besides == Besides::Kept }),
         Guard::Behind(manager, besides) => {
-            json!({ "kind": "hook", "with_legacy": besides == Besides::Kept, "behind": manager.name() })
+            json!({ "kind": "hook", "with_legacy": *besides == Besides::Kept, "behind": manager.name() })
         }
-        Guard::Manager(manager, mention) => {
-            let top = installed.facts.place.top.as_deref();
-            json!({
-                "kind": "manager", "name": manager.name(), "in_place": mention == Mention::There,
-                "file": top.map(|top| manager.file(top)), "lines": top.map(|top| manager.snippet(top, installed.config.as_deref())),
-            })
-        }
+        Guard::Manager(managed) => json!({
+            "kind": "manager", "name": managed.manager.name(), "in_place": managed.mention == Mention::There,
+            "file": shown(&managed.file), "lines": managed.snippet(installed.config.as_deref()),
+        }),
         Guard::Shared => json!({ "kind": "none", "why": "core_hooks_path_is_shared" }),
     }
 }

@@ -1,7 +1,10 @@
 //! Programs that own the hooks of a repository. What they wrote they write again, so that nothing is put in their
 //! place: a person gets the lines for their configuration.
 
-use std::path::Path;
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+};
 
 use super::shim::{self, PASSED};
 use crate::files;
@@ -29,6 +32,46 @@ pub(crate) enum Mention {
     Older,
     /// It does not.
     Missing,
+}
+
+/// A manager of a repository's hooks, and what its configuration says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Managed {
+    /// Who.
+    pub(crate) manager: Manager,
+    /// The file that our lines belong in: its path from the top of the work tree, where it is below that.
+    pub(crate) file: PathBuf,
+    /// Whether it has them.
+    pub(crate) mention: Mention,
+}
+
+impl Managed {
+    /// Looks at a manager's configuration.
+    pub(crate) fn of(manager: Manager, places: Places<'_>) -> Self {
+        Self { manager, file: manager.file(places), mention: manager.mention(places) }
+    }
+
+    /// Whether its configuration runs our program.
+    pub(crate) fn has_lines(&self) -> bool {
+        match self.mention {
+            Mention::There | Mention::Older => true,
+            Mention::Missing => false,
+        }
+    }
+
+    /// The lines for that file. `config` is the `license.toml` that they name, from the top of the work tree.
+    pub(crate) fn snippet(&self, config: Option<&str>) -> String {
+        self.manager.snippet(&self.file, config)
+    }
+}
+
+/// Where the files of a manager may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Places<'p> {
+    /// The top of the work tree.
+    pub(crate) top: &'p Path,
+    /// The directory in which git looks for hooks.
+    pub(crate) hooks: &'p Path,
 }
 
 /// The longest configuration of a manager that is looked at, in bytes.
@@ -89,25 +132,30 @@ impl Manager {
     }
 
     /// Who manages the hooks of a repository, by its files and by where git looks for hooks.
-    pub(crate) fn of_repository(top: &Path, hooks_path: Option<&str>) -> Option<Self> {
-        if hooks_path.is_some_and(is_huskys) {
+    pub(crate) fn of_repository(places: Places<'_>) -> Option<Self> {
+        if husky_directory(places.hooks).is_some() {
             return Some(Self::Husky);
         }
-        Self::ALL.into_iter().find(|manager| manager.files().iter().any(|file| top.join(file).exists()))
+        Self::ALL.into_iter().find(|manager| manager.files().iter().any(|file| places.top.join(file).exists()))
     }
 
-    /// The file that our lines belong in: the one that is there.
-    pub(crate) fn file(self, top: &Path) -> &'static str {
-        let files = self.files();
+    /// The file that our lines belong in: the one that is there. Its path from the top, where it is below that.
+    fn file(self, places: Places<'_>) -> PathBuf {
+        let (files, top) = (self.files(), places.top);
+        if let (Self::Husky, Some(directory)) = (self, husky_directory(places.hooks)) {
+            let file = directory.join("pre-push");
+            return file.strip_prefix(top).map(Path::to_owned).unwrap_or(file);
+        }
         let there = files.iter().find(|file| top.join(file).is_file());
         // prek reads pre-commit's file, where it has none of its own.
         let shared = (self == Self::Prek).then(|| Self::PreCommit.files().iter().find(|file| top.join(file).is_file()));
-        there.or(shared.flatten()).copied().unwrap_or(files[0])
+        there.or(shared.flatten()).copied().unwrap_or(files[0]).into()
     }
 
     /// Whether that file runs our program.
-    pub(crate) fn mention(self, top: &Path) -> Mention {
-        let text = files::read_limited(&top.join(self.file(top)), FILE_BYTES_MAX).unwrap_or_default();
+    fn mention(self, places: Places<'_>) -> Mention {
+        let file = places.top.join(self.file(places));
+        let text = files::read_limited(&file, FILE_BYTES_MAX).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let lines = || text.lines().filter(|line| !line.trim_start().starts_with('#'));
         let is_older = |line: &str| line.contains(shim::PROGRAM) && !line.contains(SAY);
@@ -127,7 +175,7 @@ impl Manager {
     }
 
     /// The lines for that file. `config` is the `license.toml` that they name, from the top of the work tree.
-    pub(crate) fn snippet(self, top: &Path, config: Option<&str>) -> String {
+    fn snippet(self, file: &Path, config: Option<&str>) -> String {
         match self {
             Self::Husky => format!("{} || exit\n", asking(&shim::config_argument(config), "\"$@\"")),
             Self::Lefthook => format!(
@@ -135,7 +183,7 @@ impl Manager {
                 // As a string of YAML has it.
                 asking(&shim::config_argument(config), "'{1}' '{2}'").replace('\'', "''")
             ),
-            Self::Prek if self.file(top) == "prek.toml" => format!(
+            Self::Prek if file == Path::new("prek.toml") => format!(
                 "[[repos]]\nrepo = \"local\"\n\n[[repos.hooks]]\nid = \"{PRE_COMMIT_ID}\"\nname = \"{PRE_COMMIT_NAME}\"\n\
                  entry = {}\n{}language = \"system\"\nstages = [\"pre-push\"]\nalways_run = true\n\
                  pass_filenames = false\n",
@@ -169,9 +217,16 @@ impl Manager {
     }
 }
 
-/// Whether a directory of hooks is one that husky writes.
-pub(crate) fn is_huskys(hooks_path: &str) -> bool {
-    [".husky", ".husky/_"].iter().any(|end| hooks_path.ends_with(end))
+/// The directory of husky's scripts, where git looks for hooks in one that husky writes: it can have any name, and is
+/// often in a subdirectory. husky 9 has git look into `_` in it, and the versions before into itself.
+pub(crate) fn husky_directory(hooks: &Path) -> Option<&Path> {
+    let is_named = |directory: &Path, name: &str| directory.file_name() == Some(OsStr::new(name));
+    if is_named(hooks, "_") {
+        let scripts = hooks.parent()?;
+        let is_huskys = is_named(scripts, ".husky") || ["h", "husky.sh"].iter().any(|file| hooks.join(file).is_file());
+        return is_huskys.then_some(scripts);
+    }
+    (is_named(hooks, ".husky") || hooks.join("_/husky.sh").is_file()).then_some(hooks)
 }
 
 /// The question to the program, for a POSIX shell that runs in the repository. What is no program answers nothing, and
@@ -229,34 +284,64 @@ mod tests {
     fn the_lines_of_every_manager_are_found_again_and_a_comment_is_not() {
         for manager in Manager::ALL {
             let top = tempfile::tempdir().unwrap();
-            let file = top.path().join(manager.file(top.path()));
+            let places = Places { top: top.path(), hooks: &top.path().join(".git/hooks") };
+            let file = top.path().join(manager.file(places));
             std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-            assert_eq!(manager.mention(top.path()), Mention::Missing);
-            let snippet = manager.snippet(top.path(), None);
+            assert_eq!(manager.mention(places), Mention::Missing);
+            let snippet = manager.snippet(&manager.file(places), None);
             files::replace(&file, snippet.as_bytes()).unwrap();
-            assert_eq!(manager.mention(top.path()), Mention::There, "{snippet}");
-            assert_eq!(Manager::of_repository(top.path(), None), Some(manager));
+            assert_eq!(manager.mention(places), Mention::There, "{snippet}");
+            assert_eq!(Manager::of_repository(places), Some(manager));
             let older = snippet.replace(" --say passed --", "");
             files::replace(&file, older.as_bytes()).unwrap();
-            assert_eq!(manager.mention(top.path()), Mention::Older, "{older}");
+            assert_eq!(manager.mention(places), Mention::Older, "{older}");
             let off: String = snippet.lines().flat_map(|line| ["# ", line, "\n"]).collect();
             files::replace(&file, off.as_bytes()).unwrap();
-            assert_eq!(manager.mention(top.path()), Mention::Missing, "{off}");
+            assert_eq!(manager.mention(places), Mention::Missing, "{off}");
+        }
+    }
+
+    #[test]
+    fn husky_s_directory_is_told_by_its_name_or_by_what_husky_writes_there() {
+        let top = tempfile::tempdir().unwrap();
+        let at = |path: &str| top.path().join(path);
+        for file in ["nine/_/h", "eight/_/husky.sh", "other/_/pre-push"] {
+            std::fs::create_dir_all(at(file).parent().unwrap()).unwrap();
+            files::replace(&at(file), b"").unwrap();
+        }
+        for (hooks, scripts) in [
+            (".husky/_", Some(".husky")),
+            ("a b/.husky/_/", Some("a b/.husky")),
+            (".husky", Some(".husky")),
+            ("nine/_", Some("nine")),
+            ("eight", Some("eight")),
+            ("other/_", None),
+            ("other", None),
+            ("my.husky", None),
+            (".git/hooks", None),
+        ] {
+            assert_eq!(husky_directory(&at(hooks)), scripts.map(at).as_deref(), "{hooks}");
+            let places = Places { top: top.path(), hooks: &at(hooks) };
+            let file = scripts.map_or(".husky/pre-push".into(), |scripts| format!("{scripts}/pre-push"));
+            assert_eq!(Manager::Husky.file(places), Path::new(&file), "{hooks}");
         }
     }
 
     #[test]
     fn the_lines_for_prek_say_what_those_for_pre_commit_say() {
         let top = tempfile::tempdir().unwrap();
+        let places = Places { top: top.path(), hooks: &top.path().join(".git/hooks") };
         let config = "it's \"a\\b\" $(c) # d: e/license.toml";
-        let read: toml::Table = Manager::Prek.snippet(top.path(), Some(config)).parse().unwrap();
+        let read: toml::Table = Manager::Prek.snippet(Path::new("prek.toml"), Some(config)).parse().unwrap();
         let hook = &read["repos"][0]["hooks"][0];
         assert_eq!((hook["id"].as_str(), hook["entry"].as_str()), (Some(PRE_COMMIT_ID), Some(&*pre_commit_entry())));
         assert_eq!(hook["args"][0].as_str(), Some(&*format!("--config={config}")));
         files::replace(&top.path().join(".pre-commit-config.yaml"), b"repos: []\n").unwrap();
+        let file = Manager::Prek.file(places);
+        assert_eq!(file, Path::new(".pre-commit-config.yaml"));
         for config in [None, Some(config)] {
-            let lines = Manager::Prek.snippet(top.path(), config);
-            assert_eq!(lines, Manager::PreCommit.snippet(top.path(), config));
+            let lines = Manager::Prek.snippet(&file, config);
+            assert_eq!(lines, Manager::PreCommit.snippet(&file, config));
             assert_eq!(lines.contains("args: ["), config.is_some());
         }
     }
