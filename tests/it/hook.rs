@@ -1311,3 +1311,42 @@ fn husky_s_file_is_in_the_directory_that_git_was_told() {
         assert_eq!(Entry::of(&hook), was, "{hooks_path}: it is husky's");
     }
 }
+
+#[test]
+fn lines_that_no_manager_runs_yet_are_no_check() {
+    for (manager, file, hook) in MANAGERS {
+        let installs = match manager {
+            "husky" => "npx husky",
+            "lefthook" => "lefthook install",
+            "pre-commit" => "pre-commit install --hook-type pre-push",
+            _ => "prek install --hook-type pre-push",
+        };
+        let repository = Repository::new();
+        // As a colleague committed it.
+        script(&repository.hook(), hook, 0o755);
+        script(&repository.directory.join(file), "# nothing yet\n", 0o644);
+        let guard = repository.run(&["hook", "install", "--format", "json"]).json()["guard"].clone();
+        let place = repository.directory.join(guard["file"].as_str().unwrap());
+        script(&place, guard["lines"].as_str().unwrap(), 0o644);
+        fs::remove_file(repository.hook()).unwrap();
+        for mode in [None, Some(0o644)] {
+            if let Some(mode) = mode {
+                script(&repository.hook(), hook, mode);
+            }
+            let name = format!("{manager} {mode:?}");
+            let ran = repository.install().named(&name);
+            ran.exits(3).says("pushes are not checked yet").says(installs).says_nothing_of("already");
+            let guard = repository.run(&["hook", "install", "--format", "json"]).json()["guard"].clone();
+            assert_eq!((&guard["in_place"], &guard["runs"]), (&json!(true), &json!(false)), "{name}");
+            let status = repository.run(&["hook", "status"]).named(&name);
+            status.exits(3).says("are not checked").says(installs).says_nothing_of("cargo xtask hook install");
+        }
+        script(&repository.hook(), hook, 0o755);
+        repository.install().named(manager).exits(0).says("runs the check already");
+        repository.run(&["hook", "status"]).named(manager).exits(0);
+        // Without the program the next step is ours.
+        fs::remove_file(repository.hook()).unwrap();
+        fs::remove_file(repository.program()).unwrap();
+        repository.run(&["hook", "status"]).named(manager).exits(3).says("cargo xtask hook install");
+    }
+}

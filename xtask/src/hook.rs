@@ -166,11 +166,11 @@ impl Facts {
 
     /// The manager to leave the hook to, and what its configuration says.
     pub(crate) fn managed(&self) -> Option<Managed> {
-        let manager = match self.hook {
-            Hook::Foreign(Some(manager), _) => Some(manager),
-            Hook::Nothing | Hook::Ours(..) | Hook::Foreign(None, _) | Hook::NotAFile => self.manager,
-        }?;
-        Some(Managed::of(manager, places(&self.place)?))
+        let (manager, runs) = match self.hook {
+            Hook::Foreign(Some(manager), runs) => (Some(manager), runs),
+            Hook::Nothing | Hook::Ours(..) | Hook::Foreign(None, _) | Hook::NotAFile => (self.manager, Runs::No),
+        };
+        Some(Managed::of(manager?, runs, places(&self.place)?))
     }
 
     /// The manager whose hook runs ours, which it keeps as `pre-push.legacy`.

@@ -119,7 +119,7 @@ impl Report {
         let is_done = match self {
             Self::Installed(installed) => match &installed.guard {
                 Guard::Hook(_) | Guard::Behind(..) => true,
-                Guard::Manager(managed) => managed.mention == Mention::There,
+                Guard::Manager(managed) => managed.mention == Mention::There && managed.runs == Runs::Yes,
                 Guard::Shared => false,
             },
             Self::Uninstalled(_) => true,
@@ -225,9 +225,16 @@ const ROUND: &str = "once without the check: `LICENSE_HOOK=0 git push`, or witho
 
 fn manager_lines(installed: &Installed, managed: &Managed) -> String {
     let (name, file) = (managed.manager.name(), shown(&managed.file));
+    let installs = managed.manager.installs();
     let mut lines = match managed.mention {
         Mention::There => {
-            return format!("{name} runs the check already; the hook is its own, and stays as it is\n");
+            return match managed.runs {
+                Runs::Yes => format!("{name} runs the check already; the hook is its own, and stays as it is\n"),
+                Runs::No => format!(
+                    "pushes are not checked yet: `{file}` has the lines for it, and {name} has not put its hook there\n\
+                     what does: {installs}\n"
+                ),
+            };
         }
         Mention::Older => format!(
             "the lines in `{file}` are those of an earlier version, which lets a push through when the program is \
@@ -241,7 +248,11 @@ fn manager_lines(installed: &Installed, managed: &Managed) -> String {
     for line in managed.snippet(installed.config.as_deref()).lines() {
         let _ = writeln!(lines, "    {line}");
     }
-    let _ = writeln!(lines, "\n{}", managed.manager.next());
+    lines.push('\n');
+    if managed.runs == Runs::No {
+        let _ = writeln!(lines, "then have {name} put its hook there: {installs}");
+    }
+    let _ = writeln!(lines, "{}", managed.manager.about_lines());
     lines
 }
 
@@ -350,11 +361,7 @@ impl Status {
             let name = shown(&self.facts.place.file.with_file_name(shim::LEGACY));
             mechanisms.push(Mechanism { kind: "hook", name, runs: known_to_run(edition, runs) });
         }
-        if let Some(Managed { manager, .. }) = self.facts.managed().filter(Managed::has_lines) {
-            let runs = match self.facts.hook {
-                Hook::Foreign(Some(_), runs) => runs,
-                Hook::Foreign(None, _) | Hook::Ours(..) | Hook::Nothing | Hook::NotAFile => Runs::No,
-            };
+        if let Some(Managed { manager, runs, .. }) = self.facts.managed().filter(Managed::has_lines) {
             mechanisms.push(Mechanism { kind: "manager", name: manager.name().to_owned(), runs });
         }
         if let Some(hook) = self.facts.configured_ours() {
@@ -365,8 +372,20 @@ impl Status {
     }
 
     fn is_guarded(&self) -> bool {
-        let has_program = program::is_executable(&program::place(&self.facts.place.common)) && self.program.works();
-        has_program && self.mechanisms().iter().any(|mechanism| mechanism.runs == Runs::Yes)
+        self.has_program() && self.mechanisms().iter().any(|mechanism| mechanism.runs == Runs::Yes)
+    }
+
+    fn has_program(&self) -> bool {
+        program::is_executable(&program::place(&self.facts.place.common)) && self.program.works()
+    }
+
+    /// What to do where pushes are not checked, in words.
+    fn next(&self) -> &'static str {
+        match self.facts.managed() {
+            // Installing would only say the same.
+            Some(managed) if managed.mention == Mention::There && self.has_program() => managed.manager.installs(),
+            Some(_) | None => "`cargo xtask hook install`",
+        }
     }
 
     /// Whoever else runs at a push, and whether git runs them.
@@ -415,7 +434,7 @@ impl Status {
         let mut lines = if self.is_guarded() {
             "pushes from this repository are checked\n".to_owned()
         } else {
-            "pushes from this repository are not checked: `cargo xtask hook install`\n".to_owned()
+            format!("pushes from this repository are not checked: {}\n", self.next())
         };
         for Mechanism { kind, name, runs } in &mechanisms {
             let does = match (*kind, runs) {
@@ -423,7 +442,7 @@ impl Status {
                 ("hook", Runs::No) if self.is_edited() => "was changed by somebody, so that nobody knows what it does",
                 ("hook", Runs::No) => "is not executable, so that git passes over it",
                 ("configuration", Runs::No) => "is not run by this git: only 2.54 and later do",
-                (_, Runs::No) => "would run the program, and has not put its own hook there yet",
+                (_, Runs::No) => "would run the program, and has put no hook there yet that git runs",
             };
             let _ = writeln!(lines, "{kind} `{name}` {does}");
         }
@@ -570,7 +589,7 @@ fn guard_json(installed: &Installed) -> Value {
         }
         Guard::Manager(managed) => json!({
             "kind": "manager", "name": managed.manager.name(), "in_place": managed.mention == Mention::There,
-            "file": shown(&managed.file), "lines": managed.snippet(installed.config.as_deref()),
+            "runs": managed.runs == Runs::Yes, "file": shown(&managed.file), "lines": managed.snippet(installed.config.as_deref()),
         }),
         Guard::Shared => json!({ "kind": "none", "why": "core_hooks_path_is_shared" }),
     }

@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::shim::{self, PASSED};
+use super::{
+    Runs,
+    shim::{self, PASSED},
+};
 use crate::files;
 
 /// A program that manages hooks.
@@ -43,12 +46,14 @@ pub(crate) struct Managed {
     pub(crate) file: PathBuf,
     /// Whether it has them.
     pub(crate) mention: Mention,
+    /// Whether git runs a hook that it wrote: its configuration may have come with a clone, and do nothing there yet.
+    pub(crate) runs: Runs,
 }
 
 impl Managed {
     /// Looks at a manager's configuration.
-    pub(crate) fn of(manager: Manager, places: Places<'_>) -> Self {
-        Self { manager, file: manager.file(places), mention: manager.mention(places) }
+    pub(crate) fn of(manager: Manager, runs: Runs, places: Places<'_>) -> Self {
+        Self { manager, file: manager.file(places), mention: manager.mention(places), runs }
     }
 
     /// Whether its configuration runs our program.
@@ -200,18 +205,24 @@ impl Manager {
         }
     }
 
-    /// What to do besides, in a sentence.
-    pub(crate) fn next(self) -> &'static str {
+    /// What has it put its own hook there, in words.
+    pub(crate) fn installs(self) -> &'static str {
         match self {
-            Self::Husky => "husky runs that file at every push, once `npx husky` has run",
-            Self::Lefthook => "then `lefthook install`; without `use_stdin` the hook would not see what is pushed",
-            Self::PreCommit => {
-                "then `pre-commit install --hook-type pre-push`; pre-commit shows a hook only the first ref of a push, \
-                 so that `git push --all`, `--tags` and `--mirror` are not checked whole"
-            }
-            Self::Prek => {
-                "then `prek install --hook-type pre-push`; prek shows a hook only the first ref of a push, so that \
-                 `git push --all`, `--tags` and `--mirror` are not checked whole"
+            Self::Husky => "`npx husky`, or whatever runs it here, such as `npm install`",
+            Self::Lefthook => "`lefthook install`",
+            Self::PreCommit => "`pre-commit install --hook-type pre-push`",
+            Self::Prek => "`prek install --hook-type pre-push`",
+        }
+    }
+
+    /// What to know of its lines, in a sentence.
+    pub(crate) fn about_lines(self) -> &'static str {
+        match self {
+            Self::Husky => "husky runs that file at every push",
+            Self::Lefthook => "without `use_stdin` the hook would not see what is pushed",
+            Self::PreCommit | Self::Prek => {
+                "it shows a hook only the first ref of a push, so that `git push --all`, `--tags` and `--mirror` are not \
+                 checked whole"
             }
         }
     }
