@@ -1350,3 +1350,25 @@ fn lines_that_no_manager_runs_yet_are_no_check() {
         repository.run(&["hook", "status"]).named(manager).exits(3).says("cargo xtask hook install");
     }
 }
+
+#[test]
+fn lefthook_is_known_by_every_name_of_its_configuration() {
+    for name in ["lefthook", ".lefthook", ".config/lefthook"] {
+        for ending in ["yml", "yaml", "json", "jsonc", "toml"] {
+            let repository = Repository::new();
+            let file = format!("{name}.{ending}");
+            script(&repository.directory.join(&file), "", 0o644);
+            let guard = repository.run(&["hook", "install", "--format", "json"]).named(&file).exits(3).json();
+            let guard = guard["guard"].clone();
+            assert_eq!((&guard["name"], &guard["file"]), (&json!("lefthook"), &json!(file)), "{file}");
+            assert!(!repository.hook().exists(), "{file}");
+            let lines = guard["lines"].as_str().unwrap();
+            let begins = match ending {
+                "toml" => "[pre-push.commands.license]\n",
+                "json" | "jsonc" => "\"pre-push\": {\n",
+                _ => "pre-push:\n",
+            };
+            assert!(lines.starts_with(begins), "{file}: {lines}");
+        }
+    }
+}

@@ -51,6 +51,13 @@ const LEFTHOOK: Manager = Manager {
     uninstall: &["uninstall"],
 };
 
+const LEFTHOOK_TOML: Manager = Manager {
+    file: ".config/lefthook.toml",
+    head: "[pre-push.commands.a]\nrun = \"true\"\n\n",
+    besides: &[(".config/lefthook.toml", "[pre-push.commands.a]\nrun = \"true\"\n")],
+    ..LEFTHOOK
+};
+
 const HUSKY: Manager = Manager {
     variable: "LICENSE_TESTS_HUSKY",
     file: ".husky/pre-push",
@@ -78,6 +85,7 @@ facts!(pre_commit, PRE_COMMIT: its_lines_guard_a_push, its_lines_name_the_licens
 facts!(prek, PREK: its_lines_guard_a_push, its_lines_name_the_license_toml, it_comes_after_us_and_goes, we_go_before_it);
 facts!(prek_toml, PREK_TOML: its_lines_guard_a_push, its_lines_name_the_license_toml);
 facts!(lefthook, LEFTHOOK: its_lines_guard_a_push, its_lines_name_the_license_toml, it_comes_after_us_and_goes);
+facts!(lefthook_toml, LEFTHOOK_TOML: its_lines_guard_a_push, its_lines_name_the_license_toml);
 facts!(husky, HUSKY: its_lines_guard_a_push, its_lines_name_the_license_toml);
 
 impl Manager {
@@ -216,7 +224,7 @@ fn its_lines_guard_a_push(manager: &Manager, repository: &Managed) {
     repository.ours(&["install"]).exits(0).says("runs the check already");
     assert_eq!(repository.status()["guarded"], true);
     // lefthook takes the name of an option for one of its own, and refuses.
-    let remotes: &[&str] = if manager.file == "lefthook.yml" { &["hub"] } else { &["hub", "--version"] };
+    let remotes: &[&str] = if manager.variable == LEFTHOOK.variable { &["hub"] } else { &["hub", "--version"] };
     repository.guards(remotes);
 }
 

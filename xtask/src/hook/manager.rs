@@ -102,18 +102,23 @@ impl Manager {
     fn files(self) -> &'static [&'static str] {
         match self {
             Self::Husky => &[".husky/pre-push", ".husky"],
+            // In the order in which it looks for them: it reads the first alone.
             Self::Lefthook => &[
                 "lefthook.yml",
-                "lefthook.yaml",
-                "lefthook.toml",
-                "lefthook.json",
-                "lefthook.jsonc",
                 ".lefthook.yml",
-                ".lefthook.yaml",
-                ".lefthook.toml",
-                ".lefthook.json",
                 ".config/lefthook.yml",
+                "lefthook.yaml",
+                ".lefthook.yaml",
                 ".config/lefthook.yaml",
+                "lefthook.json",
+                ".lefthook.json",
+                ".config/lefthook.json",
+                "lefthook.jsonc",
+                ".lefthook.jsonc",
+                ".config/lefthook.jsonc",
+                "lefthook.toml",
+                ".lefthook.toml",
+                ".config/lefthook.toml",
             ],
             Self::PreCommit => &[".pre-commit-config.yaml", ".pre-commit-config.yml"],
             Self::Prek => &["prek.toml"],
@@ -162,7 +167,8 @@ impl Manager {
         let file = places.top.join(self.file(places));
         let text = files::read_limited(&file, FILE_BYTES_MAX).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
-        let lines = || text.lines().filter(|line| !line.trim_start().starts_with('#'));
+        let is_comment = |line: &str| ["#", "//"].iter().any(|sign| line.trim_start().starts_with(sign));
+        let lines = || text.lines().filter(|line| !is_comment(line));
         let is_older = |line: &str| line.contains(shim::PROGRAM) && !line.contains(SAY);
         match (lines().any(|line| MENTION.iter().any(|mention| line.contains(mention))), lines().any(is_older)) {
             (false, _) => Mention::Missing,
@@ -183,11 +189,7 @@ impl Manager {
     fn snippet(self, file: &Path, config: Option<&str>) -> String {
         match self {
             Self::Husky => format!("{} || exit\n", asking(&shim::config_argument(config), "\"$@\"")),
-            Self::Lefthook => format!(
-                "pre-push:\n  commands:\n    license:\n      run: '{}'\n      use_stdin: true\n",
-                // As a string of YAML has it.
-                asking(&shim::config_argument(config), "'{1}' '{2}'").replace('\'', "''")
-            ),
+            Self::Lefthook => lefthook_snippet(file, &asking(&shim::config_argument(config), "'{1}' '{2}'")),
             Self::Prek if file == Path::new("prek.toml") => format!(
                 "[[repos]]\nrepo = \"local\"\n\n[[repos.hooks]]\nid = \"{PRE_COMMIT_ID}\"\nname = \"{PRE_COMMIT_NAME}\"\n\
                  entry = {}\n{}language = \"system\"\nstages = [\"pre-push\"]\nalways_run = true\n\
@@ -219,7 +221,10 @@ impl Manager {
     pub(crate) fn about_lines(self) -> &'static str {
         match self {
             Self::Husky => "husky runs that file at every push",
-            Self::Lefthook => "without `use_stdin` the hook would not see what is pushed",
+            Self::Lefthook => {
+                "they belong into the `pre-push` that is there, if there is one; without `use_stdin` the hook would not \
+                 see what is pushed"
+            }
             Self::PreCommit | Self::Prek => {
                 "it shows a hook only the first ref of a push, so that `git push --all`, `--tags` and `--mirror` are not \
                  checked whole"
@@ -238,6 +243,23 @@ pub(crate) fn husky_directory(hooks: &Path) -> Option<&Path> {
         return is_huskys.then_some(scripts);
     }
     (is_named(hooks, ".husky") || hooks.join("_/husky.sh").is_file()).then_some(hooks)
+}
+
+/// A command of lefthook, in the language of its file.
+fn lefthook_snippet(file: &Path, asking: &str) -> String {
+    match file.extension().and_then(OsStr::to_str) {
+        Some("toml") => format!("[pre-push.commands.license]\nrun = {}\nuse_stdin = true\n", in_quotes(asking)),
+        Some("json" | "jsonc") => format!(
+            "\"pre-push\": {{\n  \"commands\": {{\n    \"license\": {{\n      \"run\": {},\n      \"use_stdin\": true\n    \
+             }}\n  }}\n}}\n",
+            in_quotes(asking)
+        ),
+        Some(_) | None => format!(
+            "pre-push:\n  commands:\n    license:\n      run: '{}'\n      use_stdin: true\n",
+            // As a string of YAML has it.
+            asking.replace('\'', "''")
+        ),
+    }
 }
 
 /// The question to the program, for a POSIX shell that runs in the repository. What is no program answers nothing, and
@@ -262,7 +284,7 @@ fn pre_commit_entry() -> String {
     format!("sh -c '{asking}' license")
 }
 
-/// A text in double quotes, for TOML and YAML. It has no control characters.
+/// A text in double quotes, for TOML, JSON and YAML. It has no control characters.
 fn in_quotes(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
@@ -335,6 +357,52 @@ mod tests {
             let places = Places { top: top.path(), hooks: &at(hooks) };
             let file = scripts.map_or(".husky/pre-push".into(), |scripts| format!("{scripts}/pre-push"));
             assert_eq!(Manager::Husky.file(places), Path::new(&file), "{hooks}");
+        }
+    }
+
+    #[test]
+    fn the_lines_for_lefthook_say_the_same_in_every_language() {
+        let config = Some("it's \"a\\b\" $(c) # d: e/license.toml");
+        let asking = asking(&shim::config_argument(config), "'{1}' '{2}'");
+        for file in Manager::Lefthook.files() {
+            let top = tempfile::tempdir().unwrap();
+            let places = Places { top: top.path(), hooks: &top.path().join(".git/hooks") };
+            let lines = Manager::Lefthook.snippet(Path::new(file), config);
+            let at = top.path().join(file);
+            std::fs::create_dir_all(at.parent().unwrap()).unwrap();
+            files::replace(&at, lines.as_bytes()).unwrap();
+            assert_eq!(Manager::of_repository(places), Some(Manager::Lefthook), "{file}");
+            let managed = Managed::of(Manager::Lefthook, Runs::No, places);
+            assert_eq!((&*managed.file, managed.mention), (Path::new(file), Mention::There));
+            match at.extension().unwrap().to_str().unwrap() {
+                "toml" => {
+                    let read: toml::Table = lines.parse().unwrap();
+                    let command = &read["pre-push"]["commands"]["license"];
+                    assert_eq!((command["run"].as_str(), command["use_stdin"].as_bool()), (Some(&*asking), Some(true)));
+                }
+                "json" | "jsonc" => {
+                    let read: serde_json::Value = serde_json::from_str(&format!("{{{lines}}}")).unwrap();
+                    let command = &read["pre-push"]["commands"]["license"];
+                    assert_eq!((command["run"].as_str(), command["use_stdin"].as_bool()), (Some(&*asking), Some(true)));
+                }
+                _ => assert!(lines.contains(&asking.replace('\'', "''")), "{lines}"),
+            }
+            let off: String = lines.lines().flat_map(|line| [" // ", line, "\n"]).collect();
+            files::replace(&at, off.as_bytes()).unwrap();
+            assert_eq!(Manager::Lefthook.mention(places), Mention::Missing, "{off}");
+        }
+    }
+
+    #[test]
+    fn of_several_files_lefthook_reads_the_first() {
+        let top = tempfile::tempdir().unwrap();
+        let places = Places { top: top.path(), hooks: &top.path().join(".git/hooks") };
+        for file in [".config/lefthook.toml", "lefthook.toml", "lefthook.json", ".config/lefthook.yml", "lefthook.yml"]
+        {
+            let at = top.path().join(file);
+            std::fs::create_dir_all(at.parent().unwrap()).unwrap();
+            files::replace(&at, b"").unwrap();
+            assert_eq!(Manager::Lefthook.file(places), Path::new(file));
         }
     }
 
