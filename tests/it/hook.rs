@@ -292,7 +292,7 @@ fn comes_and_goes(place: &str, make: Make, before: &str, prepare: Prepare) {
     repository.install().named(&name).exits(0).says("every push from this repository is checked");
     let installed = repository.state();
     let Some(Entry::File { mode: 0o755, bytes }) = installed.get("pre-push") else { panic!("{name}: {installed:?}") };
-    assert!(bytes.starts_with(b"#!/bin/sh\n# license-hooks pre-push 2 "), "{name}");
+    assert!(bytes.starts_with(b"#!/bin/sh\n# license-hooks pre-push 3 "), "{name}");
     assert_eq!(installed.get(KEPT), was.get("pre-push"), "{name}");
     assert_eq!(installed.get("pre-push.legacy"), was.get("pre-push.legacy"), "{name}: that name is not ours");
     let program = fs::metadata(repository.program()).unwrap();
@@ -491,6 +491,7 @@ fn first_versions(text: &str) -> [String; 2] {
 }
 
 const FIRST_ALONE: &str = include_str!("../cases/hooks/1-alone.sh");
+const SECOND_ALONE: &str = include_str!("../cases/hooks/2-alone.sh");
 const FIRST_WITH_LEGACY: &str = include_str!("../cases/hooks/1-with-legacy.sh");
 
 #[test]
@@ -570,6 +571,17 @@ fn what_a_person_wrote_into_our_hook_is_never_lost() {
             assert_eq!(repository.status()["guarded"], true);
         }
     }
+}
+
+#[test]
+fn a_hook_of_the_second_version_is_told_and_replaced() {
+    let repository = Repository::new();
+    repository.install().exits(0);
+    let installed = repository.state();
+    script(&repository.hook(), SECOND_ALONE, 0o755);
+    repository.run(&["hook", "status"]).exits(0).says("the hook was written by another version");
+    repository.install().exits(0);
+    assert_eq!(repository.state(), installed);
 }
 
 #[test]
@@ -1370,5 +1382,26 @@ fn lefthook_is_known_by_every_name_of_its_configuration() {
             };
             assert!(lines.starts_with(begins), "{file}: {lines}");
         }
+    }
+}
+
+#[test]
+fn a_skipped_hook_reads_all_that_it_is_told() {
+    for chained in [false, true] {
+        let repository = Repository::new();
+        if chained {
+            repository.with_hook(0);
+        }
+        repository.install().exits(0);
+        // More than a pipe holds: whoever writes it hears when nobody reads on, as prek does.
+        let line = format!("refs/heads/main {0} refs/heads/main {0}\n", "1".repeat(40));
+        script(&repository.seen("lines"), &line.repeat(10_000), 0o644);
+        let write = "trap '' PIPE\n{ cat \"$1\" || echo unread > \"$2\"; } | LICENSE_HOOK=0 \"$3\" hub ../hub.git";
+        let mut command = Command::new("sh");
+        command.args(["-c", write, "sh"]).arg(repository.seen("lines")).arg(repository.seen("unread"));
+        command.arg(repository.hook()).current_dir(&repository.directory);
+        let ended = Running::start(&mut command).wait();
+        assert_eq!(ended.code(), 0, "{ended:?}");
+        assert!(!repository.seen("unread").exists(), "{chained}: {ended:?}");
     }
 }
