@@ -30,7 +30,7 @@ pub(crate) mod shim;
 pub(crate) mod told_once;
 pub(crate) mod trust;
 
-use manager::{Managed, Manager, Places};
+use manager::{Claim, Managed, Manager, Places};
 use program::{Standing, is_executable};
 use shim::{Besides, Chain, Edition, Finds, KEPT, LEGACY, Shim, Text};
 use trust::{TrustError, TrustRecord};
@@ -110,6 +110,15 @@ pub(crate) enum Legacy {
     TheKeptOne,
     /// A file, or a link.
     There(Runs),
+}
+
+/// Whose hook a person wants where a manager could have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// The manager's, where its configuration says so.
+    AsConfigured,
+    /// Ours.
+    Own,
 }
 
 /// What an installation does about the hook.
@@ -192,8 +201,25 @@ impl Facts {
         shim::config_of(&files::read_head(&file, HEAD_BYTES).ok()?)
     }
 
+    /// Whether ours can be in the hook's place, whatever files the manager has: it has no hook there.
+    pub(crate) fn is_free_of_managers(&self) -> bool {
+        match self.hook {
+            Hook::Nothing | Hook::Foreign(None, _) => true,
+            Hook::Ours(..) | Hook::Foreign(Some(_), _) | Hook::NotAFile => false,
+        }
+    }
+
+    /// The manager that an installation leaves the hook to. One with another use for hooks would only take ours along,
+    /// and its lines see less of a push than ours.
+    fn owner(&self, wish: Wish) -> Option<Managed> {
+        let managed = self.managed()?;
+        let is_left = managed.claim == Claim::Nothing && !managed.has_lines();
+        let is_ours = self.is_free_of_managers() && (wish == Wish::Own || is_left);
+        (!is_ours).then_some(managed)
+    }
+
     /// What an installation does.
-    fn plan(&self) -> Result<Plan, HookError> {
+    fn plan(&self, wish: Wish) -> Result<Plan, HookError> {
         if let Some(hook) = self.configured_ours() {
             return Err(HookError::Configured { name: clean(&hook.name) });
         }
@@ -209,7 +235,7 @@ impl Facts {
             not_edited(edition, &legacy_of(&self.place.file))?;
             return Ok(Plan::Behind(manager, besides));
         }
-        match (self.hook, self.managed()) {
+        match (self.hook, self.owner(wish)) {
             (Hook::NotAFile, _) => Err(HookError::NotAFile { file: self.place.file.clone() }),
             (Hook::Ours(_, Edition::Edited, _), _) => Err(HookError::Edited { file: self.place.file.clone() }),
             (Hook::Ours(Chain::WithLegacy, ..), _) => match (self.legacy, self.kept) {
@@ -298,8 +324,8 @@ pub(crate) enum Guard {
 }
 
 /// Installs: first the program, then what it may send where, then the hook that runs it.
-pub(crate) fn install(ctx: &Context, facts: Facts, named: Option<Named>) -> Result<Installed, HookError> {
-    let plan = facts.plan()?;
+pub(crate) fn install(ctx: &Context, facts: Facts, named: Option<Named>, wish: Wish) -> Result<Installed, HookError> {
+    let plan = facts.plan(wish)?;
     let (file, common) = (&facts.place.file, &facts.place.common);
     let (kept, legacy) = (kept_of(file), legacy_of(file));
     let (agreed, config) = named.map_or_else(Default::default, |named| (named.record, named.config));

@@ -19,7 +19,7 @@ use crate::{
     failure::Failure,
     git::{Git, hooks::HooksPath},
     hook::{
-        self, Before, Facts, Guard, Hook, HookError, Installed, Kept, Legacy, Named, Removed, Runs, Uninstalled,
+        self, Before, Facts, Guard, Hook, HookError, Installed, Kept, Legacy, Named, Removed, Runs, Uninstalled, Wish,
         manager::{self, Managed, Mention},
         program::{self, Age, Standing},
         remotes::Remotes,
@@ -34,7 +34,7 @@ use crate::{
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum HookCommand {
     /// Put the hook into this repository, with a copy of this program, and agree to what license.toml names
-    Install(HookArgs),
+    Install(InstallArgs),
     /// Take the hook out of this repository, and bring back the one from before
     Uninstall(HookArgs),
     /// Show what runs at a push, and whether the copy of this program is older; ends with 0 when pushes are guarded
@@ -45,11 +45,30 @@ impl HookCommand {
     /// How to print.
     pub(crate) fn format(&self) -> Format {
         match self {
-            Self::Install(args) | Self::Uninstall(args) | Self::Status(args) => match args.format {
-                AuditFormat::Human => Format::Human,
-                AuditFormat::Json => Format::Json,
-            },
+            Self::Install(InstallArgs { common: args, .. }) | Self::Uninstall(args) | Self::Status(args) => {
+                match args.format {
+                    AuditFormat::Human => Format::Human,
+                    AuditFormat::Json => Format::Json,
+                }
+            }
         }
+    }
+}
+
+/// What to install.
+#[derive(Debug, clap::Args)]
+pub(crate) struct InstallArgs {
+    /// Have this hook even where the configuration of a manager (husky, lefthook, pre-commit, prek) is to have one,
+    /// unless its own hook is there already
+    #[arg(long)]
+    own: bool,
+    #[command(flatten)]
+    common: HookArgs,
+}
+
+impl InstallArgs {
+    fn wish(&self) -> Wish {
+        if self.own { Wish::Own } else { Wish::AsConfigured }
     }
 }
 
@@ -83,10 +102,10 @@ pub(crate) fn run(
     let facts = hook::look(&git, &ctx.directory)?;
     let named = |loaded: &Loaded<'_>| Named::of(loaded.file, &loaded.config, &facts);
     let report = match command {
-        HookCommand::Install(_) => {
+        HookCommand::Install(args) => {
             let named = loaded?.as_ref().map(named).transpose()?.flatten();
             let (settings, common) = (git.settings().map_err(HookError::from)?, facts.place.common.clone());
-            let installed = hook::install(ctx, facts, named)?;
+            let installed = hook::install(ctx, facts, named, args.wish())?;
             // Without it a first push is only looked at more closely.
             Remotes::install(&common, &settings).ok();
             Report::Installed(installed)
@@ -170,11 +189,20 @@ fn installed_lines(installed: &Installed) -> String {
             let mut lines = format!("every push from this repository is checked, by `{}`\n", shown(&place.file));
             kept_line(&installed.facts, *besides, &mut lines);
             if let Some(Managed { manager, .. }) = installed.facts.managed() {
-                let _ = writeln!(
-                    lines,
-                    "{} has a configuration here, and may put its own hook there when it installs: look at `cargo xtask hook status` then",
-                    manager.name()
-                );
+                let name = manager.name();
+                let _ = if manager.runs_legacy() {
+                    writeln!(
+                        lines,
+                        "{name} has a configuration here: a pre-push hook of its own would keep ours as `{}`, and run it",
+                        shim::LEGACY
+                    )
+                } else {
+                    writeln!(
+                        lines,
+                        "{name} has a configuration here, and may put its own hook there when it installs: look at \
+                         `cargo xtask hook status` then"
+                    )
+                };
             }
             lines
         }
@@ -253,6 +281,13 @@ fn manager_lines(installed: &Installed, managed: &Managed) -> String {
         let _ = writeln!(lines, "then have {name} put its hook there: {installs}");
     }
     let _ = writeln!(lines, "{}", managed.manager.about_lines());
+    if let Some(uninstalls) = managed.manager.uninstalls() {
+        let first = if installed.facts.is_free_of_managers() { String::new() } else { format!("{uninstalls}, ") };
+        let _ = writeln!(
+            lines,
+            "or have this hook see all of it, and {name} run it: {first}`cargo xtask hook install --own`, {installs}"
+        );
+    }
     lines
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Runs,
+    HOOK, Runs,
     shim::{self, PASSED},
 };
 use crate::files;
@@ -46,6 +46,8 @@ pub(crate) struct Managed {
     pub(crate) file: PathBuf,
     /// Whether it has them.
     pub(crate) mention: Mention,
+    /// Whether its next installation puts a pre-push hook there.
+    pub(crate) claim: Claim,
     /// Whether git runs a hook that it wrote: its configuration may have come with a clone, and do nothing there yet.
     pub(crate) runs: Runs,
 }
@@ -53,7 +55,10 @@ pub(crate) struct Managed {
 impl Managed {
     /// Looks at a manager's configuration.
     pub(crate) fn of(manager: Manager, runs: Runs, places: Places<'_>) -> Self {
-        Self { manager, file: manager.file(places), mention: manager.mention(places), runs }
+        let file = manager.file(places);
+        let text = files::read_limited(&places.top.join(&file), FILE_BYTES_MAX).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        Self { manager, mention: mention(&text), claim: manager.claim(&file, &text), file, runs }
     }
 
     /// Whether its configuration runs our program.
@@ -77,6 +82,15 @@ pub(crate) struct Places<'p> {
     pub(crate) top: &'p Path,
     /// The directory in which git looks for hooks.
     pub(crate) hooks: &'p Path,
+}
+
+/// Whether a manager is to have the pre-push hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// It is.
+    PrePush,
+    /// It has other hooks, or none.
+    Nothing,
 }
 
 /// The longest configuration of a manager that is looked at, in bytes.
@@ -162,18 +176,12 @@ impl Manager {
         there.or(shared.flatten()).copied().unwrap_or(files[0]).into()
     }
 
-    /// Whether that file runs our program.
-    fn mention(self, places: Places<'_>) -> Mention {
-        let file = places.top.join(self.file(places));
-        let text = files::read_limited(&file, FILE_BYTES_MAX).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
-        let is_comment = |line: &str| ["#", "//"].iter().any(|sign| line.trim_start().starts_with(sign));
-        let lines = || text.lines().filter(|line| !is_comment(line));
-        let is_older = |line: &str| line.contains(shim::PROGRAM) && !line.contains(SAY);
-        match (lines().any(|line| MENTION.iter().any(|mention| line.contains(mention))), lines().any(is_older)) {
-            (false, _) => Mention::Missing,
-            (true, true) => Mention::Older,
-            (true, false) => Mention::There,
+    /// Whether it is to have a pre-push hook of its own, by its file.
+    fn claim(self, file: &Path, text: &str) -> Claim {
+        match self {
+            // It writes all hooks, or aside what is not its own, as soon as it has a line for one.
+            Self::Husky | Self::Lefthook => Claim::PrePush,
+            Self::PreCommit | Self::Prek => installed_types(file, text),
         }
     }
 
@@ -217,6 +225,15 @@ impl Manager {
         }
     }
 
+    /// What takes away a hook of its that would run what was there before, in words.
+    pub(crate) fn uninstalls(self) -> Option<&'static str> {
+        match self {
+            Self::PreCommit => Some("`pre-commit uninstall --hook-type pre-push`"),
+            Self::Prek => Some("`prek uninstall --hook-type pre-push`"),
+            Self::Husky | Self::Lefthook => None,
+        }
+    }
+
     /// What to know of its lines, in a sentence.
     pub(crate) fn about_lines(self) -> &'static str {
         match self {
@@ -231,6 +248,53 @@ impl Manager {
             }
         }
     }
+}
+
+/// Whether the text of a configuration runs our program.
+fn mention(text: &str) -> Mention {
+    let is_older = |line: &str| line.contains(shim::PROGRAM) && !line.contains(SAY);
+    match (
+        effective(text).any(|line| MENTION.iter().any(|mention| line.contains(mention))),
+        effective(text).any(is_older),
+    ) {
+        (false, _) => Mention::Missing,
+        (true, true) => Mention::Older,
+        (true, false) => Mention::There,
+    }
+}
+
+/// The lines that are no comments.
+fn effective(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter(|line| !["#", "//"].iter().any(|sign| line.trim_start().starts_with(sign)))
+}
+
+/// Whether pre-commit or prek is to have a pre-push hook: by `default_install_hook_types`, which is what they install.
+/// Without it they install `pre-commit` alone, unless they are asked for more, as somebody does who has hooks for
+/// `pre-push`.
+fn installed_types(file: &Path, text: &str) -> Claim {
+    const KEY: &str = "default_install_hook_types";
+    let of = |claims: bool| if claims { Claim::PrePush } else { Claim::Nothing };
+    let words = |text: &str, wanted: &[&str]| {
+        let text = text.split_once(" #").map_or(text, |(text, _)| text);
+        text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').any(|word| wanted.contains(&word))
+    };
+    // `push` is what older versions call the stage.
+    let somewhere = || of(effective(text).any(|line| words(line, &["pre-push", "push"])));
+    if file.extension() == Some(OsStr::new("toml")) {
+        return match text.parse::<toml::Table>().map(|table| table.get(KEY).cloned()) {
+            Ok(Some(types)) => {
+                of(types.as_array().is_none_or(|types| types.iter().any(|one| one.as_str() == Some(HOOK))))
+            }
+            Ok(None) => somewhere(),
+            // It may say anything, and nothing is put there on a guess.
+            Err(_) => Claim::PrePush,
+        };
+    }
+    let mut lines = effective(text).skip_while(|line| !line.trim_start_matches(['"', '\'']).starts_with(KEY));
+    let Some(first) = lines.next() else { return somewhere() };
+    // The value ends where the next key at the left begins.
+    let more = lines.take_while(|line| line.starts_with([' ', '\t', '-', ']', '[']) || line.trim().is_empty());
+    of(std::iter::once(first).chain(more).any(|line| words(line, &[HOOK])))
 }
 
 /// The directory of husky's scripts, where git looks for hooks in one that husky writes: it can have any name, and is
@@ -320,17 +384,17 @@ mod tests {
             let places = Places { top: top.path(), hooks: &top.path().join(".git/hooks") };
             let file = top.path().join(manager.file(places));
             std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-            assert_eq!(manager.mention(places), Mention::Missing);
+            assert_eq!(Managed::of(manager, Runs::No, places).mention, Mention::Missing);
             let snippet = manager.snippet(&manager.file(places), None);
             files::replace(&file, snippet.as_bytes()).unwrap();
-            assert_eq!(manager.mention(places), Mention::There, "{snippet}");
+            assert_eq!(Managed::of(manager, Runs::No, places).mention, Mention::There, "{snippet}");
             assert_eq!(Manager::of_repository(places), Some(manager));
             let older = snippet.replace(" --say passed --", "");
             files::replace(&file, older.as_bytes()).unwrap();
-            assert_eq!(manager.mention(places), Mention::Older, "{older}");
+            assert_eq!(Managed::of(manager, Runs::No, places).mention, Mention::Older, "{older}");
             let off: String = snippet.lines().flat_map(|line| ["# ", line, "\n"]).collect();
             files::replace(&file, off.as_bytes()).unwrap();
-            assert_eq!(manager.mention(places), Mention::Missing, "{off}");
+            assert_eq!(Managed::of(manager, Runs::No, places).mention, Mention::Missing, "{off}");
         }
     }
 
@@ -389,7 +453,7 @@ mod tests {
             }
             let off: String = lines.lines().flat_map(|line| [" // ", line, "\n"]).collect();
             files::replace(&at, off.as_bytes()).unwrap();
-            assert_eq!(Manager::Lefthook.mention(places), Mention::Missing, "{off}");
+            assert_eq!(Managed::of(Manager::Lefthook, Runs::No, places).mention, Mention::Missing, "{off}");
         }
     }
 
@@ -403,6 +467,42 @@ mod tests {
             std::fs::create_dir_all(at.parent().unwrap()).unwrap();
             files::replace(&at, b"").unwrap();
             assert_eq!(Manager::Lefthook.file(places), Path::new(file));
+        }
+    }
+
+    #[test]
+    fn what_pre_commit_installs_is_what_its_file_says() {
+        use Claim::{Nothing, PrePush};
+        let stages = "repos:\n- repo: local\n  hooks:\n  - id: x\n    stages: [pre-push]\n";
+        for (text, expected) in [
+            ("", Nothing),
+            ("repos: []\n", Nothing),
+            ("# default_install_hook_types: [pre-push]\nrepos: []\n", Nothing),
+            ("repos:\n- repo: https://example.com/no-pre-push-x\n", Nothing),
+            (stages, PrePush),
+            ("repos: [{hooks: [{stages: [push]}]}]\n", PrePush),
+            ("repos: # not for pre-push\n", Nothing),
+            ("default_stages: [commit, push]\n", PrePush),
+            ("default_install_hook_types: [pre-commit]\nrepos: []\n", Nothing),
+            ("default_install_hook_types: [pre-commit]\nrepos: [{stages: [pre-push]}]\n", Nothing),
+            ("default_install_hook_types: [pre-commit, pre-push]\n", PrePush),
+            ("repos: []\ndefault_install_hook_types:\n- pre-commit\n- pre-push\n", PrePush),
+            ("default_install_hook_types:\n  - pre-commit\n  # - pre-push\n\ndefault_stages: [pre-push]\n", Nothing),
+            ("default_install_hook_types:\n  - pre-commit\n\n  - 'pre-push'\nrepos: []\n", PrePush),
+            ("default_install_hook_types: [\n  pre-commit,\n  pre-push\n]\n", PrePush),
+            ("\"default_install_hook_types\": [\"pre-push\"]\n", PrePush),
+        ] {
+            assert_eq!(installed_types(Path::new(".pre-commit-config.yaml"), text), expected, "{text}");
+        }
+        for (text, expected) in [
+            ("", Nothing),
+            ("[[repos]]\n[[repos.hooks]]\nstages = [\"pre-push\"]\n", PrePush),
+            ("default_install_hook_types = [\"pre-commit\"]\n", Nothing),
+            ("default_install_hook_types = [\"pre-commit\", \"pre-push\"]\n", PrePush),
+            ("default_install_hook_types = \"pre-commit\"\n", PrePush),
+            ("default_install_hook_types = [", PrePush),
+        ] {
+            assert_eq!(installed_types(Path::new("prek.toml"), text), expected, "{text}");
         }
     }
 
