@@ -1465,3 +1465,84 @@ fn a_person_may_have_our_hook_whatever_files_a_manager_left() {
         assert_eq!(repository.state(), was, "{manager}");
     }
 }
+
+/// The line that `hook install` prints for a hook that is not ours.
+fn line_for_a_hook(installed: &Ran) -> String {
+    let lines = installed.stdout();
+    let line = lines.lines().map(str::trim).find(|line| line.contains("pre-push --say passed"));
+    line.unwrap_or_else(|| panic!("{lines}")).to_owned()
+}
+
+#[test]
+fn a_hook_for_all_repositories_that_runs_the_program_is_a_check() {
+    let repository = leaking();
+    let shared = repository.project.path("../shared-hooks");
+    repository.git(&["config", "--global", "core.hooksPath", shared.to_str().unwrap()]);
+    let line = line_for_a_hook(repository.install().exits(3));
+    let hook = shared.join("pre-push");
+    script(&hook, &format!("#!/bin/sh\n{line}\n"), 0o644);
+    repository.install().exits(3).says("is not executable").says("chmod +x");
+    repository.run(&["hook", "status"]).exits(3).says("is not executable");
+    script(&hook, &format!("#!/bin/sh\n# {line}\n"), 0o755);
+    repository.install().exits(3).says("pushes are not checked yet: core.hooksPath is");
+    script(&hook, &format!("#!/bin/sh\n{line}\n"), 0o755);
+    repository.install().exits(0).says("shared-hooks/pre-push").says("runs the check already");
+    let guard = repository.run(&["hook", "install", "--format", "json"]).json()["guard"].clone();
+    assert_eq!((&guard["kind"], &guard["runs"]), (&json!("foreign"), &json!(true)));
+    let status = repository.status();
+    assert_eq!((&status["guarded"], &status["mechanisms"][0]["kind"]), (&json!(true), &json!("foreign")));
+    repository.run(&["hook", "status"]).exits(0).says_nothing_of("more than one").says_nothing_of("runs too");
+    repository.try_git(&["push", "hub", "main"], &[]).exits(1).says("it holds secrets");
+
+    // It passes over a repository without the program, so that this takes it out of this one alone.
+    repository.uninstall().exits(0).says("shared-hooks/pre-push").says("none in this one any more");
+    assert!(!repository.program().exists());
+    repository.run(&["hook", "status"]).exits(3);
+    repository.try_git(&["push", "hub", "main"], &[]).exits(0);
+}
+
+#[test]
+fn a_hook_of_one_s_own_that_runs_the_program_is_a_check() {
+    let repository = leaking();
+    repository.install().exits(0);
+    repository.uninstall().exits(0);
+    let docs = include_str!("../../docs/push-guard.md");
+    let (_, own) = docs.split_once("### A hook of your own").unwrap();
+    let blocks: Vec<_> =
+        own.split("```").skip(1).step_by(2).take(2).map(|block| &block[block.find('\n').unwrap()..]).collect();
+    let (line, keeping) = (blocks[0].trim(), blocks[1].trim());
+    let older = "exec \"$(git rev-parse --git-common-dir)/license/xtask\" pre-push \"$@\"";
+    for (text, exit) in [(line, 0), (keeping, 0), (older, 3)] {
+        let text = format!("#!/bin/sh\n{text}\n");
+        script(&repository.hook(), &text, 0o755);
+        let was = repository.state();
+        let installed = repository.install().named(&text);
+        installed.exits(exit);
+        if exit == 0 {
+            installed.says("runs the check already");
+        } else {
+            assert_eq!(line_for_a_hook(&installed), line, "{text}");
+        }
+        assert_eq!(repository.state(), was, "{text}: it is not ours");
+        assert_eq!(repository.status()["guarded"], true, "{text}");
+        repository.try_git(&["push", "hub", "main"], &[]).named(&text).exits(1).says("it holds secrets");
+        repository.uninstall().named(&text).exits(0).says("still runs the program, which stays");
+        assert!(repository.program().exists(), "{text}");
+    }
+    script(&repository.hook(), "#!/bin/sh\nexit 0\n", 0o755);
+    repository.uninstall().exits(0);
+    assert!(!repository.program().exists());
+}
+
+#[test]
+fn a_hook_that_comes_back_and_runs_the_program_keeps_it() {
+    let repository = leaking();
+    repository.with_hook(0);
+    repository.install().exits(0);
+    let text = "#!/bin/sh\n\"$(git rev-parse --git-common-dir)\"/license/xtask pre-push \"$@\"\n";
+    script(&repository.hooks.join(KEPT), text, 0o755);
+    let ran = repository.uninstall();
+    ran.exits(0).says("is again the hook from before").says("still runs the program, which stays");
+    ran.says_nothing_of("not checked any more");
+    repository.try_git(&["push", "hub", "main"], &[]).exits(1).says("it holds secrets");
+}

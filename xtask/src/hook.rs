@@ -23,6 +23,7 @@ use crate::{
     },
 };
 
+pub(crate) mod foreign;
 pub(crate) mod manager;
 pub(crate) mod program;
 pub(crate) mod remotes;
@@ -30,6 +31,7 @@ pub(crate) mod shim;
 pub(crate) mod told_once;
 pub(crate) mod trust;
 
+use foreign::{Foreign, Without};
 use manager::{Claim, Managed, Manager, Places};
 use program::{Standing, is_executable};
 use shim::{Besides, Chain, Edition, Finds, KEPT, LEGACY, Shim, Text};
@@ -134,6 +136,8 @@ enum Plan {
     Behind(Manager, Besides),
     /// Leaves it to a manager.
     Manager(Managed),
+    /// Leaves it to a hook of somebody else that runs the program.
+    Foreign(Foreign),
     /// Leaves it to whoever set the directory for all repositories.
     Shared,
 }
@@ -182,6 +186,27 @@ impl Facts {
         Some(Managed::of(manager?, runs, places(&self.place)?))
     }
 
+    /// The hook of somebody else in the hook's place, as far as it runs our program. The file of a manager may be the
+    /// hook itself.
+    pub(crate) fn foreign(&self) -> Option<Foreign> {
+        let Hook::Foreign(_, runs) = self.hook else { return None };
+        let managed = self.managed().filter(Managed::has_lines);
+        if managed.is_some_and(|managed| {
+            self.place.top.as_deref().map(|top| top.join(managed.file)) == Some(self.place.file.clone())
+        }) {
+            return None;
+        }
+        Some(Foreign::at(&self.place.file, runs)).filter(|foreign| foreign.runs_ours())
+    }
+
+    /// Where our hook is, or would be. A manager that came after us kept it under the other name.
+    pub(crate) fn our_place(&self) -> PathBuf {
+        match (self.hook, self.legacy) {
+            (Hook::Foreign(..), Legacy::Ours(..)) => legacy_of(&self.place.file),
+            (Hook::Foreign(..) | Hook::Ours(..) | Hook::Nothing | Hook::NotAFile, _) => self.place.file.clone(),
+        }
+    }
+
     /// The manager whose hook runs ours, which it keeps as `pre-push.legacy`.
     pub(crate) fn behind(&self) -> Option<(Manager, Edition, Runs)> {
         match (self.hook, self.legacy) {
@@ -222,6 +247,9 @@ impl Facts {
     fn plan(&self, wish: Wish) -> Result<Plan, HookError> {
         if let Some(hook) = self.configured_ours() {
             return Err(HookError::Configured { name: clean(&hook.name) });
+        }
+        if let Some(foreign) = self.foreign() {
+            return Ok(Plan::Foreign(foreign));
         }
         if self.shared().is_some() {
             return Ok(Plan::Shared);
@@ -319,6 +347,8 @@ pub(crate) enum Guard {
     Behind(Manager, Besides),
     /// A manager does, or will once somebody has added the lines to its configuration.
     Manager(Managed),
+    /// A hook that somebody else wrote does.
+    Foreign(Foreign),
     /// Nothing, before somebody decides about a directory that is not this repository's.
     Shared,
 }
@@ -367,6 +397,7 @@ pub(crate) fn install(ctx: &Context, facts: Facts, named: Option<Named>, wish: W
             Guard::Behind(manager, besides)
         }
         Plan::Manager(managed) => Guard::Manager(managed),
+        Plan::Foreign(foreign) => Guard::Foreign(foreign),
         Plan::Shared => Guard::Shared,
     };
     failpoint::reached(ctx, "hook-written");
@@ -387,6 +418,8 @@ pub(crate) struct Uninstalled {
     pub(crate) facts: Facts,
     /// What became of the hook.
     pub(crate) removed: Removed,
+    /// The hook of somebody else that is there now, where it runs the program.
+    pub(crate) foreign: Option<Foreign>,
     /// What became of the program and the record.
     pub(crate) program: Kept,
 }
@@ -416,7 +449,16 @@ pub(crate) fn uninstall(ctx: &Context, facts: Facts) -> Result<Uninstalled, Hook
     let common = &facts.place.common;
     let removed = if facts.shared().is_some() { Removed::Nothing } else { take_out(&facts)? };
     failpoint::reached(ctx, "hook-removed");
-    let is_needed = facts.configured_ours().is_some() || facts.managed().is_some_and(|managed| managed.has_lines());
+    // What is there now may be the hook from before.
+    let foreign = match (facts.hook, removed) {
+        (Hook::Foreign(..), Removed::Nothing) => facts.foreign(),
+        (_, Removed::Restored) => Some(Foreign::at(&facts.our_place(), runs(&facts.our_place()))),
+        (_, Removed::Nothing | Removed::Hook) => None,
+    };
+    let foreign = foreign.filter(|foreign| foreign.runs_ours());
+    let is_needed = facts.configured_ours().is_some()
+        || facts.managed().is_some_and(|managed| managed.has_lines())
+        || foreign.is_some_and(|foreign| foreign.without == Without::Refuses);
     let program = if is_needed {
         Kept::Needed
     } else {
@@ -427,7 +469,7 @@ pub(crate) fn uninstall(ctx: &Context, facts: Facts) -> Result<Uninstalled, Hook
             .map_err(|source| unusable(&program::place(common), source))?;
         Kept::No
     };
-    Ok(Uninstalled { facts, removed, program })
+    Ok(Uninstalled { facts, removed, foreign, program })
 }
 
 /// Takes our hook away, wherever it is, and brings back the one from before.

@@ -20,7 +20,8 @@ use crate::{
     git::{Git, hooks::HooksPath},
     hook::{
         self, Before, Facts, Guard, Hook, HookError, Installed, Kept, Legacy, Named, Removed, Runs, Uninstalled, Wish,
-        manager::{self, Managed, Mention},
+        foreign::{self, Foreign, Without},
+        manager::{Managed, Mention},
         program::{self, Age, Standing},
         remotes::Remotes,
         shim::{self, Besides, Chain, Edition},
@@ -139,6 +140,7 @@ impl Report {
             Self::Installed(installed) => match &installed.guard {
                 Guard::Hook(_) | Guard::Behind(..) => true,
                 Guard::Manager(managed) => managed.mention == Mention::There && managed.runs == Runs::Yes,
+                Guard::Foreign(foreign) => foreign.mention == Mention::There && foreign.runs == Runs::Yes,
                 Guard::Shared => false,
             },
             Self::Uninstalled(_) => true,
@@ -216,6 +218,7 @@ fn installed_lines(installed: &Installed) -> String {
             lines
         }
         Guard::Manager(managed) => manager_lines(installed, managed),
+        Guard::Foreign(foreign) => foreign_lines(installed, *foreign),
         Guard::Shared => installed.facts.shared().map(|named| shared_lines(installed, named)).unwrap_or_default(),
     };
     let copied = match &installed.program_before {
@@ -291,15 +294,39 @@ fn manager_lines(installed: &Installed, managed: &Managed) -> String {
     lines
 }
 
+fn foreign_lines(installed: &Installed, foreign: Foreign) -> String {
+    let file = shown(&installed.facts.place.file);
+    match (foreign.mention, foreign.runs) {
+        (Mention::There, Runs::Yes) => {
+            format!("`{file}` runs the check already; it is not ours, and stays as it is\n")
+        }
+        (Mention::There, Runs::No) => format!(
+            "pushes are not checked yet: `{file}` would run the check, and is not executable, so that git passes over \
+             it\nmake it so: `chmod +x '{file}'`\n"
+        ),
+        (Mention::Older | Mention::Missing, _) => format!(
+            "`{file}` runs the program and does not ask for its answer, so that a push gets through when the program is \
+             broken\nlet it ask in this way, before it reads what git says:\n\n    {}\n\n",
+            line_for(installed)
+        ),
+    }
+}
+
+/// The line that lets a hook of somebody else run the program.
+fn line_for(installed: &Installed) -> String {
+    let config = installed.config.as_deref();
+    if installed.facts.shared().is_some() { foreign::line_for_many(config) } else { foreign::line(config) }
+}
+
 fn shared_lines(installed: &Installed, named: &HooksPath) -> String {
     let HooksPath { text, origin, .. } = named;
     let common = shown(&installed.facts.place.common);
-    let asking = manager::asking(&shim::config_argument(installed.config.as_deref()), "\"$@\"");
+    let line = line_for(installed);
     format!(
         "pushes are not checked yet: core.hooksPath is `{text}` for more than this repository, as {origin} says, and a \
          hook there would run in all of them\n\
-         let the hook there run the program of each repository that has one:\n\n    \
-         [ ! -e \"$(git rev-parse --git-common-dir)/license/xtask\" ] || {{ {asking}; }} || exit\n\n\
+         let the hook there run the program of each repository that has one, before it reads what git says:\n\n    \
+         {line}\n\n\
          or give this repository hooks of its own, without those of `{text}`, and install again:\n\n    \
          git config --local core.hooksPath '{common}/hooks'\n\n"
     )
@@ -329,25 +356,30 @@ fn agreed_lines(installed: &Installed) -> String {
 }
 
 fn uninstalled_lines(uninstalled: &Uninstalled) -> String {
-    // A manager that came after us kept our hook under the other name.
-    let place = &uninstalled.facts.place.file;
-    let file = match (uninstalled.facts.hook, uninstalled.facts.legacy) {
-        (Hook::Foreign(..), Legacy::Ours(..)) => shown(&place.with_file_name(shim::LEGACY)),
-        (Hook::Foreign(..) | Hook::Ours(..) | Hook::Nothing | Hook::NotAFile, _) => shown(place),
-    };
+    let file = shown(&uninstalled.facts.our_place());
     let mut lines = match uninstalled.removed {
         Removed::Nothing => format!("`{file}` is not ours, or not there: nothing was taken out\n"),
         Removed::Hook => format!("`{file}` is gone: pushes are not checked any more\n"),
+        Removed::Restored if uninstalled.foreign.is_some() => format!("`{file}` is again the hook from before\n"),
         Removed::Restored => format!("`{file}` is again the hook from before: pushes are not checked any more\n"),
     };
+    if let Some(Foreign { without: Without::Passes, .. }) = uninstalled.foreign {
+        let _ = writeln!(
+            lines,
+            "`{}` runs the program of each repository that has one: there is none in this one any more, so that pushes \
+             from it are not checked",
+            file
+        );
+    }
     if uninstalled.removed == Removed::Nothing && matches!(uninstalled.facts.kept, Before::There(_)) {
         let _ = writeln!(lines, "`{}` beside it is the hook from before ours, and stays there", shim::KEPT);
     }
     if uninstalled.program == Kept::Needed {
-        let who = match (uninstalled.facts.managed(), uninstalled.facts.configured_ours()) {
-            (Some(managed), _) if managed.has_lines() => format!("`{}`", shown(&managed.file)),
-            (_, Some(hook)) => format!("hook `{}` of git's configuration", clean(&hook.name)),
-            (_, None) => "something else".to_owned(),
+        let managed = uninstalled.facts.managed().filter(Managed::has_lines);
+        let who = match (managed, uninstalled.facts.configured_ours()) {
+            (Some(managed), _) => format!("`{}`", shown(&managed.file)),
+            (None, Some(hook)) => format!("hook `{}` of git's configuration", clean(&hook.name)),
+            (None, None) => format!("`{file}`"),
         };
         let _ = writeln!(lines, "{who} still runs the program, which stays: take that out, and uninstall again");
     }
@@ -367,9 +399,42 @@ struct Status {
 /// Something that runs the program at a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Mechanism {
-    kind: &'static str,
+    kind: Kind,
     name: String,
     runs: Runs,
+}
+
+/// What sort of thing runs the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Our hook.
+    Hook,
+    /// A hook that somebody else wrote.
+    Foreign,
+    /// A manager's hook, by its configuration.
+    Manager,
+    /// git's configuration.
+    Configuration,
+}
+
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Hook => "hook",
+            Self::Foreign => "foreign",
+            Self::Manager => "manager",
+            Self::Configuration => "configuration",
+        }
+    }
+
+    /// What it is, for people.
+    fn noun(self) -> &'static str {
+        match self {
+            Self::Hook | Self::Foreign => "hook",
+            Self::Manager => "manager",
+            Self::Configuration => "configuration",
+        }
+    }
 }
 
 impl Status {
@@ -387,21 +452,24 @@ impl Status {
         let mut mechanisms = Vec::new();
         if let Hook::Ours(_, edition, runs) = self.facts.hook {
             mechanisms.push(Mechanism {
-                kind: "hook",
+                kind: Kind::Hook,
                 name: shown(&self.facts.place.file),
                 runs: known_to_run(edition, runs),
             });
         }
         if let Some((_, edition, runs)) = self.facts.behind() {
             let name = shown(&self.facts.place.file.with_file_name(shim::LEGACY));
-            mechanisms.push(Mechanism { kind: "hook", name, runs: known_to_run(edition, runs) });
+            mechanisms.push(Mechanism { kind: Kind::Hook, name, runs: known_to_run(edition, runs) });
+        }
+        if let Some(Foreign { runs, .. }) = self.facts.foreign() {
+            mechanisms.push(Mechanism { kind: Kind::Foreign, name: shown(&self.facts.place.file), runs });
         }
         if let Some(Managed { manager, runs, .. }) = self.facts.managed().filter(Managed::has_lines) {
-            mechanisms.push(Mechanism { kind: "manager", name: manager.name().to_owned(), runs });
+            mechanisms.push(Mechanism { kind: Kind::Manager, name: manager.name().to_owned(), runs });
         }
         if let Some(hook) = self.facts.configured_ours() {
             let name = clean(&hook.name);
-            mechanisms.push(Mechanism { kind: "configuration", name, runs: self.facts.configured_run });
+            mechanisms.push(Mechanism { kind: Kind::Configuration, name, runs: self.facts.configured_run });
         }
         mechanisms
     }
@@ -416,8 +484,11 @@ impl Status {
 
     /// What to do where pushes are not checked, in words.
     fn next(&self) -> &'static str {
+        // Installing would only say the same.
+        if self.facts.foreign().is_some_and(|foreign| foreign.runs == Runs::No) && self.has_program() {
+            return "let git run the hook that is there";
+        }
         match self.facts.managed() {
-            // Installing would only say the same.
             Some(managed) if managed.mention == Mention::There && self.has_program() => managed.manager.installs(),
             Some(_) | None => "`cargo xtask hook install`",
         }
@@ -435,6 +506,7 @@ impl Status {
                 Before::There(runs) => others.push((format!("`{}`", shim::KEPT), runs)),
                 Before::Nothing | Before::TheHookItself => {}
             },
+            Hook::Foreign(..) if self.facts.foreign().is_some() => {}
             Hook::Foreign(manager, runs) => {
                 let whose = manager.map_or(String::new(), |manager| format!(" of {}", manager.name()));
                 others.push((format!("`{}`{whose}", shown(&self.facts.place.file)), runs));
@@ -473,13 +545,16 @@ impl Status {
         };
         for Mechanism { kind, name, runs } in &mechanisms {
             let does = match (*kind, runs) {
-                (_, Runs::Yes) => "runs the program",
-                ("hook", Runs::No) if self.is_edited() => "was changed by somebody, so that nobody knows what it does",
-                ("hook", Runs::No) => "is not executable, so that git passes over it",
-                ("configuration", Runs::No) => "is not run by this git: only 2.54 and later do",
-                (_, Runs::No) => "would run the program, and has put no hook there yet that git runs",
+                (Kind::Foreign, Runs::Yes) => "is not ours, and runs the program",
+                (Kind::Hook | Kind::Manager | Kind::Configuration, Runs::Yes) => "runs the program",
+                (Kind::Hook, Runs::No) if self.is_edited() => {
+                    "was changed by somebody, so that nobody knows what it does"
+                }
+                (Kind::Hook | Kind::Foreign, Runs::No) => "is not executable, so that git passes over it",
+                (Kind::Configuration, Runs::No) => "is not run by this git: only 2.54 and later do",
+                (Kind::Manager, Runs::No) => "would run the program, and has put no hook there yet that git runs",
             };
-            let _ = writeln!(lines, "{kind} `{name}` {does}");
+            let _ = writeln!(lines, "{} `{name}` {does}", kind.noun());
         }
         if mechanisms.len() > 1 {
             let _ = writeln!(lines, "that is more than one, and a push is checked by each: keep one of them");
@@ -555,7 +630,8 @@ impl Status {
             Hook::Foreign(..) => ("foreign", None),
             Hook::NotAFile => ("not_a_file", None),
         };
-        let mechanism = |found: Mechanism| json!({ "kind": found.kind, "name": found.name, "runs": runs(found.runs) });
+        let mechanism =
+            |found: Mechanism| json!({ "kind": found.kind.word(), "name": found.name, "runs": runs(found.runs) });
         json!({
             "schema": "license-hooks/hook-status/1",
             "guarded": self.is_guarded(),
@@ -625,6 +701,10 @@ fn guard_json(installed: &Installed) -> Value {
         Guard::Manager(managed) => json!({
             "kind": "manager", "name": managed.manager.name(), "in_place": managed.mention == Mention::There,
             "runs": managed.runs == Runs::Yes, "file": shown(&managed.file), "lines": managed.snippet(installed.config.as_deref()),
+        }),
+        Guard::Foreign(foreign) => json!({
+            "kind": "foreign", "in_place": foreign.mention == Mention::There, "runs": foreign.runs == Runs::Yes,
+            "file": shown(&installed.facts.place.file), "lines": format!("{}\n", line_for(installed)),
         }),
         Guard::Shared => json!({ "kind": "none", "why": "core_hooks_path_is_shared" }),
     }

@@ -264,7 +264,7 @@ fn mention(text: &str) -> Mention {
 }
 
 /// The lines that are no comments.
-fn effective(text: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn effective(text: &str) -> impl Iterator<Item = &str> {
     text.lines().filter(|line| !["#", "//"].iter().any(|sign| line.trim_start().starts_with(sign)))
 }
 
@@ -333,10 +333,10 @@ pub(crate) fn asking(options: &str, arguments: &str) -> String {
 }
 
 /// The program, in the words of a shell.
-const PROGRAM: &str = "\"$(git rev-parse --git-common-dir)/license/xtask\"";
+pub(crate) const PROGRAM: &str = "\"$(git rev-parse --git-common-dir)/license/xtask\"";
 
 /// What the program is told to do.
-const SAY: &str = "pre-push --say passed";
+pub(crate) const SAY: &str = "pre-push --say passed";
 
 /// As in `.pre-commit-hooks.yaml`, which names this repository.
 const PRE_COMMIT_ID: &str = "license-pre-push";
