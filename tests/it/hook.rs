@@ -1546,3 +1546,50 @@ fn a_hook_that_comes_back_and_runs_the_program_keeps_it() {
     ran.says_nothing_of("not checked any more");
     repository.try_git(&["push", "hub", "main"], &[]).exits(1).says("it holds secrets");
 }
+
+#[test]
+fn a_hook_that_tells_by_its_name_what_it_is_keeps_it() {
+    for text in [
+        "case $(basename \"$0\") in\npre-push) ;;\n*) echo \"unknown hook $0\" >&2; exit 1 ;;\nesac\n",
+        "name=${0##*/}\n[ \"$name\" = pre-push ] || exit 1\n",
+        "for part in \"$0.d\"/*; do [ ! -x \"$part\" ] || \"$part\" \"$@\" || exit; done\n",
+    ] {
+        for linked in [false, true] {
+            let repository = leaking();
+            let dispatcher = repository.directory.join("scripts/dispatch");
+            if linked {
+                script(&dispatcher, &format!("#!/bin/sh\n{text}"), 0o755);
+                symlink("../../scripts/dispatch", repository.hook()).unwrap();
+            } else {
+                script(&repository.hook(), &format!("#!/bin/sh\n{text}"), 0o755);
+            }
+            let was = repository.state();
+            let ran = repository.install().named(text);
+            ran.exits(3).says("pushes are not checked yet").says("tells by its name").says("hook install --own");
+            assert_eq!(repository.state(), was, "{text}");
+            let line = line_for_a_hook(&ran);
+            let place = if linked { &dispatcher } else { &repository.hook() };
+            script(place, &format!("#!/bin/sh\n{line}\n{text}"), 0o755);
+            let was = repository.state();
+            repository.install().named(text).exits(0).says("runs the check already");
+            repository.try_git(&["push", "hub", "main"], &[]).named(text).exits(1).says("it holds secrets");
+            repository.try_git(&["push", "hub", "HEAD~1:refs/heads/b"], &[]).named(text).exits(0);
+            // Whoever knows better may have it kept.
+            script(place, &format!("#!/bin/sh\n{text}"), 0o755);
+            repository.run(&["hook", "install", "--own"]).named(text).exits(0).says("is kept beside it");
+            repository.uninstall().exits(0);
+            script(place, &format!("#!/bin/sh\n{line}\n{text}"), 0o755);
+            assert_eq!(repository.state(), was, "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_link_to_a_program_may_tell_by_its_name_what_it_is() {
+    let repository = Repository::new();
+    fs::write(repository.directory.join("many"), b"\x7fELF\0\xff").unwrap();
+    fs::set_permissions(repository.directory.join("many"), fs::Permissions::from_mode(0o755)).unwrap();
+    symlink("../../many", repository.hook()).unwrap();
+    repository.install().exits(3).says("may tell by its name");
+    repository.run(&["hook", "install", "--own"]).exits(0);
+}

@@ -31,7 +31,7 @@ pub(crate) mod shim;
 pub(crate) mod told_once;
 pub(crate) mod trust;
 
-use foreign::{Foreign, Without};
+use foreign::{Foreign, Name, Without};
 use manager::{Claim, Managed, Manager, Places};
 use program::{Standing, is_executable};
 use shim::{Besides, Chain, Edition, Finds, KEPT, LEGACY, Shim, Text};
@@ -114,10 +114,10 @@ pub(crate) enum Legacy {
     There(Runs),
 }
 
-/// Whose hook a person wants where a manager could have it.
+/// Whose hook a person wants, where somebody else could have theirs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wish {
-    /// The manager's, where its configuration says so.
+    /// Theirs, where the configuration of a manager says so, or where theirs would not run beside ours.
     AsConfigured,
     /// Ours.
     Own,
@@ -275,10 +275,19 @@ impl Facts {
             (Hook::Ours(Chain::Alone | Chain::WithKept, ..), _) | (Hook::Nothing, None) => Ok(Plan::Write(besides)),
             // A hook of a manager in a bare repository is like any other.
             (Hook::Foreign(..), None) => match self.kept {
-                Before::Nothing | Before::TheHookItself => Ok(Plan::Keep),
+                Before::Nothing | Before::TheHookItself => Ok(match self.bound_to_its_name(wish) {
+                    Some(foreign) => Plan::Foreign(foreign),
+                    None => Plan::Keep,
+                }),
                 Before::There(_) => Err(self.kept_taken()),
             },
         }
+    }
+
+    /// The hook of somebody else that would not work under the name that we keep it by.
+    fn bound_to_its_name(&self, wish: Wish) -> Option<Foreign> {
+        let (Hook::Foreign(_, runs @ Runs::Yes), Wish::AsConfigured) = (self.hook, wish) else { return None };
+        Some(Foreign::at(&self.place.file, runs)).filter(|foreign| foreign.name != Name::Any)
     }
 
     fn kept_taken(&self) -> HookError {

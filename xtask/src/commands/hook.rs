@@ -20,7 +20,7 @@ use crate::{
     git::{Git, hooks::HooksPath},
     hook::{
         self, Before, Facts, Guard, Hook, HookError, Installed, Kept, Legacy, Named, Removed, Runs, Uninstalled, Wish,
-        foreign::{self, Foreign, Without},
+        foreign::{self, Foreign, Name, Without},
         manager::{Managed, Mention},
         program::{self, Age, Standing},
         remotes::Remotes,
@@ -59,8 +59,8 @@ impl HookCommand {
 /// What to install.
 #[derive(Debug, clap::Args)]
 pub(crate) struct InstallArgs {
-    /// Have this hook even where the configuration of a manager (husky, lefthook, pre-commit, prek) is to have one,
-    /// unless its own hook is there already
+    /// Have this hook even where a manager (husky, lefthook, pre-commit, prek) is to have one by its configuration,
+    /// unless its own hook is there already; and where the hook that is there tells by its name what it is to do
     #[arg(long)]
     own: bool,
     #[command(flatten)]
@@ -304,7 +304,21 @@ fn foreign_lines(installed: &Installed, foreign: Foreign) -> String {
             "pushes are not checked yet: `{file}` would run the check, and is not executable, so that git passes over \
              it\nmake it so: `chmod +x '{file}'`\n"
         ),
-        (Mention::Older | Mention::Missing, _) => format!(
+        (Mention::Missing, _) => {
+            let tells = match foreign.name {
+                Name::Any | Name::Told => "tells",
+                Name::Perhaps => "is a link to a program, and may tell",
+            };
+            format!(
+                "pushes are not checked yet: `{file}` {tells} by its name what it is to do, and would not know itself under \
+                 the one that it would be kept by beside ours\nlet it run the program where it is the pre-push hook, before \
+                 it reads what git says:\n\n    {}\n\nor have it kept as `{}` all the same: `cargo xtask hook install \
+                 --own`\n",
+                line_for(installed),
+                shim::KEPT
+            )
+        }
+        (Mention::Older, _) => format!(
             "`{file}` runs the program and does not ask for its answer, so that a push gets through when the program is \
              broken\nlet it ask in this way, before it reads what git says:\n\n    {}\n\n",
             line_for(installed)

@@ -1,4 +1,5 @@
-//! A hook that somebody else wrote: whether it runs our program, and what becomes of it where that is gone.
+//! A hook that somebody else wrote: whether it runs our program, what becomes of it where that is gone, and whether it
+//! would still know itself under another name.
 //!
 //! It is told by its text, as the files of managers are. What a script does with the answer is up to it.
 
@@ -14,13 +15,15 @@ use crate::files;
 /// The longest hook that is looked at, in bytes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
-/// A hook that somebody else wrote, as far as it runs our program.
+/// A hook that somebody else wrote, as far as it is about us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Foreign {
     /// Whether it does.
     pub(crate) mention: Mention,
     /// What it does in a repository without the program.
     pub(crate) without: Without,
+    /// Whether it can have another name.
+    pub(crate) name: Name,
     /// Whether git runs it.
     pub(crate) runs: Runs,
 }
@@ -34,11 +37,27 @@ pub(crate) enum Without {
     Refuses,
 }
 
+/// Whether a hook tells by its name what it is to do. One script for all hooks does, and under another name it refuses
+/// every push, or does nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Name {
+    /// It does not look at it.
+    Any,
+    /// It does.
+    Told,
+    /// Nobody knows: it is a link to a program of another name.
+    Perhaps,
+}
+
 impl Foreign {
     /// Looks at a hook, through a link.
     pub(crate) fn at(file: &Path, runs: Runs) -> Self {
-        let text = files::read_limited(file, FILE_BYTES_MAX).unwrap_or_default();
-        Self::of(&String::from_utf8_lossy(&text), runs)
+        let head = files::read_head(file, FILE_BYTES_MAX).unwrap_or_default();
+        let found = Self::of(&String::from_utf8_lossy(&head), runs);
+        let is_program = head.contains(&0);
+        let real = file.canonicalize().ok();
+        let has_another = real.is_some_and(|real| real.file_name() != file.file_name());
+        if is_program && has_another { Self { name: Name::Perhaps, ..found } } else { found }
     }
 
     fn of(text: &str, runs: Runs) -> Self {
@@ -50,7 +69,8 @@ impl Foreign {
             (true, true) => Mention::There,
         };
         let without = if has(&passing_over()) { Without::Passes } else { Without::Refuses };
-        Self { mention, without, runs }
+        let name = if manager::effective(text).any(is_about_the_name) { Name::Told } else { Name::Any };
+        Self { mention, without, name, runs }
     }
 
     /// Whether it runs our program in one way or another.
@@ -60,6 +80,32 @@ impl Foreign {
             Mention::Missing => false,
         }
     }
+}
+
+/// Whether a line of a script looks at the name that the script runs under.
+fn is_about_the_name(line: &str) -> bool {
+    const ITSELF: [&str; 7] = ["$0", "${0", "BASH_SOURCE", "$PROGRAM_NAME", "__FILE__", "__file__", "argv"];
+    const NAMES: [&str; 17] = [
+        "${0##",
+        "${0:t}",
+        "${BASH_SOURCE##",
+        "${BASH_SOURCE[0]##",
+        "$0.d",
+        "${0}.d",
+        "$0\".d",
+        "case $0 ",
+        "case \"$0\" ",
+        "$0 =",
+        "$0\" =",
+        "${0} =",
+        "${0}\" =",
+        "$PROGRAM_NAME",
+        "sys.argv[0]",
+        "process.argv[1]",
+        "Path(__file__).name",
+    ];
+    let has = |part: &&str| line.contains(part);
+    NAMES.iter().any(|part| has(part)) || (line.contains("basename") && ITSELF.iter().any(|part| has(part)))
 }
 
 /// The line for a hook of one repository.
@@ -83,6 +129,29 @@ fn passing_over() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hook_that_looks_at_its_name_is_told_from_one_that_looks_at_its_place() {
+        for (text, name) in [
+            ("case $(basename \"$0\") in", Name::Told),
+            ("hook=$(basename -- \"${BASH_SOURCE[0]}\")", Name::Told),
+            ("hook_name=${0##*/}", Name::Told),
+            ("for hook in \"$0.d\"/*; do", Name::Told),
+            ("case \"$0\" in *pre-push) ;; esac", Name::Told),
+            ("[[ $0 == *pre-push ]]", Name::Told),
+            ("hook_type = File.basename($0)", Name::Told),
+            ("name = os.path.basename(sys.argv[0])", Name::Told),
+            ("const name = path.basename(process.argv[1])", Name::Told),
+            ("# hook=$(basename \"$0\")", Name::Any),
+            (". \"$(dirname \"$0\")/common.sh\"", Name::Any),
+            ("\"${0%/*}/pre-push.d/lint\" \"$@\"", Name::Any),
+            ("awk '{ print $0 }' | xargs basename", Name::Told),
+            ("branch=$(basename \"$ref\")", Name::Any),
+            ("git lfs pre-push \"$@\"", Name::Any),
+        ] {
+            assert_eq!(Foreign::of(&format!("#!/bin/sh\n{text}\n"), Runs::Yes).name, name, "{text}");
+        }
+    }
 
     #[test]
     fn a_hook_runs_the_program_if_a_line_of_it_says_so() {
