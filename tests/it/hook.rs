@@ -1593,3 +1593,42 @@ fn a_link_to_a_program_may_tell_by_its_name_what_it_is() {
     repository.install().exits(3).says("may tell by its name");
     repository.run(&["hook", "install", "--own"]).exits(0);
 }
+
+#[test]
+fn hooks_that_are_turned_off_are_told_with_who_did_it() {
+    for (scope, off, help) in [
+        ("--global", "/dev/null", "git config --local core.hooksPath"),
+        ("--global", "license.toml/no/where", "git config --local core.hooksPath"),
+        ("--local", "/dev/null", "git config --local --unset core.hooksPath"),
+        ("--local", "", "git config --local --unset core.hooksPath"),
+        ("--local", "/", "git config --local --unset core.hooksPath"),
+    ] {
+        let name = format!("{scope} {off:?}");
+        let repository = Repository::new();
+        repository.git(&["config", scope, "core.hooksPath", off]);
+        let off = if off.is_empty() { "core.hooksPath is empty" } else { off };
+        let why = match off {
+            "/" | "core.hooksPath is empty" => "git looks for hooks at the top of the file system",
+            _ => "git runs no hook of this repository",
+        };
+        let installed = repository.install().named(&name);
+        installed.exits(3).says(why).says(off).says(help);
+        installed.says(if scope == "--global" { ".gitconfig" } else { ".git/config" }).says("nothing was changed");
+        assert!(!repository.program().exists() && !Path::new("/pre-push").exists(), "{name}");
+        let status = repository.run(&["hook", "status"]).named(&name);
+        status.exits(3).says("are not checked").says(why).says(help);
+        let status = repository.status();
+        assert_eq!((&status["guarded"], &status["hooks_path"]["off"]), (&json!(false), &json!(true)), "{name}");
+        repository.uninstall().named(&name).exits(0).says("nothing was taken out");
+
+        // What the help says helps.
+        let own = repository.common.join("hooks");
+        if scope == "--global" {
+            repository.git(&["config", "--local", "core.hooksPath", own.to_str().unwrap()]);
+        } else {
+            repository.git(&["config", "--local", "--unset", "core.hooksPath"]);
+        }
+        repository.install().named(&name).exits(0);
+        assert_eq!(repository.status()["guarded"], true, "{name}");
+    }
+}

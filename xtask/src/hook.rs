@@ -60,12 +60,61 @@ pub(crate) struct Facts {
     pub(crate) kept: Before,
     /// What is beside it, under the name that others have for such a hook.
     pub(crate) legacy: Legacy,
+    /// Why no hook can be there.
+    pub(crate) off: Option<Off>,
     /// Who manages the repository's hooks, by its files.
     pub(crate) manager: Option<Manager>,
     /// The hooks of git's configuration.
     pub(crate) configured: Vec<ConfiguredHook>,
     /// Whether this git runs those.
     pub(crate) configured_run: Runs,
+}
+
+/// A `core.hooksPath` where no hook can be, which is how hooks are turned off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Off {
+    /// What it is, and who said so.
+    pub(crate) why: String,
+    /// What to do to have hooks.
+    pub(crate) help: String,
+}
+
+impl Off {
+    fn of(place: &HookPlace) -> Option<Self> {
+        let (HooksPath { scope, text, origin }, directory) = (place.named.as_ref()?, place.file.parent()?);
+        let path = if text.is_empty() { "empty".to_owned() } else { format!("`{text}`") };
+        let why = if directory == Path::new("/") {
+            format!("git looks for hooks at the top of the file system: core.hooksPath is {path}, as {origin} says")
+        } else if is_no_directory(directory) {
+            format!(
+                "git runs no hook of this repository: core.hooksPath is {path}, as {origin} says, and that is no directory"
+            )
+        } else {
+            return None;
+        };
+        let file = origin.strip_prefix("file:");
+        let help = match (scope, file) {
+            (Scope::Repository, Some(file)) if file.ends_with("config.worktree") => {
+                "to have hooks: `git config --worktree --unset core.hooksPath`".to_owned()
+            }
+            (Scope::Repository, Some(file)) if file.ends_with("config") => {
+                "to have hooks: `git config --local --unset core.hooksPath`".to_owned()
+            }
+            (Scope::Shared, Some(_)) => format!(
+                "to have hooks in this repository: `git config --local core.hooksPath '{}/hooks'`",
+                clean(&place.common.display().to_string())
+            ),
+            (Scope::Repository | Scope::Shared, _) => "to have hooks, take that setting away".to_owned(),
+        };
+        Some(Self { why, help })
+    }
+}
+
+fn is_no_directory(directory: &Path) -> bool {
+    match fs::metadata(directory) {
+        Ok(metadata) => !metadata.is_dir(),
+        Err(error) => error.kind() == io::ErrorKind::NotADirectory,
+    }
 }
 
 /// What is at the hook's place.
@@ -158,7 +207,8 @@ pub(crate) fn look(git: &Git, directory: &Path) -> Result<Facts, HookError> {
         Some(version) if version >= RUNS_CONFIGURED => Runs::Yes,
         Some(_) | None => Runs::No,
     };
-    Ok(Facts { place, hook, kept, legacy, manager, configured, configured_run })
+    let off = Off::of(&place);
+    Ok(Facts { place, hook, kept, legacy, off, manager, configured, configured_run })
 }
 
 /// Where the files of a manager may be; none in a bare repository.
@@ -247,6 +297,9 @@ impl Facts {
     fn plan(&self, wish: Wish) -> Result<Plan, HookError> {
         if let Some(hook) = self.configured_ours() {
             return Err(HookError::Configured { name: clean(&hook.name) });
+        }
+        if let Some(off) = &self.off {
+            return Err(HookError::Off(off.clone()));
         }
         if let Some(foreign) = self.foreign() {
             return Ok(Plan::Foreign(foreign));
@@ -596,7 +649,8 @@ fn identity_of(file: &Path) -> Result<Option<(u64, u64)>, HookError> {
 fn metadata_of(file: &Path) -> io::Result<Option<Metadata>> {
     match fs::symlink_metadata(file) {
         Ok(metadata) => Ok(Some(metadata)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        // Nor is anything below what is no directory.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -662,6 +716,10 @@ pub(crate) enum HookError {
         /// What it is.
         file: PathBuf,
     },
+    /// Hooks are turned off.
+    #[error("{}: nothing was changed", .0.why)]
+    #[diagnostic(help("{}", .0.help))]
+    Off(Off),
     /// git's configuration runs the program, and a file would run it once more.
     #[error("git's configuration runs the program already, as hook `{name}`: nothing was changed")]
     #[diagnostic(help(
@@ -696,6 +754,7 @@ impl HookError {
             | Self::Edited { .. }
             | Self::ConfigName { .. }
             | Self::NotAFile { .. }
+            | Self::Off(_)
             | Self::Configured { .. }
             | Self::Trust(_)
             | Self::Unusable { .. } => Exit::Config,

@@ -552,11 +552,14 @@ impl Status {
 
     fn lines(&self) -> String {
         let mechanisms = self.mechanisms();
-        let mut lines = if self.is_guarded() {
-            "pushes from this repository are checked\n".to_owned()
-        } else {
-            format!("pushes from this repository are not checked: {}\n", self.next())
+        let mut lines = match (self.is_guarded(), &self.facts.off) {
+            (true, _) => "pushes from this repository are checked\n".to_owned(),
+            (false, Some(_)) => "pushes from this repository are not checked\n".to_owned(),
+            (false, None) => format!("pushes from this repository are not checked: {}\n", self.next()),
         };
+        if let Some(off) = &self.facts.off {
+            let _ = writeln!(lines, "{}\n{}", off.why, off.help);
+        }
         for Mechanism { kind, name, runs } in &mechanisms {
             let does = match (*kind, runs) {
                 (Kind::Foreign, Runs::Yes) => "is not ours, and runs the program",
@@ -573,7 +576,7 @@ impl Status {
         if mechanisms.len() > 1 {
             let _ = writeln!(lines, "that is more than one, and a push is checked by each: keep one of them");
         }
-        if let Some(named) = self.facts.shared() {
+        if let (Some(named), None) = (self.facts.shared(), &self.facts.off) {
             let _ = writeln!(
                 lines,
                 "core.hooksPath is `{}` for more than this repository, as {} says",
@@ -652,7 +655,7 @@ impl Status {
             "hook": { "file": shown(&self.facts.place.file), "state": state, "edition": edition, "config": self.facts.config() },
             "mechanisms": self.mechanisms().into_iter().map(mechanism).collect::<Vec<_>>(),
             "others": self.others().into_iter().map(|(who, does)| json!({ "name": who.replace('`', ""), "runs": runs(does) })).collect::<Vec<_>>(),
-            "hooks_path": self.facts.place.named.as_ref().map(|named| json!({ "path": named.text, "origin": named.origin, "shared": self.facts.shared().is_some() })),
+            "hooks_path": self.facts.place.named.as_ref().map(|named| json!({ "path": named.text, "origin": named.origin, "shared": self.facts.shared().is_some(), "off": self.facts.off.is_some() })),
             "program": program_json(&self.facts, &self.program),
             "agreed": self.agreed.as_ref().map(agreed_json),
             "not_agreed": self.named.as_ref().map(|named| {
