@@ -1632,3 +1632,19 @@ fn hooks_that_are_turned_off_are_told_with_who_did_it() {
         assert_eq!(repository.status()["guarded"], true, "{name}");
     }
 }
+
+#[test]
+fn a_repository_that_git_does_not_trust_is_told_as_such() {
+    let repository = Repository::new();
+    let git = String::from_utf8(Command::new("sh").args(["-c", "command -v git"]).output().unwrap().stdout).unwrap();
+    // git tests it so; the repository of somebody else takes somebody else.
+    let text = format!("#!/bin/sh\nGIT_TEST_ASSUME_DIFFERENT_OWNER=1 exec '{}' \"$@\"\n", git.trim());
+    script(&repository.project.path("../bin/git"), &text, 0o755);
+    let path = format!("{}:{}", repository.project.path("../bin").display(), std::env::var("PATH").unwrap());
+    let repository = Repository { project: repository.project.var("PATH", &path), ..repository };
+    for command in ["install", "uninstall", "status"] {
+        let ran = repository.run(&["hook", command]);
+        ran.exits(3).says("git does not trust the repository").says("git config --global --add safe.directory");
+        ran.says_nothing_of("has no repository").says_nothing_of("in a clone of the project");
+    }
+}

@@ -623,6 +623,12 @@ impl Said {
     }
 }
 
+/// What git says to do where it does not want to work in a repository, because its files are somebody else's.
+pub(crate) fn advice_to_trust(said: &str) -> Option<&str> {
+    let at = said.find("git config --global --add safe.directory ")?;
+    Some(said[at..].split("; ").next().unwrap_or_default())
+}
+
 /// A line without the user and the password of the addresses in it.
 fn without_credentials(line: &str) -> String {
     let mut shown = String::new();

@@ -18,7 +18,7 @@ use crate::{
     exit::Exit,
     failpoint, files,
     git::{
-        Git, GitError,
+        self, Git, GitError,
         hooks::{ConfiguredHook, HookPlace, HooksPath, Scope},
     },
 };
@@ -194,7 +194,7 @@ enum Plan {
 /// Looks at a repository.
 pub(crate) fn look(git: &Git, directory: &Path) -> Result<Facts, HookError> {
     let place = git.hook_place(HOOK)?;
-    let place = place.map_err(|said| HookError::NoRepository { directory: directory.to_owned(), said })?;
+    let place = place.map_err(|said| HookError::unplaced(directory.to_owned(), said))?;
     let mut hook = hook_at(&place.file).map_err(|source| unusable(&place.file, source))?;
     let (kept, legacy) = (kept_at(&place.file)?, legacy_at(&place.file)?);
     // The hooks that husky writes do not name it; their directory does.
@@ -679,6 +679,15 @@ pub(crate) enum HookError {
         /// What git said.
         said: String,
     },
+    /// There is one, and git does not want to work in it.
+    #[error("git does not trust the repository that `{}` is in: its files belong to somebody else", directory.display())]
+    #[diagnostic(help("if you trust it: `{advice}`"))]
+    Distrusted {
+        /// Where.
+        directory: PathBuf,
+        /// What git says to do.
+        advice: String,
+    },
     /// git did not answer.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -745,10 +754,18 @@ pub(crate) enum HookError {
 }
 
 impl HookError {
+    fn unplaced(directory: PathBuf, said: String) -> Self {
+        match git::advice_to_trust(&said).map(str::to_owned) {
+            Some(advice) => Self::Distrusted { directory, advice },
+            None => Self::NoRepository { directory, said },
+        }
+    }
+
     /// The row of the exit table.
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::NoRepository { .. }
+            | Self::Distrusted { .. }
             | Self::Git(_)
             | Self::KeptTaken { .. }
             | Self::Edited { .. }
