@@ -1648,3 +1648,47 @@ fn a_repository_that_git_does_not_trust_is_told_as_such() {
         ran.says_nothing_of("has no repository").says_nothing_of("in a clone of the project");
     }
 }
+
+#[test]
+fn a_hook_of_ours_where_git_does_not_look_now_keeps_the_program() {
+    let repository = leaking();
+    repository.install().exits(0);
+    let first = repository.hook();
+    repository.git(&["config", "core.hooksPath", "elsewhere"]);
+    let second = repository.directory.join("elsewhere/pre-push");
+    for installs in [false, true] {
+        if installs {
+            repository.install().exits(0);
+        }
+        assert_eq!(second.exists(), installs);
+        let ran = repository.uninstall();
+        ran.exits(0).says(&format!("`{}` is ours too", first.display())).says("needs the program, which stays");
+        assert!(!second.exists() && first.exists() && repository.program().exists());
+        let json = repository.run(&["hook", "uninstall", "--format", "json"]).json();
+        assert_eq!((&json["program_kept"], &json["hooks_elsewhere"]), (&json!(true), &json!([first])));
+    }
+    repository.git(&["config", "--unset", "core.hooksPath"]);
+    repository.try_git(&["push", "hub", "main"], &[]).exits(1).says("it holds secrets");
+    repository.uninstall().exits(0);
+    assert!(!repository.program().exists());
+    repository.try_git(&["push", "hub", "main"], &[]).exits(0);
+}
+
+#[test]
+fn a_worktree_with_hooks_of_its_own_keeps_the_program() {
+    let repository = leaking();
+    repository.git(&["worktree", "add", "--quiet", "-b", "other", "../worktree"]);
+    let other = repository.project.path("../worktree");
+    repository.git(&["config", "extensions.worktreeConfig", "true"]);
+    repository.git(&["-C", other.to_str().unwrap(), "config", "--worktree", "core.hooksPath", "own"]);
+    repository.install().exits(0);
+    repository.project.run_in(&other, &["hook", "install"]).exits(0);
+    let hook = other.join("own/pre-push");
+    assert!(hook.exists());
+    repository.uninstall().exits(0).says("/worktree/own/pre-push` is ours too");
+    let push = ["-C", other.to_str().unwrap(), "push", "hub", "other"];
+    repository.try_git(&push, &[]).exits(1).says("it holds secrets");
+    repository.project.run_in(&other, &["hook", "uninstall"]).exits(0).says_nothing_of("is ours too");
+    assert!(!repository.program().exists());
+    repository.try_git(&push, &[]).exits(0);
+}

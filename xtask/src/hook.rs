@@ -482,6 +482,8 @@ pub(crate) struct Uninstalled {
     pub(crate) removed: Removed,
     /// The hook of somebody else that is there now, where it runs the program.
     pub(crate) foreign: Option<Foreign>,
+    /// Hooks of ours where git does not look now, or looks in another work tree. They need the program.
+    pub(crate) elsewhere: Vec<PathBuf>,
     /// What became of the program and the record.
     pub(crate) program: Kept,
 }
@@ -502,13 +504,14 @@ pub(crate) enum Removed {
 pub(crate) enum Kept {
     /// It is gone.
     No,
-    /// Something that a person wrote runs it.
+    /// Something that a person wrote runs it, or a hook of ours elsewhere.
     Needed,
 }
 
 /// Removes what an installation put there: first the hook, then the program that it runs.
-pub(crate) fn uninstall(ctx: &Context, facts: Facts) -> Result<Uninstalled, HookError> {
+pub(crate) fn uninstall(ctx: &Context, git: &Git, facts: Facts) -> Result<Uninstalled, HookError> {
     let common = &facts.place.common;
+    let elsewhere = ours_elsewhere(git, &facts)?;
     let removed = if facts.shared().is_some() { Removed::Nothing } else { take_out(&facts)? };
     failpoint::reached(ctx, "hook-removed");
     // What is there now may be the hook from before.
@@ -520,7 +523,8 @@ pub(crate) fn uninstall(ctx: &Context, facts: Facts) -> Result<Uninstalled, Hook
     let foreign = foreign.filter(|foreign| foreign.runs_ours());
     let is_needed = facts.configured_ours().is_some()
         || facts.managed().is_some_and(|managed| managed.has_lines())
-        || foreign.is_some_and(|foreign| foreign.without == Without::Refuses);
+        || foreign.is_some_and(|foreign| foreign.without == Without::Refuses)
+        || !elsewhere.is_empty();
     let program = if is_needed {
         Kept::Needed
     } else {
@@ -531,7 +535,21 @@ pub(crate) fn uninstall(ctx: &Context, facts: Facts) -> Result<Uninstalled, Hook
             .map_err(|source| unusable(&program::place(common), source))?;
         Kept::No
     };
-    Ok(Uninstalled { facts, removed, foreign, program })
+    Ok(Uninstalled { facts, removed, foreign, elsewhere, program })
+}
+
+/// Our hooks in all places but the one that is ours to tidy up.
+fn ours_elsewhere(git: &Git, facts: &Facts) -> Result<Vec<PathBuf>, HookError> {
+    let mut ours = Vec::new();
+    for place in git.hook_places(HOOK, &facts.place.common)?.into_iter().filter(|place| *place != facts.place.file) {
+        for file in [legacy_of(&place), place] {
+            match hook_at(&file).map_err(|source| unusable(&file, source))? {
+                Hook::Ours(..) => ours.push(file),
+                Hook::Nothing | Hook::Foreign(..) | Hook::NotAFile => {}
+            }
+        }
+    }
+    Ok(ours)
 }
 
 /// Takes our hook away, wherever it is, and brings back the one from before.

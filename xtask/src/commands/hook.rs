@@ -111,7 +111,7 @@ pub(crate) fn run(
             Remotes::install(&common, &settings).ok();
             Report::Installed(installed)
         }
-        HookCommand::Uninstall(_) => Report::Uninstalled(hook::uninstall(ctx, facts)?),
+        HookCommand::Uninstall(_) => Report::Uninstalled(hook::uninstall(ctx, &git, facts)?),
         HookCommand::Status(_) => {
             let named = found.and_then(|found| named(found).ok().flatten());
             Report::Status(Status::of(named, facts)?)
@@ -176,6 +176,7 @@ impl Report {
                     Removed::Restored => "hook_and_restored_legacy",
                 },
                 "program_kept": uninstalled.program == Kept::Needed,
+                "hooks_elsewhere": uninstalled.elsewhere.iter().map(|file| shown(file)).collect::<Vec<_>>(),
             }),
             Self::Status(status) => status.json(),
         };
@@ -377,7 +378,7 @@ fn uninstalled_lines(uninstalled: &Uninstalled) -> String {
         Removed::Restored if uninstalled.foreign.is_some() => format!("`{file}` is again the hook from before\n"),
         Removed::Restored => format!("`{file}` is again the hook from before: pushes are not checked any more\n"),
     };
-    if let Some(Foreign { without: Without::Passes, .. }) = uninstalled.foreign {
+    if let (Some(Foreign { without: Without::Passes, .. }), Kept::No) = (uninstalled.foreign, uninstalled.program) {
         let _ = writeln!(
             lines,
             "`{}` runs the program of each repository that has one: there is none in this one any more, so that pushes \
@@ -388,13 +389,21 @@ fn uninstalled_lines(uninstalled: &Uninstalled) -> String {
     if uninstalled.removed == Removed::Nothing && matches!(uninstalled.facts.kept, Before::There(_)) {
         let _ = writeln!(lines, "`{}` beside it is the hook from before ours, and stays there", shim::KEPT);
     }
-    if uninstalled.program == Kept::Needed {
-        let managed = uninstalled.facts.managed().filter(Managed::has_lines);
-        let who = match (managed, uninstalled.facts.configured_ours()) {
-            (Some(managed), _) => format!("`{}`", shown(&managed.file)),
-            (None, Some(hook)) => format!("hook `{}` of git's configuration", clean(&hook.name)),
-            (None, None) => format!("`{file}`"),
-        };
+    for file in &uninstalled.elsewhere {
+        let _ = writeln!(
+            lines,
+            "`{}` is ours too, and needs the program, which stays: uninstall there, or once git looks there again",
+            shown(file)
+        );
+    }
+    let managed = uninstalled.facts.managed().filter(Managed::has_lines);
+    let who = match (managed, uninstalled.facts.configured_ours(), uninstalled.foreign) {
+        (Some(managed), ..) => Some(format!("`{}`", shown(&managed.file))),
+        (None, Some(hook), _) => Some(format!("hook `{}` of git's configuration", clean(&hook.name))),
+        (None, None, Some(Foreign { without: Without::Refuses, .. })) => Some(format!("`{file}`")),
+        (None, None, Some(Foreign { without: Without::Passes, .. }) | None) => None,
+    };
+    if let Some(who) = who {
         let _ = writeln!(lines, "{who} still runs the program, which stays: take that out, and uninstall again");
     }
     lines
