@@ -1692,3 +1692,61 @@ fn a_worktree_with_hooks_of_its_own_keeps_the_program() {
     assert!(!repository.program().exists());
     repository.try_git(&push, &[]).exits(0);
 }
+
+#[test]
+fn a_copy_of_the_hook_under_our_name_is_as_good_as_a_link() {
+    for linked in [false, true] {
+        let repository = Repository::new();
+        if linked {
+            script(&repository.hooks.join("shared.sh"), "#!/bin/sh\nexit 0\n", 0o755);
+            symlink("shared.sh", repository.hook()).unwrap();
+        } else {
+            repository.with_hook(0);
+        }
+        let was = repository.state();
+        // An installation was interrupted where there are no hard links.
+        let kept = repository.hooks.join(KEPT);
+        let again = || {
+            if linked {
+                symlink("shared.sh", &kept).unwrap()
+            } else {
+                fs::copy(repository.hook(), &kept).map(|_| ()).unwrap()
+            }
+        };
+        again();
+        repository.uninstall().exits(0);
+        assert_eq!(repository.state(), was);
+        again();
+        repository.install().exits(0).says("is kept beside it");
+        repository.uninstall().exits(0);
+        assert_eq!(repository.state(), was);
+    }
+}
+
+/// A call that no file system without hard links answers.
+const NO_LINKS: &str = "#include <errno.h>\nint linkat(int a, const char *b, int c, const char *d, int e) { errno = EPERM; return -1; }\n\
+                        int link(const char *a, const char *b) { errno = EPERM; return -1; }\n";
+
+#[test]
+fn without_hard_links_the_hook_from_before_is_kept_as_a_copy() {
+    let scratch = tempfile::tempdir().unwrap();
+    script(&scratch.path().join("none.c"), NO_LINKS, 0o644);
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-o", "none.so", "none.c"]).current_dir(scratch.path());
+    if !compiler.output().is_ok_and(|output| output.status.success()) {
+        // Nothing here makes such a file system.
+        return;
+    }
+    for (before, prepare) in [BEFORE[1], BEFORE[2], BEFORE[3], BEFORE[4], BEFORE[5], BEFORE[6]] {
+        let repository = Repository::new();
+        let library = scratch.path().join("none.so");
+        let repository =
+            Repository { project: repository.project.var("LD_PRELOAD", library.to_str().unwrap()), ..repository };
+        prepare(&repository);
+        let was = repository.state();
+        repository.install().named(before).exits(0).says("is kept beside it");
+        assert_eq!(repository.state().get(KEPT), was.get("pre-push"), "{before}");
+        repository.uninstall().named(before).exits(0);
+        assert_eq!(repository.state(), was, "{before}");
+    }
+}

@@ -6,7 +6,7 @@
 use std::{
     fs::{self, Metadata},
     io,
-    os::unix::fs::MetadataExt as _,
+    os::unix::fs::{MetadataExt as _, symlink},
     path::{Path, PathBuf},
 };
 
@@ -42,6 +42,12 @@ const HOOK: &str = "pre-push";
 
 /// How much of a hook is looked at to see whose it is, in bytes.
 const HEAD_BYTES: u64 = 16 * 1024;
+
+/// The longest hook that is copied, in bytes: some are programs.
+const BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+/// Of a mode, what may do what.
+const MODE_BITS: u32 = 0o7777;
 
 /// The mode of the hook.
 const MODE: u32 = 0o755;
@@ -144,7 +150,7 @@ pub(crate) enum Runs {
 pub(crate) enum Before {
     /// Nothing.
     Nothing,
-    /// A second name of the present hook: an installation was interrupted.
+    /// A second name of the present hook, or a copy of it: an installation was interrupted.
     TheHookItself,
     /// A file, or a link.
     There(Runs),
@@ -196,7 +202,7 @@ pub(crate) fn look(git: &Git, directory: &Path) -> Result<Facts, HookError> {
     let place = git.hook_place(HOOK)?;
     let place = place.map_err(|said| HookError::unplaced(directory.to_owned(), said))?;
     let mut hook = hook_at(&place.file).map_err(|source| unusable(&place.file, source))?;
-    let (kept, legacy) = (kept_at(&place.file)?, legacy_at(&place.file)?);
+    let (kept, legacy) = (kept_at(&place.file, hook)?, legacy_at(&place.file)?);
     // The hooks that husky writes do not name it; their directory does.
     if let (Hook::Foreign(None, runs), Some(_)) = (hook, place.file.parent().and_then(manager::husky_directory)) {
         hook = Hook::Foreign(Some(Manager::Husky), runs);
@@ -427,8 +433,7 @@ pub(crate) fn install(ctx: &Context, facts: Facts, named: Option<Named>, wish: W
     agreed.write(common).map_err(|source| unusable(common, source))?;
     failpoint::reached(ctx, "hook-program");
     let write = |file: &Path, besides| write(file, &facts.shim(besides, config.as_deref()));
-    // A second name, so that the hook is there all the time; and never over something else.
-    let keep = |from: &Path| fs::hard_link(from, &kept).map_err(|source| unusable(&kept, source));
+    let keep = |from: &Path| keep(from, &kept).map_err(|source| unusable(&kept, source));
     let guard = match plan {
         Plan::Write(besides) => {
             write(file, besides)?;
@@ -464,6 +469,24 @@ pub(crate) fn install(ctx: &Context, facts: Facts, named: Option<Named>, wish: W
     };
     failpoint::reached(ctx, "hook-written");
     Ok(Installed { facts, guard, program_before, agreed_before, agreed, config })
+}
+
+/// Gives a hook a second name, so that it is there all the time; and never over something else. A file system without
+/// hard links, or one that gives none of somebody else's file, gets a copy.
+fn keep(from: &Path, kept: &Path) -> io::Result<()> {
+    match fs::hard_link(from, kept) {
+        Err(error) if is_about_links(&error) => {}
+        linked => return linked,
+    }
+    let metadata = fs::symlink_metadata(from)?;
+    if metadata.is_symlink() {
+        return symlink(fs::read_link(from)?, kept);
+    }
+    files::copy(from, kept, metadata.mode() & MODE_BITS, BYTES_MAX)
+}
+
+fn is_about_links(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported | io::ErrorKind::TooManyLinks)
 }
 
 fn write(file: &Path, shim: &Shim<'_>) -> Result<(), HookError> {
@@ -635,10 +658,26 @@ fn hook_at(file: &Path) -> io::Result<Hook> {
     })
 }
 
-fn kept_at(hook: &Path) -> Result<Before, HookError> {
-    let file = kept_of(hook);
+fn kept_at(place: &Path, hook: Hook) -> Result<Before, HookError> {
+    let file = kept_of(place);
     let Some(kept) = identity_of(&file)? else { return Ok(Before::Nothing) };
-    Ok(if identity_of(hook)? == Some(kept) { Before::TheHookItself } else { Before::There(runs(&file)) })
+    let is_copy = || match hook {
+        Hook::Foreign(..) => are_copies(place, &file).unwrap_or(false),
+        Hook::Nothing | Hook::Ours(..) | Hook::NotAFile => false,
+    };
+    Ok(if identity_of(place)? == Some(kept) || is_copy() { Before::TheHookItself } else { Before::There(runs(&file)) })
+}
+
+/// Whether one is what [`keep`] makes of the other where there are no hard links.
+fn are_copies(one: &Path, other: &Path) -> io::Result<bool> {
+    let (first, second) = (fs::symlink_metadata(one)?, fs::symlink_metadata(other)?);
+    if first.mode() != second.mode() {
+        return Ok(false);
+    }
+    if first.is_symlink() {
+        return Ok(fs::read_link(one)? == fs::read_link(other)?);
+    }
+    files::are_equal(one, other)
 }
 
 fn legacy_at(hook: &Path) -> Result<Legacy, HookError> {
