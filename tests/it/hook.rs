@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    io::Write as _,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink},
     path::{Path, PathBuf},
     process::Command,
@@ -1708,9 +1709,9 @@ fn a_copy_of_the_hook_under_our_name_is_as_good_as_a_link() {
         let kept = repository.hooks.join(KEPT);
         let again = || {
             if linked {
-                symlink("shared.sh", &kept).unwrap()
+                symlink("shared.sh", &kept).unwrap();
             } else {
-                fs::copy(repository.hook(), &kept).map(|_| ()).unwrap()
+                fs::copy(repository.hook(), &kept).unwrap();
             }
         };
         again();
@@ -1734,7 +1735,7 @@ fn without_hard_links_the_hook_from_before_is_kept_as_a_copy() {
     let mut compiler = Command::new("cc");
     compiler.args(["-shared", "-fPIC", "-o", "none.so", "none.c"]).current_dir(scratch.path());
     if !compiler.output().is_ok_and(|output| output.status.success()) {
-        // Nothing here makes such a file system.
+        std::io::stderr().write_all(b"skipped: no `cc` here makes such a file system\n").unwrap();
         return;
     }
     for (before, prepare) in [BEFORE[1], BEFORE[2], BEFORE[3], BEFORE[4], BEFORE[5], BEFORE[6]] {

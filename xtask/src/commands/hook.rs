@@ -381,9 +381,8 @@ fn uninstalled_lines(uninstalled: &Uninstalled) -> String {
     if let (Some(Foreign { without: Without::Passes, .. }), Kept::No) = (uninstalled.foreign, uninstalled.program) {
         let _ = writeln!(
             lines,
-            "`{}` runs the program of each repository that has one: there is none in this one any more, so that pushes \
-             from it are not checked",
-            file
+            "`{file}` runs the program of each repository that has one: there is none in this one any more, so that \
+             pushes from it are not checked"
         );
     }
     if uninstalled.removed == Removed::Nothing && matches!(uninstalled.facts.kept, Before::There(_)) {

@@ -105,7 +105,7 @@ fn is_about_the_name(line: &str) -> bool {
         "Path(__file__).name",
     ];
     let has = |part: &&str| line.contains(part);
-    NAMES.iter().any(|part| has(part)) || (line.contains("basename") && ITSELF.iter().any(|part| has(part)))
+    NAMES.iter().any(has) || (line.contains("basename") && ITSELF.iter().any(has))
 }
 
 /// The line for a hook of one repository.
