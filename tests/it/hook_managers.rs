@@ -33,14 +33,19 @@ const PRE_COMMIT: Manager = Manager {
     variable: "LICENSE_TESTS_PRE_COMMIT",
     file: ".pre-commit-config.yaml",
     head: "repos:\n",
-    besides: &[(".pre-commit-config.yaml", "repos: []\n")],
+    besides: &[(".pre-commit-config.yaml", "default_install_hook_types: [pre-push]\nrepos: []\n")],
     install: &["install", "--hook-type", "pre-push"],
     uninstall: &["uninstall", "--hook-type", "pre-push"],
 };
 
 const PREK: Manager = Manager { variable: "LICENSE_TESTS_PREK", ..PRE_COMMIT };
 
-const PREK_TOML: Manager = Manager { file: "prek.toml", head: "", besides: &[("prek.toml", "")], ..PREK };
+const PREK_TOML: Manager = Manager {
+    file: "prek.toml",
+    head: "",
+    besides: &[("prek.toml", "default_install_hook_types = [\"pre-push\"]\n")],
+    ..PREK
+};
 
 const LEFTHOOK: Manager = Manager {
     variable: "LICENSE_TESTS_LEFTHOOK",
@@ -49,6 +54,13 @@ const LEFTHOOK: Manager = Manager {
     besides: &[("lefthook.yml", "pre-push:\n  commands:\n    a:\n      run: 'true'\n")],
     install: &["install"],
     uninstall: &["uninstall"],
+};
+
+const LEFTHOOK_TOML: Manager = Manager {
+    file: ".config/lefthook.toml",
+    head: "[pre-push.commands.a]\nrun = \"true\"\n\n",
+    besides: &[(".config/lefthook.toml", "[pre-push.commands.a]\nrun = \"true\"\n")],
+    ..LEFTHOOK
 };
 
 const HUSKY: Manager = Manager {
@@ -74,10 +86,11 @@ macro_rules! facts {
     };
 }
 
-facts!(pre_commit, PRE_COMMIT: its_lines_guard_a_push, its_lines_name_the_license_toml, it_comes_after_us_and_goes, we_go_before_it);
-facts!(prek, PREK: its_lines_guard_a_push, its_lines_name_the_license_toml, it_comes_after_us_and_goes, we_go_before_it);
+facts!(pre_commit, PRE_COMMIT: its_lines_guard_a_push, its_lines_name_the_license_toml, it_comes_after_us_and_goes, we_go_before_it, it_runs_ours_whole_where_it_has_other_hooks);
+facts!(prek, PREK: its_lines_guard_a_push, its_lines_name_the_license_toml, it_comes_after_us_and_goes, we_go_before_it, it_runs_ours_whole_where_it_has_other_hooks);
 facts!(prek_toml, PREK_TOML: its_lines_guard_a_push, its_lines_name_the_license_toml);
 facts!(lefthook, LEFTHOOK: its_lines_guard_a_push, its_lines_name_the_license_toml, it_comes_after_us_and_goes);
+facts!(lefthook_toml, LEFTHOOK_TOML: its_lines_guard_a_push, its_lines_name_the_license_toml);
 facts!(husky, HUSKY: its_lines_guard_a_push, its_lines_name_the_license_toml);
 
 impl Manager {
@@ -104,6 +117,10 @@ impl Manager {
         let text = format!("{}{}", self.head, guard["lines"].as_str().unwrap());
         script(&repository.work().join(self.file), &text, 0o644);
         repository.theirs(self.install);
+    }
+
+    fn name(&self) -> &'static str {
+        if self.variable == PREK.variable { "prek" } else { "pre-commit" }
     }
 
     fn runs_legacy(&self) -> bool {
@@ -207,6 +224,37 @@ impl Managed {
     }
 }
 
+fn it_runs_ours_whole_where_it_has_other_hooks(manager: &Manager, repository: &Managed) {
+    let text = "default_install_hook_types: [pre-commit]\nrepos:\n- repo: local\n  hooks:\n  - {id: x, name: x, entry: 'true', language: system, always_run: true, pass_filenames: false}\n";
+    script(&repository.work().join(manager.file), text, 0o644);
+    repository.theirs(&["install"]);
+    repository.ours(&["install"]).exits(0).says("would keep ours as `pre-push.legacy`");
+    let whole = |repository: &Managed| {
+        repository.commit("notes", &format!("{}\n", drawn()));
+        repository.git(&["branch", "leak"]);
+        repository.git(&["reset", "--quiet", "--hard", "HEAD~1"]);
+        let all = repository.run(Path::new("git"), &["push", "hub", "--all"]);
+        all.exits(1).says("this push was stopped: it holds secrets");
+        repository.git(&["branch", "-D", "leak"]);
+    };
+    repository.guards(&["hub"]);
+    whole(repository);
+    // As somebody who has hooks for it later.
+    repository.theirs(manager.install);
+    assert_eq!(repository.status()["guarded"], true);
+    whole(repository);
+    // It has one of its own already, and ours is to see all of a push again.
+    repository.theirs(manager.uninstall);
+    repository.ours(&["uninstall"]).exits(0);
+    repository.theirs(manager.install);
+    let own = repository.ours(&["install", "--own"]);
+    own.exits(3).says(&format!("{} uninstall --hook-type pre-push`, `cargo xtask hook install --own`", manager.name()));
+    repository.theirs(manager.uninstall);
+    repository.ours(&["install", "--own"]).exits(0);
+    repository.theirs(manager.install);
+    whole(repository);
+}
+
 const FOREIGN: &str = "#!/bin/sh\nexit 0\n";
 
 fn its_lines_guard_a_push(manager: &Manager, repository: &Managed) {
@@ -216,7 +264,7 @@ fn its_lines_guard_a_push(manager: &Manager, repository: &Managed) {
     repository.ours(&["install"]).exits(0).says("runs the check already");
     assert_eq!(repository.status()["guarded"], true);
     // lefthook takes the name of an option for one of its own, and refuses.
-    let remotes: &[&str] = if manager.file == "lefthook.yml" { &["hub"] } else { &["hub", "--version"] };
+    let remotes: &[&str] = if manager.variable == LEFTHOOK.variable { &["hub"] } else { &["hub", "--version"] };
     repository.guards(remotes);
 }
 

@@ -73,8 +73,9 @@ const EXIT_USAGE: i32 = 129;
 const DEPTH_ALL: &str = "1000000000";
 
 /// Options of every call. No hook runs, nor a program that looks for changed files or shows output; nothing is tidied up
-/// in the background; text is plain. What connects to a remote stays as it is configured.
-const ALWAYS: [&str; 17] = [
+/// in the background; text is plain, and no advice comes about the file of grafts that we name. What connects to a
+/// remote stays as it is configured.
+const ALWAYS: [&str; 19] = [
     "--no-pager",
     "--no-replace-objects",
     "--literal-pathspecs",
@@ -92,6 +93,8 @@ const ALWAYS: [&str; 17] = [
     "fetch.writeCommitGraph=false",
     "-c",
     "push.gpgSign=false",
+    "-c",
+    "advice.graftFileDeprecated=false",
 ];
 
 /// git in the project's repository.
@@ -621,6 +624,12 @@ impl Said {
         let first = self.lines.len().saturating_sub(SAID_LINES_MAX);
         clean(&self.lines[first..].join("; "))
     }
+}
+
+/// What git says to do where it does not want to work in a repository, because its files are somebody else's.
+pub(crate) fn advice_to_trust(said: &str) -> Option<&str> {
+    let at = said.find("git config --global --add safe.directory ")?;
+    Some(said[at..].split("; ").next().unwrap_or_default())
 }
 
 /// A line without the user and the password of the addresses in it.

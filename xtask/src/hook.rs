@@ -6,7 +6,7 @@
 use std::{
     fs::{self, Metadata},
     io,
-    os::unix::fs::MetadataExt as _,
+    os::unix::fs::{MetadataExt as _, symlink},
     path::{Path, PathBuf},
 };
 
@@ -18,11 +18,12 @@ use crate::{
     exit::Exit,
     failpoint, files,
     git::{
-        Git, GitError,
+        self, Git, GitError,
         hooks::{ConfiguredHook, HookPlace, HooksPath, Scope},
     },
 };
 
+pub(crate) mod foreign;
 pub(crate) mod manager;
 pub(crate) mod program;
 pub(crate) mod remotes;
@@ -30,7 +31,8 @@ pub(crate) mod shim;
 pub(crate) mod told_once;
 pub(crate) mod trust;
 
-use manager::{Manager, Mention};
+use foreign::{Foreign, Name, Without};
+use manager::{Claim, Managed, Manager, Places};
 use program::{Standing, is_executable};
 use shim::{Besides, Chain, Edition, Finds, KEPT, LEGACY, Shim, Text};
 use trust::{TrustError, TrustRecord};
@@ -40,6 +42,12 @@ const HOOK: &str = "pre-push";
 
 /// How much of a hook is looked at to see whose it is, in bytes.
 const HEAD_BYTES: u64 = 16 * 1024;
+
+/// The longest hook that is copied, in bytes: some are programs.
+const BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+/// Of a mode, what may do what.
+const MODE_BITS: u32 = 0o7777;
 
 /// The mode of the hook.
 const MODE: u32 = 0o755;
@@ -58,12 +66,61 @@ pub(crate) struct Facts {
     pub(crate) kept: Before,
     /// What is beside it, under the name that others have for such a hook.
     pub(crate) legacy: Legacy,
+    /// Why no hook can be there.
+    pub(crate) off: Option<Off>,
     /// Who manages the repository's hooks, by its files.
     pub(crate) manager: Option<Manager>,
     /// The hooks of git's configuration.
     pub(crate) configured: Vec<ConfiguredHook>,
     /// Whether this git runs those.
     pub(crate) configured_run: Runs,
+}
+
+/// A `core.hooksPath` where no hook can be, which is how hooks are turned off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Off {
+    /// What it is, and who said so.
+    pub(crate) why: String,
+    /// What to do to have hooks.
+    pub(crate) help: String,
+}
+
+impl Off {
+    fn of(place: &HookPlace) -> Option<Self> {
+        let (HooksPath { scope, text, origin }, directory) = (place.named.as_ref()?, place.file.parent()?);
+        let path = if text.is_empty() { "empty".to_owned() } else { format!("`{text}`") };
+        let why = if directory == Path::new("/") {
+            format!("git looks for hooks at the top of the file system: core.hooksPath is {path}, as {origin} says")
+        } else if is_no_directory(directory) {
+            format!(
+                "git runs no hook of this repository: core.hooksPath is {path}, as {origin} says, and that is no directory"
+            )
+        } else {
+            return None;
+        };
+        let file = origin.strip_prefix("file:");
+        let help = match (scope, file) {
+            (Scope::Repository, Some(file)) if file.ends_with("config.worktree") => {
+                "to have hooks: `git config --worktree --unset core.hooksPath`".to_owned()
+            }
+            (Scope::Repository, Some(file)) if file.ends_with("config") => {
+                "to have hooks: `git config --local --unset core.hooksPath`".to_owned()
+            }
+            (Scope::Shared, Some(_)) => format!(
+                "to have hooks in this repository: `git config --local core.hooksPath '{}/hooks'`",
+                clean(&place.common.display().to_string())
+            ),
+            (Scope::Repository | Scope::Shared, _) => "to have hooks, take that setting away".to_owned(),
+        };
+        Some(Self { why, help })
+    }
+}
+
+fn is_no_directory(directory: &Path) -> bool {
+    match fs::metadata(directory) {
+        Ok(metadata) => !metadata.is_dir(),
+        Err(error) => error.kind() == io::ErrorKind::NotADirectory,
+    }
 }
 
 /// What is at the hook's place.
@@ -93,7 +150,7 @@ pub(crate) enum Runs {
 pub(crate) enum Before {
     /// Nothing.
     Nothing,
-    /// A second name of the present hook: an installation was interrupted.
+    /// A second name of the present hook, or a copy of it: an installation was interrupted.
     TheHookItself,
     /// A file, or a link.
     There(Runs),
@@ -112,8 +169,17 @@ pub(crate) enum Legacy {
     There(Runs),
 }
 
-/// What an installation does about the hook.
+/// Whose hook a person wants, where somebody else could have theirs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// Theirs, where the configuration of a manager says so, or where theirs would not run beside ours.
+    AsConfigured,
+    /// Ours.
+    Own,
+}
+
+/// What an installation does about the hook.
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Plan {
     /// Writes ours over what is there.
     Write(Besides),
@@ -124,7 +190,9 @@ enum Plan {
     /// Writes ours where a manager's hook runs it.
     Behind(Manager, Besides),
     /// Leaves it to a manager.
-    Manager(Manager),
+    Manager(Managed),
+    /// Leaves it to a hook of somebody else that runs the program.
+    Foreign(Foreign),
     /// Leaves it to whoever set the directory for all repositories.
     Shared,
 }
@@ -132,21 +200,26 @@ enum Plan {
 /// Looks at a repository.
 pub(crate) fn look(git: &Git, directory: &Path) -> Result<Facts, HookError> {
     let place = git.hook_place(HOOK)?;
-    let place = place.map_err(|said| HookError::NoRepository { directory: directory.to_owned(), said })?;
+    let place = place.map_err(|said| HookError::unplaced(directory.to_owned(), said))?;
     let mut hook = hook_at(&place.file).map_err(|source| unusable(&place.file, source))?;
-    let (kept, legacy) = (kept_at(&place.file)?, legacy_at(&place.file)?);
-    let hooks_path = place.named.as_ref().map(|named| named.text.as_str());
+    let (kept, legacy) = (kept_at(&place.file, hook)?, legacy_at(&place.file)?);
     // The hooks that husky writes do not name it; their directory does.
-    if let (Hook::Foreign(None, runs), true) = (hook, hooks_path.is_some_and(manager::is_huskys)) {
+    if let (Hook::Foreign(None, runs), Some(_)) = (hook, place.file.parent().and_then(manager::husky_directory)) {
         hook = Hook::Foreign(Some(Manager::Husky), runs);
     }
-    let manager = place.top.as_deref().and_then(|top| Manager::of_repository(top, hooks_path));
+    let manager = places(&place).and_then(Manager::of_repository);
     let configured = git.configured_hooks(HOOK)?;
     let configured_run = match git.version()? {
         Some(version) if version >= RUNS_CONFIGURED => Runs::Yes,
         Some(_) | None => Runs::No,
     };
-    Ok(Facts { place, hook, kept, legacy, manager, configured, configured_run })
+    let off = Off::of(&place);
+    Ok(Facts { place, hook, kept, legacy, off, manager, configured, configured_run })
+}
+
+/// Where the files of a manager may be; none in a bare repository.
+fn places(place: &HookPlace) -> Option<Places<'_>> {
+    Some(Places { top: place.top.as_deref()?, hooks: place.file.parent()? })
 }
 
 impl Facts {
@@ -160,14 +233,34 @@ impl Facts {
         self.place.named.as_ref().filter(|named| named.scope == Scope::Shared)
     }
 
-    /// The manager to leave the hook to, and whether it runs our program.
-    pub(crate) fn managed(&self) -> Option<(Manager, Mention)> {
-        let manager = match self.hook {
-            Hook::Foreign(Some(manager), _) => Some(manager),
-            Hook::Nothing | Hook::Ours(..) | Hook::Foreign(None, _) | Hook::NotAFile => self.manager,
-        }?;
-        let top = self.place.top.as_deref()?;
-        Some((manager, manager.mention(top)))
+    /// The manager to leave the hook to, and what its configuration says.
+    pub(crate) fn managed(&self) -> Option<Managed> {
+        let (manager, runs) = match self.hook {
+            Hook::Foreign(Some(manager), runs) => (Some(manager), runs),
+            Hook::Nothing | Hook::Ours(..) | Hook::Foreign(None, _) | Hook::NotAFile => (self.manager, Runs::No),
+        };
+        Some(Managed::of(manager?, runs, places(&self.place)?))
+    }
+
+    /// The hook of somebody else in the hook's place, as far as it runs our program. The file of a manager may be the
+    /// hook itself.
+    pub(crate) fn foreign(&self) -> Option<Foreign> {
+        let Hook::Foreign(_, runs) = self.hook else { return None };
+        let managed = self.managed().filter(Managed::has_lines);
+        if managed.is_some_and(|managed| {
+            self.place.top.as_deref().map(|top| top.join(managed.file)) == Some(self.place.file.clone())
+        }) {
+            return None;
+        }
+        Some(Foreign::at(&self.place.file, runs)).filter(|foreign| foreign.runs_ours())
+    }
+
+    /// Where our hook is, or would be. A manager that came after us kept it under the other name.
+    pub(crate) fn our_place(&self) -> PathBuf {
+        match (self.hook, self.legacy) {
+            (Hook::Foreign(..), Legacy::Ours(..)) => legacy_of(&self.place.file),
+            (Hook::Foreign(..) | Hook::Ours(..) | Hook::Nothing | Hook::NotAFile, _) => self.place.file.clone(),
+        }
     }
 
     /// The manager whose hook runs ours, which it keeps as `pre-push.legacy`.
@@ -189,10 +282,33 @@ impl Facts {
         shim::config_of(&files::read_head(&file, HEAD_BYTES).ok()?)
     }
 
+    /// Whether ours can be in the hook's place, whatever files the manager has: it has no hook there.
+    pub(crate) fn is_free_of_managers(&self) -> bool {
+        match self.hook {
+            Hook::Nothing | Hook::Foreign(None, _) => true,
+            Hook::Ours(..) | Hook::Foreign(Some(_), _) | Hook::NotAFile => false,
+        }
+    }
+
+    /// The manager that an installation leaves the hook to. One with another use for hooks would only take ours along,
+    /// and its lines see less of a push than ours.
+    fn owner(&self, wish: Wish) -> Option<Managed> {
+        let managed = self.managed()?;
+        let is_left = managed.claim == Claim::Nothing && !managed.has_lines();
+        let is_ours = self.is_free_of_managers() && (wish == Wish::Own || is_left);
+        (!is_ours).then_some(managed)
+    }
+
     /// What an installation does.
-    fn plan(&self) -> Result<Plan, HookError> {
+    fn plan(&self, wish: Wish) -> Result<Plan, HookError> {
         if let Some(hook) = self.configured_ours() {
             return Err(HookError::Configured { name: clean(&hook.name) });
+        }
+        if let Some(off) = &self.off {
+            return Err(HookError::Off(off.clone()));
+        }
+        if let Some(foreign) = self.foreign() {
+            return Ok(Plan::Foreign(foreign));
         }
         if self.shared().is_some() {
             return Ok(Plan::Shared);
@@ -206,7 +322,7 @@ impl Facts {
             not_edited(edition, &legacy_of(&self.place.file))?;
             return Ok(Plan::Behind(manager, besides));
         }
-        match (self.hook, self.managed()) {
+        match (self.hook, self.owner(wish)) {
             (Hook::NotAFile, _) => Err(HookError::NotAFile { file: self.place.file.clone() }),
             (Hook::Ours(_, Edition::Edited, _), _) => Err(HookError::Edited { file: self.place.file.clone() }),
             (Hook::Ours(Chain::WithLegacy, ..), _) => match (self.legacy, self.kept) {
@@ -214,14 +330,23 @@ impl Facts {
                 (Legacy::There(_), Before::There(_) | Before::TheHookItself) => Err(self.kept_taken()),
                 (Legacy::Nothing | Legacy::Ours(..) | Legacy::TheKeptOne, _) => Ok(Plan::Write(besides)),
             },
-            (Hook::Nothing | Hook::Foreign(..), Some((manager, _))) => Ok(Plan::Manager(manager)),
+            (Hook::Nothing | Hook::Foreign(..), Some(managed)) => Ok(Plan::Manager(managed)),
             (Hook::Ours(Chain::Alone | Chain::WithKept, ..), _) | (Hook::Nothing, None) => Ok(Plan::Write(besides)),
             // A hook of a manager in a bare repository is like any other.
             (Hook::Foreign(..), None) => match self.kept {
-                Before::Nothing | Before::TheHookItself => Ok(Plan::Keep),
+                Before::Nothing | Before::TheHookItself => Ok(match self.bound_to_its_name(wish) {
+                    Some(foreign) => Plan::Foreign(foreign),
+                    None => Plan::Keep,
+                }),
                 Before::There(_) => Err(self.kept_taken()),
             },
         }
+    }
+
+    /// The hook of somebody else that would not work under the name that we keep it by.
+    fn bound_to_its_name(&self, wish: Wish) -> Option<Foreign> {
+        let (Hook::Foreign(_, runs @ Runs::Yes), Wish::AsConfigured) = (self.hook, wish) else { return None };
+        Some(Foreign::at(&self.place.file, runs)).filter(|foreign| foreign.name != Name::Any)
     }
 
     fn kept_taken(&self) -> HookError {
@@ -282,21 +407,23 @@ pub(crate) struct Installed {
 }
 
 /// What runs the program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Guard {
     /// Our hook.
     Hook(Besides),
     /// Our hook, which the one of a manager runs.
     Behind(Manager, Besides),
     /// A manager does, or will once somebody has added the lines to its configuration.
-    Manager(Manager, Mention),
+    Manager(Managed),
+    /// A hook that somebody else wrote does.
+    Foreign(Foreign),
     /// Nothing, before somebody decides about a directory that is not this repository's.
     Shared,
 }
 
 /// Installs: first the program, then what it may send where, then the hook that runs it.
-pub(crate) fn install(ctx: &Context, facts: Facts, named: Option<Named>) -> Result<Installed, HookError> {
-    let plan = facts.plan()?;
+pub(crate) fn install(ctx: &Context, facts: Facts, named: Option<Named>, wish: Wish) -> Result<Installed, HookError> {
+    let plan = facts.plan(wish)?;
     let (file, common) = (&facts.place.file, &facts.place.common);
     let (kept, legacy) = (kept_of(file), legacy_of(file));
     let (agreed, config) = named.map_or_else(Default::default, |named| (named.record, named.config));
@@ -306,8 +433,7 @@ pub(crate) fn install(ctx: &Context, facts: Facts, named: Option<Named>) -> Resu
     agreed.write(common).map_err(|source| unusable(common, source))?;
     failpoint::reached(ctx, "hook-program");
     let write = |file: &Path, besides| write(file, &facts.shim(besides, config.as_deref()));
-    // A second name, so that the hook is there all the time; and never over something else.
-    let keep = |from: &Path| fs::hard_link(from, &kept).map_err(|source| unusable(&kept, source));
+    let keep = |from: &Path| keep(from, &kept).map_err(|source| unusable(&kept, source));
     let guard = match plan {
         Plan::Write(besides) => {
             write(file, besides)?;
@@ -337,14 +463,30 @@ pub(crate) fn install(ctx: &Context, facts: Facts, named: Option<Named>) -> Resu
             write(&legacy, besides)?;
             Guard::Behind(manager, besides)
         }
-        Plan::Manager(manager) => {
-            let mention = facts.managed().map_or(Mention::Missing, |(_, mention)| mention);
-            Guard::Manager(manager, mention)
-        }
+        Plan::Manager(managed) => Guard::Manager(managed),
+        Plan::Foreign(foreign) => Guard::Foreign(foreign),
         Plan::Shared => Guard::Shared,
     };
     failpoint::reached(ctx, "hook-written");
     Ok(Installed { facts, guard, program_before, agreed_before, agreed, config })
+}
+
+/// Gives a hook a second name, so that it is there all the time; and never over something else. A file system without
+/// hard links, or one that gives none of somebody else's file, gets a copy.
+fn keep(from: &Path, kept: &Path) -> io::Result<()> {
+    match fs::hard_link(from, kept) {
+        Err(error) if is_about_links(&error) => {}
+        linked => return linked,
+    }
+    let metadata = fs::symlink_metadata(from)?;
+    if metadata.is_symlink() {
+        return symlink(fs::read_link(from)?, kept);
+    }
+    files::copy(from, kept, metadata.mode() & MODE_BITS, BYTES_MAX)
+}
+
+fn is_about_links(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported | io::ErrorKind::TooManyLinks)
 }
 
 fn write(file: &Path, shim: &Shim<'_>) -> Result<(), HookError> {
@@ -361,6 +503,10 @@ pub(crate) struct Uninstalled {
     pub(crate) facts: Facts,
     /// What became of the hook.
     pub(crate) removed: Removed,
+    /// The hook of somebody else that is there now, where it runs the program.
+    pub(crate) foreign: Option<Foreign>,
+    /// Hooks of ours where git does not look now, or looks in another work tree. They need the program.
+    pub(crate) elsewhere: Vec<PathBuf>,
     /// What became of the program and the record.
     pub(crate) program: Kept,
 }
@@ -381,17 +527,27 @@ pub(crate) enum Removed {
 pub(crate) enum Kept {
     /// It is gone.
     No,
-    /// Something that a person wrote runs it.
+    /// Something that a person wrote runs it, or a hook of ours elsewhere.
     Needed,
 }
 
 /// Removes what an installation put there: first the hook, then the program that it runs.
-pub(crate) fn uninstall(ctx: &Context, facts: Facts) -> Result<Uninstalled, HookError> {
+pub(crate) fn uninstall(ctx: &Context, git: &Git, facts: Facts) -> Result<Uninstalled, HookError> {
     let common = &facts.place.common;
+    let elsewhere = ours_elsewhere(git, &facts)?;
     let removed = if facts.shared().is_some() { Removed::Nothing } else { take_out(&facts)? };
     failpoint::reached(ctx, "hook-removed");
-    let is_needed =
-        facts.configured_ours().is_some() || matches!(facts.managed(), Some((_, Mention::There | Mention::Older)));
+    // What is there now may be the hook from before.
+    let foreign = match (facts.hook, removed) {
+        (Hook::Foreign(..), Removed::Nothing) => facts.foreign(),
+        (_, Removed::Restored) => Some(Foreign::at(&facts.our_place(), runs(&facts.our_place()))),
+        (_, Removed::Nothing | Removed::Hook) => None,
+    };
+    let foreign = foreign.filter(|foreign| foreign.runs_ours());
+    let is_needed = facts.configured_ours().is_some()
+        || facts.managed().is_some_and(|managed| managed.has_lines())
+        || foreign.is_some_and(|foreign| foreign.without == Without::Refuses)
+        || !elsewhere.is_empty();
     let program = if is_needed {
         Kept::Needed
     } else {
@@ -402,7 +558,21 @@ pub(crate) fn uninstall(ctx: &Context, facts: Facts) -> Result<Uninstalled, Hook
             .map_err(|source| unusable(&program::place(common), source))?;
         Kept::No
     };
-    Ok(Uninstalled { facts, removed, program })
+    Ok(Uninstalled { facts, removed, foreign, elsewhere, program })
+}
+
+/// Our hooks in all places but the one that is ours to tidy up.
+fn ours_elsewhere(git: &Git, facts: &Facts) -> Result<Vec<PathBuf>, HookError> {
+    let mut ours = Vec::new();
+    for place in git.hook_places(HOOK, &facts.place.common)?.into_iter().filter(|place| *place != facts.place.file) {
+        for file in [legacy_of(&place), place] {
+            match hook_at(&file).map_err(|source| unusable(&file, source))? {
+                Hook::Ours(..) => ours.push(file),
+                Hook::Nothing | Hook::Foreign(..) | Hook::NotAFile => {}
+            }
+        }
+    }
+    Ok(ours)
 }
 
 /// Takes our hook away, wherever it is, and brings back the one from before.
@@ -488,10 +658,26 @@ fn hook_at(file: &Path) -> io::Result<Hook> {
     })
 }
 
-fn kept_at(hook: &Path) -> Result<Before, HookError> {
-    let file = kept_of(hook);
+fn kept_at(place: &Path, hook: Hook) -> Result<Before, HookError> {
+    let file = kept_of(place);
     let Some(kept) = identity_of(&file)? else { return Ok(Before::Nothing) };
-    Ok(if identity_of(hook)? == Some(kept) { Before::TheHookItself } else { Before::There(runs(&file)) })
+    let is_copy = || match hook {
+        Hook::Foreign(..) => are_copies(place, &file).unwrap_or(false),
+        Hook::Nothing | Hook::Ours(..) | Hook::NotAFile => false,
+    };
+    Ok(if identity_of(place)? == Some(kept) || is_copy() { Before::TheHookItself } else { Before::There(runs(&file)) })
+}
+
+/// Whether one is what [`keep`] makes of the other where there are no hard links.
+fn are_copies(one: &Path, other: &Path) -> io::Result<bool> {
+    let (first, second) = (fs::symlink_metadata(one)?, fs::symlink_metadata(other)?);
+    if first.mode() != second.mode() {
+        return Ok(false);
+    }
+    if first.is_symlink() {
+        return Ok(fs::read_link(one)? == fs::read_link(other)?);
+    }
+    files::are_equal(one, other)
 }
 
 fn legacy_at(hook: &Path) -> Result<Legacy, HookError> {
@@ -520,7 +706,8 @@ fn identity_of(file: &Path) -> Result<Option<(u64, u64)>, HookError> {
 fn metadata_of(file: &Path) -> io::Result<Option<Metadata>> {
     match fs::symlink_metadata(file) {
         Ok(metadata) => Ok(Some(metadata)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        // Nor is anything below what is no directory.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -548,6 +735,15 @@ pub(crate) enum HookError {
         directory: PathBuf,
         /// What git said.
         said: String,
+    },
+    /// There is one, and git does not want to work in it.
+    #[error("git does not trust the repository that `{}` is in: its files belong to somebody else", directory.display())]
+    #[diagnostic(help("if you trust it: `{advice}`"))]
+    Distrusted {
+        /// Where.
+        directory: PathBuf,
+        /// What git says to do.
+        advice: String,
     },
     /// git did not answer.
     #[error(transparent)]
@@ -586,6 +782,10 @@ pub(crate) enum HookError {
         /// What it is.
         file: PathBuf,
     },
+    /// Hooks are turned off.
+    #[error("{}: nothing was changed", .0.why)]
+    #[diagnostic(help("{}", .0.help))]
+    Off(Off),
     /// git's configuration runs the program, and a file would run it once more.
     #[error("git's configuration runs the program already, as hook `{name}`: nothing was changed")]
     #[diagnostic(help(
@@ -611,15 +811,24 @@ pub(crate) enum HookError {
 }
 
 impl HookError {
+    fn unplaced(directory: PathBuf, said: String) -> Self {
+        match git::advice_to_trust(&said).map(str::to_owned) {
+            Some(advice) => Self::Distrusted { directory, advice },
+            None => Self::NoRepository { directory, said },
+        }
+    }
+
     /// The row of the exit table.
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::NoRepository { .. }
+            | Self::Distrusted { .. }
             | Self::Git(_)
             | Self::KeptTaken { .. }
             | Self::Edited { .. }
             | Self::ConfigName { .. }
             | Self::NotAFile { .. }
+            | Self::Off(_)
             | Self::Configured { .. }
             | Self::Trust(_)
             | Self::Unusable { .. } => Exit::Config,

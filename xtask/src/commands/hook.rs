@@ -19,8 +19,9 @@ use crate::{
     failure::Failure,
     git::{Git, hooks::HooksPath},
     hook::{
-        self, Before, Facts, Guard, Hook, HookError, Installed, Kept, Legacy, Named, Removed, Runs, Uninstalled,
-        manager::{self, Manager, Mention},
+        self, Before, Facts, Guard, Hook, HookError, Installed, Kept, Legacy, Named, Removed, Runs, Uninstalled, Wish,
+        foreign::{self, Foreign, Name, Without},
+        manager::{Managed, Mention},
         program::{self, Age, Standing},
         remotes::Remotes,
         shim::{self, Besides, Chain, Edition},
@@ -34,7 +35,7 @@ use crate::{
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum HookCommand {
     /// Put the hook into this repository, with a copy of this program, and agree to what license.toml names
-    Install(HookArgs),
+    Install(InstallArgs),
     /// Take the hook out of this repository, and bring back the one from before
     Uninstall(HookArgs),
     /// Show what runs at a push, and whether the copy of this program is older; ends with 0 when pushes are guarded
@@ -45,11 +46,30 @@ impl HookCommand {
     /// How to print.
     pub(crate) fn format(&self) -> Format {
         match self {
-            Self::Install(args) | Self::Uninstall(args) | Self::Status(args) => match args.format {
-                AuditFormat::Human => Format::Human,
-                AuditFormat::Json => Format::Json,
-            },
+            Self::Install(InstallArgs { common: args, .. }) | Self::Uninstall(args) | Self::Status(args) => {
+                match args.format {
+                    AuditFormat::Human => Format::Human,
+                    AuditFormat::Json => Format::Json,
+                }
+            }
         }
+    }
+}
+
+/// What to install.
+#[derive(Debug, clap::Args)]
+pub(crate) struct InstallArgs {
+    /// Have this hook even where a manager (husky, lefthook, pre-commit, prek) is to have one by its configuration,
+    /// unless its own hook is there already; and where the hook that is there tells by its name what it is to do
+    #[arg(long)]
+    own: bool,
+    #[command(flatten)]
+    common: HookArgs,
+}
+
+impl InstallArgs {
+    fn wish(&self) -> Wish {
+        if self.own { Wish::Own } else { Wish::AsConfigured }
     }
 }
 
@@ -83,15 +103,15 @@ pub(crate) fn run(
     let facts = hook::look(&git, &ctx.directory)?;
     let named = |loaded: &Loaded<'_>| Named::of(loaded.file, &loaded.config, &facts);
     let report = match command {
-        HookCommand::Install(_) => {
+        HookCommand::Install(args) => {
             let named = loaded?.as_ref().map(named).transpose()?.flatten();
             let (settings, common) = (git.settings().map_err(HookError::from)?, facts.place.common.clone());
-            let installed = hook::install(ctx, facts, named)?;
+            let installed = hook::install(ctx, facts, named, args.wish())?;
             // Without it a first push is only looked at more closely.
             Remotes::install(&common, &settings).ok();
             Report::Installed(installed)
         }
-        HookCommand::Uninstall(_) => Report::Uninstalled(hook::uninstall(ctx, facts)?),
+        HookCommand::Uninstall(_) => Report::Uninstalled(hook::uninstall(ctx, &git, facts)?),
         HookCommand::Status(_) => {
             let named = found.and_then(|found| named(found).ok().flatten());
             Report::Status(Status::of(named, facts)?)
@@ -117,9 +137,11 @@ impl Report {
     /// Whoever installs and is left with work to do must not read it as done.
     fn exit(&self) -> Exit {
         let is_done = match self {
-            Self::Installed(installed) => match installed.guard {
-                Guard::Hook(_) | Guard::Behind(..) | Guard::Manager(_, Mention::There) => true,
-                Guard::Manager(_, Mention::Missing | Mention::Older) | Guard::Shared => false,
+            Self::Installed(installed) => match &installed.guard {
+                Guard::Hook(_) | Guard::Behind(..) => true,
+                Guard::Manager(managed) => managed.mention == Mention::There && managed.runs == Runs::Yes,
+                Guard::Foreign(foreign) => foreign.mention == Mention::There && foreign.runs == Runs::Yes,
+                Guard::Shared => false,
             },
             Self::Uninstalled(_) => true,
             Self::Status(status) => status.is_guarded(),
@@ -154,6 +176,7 @@ impl Report {
                     Removed::Restored => "hook_and_restored_legacy",
                 },
                 "program_kept": uninstalled.program == Kept::Needed,
+                "hooks_elsewhere": uninstalled.elsewhere.iter().map(|file| shown(file)).collect::<Vec<_>>(),
             }),
             Self::Status(status) => status.json(),
         };
@@ -164,16 +187,25 @@ impl Report {
 
 fn installed_lines(installed: &Installed) -> String {
     let Facts { place, .. } = &installed.facts;
-    let mut lines = match installed.guard {
+    let mut lines = match &installed.guard {
         Guard::Hook(besides) => {
             let mut lines = format!("every push from this repository is checked, by `{}`\n", shown(&place.file));
-            kept_line(&installed.facts, besides, &mut lines);
-            if let Some((manager, _)) = installed.facts.managed() {
-                let _ = writeln!(
-                    lines,
-                    "{} has a configuration here, and may put its own hook there when it installs: look at `cargo xtask hook status` then",
-                    manager.name()
-                );
+            kept_line(&installed.facts, *besides, &mut lines);
+            if let Some(Managed { manager, .. }) = installed.facts.managed() {
+                let name = manager.name();
+                let _ = if manager.runs_legacy() {
+                    writeln!(
+                        lines,
+                        "{name} has a configuration here: a pre-push hook of its own would keep ours as `{}`, and run it",
+                        shim::LEGACY
+                    )
+                } else {
+                    writeln!(
+                        lines,
+                        "{name} has a configuration here, and may put its own hook there when it installs: look at \
+                         `cargo xtask hook status` then"
+                    )
+                };
             }
             lines
         }
@@ -183,15 +215,11 @@ fn installed_lines(installed: &Installed) -> String {
                 manager.name(),
                 shim::LEGACY
             );
-            kept_line(&installed.facts, besides, &mut lines);
+            kept_line(&installed.facts, *besides, &mut lines);
             lines
         }
-        Guard::Manager(manager, Mention::There) => {
-            format!("{} runs the check already; the hook is its own, and stays as it is\n", manager.name())
-        }
-        Guard::Manager(manager, mention @ (Mention::Missing | Mention::Older)) => {
-            manager_lines(installed, manager, mention)
-        }
+        Guard::Manager(managed) => manager_lines(installed, managed),
+        Guard::Foreign(foreign) => foreign_lines(installed, *foreign),
         Guard::Shared => installed.facts.shared().map(|named| shared_lines(installed, named)).unwrap_or_default(),
     };
     let copied = match &installed.program_before {
@@ -227,35 +255,93 @@ const NOT_RUN: &str = "and git did not run it, since it is not executable: it is
 /// The ways round, which a person must know before they are needed.
 const ROUND: &str = "once without the check: `LICENSE_HOOK=0 git push`, or without any hook: `git push --no-verify`\n";
 
-fn manager_lines(installed: &Installed, manager: Manager, mention: Mention) -> String {
-    let Some(top) = &installed.facts.place.top else { return String::new() };
-    let (name, file) = (manager.name(), manager.file(top));
-    let mut lines = match mention {
+fn manager_lines(installed: &Installed, managed: &Managed) -> String {
+    let (name, file) = (managed.manager.name(), shown(&managed.file));
+    let installs = managed.manager.installs();
+    let mut lines = match managed.mention {
+        Mention::There => {
+            return match managed.runs {
+                Runs::Yes => format!("{name} runs the check already; the hook is its own, and stays as it is\n"),
+                Runs::No => format!(
+                    "pushes are not checked yet: `{file}` has the lines for it, and {name} has not put its hook there\n\
+                     what does: {installs}\n"
+                ),
+            };
+        }
         Mention::Older => format!(
             "the lines in `{file}` are those of an earlier version, which lets a push through when the program is \
              broken\nwrite these in their place:\n\n"
         ),
-        Mention::Missing | Mention::There => format!(
+        Mention::Missing => format!(
             "pushes are not checked yet: {name} writes the hooks of this repository, and would replace ours\n\
              add these lines to `{file}`:\n\n"
         ),
     };
-    for line in manager.snippet(top, installed.config.as_deref()).lines() {
+    for line in managed.snippet(installed.config.as_deref()).lines() {
         let _ = writeln!(lines, "    {line}");
     }
-    let _ = writeln!(lines, "\n{}", manager.next());
+    lines.push('\n');
+    if managed.runs == Runs::No {
+        let _ = writeln!(lines, "then have {name} put its hook there: {installs}");
+    }
+    let _ = writeln!(lines, "{}", managed.manager.about_lines());
+    if let Some(uninstalls) = managed.manager.uninstalls() {
+        let first = if installed.facts.is_free_of_managers() { String::new() } else { format!("{uninstalls}, ") };
+        let _ = writeln!(
+            lines,
+            "or have this hook see all of it, and {name} run it: {first}`cargo xtask hook install --own`, {installs}"
+        );
+    }
     lines
+}
+
+fn foreign_lines(installed: &Installed, foreign: Foreign) -> String {
+    let file = shown(&installed.facts.place.file);
+    match (foreign.mention, foreign.runs) {
+        (Mention::There, Runs::Yes) => {
+            format!("`{file}` runs the check already; it is not ours, and stays as it is\n")
+        }
+        (Mention::There, Runs::No) => format!(
+            "pushes are not checked yet: `{file}` would run the check, and is not executable, so that git passes over \
+             it\nmake it so: `chmod +x '{file}'`\n"
+        ),
+        (Mention::Missing, _) => {
+            let tells = match foreign.name {
+                Name::Any | Name::Told => "tells",
+                Name::Perhaps => "is a link to a program, and may tell",
+            };
+            format!(
+                "pushes are not checked yet: `{file}` {tells} by its name what it is to do, and would not know itself under \
+                 the one that it would be kept by beside ours\nlet it run the program where it is the pre-push hook, before \
+                 it reads what git says:\n\n    {}\n\nor have it kept as `{}` all the same: `cargo xtask hook install \
+                 --own`\n",
+                line_for(installed),
+                shim::KEPT
+            )
+        }
+        (Mention::Older, _) => format!(
+            "`{file}` runs the program and does not ask for its answer, so that a push gets through when the program is \
+             broken\nlet it ask in this way, before it reads what git says:\n\n    {}\n\n",
+            line_for(installed)
+        ),
+    }
+}
+
+/// The line that lets a hook of somebody else run the program.
+fn line_for(installed: &Installed) -> String {
+    let config = installed.config.as_deref();
+    if installed.facts.shared().is_some() { foreign::line_for_many(config) } else { foreign::line(config) }
 }
 
 fn shared_lines(installed: &Installed, named: &HooksPath) -> String {
     let HooksPath { text, origin, .. } = named;
     let common = shown(&installed.facts.place.common);
-    let asking = manager::asking(&shim::config_argument(installed.config.as_deref()), "\"$@\"");
+    let line = line_for(installed);
     format!(
         "pushes are not checked yet: core.hooksPath is `{text}` for more than this repository, as {origin} says, and a \
          hook there would run in all of them\n\
-         let the hook there run the program of each repository that has one:\n\n    \
-         [ ! -e \"$(git rev-parse --git-common-dir)/license/xtask\" ] || {{ {asking}; }} || exit\n\n\
+         let the hook there run the program of each repository that has one, before it reads what git says:\n\n    \
+         {line}\n\n\
          or give this repository hooks of its own, without those of `{text}`, and install again:\n\n    \
          git config --local core.hooksPath '{common}/hooks'\n\n"
     )
@@ -285,29 +371,38 @@ fn agreed_lines(installed: &Installed) -> String {
 }
 
 fn uninstalled_lines(uninstalled: &Uninstalled) -> String {
-    // A manager that came after us kept our hook under the other name.
-    let place = &uninstalled.facts.place.file;
-    let file = match (uninstalled.facts.hook, uninstalled.facts.legacy) {
-        (Hook::Foreign(..), Legacy::Ours(..)) => shown(&place.with_file_name(shim::LEGACY)),
-        (Hook::Foreign(..) | Hook::Ours(..) | Hook::Nothing | Hook::NotAFile, _) => shown(place),
-    };
+    let file = shown(&uninstalled.facts.our_place());
     let mut lines = match uninstalled.removed {
         Removed::Nothing => format!("`{file}` is not ours, or not there: nothing was taken out\n"),
         Removed::Hook => format!("`{file}` is gone: pushes are not checked any more\n"),
+        Removed::Restored if uninstalled.foreign.is_some() => format!("`{file}` is again the hook from before\n"),
         Removed::Restored => format!("`{file}` is again the hook from before: pushes are not checked any more\n"),
     };
+    if let (Some(Foreign { without: Without::Passes, .. }), Kept::No) = (uninstalled.foreign, uninstalled.program) {
+        let _ = writeln!(
+            lines,
+            "`{file}` runs the program of each repository that has one: there is none in this one any more, so that \
+             pushes from it are not checked"
+        );
+    }
     if uninstalled.removed == Removed::Nothing && matches!(uninstalled.facts.kept, Before::There(_)) {
         let _ = writeln!(lines, "`{}` beside it is the hook from before ours, and stays there", shim::KEPT);
     }
-    if uninstalled.program == Kept::Needed {
-        let who = match (uninstalled.facts.managed(), uninstalled.facts.configured_ours()) {
-            (Some((manager, Mention::There | Mention::Older)), _) => {
-                let top = uninstalled.facts.place.top.as_deref();
-                format!("`{}`", top.map_or(manager.name(), |top| manager.file(top)))
-            }
-            (_, Some(hook)) => format!("hook `{}` of git's configuration", clean(&hook.name)),
-            (_, None) => "something else".to_owned(),
-        };
+    for file in &uninstalled.elsewhere {
+        let _ = writeln!(
+            lines,
+            "`{}` is ours too, and needs the program, which stays: uninstall there, or once git looks there again",
+            shown(file)
+        );
+    }
+    let managed = uninstalled.facts.managed().filter(Managed::has_lines);
+    let who = match (managed, uninstalled.facts.configured_ours(), uninstalled.foreign) {
+        (Some(managed), ..) => Some(format!("`{}`", shown(&managed.file))),
+        (None, Some(hook), _) => Some(format!("hook `{}` of git's configuration", clean(&hook.name))),
+        (None, None, Some(Foreign { without: Without::Refuses, .. })) => Some(format!("`{file}`")),
+        (None, None, Some(Foreign { without: Without::Passes, .. }) | None) => None,
+    };
+    if let Some(who) = who {
         let _ = writeln!(lines, "{who} still runs the program, which stays: take that out, and uninstall again");
     }
     lines
@@ -326,9 +421,42 @@ struct Status {
 /// Something that runs the program at a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Mechanism {
-    kind: &'static str,
+    kind: Kind,
     name: String,
     runs: Runs,
+}
+
+/// What sort of thing runs the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Our hook.
+    Hook,
+    /// A hook that somebody else wrote.
+    Foreign,
+    /// A manager's hook, by its configuration.
+    Manager,
+    /// git's configuration.
+    Configuration,
+}
+
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Hook => "hook",
+            Self::Foreign => "foreign",
+            Self::Manager => "manager",
+            Self::Configuration => "configuration",
+        }
+    }
+
+    /// What it is, for people.
+    fn noun(self) -> &'static str {
+        match self {
+            Self::Hook | Self::Foreign => "hook",
+            Self::Manager => "manager",
+            Self::Configuration => "configuration",
+        }
+    }
 }
 
 impl Status {
@@ -346,32 +474,46 @@ impl Status {
         let mut mechanisms = Vec::new();
         if let Hook::Ours(_, edition, runs) = self.facts.hook {
             mechanisms.push(Mechanism {
-                kind: "hook",
+                kind: Kind::Hook,
                 name: shown(&self.facts.place.file),
                 runs: known_to_run(edition, runs),
             });
         }
         if let Some((_, edition, runs)) = self.facts.behind() {
             let name = shown(&self.facts.place.file.with_file_name(shim::LEGACY));
-            mechanisms.push(Mechanism { kind: "hook", name, runs: known_to_run(edition, runs) });
+            mechanisms.push(Mechanism { kind: Kind::Hook, name, runs: known_to_run(edition, runs) });
         }
-        if let Some((manager, Mention::There | Mention::Older)) = self.facts.managed() {
-            let runs = match self.facts.hook {
-                Hook::Foreign(Some(_), runs) => runs,
-                Hook::Foreign(None, _) | Hook::Ours(..) | Hook::Nothing | Hook::NotAFile => Runs::No,
-            };
-            mechanisms.push(Mechanism { kind: "manager", name: manager.name().to_owned(), runs });
+        if let Some(Foreign { runs, .. }) = self.facts.foreign() {
+            mechanisms.push(Mechanism { kind: Kind::Foreign, name: shown(&self.facts.place.file), runs });
+        }
+        if let Some(Managed { manager, runs, .. }) = self.facts.managed().filter(Managed::has_lines) {
+            mechanisms.push(Mechanism { kind: Kind::Manager, name: manager.name().to_owned(), runs });
         }
         if let Some(hook) = self.facts.configured_ours() {
             let name = clean(&hook.name);
-            mechanisms.push(Mechanism { kind: "configuration", name, runs: self.facts.configured_run });
+            mechanisms.push(Mechanism { kind: Kind::Configuration, name, runs: self.facts.configured_run });
         }
         mechanisms
     }
 
     fn is_guarded(&self) -> bool {
-        let has_program = program::is_executable(&program::place(&self.facts.place.common)) && self.program.works();
-        has_program && self.mechanisms().iter().any(|mechanism| mechanism.runs == Runs::Yes)
+        self.has_program() && self.mechanisms().iter().any(|mechanism| mechanism.runs == Runs::Yes)
+    }
+
+    fn has_program(&self) -> bool {
+        program::is_executable(&program::place(&self.facts.place.common)) && self.program.works()
+    }
+
+    /// What to do where pushes are not checked, in words.
+    fn next(&self) -> &'static str {
+        // Installing would only say the same.
+        if self.facts.foreign().is_some_and(|foreign| foreign.runs == Runs::No) && self.has_program() {
+            return "let git run the hook that is there";
+        }
+        match self.facts.managed() {
+            Some(managed) if managed.mention == Mention::There && self.has_program() => managed.manager.installs(),
+            Some(_) | None => "`cargo xtask hook install`",
+        }
     }
 
     /// Whoever else runs at a push, and whether git runs them.
@@ -386,6 +528,7 @@ impl Status {
                 Before::There(runs) => others.push((format!("`{}`", shim::KEPT), runs)),
                 Before::Nothing | Before::TheHookItself => {}
             },
+            Hook::Foreign(..) if self.facts.foreign().is_some() => {}
             Hook::Foreign(manager, runs) => {
                 let whose = manager.map_or(String::new(), |manager| format!(" of {}", manager.name()));
                 others.push((format!("`{}`{whose}", shown(&self.facts.place.file)), runs));
@@ -417,32 +560,38 @@ impl Status {
 
     fn lines(&self) -> String {
         let mechanisms = self.mechanisms();
-        let mut lines = if self.is_guarded() {
-            "pushes from this repository are checked\n".to_owned()
-        } else {
-            "pushes from this repository are not checked: `cargo xtask hook install`\n".to_owned()
+        let mut lines = match (self.is_guarded(), &self.facts.off) {
+            (true, _) => "pushes from this repository are checked\n".to_owned(),
+            (false, Some(_)) => "pushes from this repository are not checked\n".to_owned(),
+            (false, None) => format!("pushes from this repository are not checked: {}\n", self.next()),
         };
+        if let Some(off) = &self.facts.off {
+            let _ = writeln!(lines, "{}\n{}", off.why, off.help);
+        }
         for Mechanism { kind, name, runs } in &mechanisms {
             let does = match (*kind, runs) {
-                (_, Runs::Yes) => "runs the program",
-                ("hook", Runs::No) if self.is_edited() => "was changed by somebody, so that nobody knows what it does",
-                ("hook", Runs::No) => "is not executable, so that git passes over it",
-                ("configuration", Runs::No) => "is not run by this git: only 2.54 and later do",
-                (_, Runs::No) => "would run the program, and has not put its own hook there yet",
+                (Kind::Foreign, Runs::Yes) => "is not ours, and runs the program",
+                (Kind::Hook | Kind::Manager | Kind::Configuration, Runs::Yes) => "runs the program",
+                (Kind::Hook, Runs::No) if self.is_edited() => {
+                    "was changed by somebody, so that nobody knows what it does"
+                }
+                (Kind::Hook | Kind::Foreign, Runs::No) => "is not executable, so that git passes over it",
+                (Kind::Configuration, Runs::No) => "is not run by this git: only 2.54 and later do",
+                (Kind::Manager, Runs::No) => "would run the program, and has put no hook there yet that git runs",
             };
-            let _ = writeln!(lines, "{kind} `{name}` {does}");
+            let _ = writeln!(lines, "{} `{name}` {does}", kind.noun());
         }
         if mechanisms.len() > 1 {
             let _ = writeln!(lines, "that is more than one, and a push is checked by each: keep one of them");
         }
-        if let Some(named) = self.facts.shared() {
+        if let (Some(named), None) = (self.facts.shared(), &self.facts.off) {
             let _ = writeln!(
                 lines,
                 "core.hooksPath is `{}` for more than this repository, as {} says",
                 named.text, named.origin
             );
         }
-        if let Some((manager, Mention::Older)) = self.facts.managed() {
+        if let Some(Managed { manager, mention: Mention::Older, .. }) = self.facts.managed() {
             let _ = writeln!(
                 lines,
                 "the lines for {} are those of an earlier version: `cargo xtask hook install` prints those of this one",
@@ -506,14 +655,15 @@ impl Status {
             Hook::Foreign(..) => ("foreign", None),
             Hook::NotAFile => ("not_a_file", None),
         };
-        let mechanism = |found: Mechanism| json!({ "kind": found.kind, "name": found.name, "runs": runs(found.runs) });
+        let mechanism =
+            |found: Mechanism| json!({ "kind": found.kind.word(), "name": found.name, "runs": runs(found.runs) });
         json!({
             "schema": "license-hooks/hook-status/1",
             "guarded": self.is_guarded(),
             "hook": { "file": shown(&self.facts.place.file), "state": state, "edition": edition, "config": self.facts.config() },
             "mechanisms": self.mechanisms().into_iter().map(mechanism).collect::<Vec<_>>(),
             "others": self.others().into_iter().map(|(who, does)| json!({ "name": who.replace('`', ""), "runs": runs(does) })).collect::<Vec<_>>(),
-            "hooks_path": self.facts.place.named.as_ref().map(|named| json!({ "path": named.text, "origin": named.origin, "shared": self.facts.shared().is_some() })),
+            "hooks_path": self.facts.place.named.as_ref().map(|named| json!({ "path": named.text, "origin": named.origin, "shared": self.facts.shared().is_some(), "off": self.facts.off.is_some() })),
             "program": program_json(&self.facts, &self.program),
             "agreed": self.agreed.as_ref().map(agreed_json),
             "not_agreed": self.named.as_ref().map(|named| {
@@ -568,18 +718,19 @@ fn program_json(facts: &Facts, standing: &Standing) -> Value {
 }
 
 fn guard_json(installed: &Installed) -> Value {
-    match installed.guard {
-        Guard::Hook(besides) => json!({ "kind": "hook", "with_legacy": besides == Besides::Kept }),
+    match &installed.guard {
+        Guard::Hook(besides) => json!({ "kind": "hook", "with_legacy": *besides == Besides::Kept }),
         Guard::Behind(manager, besides) => {
-            json!({ "kind": "hook", "with_legacy": besides == Besides::Kept, "behind": manager.name() })
+            json!({ "kind": "hook", "with_legacy": *besides == Besides::Kept, "behind": manager.name() })
         }
-        Guard::Manager(manager, mention) => {
-            let top = installed.facts.place.top.as_deref();
-            json!({
-                "kind": "manager", "name": manager.name(), "in_place": mention == Mention::There,
-                "file": top.map(|top| manager.file(top)), "lines": top.map(|top| manager.snippet(top, installed.config.as_deref())),
-            })
-        }
+        Guard::Manager(managed) => json!({
+            "kind": "manager", "name": managed.manager.name(), "in_place": managed.mention == Mention::There,
+            "runs": managed.runs == Runs::Yes, "file": shown(&managed.file), "lines": managed.snippet(installed.config.as_deref()),
+        }),
+        Guard::Foreign(foreign) => json!({
+            "kind": "foreign", "in_place": foreign.mention == Mention::There, "runs": foreign.runs == Runs::Yes,
+            "file": shown(&installed.facts.place.file), "lines": format!("{}\n", line_for(installed)),
+        }),
         Guard::Shared => json!({ "kind": "none", "why": "core_hooks_path_is_shared" }),
     }
 }

@@ -14,6 +14,9 @@ use zeroize::Zeroizing;
 use super::{Git, GitError, Said};
 use crate::process::capture::{Answer, Call, Captured, capture};
 
+/// How many work trees of a repository are looked at.
+const WORKTREES_MAX: usize = 1_000;
+
 /// Where a hook belongs, and what else decides about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HookPlace {
@@ -70,6 +73,27 @@ impl Git {
         let top = (top.code == 0).then(|| top.path());
         let common = common.canonicalize().unwrap_or(common);
         Ok(Ok(HookPlace { file: plain(&file), common, top, named: self.hooks_path()? }))
+    }
+
+    /// Where a hook of this name belongs in every work tree of the repository, and where it would without any setting.
+    pub(crate) fn hook_places(&self, hook: &str, common: &Path) -> Result<Vec<PathBuf>, GitError> {
+        let mut places = vec![plain(&common.join("hooks").join(hook))];
+        let listed = self.answer(&["worktree", "list", "--porcelain"])?;
+        let lines = listed.output.split(|byte| *byte == b'\n').filter_map(|line| line.strip_prefix(b"worktree "));
+        for line in lines.take(WORKTREES_MAX) {
+            let directory = PathBuf::from(OsString::from_vec(line.to_vec()));
+            // One that was removed by hand is listed on.
+            if !directory.is_dir() {
+                continue;
+            }
+            let there = Self { directory, ..self.clone() };
+            let asked = there.answer(&["rev-parse", "--git-path", &format!("hooks/{hook}")])?;
+            let place = plain(&there.directory.join(asked.path()));
+            if asked.code == 0 && !places.contains(&place) {
+                places.push(place);
+            }
+        }
+        Ok(places)
     }
 
     /// The hooks of the configuration that run at an event. One that is turned off is none.

@@ -204,6 +204,16 @@ fn every_trouble_has_its_own_error() {
 }
 
 #[test]
+fn a_failure_is_told_in_git_s_words_about_it_and_without_its_advice() {
+    let hub = Hub::new();
+    let clone = hub.clone_named("one");
+    let git = hub.git(&clone);
+    let (here, missing) = (commit(&git), "1".repeat(40));
+    let error = git.done("listing", &["rev-list", "--objects", here.as_str(), &missing], Vec::new()).err().unwrap();
+    assert_eq!(error.to_string(), format!("git failed while it was listing: fatal: bad object {missing}"));
+}
+
+#[test]
 fn a_git_that_does_not_end_is_stopped_with_its_children() {
     let hub = Hub::new();
     let clone = hub.clone_named("one");

@@ -1,9 +1,15 @@
 //! Programs that own the hooks of a repository. What they wrote they write again, so that nothing is put in their
 //! place: a person gets the lines for their configuration.
 
-use std::path::Path;
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+};
 
-use super::shim::{self, PASSED};
+use super::{
+    HOOK, Runs,
+    shim::{self, PASSED},
+};
 use crate::files;
 
 /// A program that manages hooks.
@@ -31,6 +37,62 @@ pub(crate) enum Mention {
     Missing,
 }
 
+/// A manager of a repository's hooks, and what its configuration says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Managed {
+    /// Who.
+    pub(crate) manager: Manager,
+    /// The file that our lines belong in: its path from the top of the work tree, where it is below that.
+    pub(crate) file: PathBuf,
+    /// Whether it has them.
+    pub(crate) mention: Mention,
+    /// Whether its next installation puts a pre-push hook there.
+    pub(crate) claim: Claim,
+    /// Whether git runs a hook that it wrote: its configuration may have come with a clone, and do nothing there yet.
+    pub(crate) runs: Runs,
+}
+
+impl Managed {
+    /// Looks at a manager's configuration.
+    pub(crate) fn of(manager: Manager, runs: Runs, places: Places<'_>) -> Self {
+        let file = manager.file(places);
+        let text = files::read_limited(&places.top.join(&file), FILE_BYTES_MAX).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        Self { manager, mention: mention(&text), claim: manager.claim(&file, &text), file, runs }
+    }
+
+    /// Whether its configuration runs our program.
+    pub(crate) fn has_lines(&self) -> bool {
+        match self.mention {
+            Mention::There | Mention::Older => true,
+            Mention::Missing => false,
+        }
+    }
+
+    /// The lines for that file. `config` is the `license.toml` that they name, from the top of the work tree.
+    pub(crate) fn snippet(&self, config: Option<&str>) -> String {
+        self.manager.snippet(&self.file, config)
+    }
+}
+
+/// Where the files of a manager may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Places<'p> {
+    /// The top of the work tree.
+    pub(crate) top: &'p Path,
+    /// The directory in which git looks for hooks.
+    pub(crate) hooks: &'p Path,
+}
+
+/// Whether a manager is to have the pre-push hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// It is.
+    PrePush,
+    /// It has other hooks, or none.
+    Nothing,
+}
+
 /// The longest configuration of a manager that is looked at, in bytes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -54,18 +116,23 @@ impl Manager {
     fn files(self) -> &'static [&'static str] {
         match self {
             Self::Husky => &[".husky/pre-push", ".husky"],
+            // In the order in which it looks for them: it reads the first alone.
             Self::Lefthook => &[
                 "lefthook.yml",
-                "lefthook.yaml",
-                "lefthook.toml",
-                "lefthook.json",
-                "lefthook.jsonc",
                 ".lefthook.yml",
-                ".lefthook.yaml",
-                ".lefthook.toml",
-                ".lefthook.json",
                 ".config/lefthook.yml",
+                "lefthook.yaml",
+                ".lefthook.yaml",
                 ".config/lefthook.yaml",
+                "lefthook.json",
+                ".lefthook.json",
+                ".config/lefthook.json",
+                "lefthook.jsonc",
+                ".lefthook.jsonc",
+                ".config/lefthook.jsonc",
+                "lefthook.toml",
+                ".lefthook.toml",
+                ".config/lefthook.toml",
             ],
             Self::PreCommit => &[".pre-commit-config.yaml", ".pre-commit-config.yml"],
             Self::Prek => &["prek.toml"],
@@ -89,32 +156,32 @@ impl Manager {
     }
 
     /// Who manages the hooks of a repository, by its files and by where git looks for hooks.
-    pub(crate) fn of_repository(top: &Path, hooks_path: Option<&str>) -> Option<Self> {
-        if hooks_path.is_some_and(is_huskys) {
+    pub(crate) fn of_repository(places: Places<'_>) -> Option<Self> {
+        if husky_directory(places.hooks).is_some() {
             return Some(Self::Husky);
         }
-        Self::ALL.into_iter().find(|manager| manager.files().iter().any(|file| top.join(file).exists()))
+        Self::ALL.into_iter().find(|manager| manager.files().iter().any(|file| places.top.join(file).exists()))
     }
 
-    /// The file that our lines belong in: the one that is there.
-    pub(crate) fn file(self, top: &Path) -> &'static str {
-        let files = self.files();
+    /// The file that our lines belong in: the one that is there. Its path from the top, where it is below that.
+    fn file(self, places: Places<'_>) -> PathBuf {
+        let (files, top) = (self.files(), places.top);
+        if let (Self::Husky, Some(directory)) = (self, husky_directory(places.hooks)) {
+            let file = directory.join("pre-push");
+            return file.strip_prefix(top).map(Path::to_owned).unwrap_or(file);
+        }
         let there = files.iter().find(|file| top.join(file).is_file());
         // prek reads pre-commit's file, where it has none of its own.
         let shared = (self == Self::Prek).then(|| Self::PreCommit.files().iter().find(|file| top.join(file).is_file()));
-        there.or(shared.flatten()).copied().unwrap_or(files[0])
+        there.or(shared.flatten()).copied().unwrap_or(files[0]).into()
     }
 
-    /// Whether that file runs our program.
-    pub(crate) fn mention(self, top: &Path) -> Mention {
-        let text = files::read_limited(&top.join(self.file(top)), FILE_BYTES_MAX).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
-        let lines = || text.lines().filter(|line| !line.trim_start().starts_with('#'));
-        let is_older = |line: &str| line.contains(shim::PROGRAM) && !line.contains(SAY);
-        match (lines().any(|line| MENTION.iter().any(|mention| line.contains(mention))), lines().any(is_older)) {
-            (false, _) => Mention::Missing,
-            (true, true) => Mention::Older,
-            (true, false) => Mention::There,
+    /// Whether it is to have a pre-push hook of its own, by its file.
+    fn claim(self, file: &Path, text: &str) -> Claim {
+        match self {
+            // It writes all hooks, or aside what is not its own, as soon as it has a line for one.
+            Self::Husky | Self::Lefthook => Claim::PrePush,
+            Self::PreCommit | Self::Prek => installed_types(file, text),
         }
     }
 
@@ -127,15 +194,11 @@ impl Manager {
     }
 
     /// The lines for that file. `config` is the `license.toml` that they name, from the top of the work tree.
-    pub(crate) fn snippet(self, top: &Path, config: Option<&str>) -> String {
+    fn snippet(self, file: &Path, config: Option<&str>) -> String {
         match self {
             Self::Husky => format!("{} || exit\n", asking(&shim::config_argument(config), "\"$@\"")),
-            Self::Lefthook => format!(
-                "pre-push:\n  commands:\n    license:\n      run: '{}'\n      use_stdin: true\n",
-                // As a string of YAML has it.
-                asking(&shim::config_argument(config), "'{1}' '{2}'").replace('\'', "''")
-            ),
-            Self::Prek if self.file(top) == "prek.toml" => format!(
+            Self::Lefthook => lefthook_snippet(file, &asking(&shim::config_argument(config), "'{1}' '{2}'")),
+            Self::Prek if file == Path::new("prek.toml") => format!(
                 "[[repos]]\nrepo = \"local\"\n\n[[repos.hooks]]\nid = \"{PRE_COMMIT_ID}\"\nname = \"{PRE_COMMIT_NAME}\"\n\
                  entry = {}\n{}language = \"system\"\nstages = [\"pre-push\"]\nalways_run = true\n\
                  pass_filenames = false\n",
@@ -152,26 +215,115 @@ impl Manager {
         }
     }
 
-    /// What to do besides, in a sentence.
-    pub(crate) fn next(self) -> &'static str {
+    /// What has it put its own hook there, in words.
+    pub(crate) fn installs(self) -> &'static str {
         match self {
-            Self::Husky => "husky runs that file at every push, once `npx husky` has run",
-            Self::Lefthook => "then `lefthook install`; without `use_stdin` the hook would not see what is pushed",
-            Self::PreCommit => {
-                "then `pre-commit install --hook-type pre-push`; pre-commit shows a hook only the first ref of a push, \
-                 so that `git push --all`, `--tags` and `--mirror` are not checked whole"
+            Self::Husky => "`npx husky`, or whatever runs it here, such as `npm install`",
+            Self::Lefthook => "`lefthook install`",
+            Self::PreCommit => "`pre-commit install --hook-type pre-push`",
+            Self::Prek => "`prek install --hook-type pre-push`",
+        }
+    }
+
+    /// What takes away a hook of its that would run what was there before, in words.
+    pub(crate) fn uninstalls(self) -> Option<&'static str> {
+        match self {
+            Self::PreCommit => Some("`pre-commit uninstall --hook-type pre-push`"),
+            Self::Prek => Some("`prek uninstall --hook-type pre-push`"),
+            Self::Husky | Self::Lefthook => None,
+        }
+    }
+
+    /// What to know of its lines, in a sentence.
+    pub(crate) fn about_lines(self) -> &'static str {
+        match self {
+            Self::Husky => "husky runs that file at every push",
+            Self::Lefthook => {
+                "they belong into the `pre-push` that is there, if there is one; without `use_stdin` the hook would not \
+                 see what is pushed"
             }
-            Self::Prek => {
-                "then `prek install --hook-type pre-push`; prek shows a hook only the first ref of a push, so that \
-                 `git push --all`, `--tags` and `--mirror` are not checked whole"
+            Self::PreCommit | Self::Prek => {
+                "it shows a hook only the first ref of a push, so that `git push --all`, `--tags` and `--mirror` are not \
+                 checked whole"
             }
         }
     }
 }
 
-/// Whether a directory of hooks is one that husky writes.
-pub(crate) fn is_huskys(hooks_path: &str) -> bool {
-    [".husky", ".husky/_"].iter().any(|end| hooks_path.ends_with(end))
+/// Whether the text of a configuration runs our program.
+fn mention(text: &str) -> Mention {
+    let is_older = |line: &str| line.contains(shim::PROGRAM) && !line.contains(SAY);
+    match (
+        effective(text).any(|line| MENTION.iter().any(|mention| line.contains(mention))),
+        effective(text).any(is_older),
+    ) {
+        (false, _) => Mention::Missing,
+        (true, true) => Mention::Older,
+        (true, false) => Mention::There,
+    }
+}
+
+/// The lines that are no comments.
+pub(crate) fn effective(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter(|line| !["#", "//"].iter().any(|sign| line.trim_start().starts_with(sign)))
+}
+
+/// Whether pre-commit or prek is to have a pre-push hook: by `default_install_hook_types`, which is what they install.
+/// Without it they install `pre-commit` alone, unless they are asked for more, as somebody does who has hooks for
+/// `pre-push`.
+fn installed_types(file: &Path, text: &str) -> Claim {
+    const KEY: &str = "default_install_hook_types";
+    let of = |claims: bool| if claims { Claim::PrePush } else { Claim::Nothing };
+    let words = |text: &str, wanted: &[&str]| {
+        let text = text.split_once(" #").map_or(text, |(text, _)| text);
+        text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').any(|word| wanted.contains(&word))
+    };
+    // `push` is what older versions call the stage.
+    let somewhere = || of(effective(text).any(|line| words(line, &["pre-push", "push"])));
+    if file.extension() == Some(OsStr::new("toml")) {
+        return match text.parse::<toml::Table>().map(|table| table.get(KEY).cloned()) {
+            Ok(Some(types)) => {
+                of(types.as_array().is_none_or(|types| types.iter().any(|one| one.as_str() == Some(HOOK))))
+            }
+            Ok(None) => somewhere(),
+            // It may say anything, and nothing is put there on a guess.
+            Err(_) => Claim::PrePush,
+        };
+    }
+    let mut lines = effective(text).skip_while(|line| !line.trim_start_matches(['"', '\'']).starts_with(KEY));
+    let Some(first) = lines.next() else { return somewhere() };
+    // The value ends where the next key at the left begins.
+    let more = lines.take_while(|line| line.starts_with([' ', '\t', '-', ']', '[']) || line.trim().is_empty());
+    of(std::iter::once(first).chain(more).any(|line| words(line, &[HOOK])))
+}
+
+/// The directory of husky's scripts, where git looks for hooks in one that husky writes: it can have any name, and is
+/// often in a subdirectory. husky 9 has git look into `_` in it, and the versions before into itself.
+pub(crate) fn husky_directory(hooks: &Path) -> Option<&Path> {
+    let is_named = |directory: &Path, name: &str| directory.file_name() == Some(OsStr::new(name));
+    if is_named(hooks, "_") {
+        let scripts = hooks.parent()?;
+        let is_huskys = is_named(scripts, ".husky") || ["h", "husky.sh"].iter().any(|file| hooks.join(file).is_file());
+        return is_huskys.then_some(scripts);
+    }
+    (is_named(hooks, ".husky") || hooks.join("_/husky.sh").is_file()).then_some(hooks)
+}
+
+/// A command of lefthook, in the language of its file.
+fn lefthook_snippet(file: &Path, asking: &str) -> String {
+    match file.extension().and_then(OsStr::to_str) {
+        Some("toml") => format!("[pre-push.commands.license]\nrun = {}\nuse_stdin = true\n", in_quotes(asking)),
+        Some("json" | "jsonc") => format!(
+            "\"pre-push\": {{\n  \"commands\": {{\n    \"license\": {{\n      \"run\": {},\n      \"use_stdin\": true\n    \
+             }}\n  }}\n}}\n",
+            in_quotes(asking)
+        ),
+        Some(_) | None => format!(
+            "pre-push:\n  commands:\n    license:\n      run: '{}'\n      use_stdin: true\n",
+            // As a string of YAML has it.
+            asking.replace('\'', "''")
+        ),
+    }
 }
 
 /// The question to the program, for a POSIX shell that runs in the repository. What is no program answers nothing, and
@@ -181,10 +333,10 @@ pub(crate) fn asking(options: &str, arguments: &str) -> String {
 }
 
 /// The program, in the words of a shell.
-const PROGRAM: &str = "\"$(git rev-parse --git-common-dir)/license/xtask\"";
+pub(crate) const PROGRAM: &str = "\"$(git rev-parse --git-common-dir)/license/xtask\"";
 
 /// What the program is told to do.
-const SAY: &str = "pre-push --say passed";
+pub(crate) const SAY: &str = "pre-push --say passed";
 
 /// As in `.pre-commit-hooks.yaml`, which names this repository.
 const PRE_COMMIT_ID: &str = "license-pre-push";
@@ -196,7 +348,7 @@ fn pre_commit_entry() -> String {
     format!("sh -c '{asking}' license")
 }
 
-/// A text in double quotes, for TOML and YAML. It has no control characters.
+/// A text in double quotes, for TOML, JSON and YAML. It has no control characters.
 fn in_quotes(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
@@ -229,34 +381,146 @@ mod tests {
     fn the_lines_of_every_manager_are_found_again_and_a_comment_is_not() {
         for manager in Manager::ALL {
             let top = tempfile::tempdir().unwrap();
-            let file = top.path().join(manager.file(top.path()));
+            let places = Places { top: top.path(), hooks: &top.path().join(".git/hooks") };
+            let file = top.path().join(manager.file(places));
             std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-            assert_eq!(manager.mention(top.path()), Mention::Missing);
-            let snippet = manager.snippet(top.path(), None);
+            assert_eq!(Managed::of(manager, Runs::No, places).mention, Mention::Missing);
+            let snippet = manager.snippet(&manager.file(places), None);
             files::replace(&file, snippet.as_bytes()).unwrap();
-            assert_eq!(manager.mention(top.path()), Mention::There, "{snippet}");
-            assert_eq!(Manager::of_repository(top.path(), None), Some(manager));
+            assert_eq!(Managed::of(manager, Runs::No, places).mention, Mention::There, "{snippet}");
+            assert_eq!(Manager::of_repository(places), Some(manager));
             let older = snippet.replace(" --say passed --", "");
             files::replace(&file, older.as_bytes()).unwrap();
-            assert_eq!(manager.mention(top.path()), Mention::Older, "{older}");
+            assert_eq!(Managed::of(manager, Runs::No, places).mention, Mention::Older, "{older}");
             let off: String = snippet.lines().flat_map(|line| ["# ", line, "\n"]).collect();
             files::replace(&file, off.as_bytes()).unwrap();
-            assert_eq!(manager.mention(top.path()), Mention::Missing, "{off}");
+            assert_eq!(Managed::of(manager, Runs::No, places).mention, Mention::Missing, "{off}");
+        }
+    }
+
+    #[test]
+    fn husky_s_directory_is_told_by_its_name_or_by_what_husky_writes_there() {
+        let top = tempfile::tempdir().unwrap();
+        let at = |path: &str| top.path().join(path);
+        for file in ["nine/_/h", "eight/_/husky.sh", "other/_/pre-push"] {
+            std::fs::create_dir_all(at(file).parent().unwrap()).unwrap();
+            files::replace(&at(file), b"").unwrap();
+        }
+        for (hooks, scripts) in [
+            (".husky/_", Some(".husky")),
+            ("a b/.husky/_/", Some("a b/.husky")),
+            (".husky", Some(".husky")),
+            ("nine/_", Some("nine")),
+            ("eight", Some("eight")),
+            ("other/_", None),
+            ("other", None),
+            ("my.husky", None),
+            (".git/hooks", None),
+        ] {
+            assert_eq!(husky_directory(&at(hooks)), scripts.map(at).as_deref(), "{hooks}");
+            let places = Places { top: top.path(), hooks: &at(hooks) };
+            let file = scripts.map_or(".husky/pre-push".into(), |scripts| format!("{scripts}/pre-push"));
+            assert_eq!(Manager::Husky.file(places), Path::new(&file), "{hooks}");
+        }
+    }
+
+    #[test]
+    fn the_lines_for_lefthook_say_the_same_in_every_language() {
+        let config = Some("it's \"a\\b\" $(c) # d: e/license.toml");
+        let asking = asking(&shim::config_argument(config), "'{1}' '{2}'");
+        for file in Manager::Lefthook.files() {
+            let top = tempfile::tempdir().unwrap();
+            let places = Places { top: top.path(), hooks: &top.path().join(".git/hooks") };
+            let lines = Manager::Lefthook.snippet(Path::new(file), config);
+            let at = top.path().join(file);
+            std::fs::create_dir_all(at.parent().unwrap()).unwrap();
+            files::replace(&at, lines.as_bytes()).unwrap();
+            assert_eq!(Manager::of_repository(places), Some(Manager::Lefthook), "{file}");
+            let managed = Managed::of(Manager::Lefthook, Runs::No, places);
+            assert_eq!((&*managed.file, managed.mention), (Path::new(file), Mention::There));
+            match at.extension().unwrap().to_str().unwrap() {
+                "toml" => {
+                    let read: toml::Table = lines.parse().unwrap();
+                    let command = &read["pre-push"]["commands"]["license"];
+                    assert_eq!((command["run"].as_str(), command["use_stdin"].as_bool()), (Some(&*asking), Some(true)));
+                }
+                "json" | "jsonc" => {
+                    let read: serde_json::Value = serde_json::from_str(&format!("{{{lines}}}")).unwrap();
+                    let command = &read["pre-push"]["commands"]["license"];
+                    assert_eq!((command["run"].as_str(), command["use_stdin"].as_bool()), (Some(&*asking), Some(true)));
+                }
+                _ => assert!(lines.contains(&asking.replace('\'', "''")), "{lines}"),
+            }
+            let off: String = lines.lines().flat_map(|line| [" // ", line, "\n"]).collect();
+            files::replace(&at, off.as_bytes()).unwrap();
+            assert_eq!(Managed::of(Manager::Lefthook, Runs::No, places).mention, Mention::Missing, "{off}");
+        }
+    }
+
+    #[test]
+    fn of_several_files_lefthook_reads_the_first() {
+        let top = tempfile::tempdir().unwrap();
+        let places = Places { top: top.path(), hooks: &top.path().join(".git/hooks") };
+        for file in [".config/lefthook.toml", "lefthook.toml", "lefthook.json", ".config/lefthook.yml", "lefthook.yml"]
+        {
+            let at = top.path().join(file);
+            std::fs::create_dir_all(at.parent().unwrap()).unwrap();
+            files::replace(&at, b"").unwrap();
+            assert_eq!(Manager::Lefthook.file(places), Path::new(file));
+        }
+    }
+
+    #[test]
+    fn what_pre_commit_installs_is_what_its_file_says() {
+        use Claim::{Nothing, PrePush};
+        let stages = "repos:\n- repo: local\n  hooks:\n  - id: x\n    stages: [pre-push]\n";
+        for (text, expected) in [
+            ("", Nothing),
+            ("repos: []\n", Nothing),
+            ("# default_install_hook_types: [pre-push]\nrepos: []\n", Nothing),
+            ("repos:\n- repo: https://example.com/no-pre-push-x\n", Nothing),
+            (stages, PrePush),
+            ("repos: [{hooks: [{stages: [push]}]}]\n", PrePush),
+            ("repos: # not for pre-push\n", Nothing),
+            ("default_stages: [commit, push]\n", PrePush),
+            ("default_install_hook_types: [pre-commit]\nrepos: []\n", Nothing),
+            ("default_install_hook_types: [pre-commit]\nrepos: [{stages: [pre-push]}]\n", Nothing),
+            ("default_install_hook_types: [pre-commit, pre-push]\n", PrePush),
+            ("repos: []\ndefault_install_hook_types:\n- pre-commit\n- pre-push\n", PrePush),
+            ("default_install_hook_types:\n  - pre-commit\n  # - pre-push\n\ndefault_stages: [pre-push]\n", Nothing),
+            ("default_install_hook_types:\n  - pre-commit\n\n  - 'pre-push'\nrepos: []\n", PrePush),
+            ("default_install_hook_types: [\n  pre-commit,\n  pre-push\n]\n", PrePush),
+            ("\"default_install_hook_types\": [\"pre-push\"]\n", PrePush),
+        ] {
+            assert_eq!(installed_types(Path::new(".pre-commit-config.yaml"), text), expected, "{text}");
+        }
+        for (text, expected) in [
+            ("", Nothing),
+            ("[[repos]]\n[[repos.hooks]]\nstages = [\"pre-push\"]\n", PrePush),
+            ("default_install_hook_types = [\"pre-commit\"]\n", Nothing),
+            ("default_install_hook_types = [\"pre-commit\", \"pre-push\"]\n", PrePush),
+            ("default_install_hook_types = \"pre-commit\"\n", PrePush),
+            ("default_install_hook_types = [", PrePush),
+        ] {
+            assert_eq!(installed_types(Path::new("prek.toml"), text), expected, "{text}");
         }
     }
 
     #[test]
     fn the_lines_for_prek_say_what_those_for_pre_commit_say() {
         let top = tempfile::tempdir().unwrap();
+        let places = Places { top: top.path(), hooks: &top.path().join(".git/hooks") };
         let config = "it's \"a\\b\" $(c) # d: e/license.toml";
-        let read: toml::Table = Manager::Prek.snippet(top.path(), Some(config)).parse().unwrap();
+        let read: toml::Table = Manager::Prek.snippet(Path::new("prek.toml"), Some(config)).parse().unwrap();
         let hook = &read["repos"][0]["hooks"][0];
         assert_eq!((hook["id"].as_str(), hook["entry"].as_str()), (Some(PRE_COMMIT_ID), Some(&*pre_commit_entry())));
         assert_eq!(hook["args"][0].as_str(), Some(&*format!("--config={config}")));
         files::replace(&top.path().join(".pre-commit-config.yaml"), b"repos: []\n").unwrap();
+        let file = Manager::Prek.file(places);
+        assert_eq!(file, Path::new(".pre-commit-config.yaml"));
         for config in [None, Some(config)] {
-            let lines = Manager::Prek.snippet(top.path(), config);
-            assert_eq!(lines, Manager::PreCommit.snippet(top.path(), config));
+            let lines = Manager::Prek.snippet(&file, config);
+            assert_eq!(lines, Manager::PreCommit.snippet(&file, config));
             assert_eq!(lines.contains("args: ["), config.is_some());
         }
     }

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 const MARKER: &str = "# license-hooks pre-push ";
 
 /// The number of today's text.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// The program of the hook, below the directory that all worktrees share.
 pub(crate) const PROGRAM: &str = "license/xtask";
@@ -112,8 +112,9 @@ impl Shim<'_> {
         let asks = format!("\"$x\"{} pre-push --say {PASSED} -- \"$@\"", config_argument(self.config));
         let text = match self.runs {
             Besides::Nobody => format!(
+                // Also where it is skipped all is read that git says: prek takes a hook that does not for one that failed.
                 "{head}\
-                 [ \"${{LICENSE_HOOK-}}\" != 0 ] || {{ echo '{SKIPPED}' >&2; exit 0; }}\n\
+                 [ \"${{LICENSE_HOOK-}}\" != 0 ] || {{ echo '{SKIPPED}' >&2; [ -t 0 ] || cat >/dev/null; exit 0; }}\n\
                  x=\"{program}\"\n\
                  said=$({asks})\n\
                  code=$?\n\
@@ -223,7 +224,7 @@ mod tests {
             assert_eq!(Text::of(text.as_bytes()), Text::Ours(chain, Edition::Present), "{text}");
             // What another version would write, with a checksum that fits.
             let old = &text[text.find(MARKER).unwrap() + MARKER.len() + 2..][..SUM_DIGITS];
-            let zeroed = text.replacen(old, &"0".repeat(SUM_DIGITS), 1).replacen("pre-push 2 ", "pre-push 3 ", 1);
+            let zeroed = text.replacen(old, &"0".repeat(SUM_DIGITS), 1).replacen("pre-push 3 ", "pre-push 4 ", 1);
             let other = zeroed.replacen(&"0".repeat(SUM_DIGITS), &sum(&zeroed), 1);
             assert_eq!(Text::of(other.as_bytes()), Text::Ours(chain, Edition::Other), "{other}");
         }
@@ -241,7 +242,7 @@ mod tests {
                 text.replacen("exit 0", "exit 1", 1),
                 text[..text.len() - 1].to_owned(),
                 text[..text.find("explains").unwrap()].to_owned(),
-                text.replacen("pre-push 2 ", "pre-push 1 ", 1),
+                text.replacen("pre-push 3 ", "pre-push 1 ", 1),
             ];
             for edit in edits {
                 let text = Text::of(edit.as_bytes());
