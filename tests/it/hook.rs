@@ -1648,6 +1648,11 @@ fn a_repository_that_git_does_not_trust_is_told_as_such() {
         ran.exits(3).says("git does not trust the repository").says("git config --global --add safe.directory");
         ran.says_nothing_of("has no repository").says_nothing_of("in a clone of the project");
     }
+    for arguments in [&["leaks"][..], &["leaks", "--history"], &["leaks", "--range", "HEAD~1..HEAD"]] {
+        let ran = repository.run(arguments);
+        ran.exits(31).says("git does not trust the repository").says("git config --global --add safe.directory");
+        ran.says_nothing_of("is in no git repository");
+    }
 }
 
 #[test]

@@ -227,14 +227,15 @@ fn a_hook_behind_the_one_of_a_manager() {
 
 #[test]
 fn hooks_that_a_manager_writes() {
-    for (name, file) in [
-        ("husky", ".husky/pre-push"),
-        ("lefthook", "lefthook.yml"),
-        ("pre-commit", ".pre-commit-config.yaml"),
-        ("prek", "prek.toml"),
+    for (name, file, text) in [
+        ("husky", ".husky/pre-push", ""),
+        ("lefthook", "lefthook.yml", ""),
+        ("pre-commit", ".pre-commit-config.yaml", "default_install_hook_types: [pre-push]\nrepos: []\n"),
+        ("pre-commit-without-pre-push", ".pre-commit-config.yaml", "repos: []\n"),
+        ("prek", "prek.toml", "default_install_hook_types = [\"pre-push\"]\nrepos = []\n"),
     ] {
         let repository = Repository::new();
-        script(&repository.directory.join(file), "", 0o644);
+        script(&repository.directory.join(file), text, 0o644);
         reads(&format!("hook-install-{name}"), &repository.install());
     }
 }

@@ -24,7 +24,7 @@ pub(crate) mod watch;
 pub(crate) mod worktree;
 
 use crate::{
-    git::{GitError, Oid},
+    git::{self, GitError, Oid},
     scan::place::Place,
 };
 
@@ -266,14 +266,14 @@ fn digits(digest: impl IntoIterator<Item = u8>) -> String {
 pub(crate) enum ScanFault {
     /// There is no git here.
     #[error("git cannot be started: {why}")]
-    #[diagnostic(help("install git {} or newer, and see that it is in PATH", crate::git::OLDEST))]
+    #[diagnostic(help("install git {} or newer, and see that it is in PATH", git::OLDEST))]
     NoGit {
         /// What the operating system said.
         why: String,
     },
     /// It does not know an option.
     #[error("this git is too old to be scanned with: {said}")]
-    #[diagnostic(help("install git {} or newer", crate::git::OLDEST))]
+    #[diagnostic(help("install git {} or newer", git::OLDEST))]
     TooOld {
         /// What it said.
         said: String,
@@ -286,6 +286,17 @@ pub(crate) enum ScanFault {
         directory: String,
         /// What git said.
         said: String,
+    },
+    /// There is one, and git does not want to work in it.
+    #[error(
+        "nothing was scanned: git does not trust the repository that `{directory}` is in: its files belong to somebody else"
+    )]
+    #[diagnostic(help("if you trust it: `{advice}`"))]
+    Distrusted {
+        /// Where.
+        directory: String,
+        /// What git says to do.
+        advice: String,
     },
     /// A bare repository has no working tree.
     #[error("nothing was scanned: `{directory}` is in a bare repository, which has no working tree")]
@@ -322,6 +333,7 @@ impl ScanFault {
             Self::NoRepository { directory, said } => Self::NoRepository { directory, said: hide(&said) },
             Self::Range { range, said } => Self::Range { range: hide(&range), said: hide(&said) },
             Self::Git(GitError::Failed { doing, said }) => Self::Git(GitError::Failed { doing, said: hide(&said) }),
+            Self::Distrusted { directory, advice } => Self::Distrusted { directory, advice: hide(&advice) },
             same @ (Self::NoTree { .. } | Self::Watch(_) | Self::Git(_)) => same,
         }
     }
@@ -331,9 +343,11 @@ impl ScanFault {
         match self {
             Self::Range { .. } | Self::NoTree { .. } => crate::exit::Exit::Usage,
             Self::Watch(_) => crate::exit::Exit::Config,
-            Self::NoGit { .. } | Self::TooOld { .. } | Self::NoRepository { .. } | Self::Git(_) => {
-                crate::exit::Exit::Incomplete
-            }
+            Self::NoGit { .. }
+            | Self::TooOld { .. }
+            | Self::NoRepository { .. }
+            | Self::Distrusted { .. }
+            | Self::Git(_) => crate::exit::Exit::Incomplete,
         }
     }
 
@@ -343,6 +357,7 @@ impl ScanFault {
             Self::NoGit { .. } => "no_git",
             Self::TooOld { .. } => "git_too_old",
             Self::NoRepository { .. } => "no_repository",
+            Self::Distrusted { .. } => "not_trusted",
             Self::NoTree { .. } => "no_working_tree",
             Self::Range { .. } => "no_range",
             Self::Watch(_) => "too_much_to_look_for",
@@ -357,7 +372,11 @@ impl From<GitError> for ScanFault {
             GitError::NotStarted { why } => Self::NoGit { why },
             GitError::TooOld { said } => Self::TooOld { said },
             GitError::NoRepository { directory, said } => {
-                Self::NoRepository { directory: directory.display().to_string(), said }
+                let directory = directory.display().to_string();
+                match git::advice_to_trust(&said).map(str::to_owned) {
+                    Some(advice) => Self::Distrusted { directory, advice },
+                    None => Self::NoRepository { directory, said },
+                }
             }
             other @ (GitError::NoRemote { .. }
             | GitError::Unreachable { .. }
