@@ -309,14 +309,17 @@ impl Git {
         ];
         // A remote that is a mirror takes no single ref.
         let no_mirror = format!("remote.{remote}.mirror=false");
-        let arguments: Vec<&str> = ["-c", &no_mirror].into_iter().chain(arguments).collect();
+        // Options that somebody has configured for pushes of code are not for these, and not every remote takes any.
+        let no_options = "push.pushOption=";
+        let arguments: Vec<&str> = ["-c", &no_mirror, "-c", no_options].into_iter().chain(arguments).collect();
         let ran = self.run_for(self.waits.remote, "pushing", &arguments)?;
         if ran.code == Some(0) {
             return Ok(Pushed::Done);
         }
         let text = String::from_utf8_lossy(&ran.output);
         let Some(line) = text.lines().find_map(|line| line.strip_prefix("!\t")) else {
-            return Err(self.not_reached(remote, &ran));
+            let error = self.not_reached(remote, &ran);
+            return Err(self.read_and_not_written(error, reference));
         };
         let why = line.split_once('\t').map_or(line, |(_, why)| why);
         let remote_said: Vec<&str> = ran.said.lines.iter().filter_map(|line| line.strip_prefix("remote: ")).collect();
@@ -561,6 +564,16 @@ impl Git {
         }
     }
 
+    /// A remote that did not take a push may be one that can be read: then reading it shows nothing of what is wrong.
+    fn read_and_not_written(&self, error: GitError, reference: &str) -> GitError {
+        match error {
+            GitError::Unreachable { remote, said } if self.tip(&remote, reference).is_ok() => {
+                GitError::NotTaken { remote, said }
+            }
+            other => other,
+        }
+    }
+
     fn no_repository(&self) -> Option<GitError> {
         let found = self.run("looking for the repository", &["rev-parse", "--git-dir"], Vec::new());
         match found {
@@ -610,8 +623,12 @@ struct Said {
 
 impl Said {
     fn of(bytes: &[u8]) -> Self {
-        // What follows every other word about a remote, and says nothing.
-        const EMPTY: [&str; 2] = ["Please make sure you have the correct access rights", "and the repository exists."];
+        // What follows every other word about a remote, and says nothing; and what comes of our asking nobody.
+        const EMPTY: [&str; 3] = [
+            "Please make sure you have the correct access rights",
+            "and the repository exists.",
+            "error: unable to read askpass response from 'false'",
+        ];
         let text = String::from_utf8_lossy(bytes);
         let lines = text.split(['\n', '\r']).map(str::trim).filter(|line| !line.is_empty() && !EMPTY.contains(line));
         Self { lines: lines.map(|line| clean(&without_credentials(line))).collect() }
@@ -632,7 +649,7 @@ pub(crate) fn advice_to_trust(said: &str) -> Option<&str> {
     Some(said[at..].split("; ").next().unwrap_or_default())
 }
 
-/// A line without the user and the password of the addresses in it.
+/// A line without the user and the password of the addresses in it, and without their queries, which may hold a token.
 fn without_credentials(line: &str) -> String {
     let mut shown = String::new();
     let mut rest = line;
@@ -640,13 +657,23 @@ fn without_credentials(line: &str) -> String {
         shown.push_str(before);
         shown.push_str("://");
         let end = after.find(|c: char| c == '/' || c.is_whitespace()).unwrap_or(after.len());
-        rest = match after[..end].rfind('@') {
+        let after = match after[..end].rfind('@') {
             Some(at) => {
                 shown.push_str("***");
                 &after[at..]
             }
             None => after,
         };
+        let end = after.find(|c: char| c.is_whitespace() || matches!(c, '\'' | '"' | '`')).unwrap_or(after.len());
+        let (address, following) = after.split_at(end);
+        match address.split_once('?') {
+            Some((before, _)) => {
+                shown.push_str(before);
+                shown.push_str("?***");
+            }
+            None => shown.push_str(address),
+        }
+        rest = following;
     }
     shown.push_str(rest);
     shown
@@ -858,8 +885,23 @@ pub(crate) enum GitError {
     },
     /// The remote did not answer, or does not let us in.
     #[error("the remote `{remote}` cannot be reached: {said}")]
-    #[diagnostic(help("see what `git ls-remote {remote}` says, and run the command again when it works"))]
+    #[diagnostic(help(
+        "see what `git ls-remote {remote}` says, and run the command again when it works{}",
+        asks_nobody(said)
+    ))]
     Unreachable {
+        /// Its name.
+        remote: String,
+        /// What git said.
+        said: String,
+    },
+    /// The remote can be read, and did not take what was pushed.
+    #[error("the remote `{remote}` can be read, and did not take the push: {said}")]
+    #[diagnostic(help(
+        "see that whoever runs this may push to `refs/license/*` there, which takes `permissions: contents: write` on GitHub Actions, and run the command again{}",
+        asks_nobody(said)
+    ))]
+    NotTaken {
         /// Its name.
         remote: String,
         /// What git said.
@@ -885,6 +927,15 @@ pub(crate) enum GitError {
         /// What it said.
         said: String,
     },
+}
+
+/// What to know where git wanted to ask a person.
+fn asks_nobody(said: &str) -> &'static str {
+    if said.contains("terminal prompts disabled") {
+        "; git asks nobody for a password here: set up a credential helper, or a token"
+    } else {
+        ""
+    }
 }
 
 pub(crate) mod stream;

@@ -204,6 +204,39 @@ fn every_trouble_has_its_own_error() {
 }
 
 #[test]
+fn a_remote_that_can_be_read_and_takes_no_push_is_told_from_one_that_is_gone() {
+    let hub = Hub::new();
+    let clone = hub.clone_named("one");
+    let git = hub.git(&clone);
+    let commit = commit(&git);
+    hub.raw(&clone, &["config", "push.pushOption", "ci.skip"], "");
+    assert_eq!(git.push("origin", &commit, REFERENCE, None).unwrap(), Pushed::Done, "no option of pushes of code");
+    hub.raw(&clone, &["config", "remote.origin.pushurl", "/nowhere/at/all.git"], "");
+    let error = git.push("origin", &commit, "refs/license/other", None).unwrap_err();
+    let said = error.to_string();
+    assert!(said.starts_with("the remote `origin` can be read, and did not take the push: fatal: "), "{said}");
+    let help = miette::Diagnostic::help(&error).unwrap().to_string();
+    assert!(help.contains("may push to `refs/license/*`") && !help.contains("ls-remote"), "{help}");
+}
+
+#[test]
+fn no_address_is_shown_with_what_may_be_secret_in_it() {
+    for (line, shown) in [
+        (
+            "fatal: unable to access 'https://bob:pw@h.example/x.git/?private_token=s': 403",
+            "fatal: unable to access 'https://***@h.example/x.git/?***': 403",
+        ),
+        ("see https://h.example/a?b=c and ssh://git@h/x", "see https://h.example/a?*** and ssh://***@h/x"),
+        ("no address at all?", "no address at all?"),
+    ] {
+        assert_eq!(without_credentials(line), shown);
+    }
+    let said = Said::of(b"error: unable to read askpass response from 'false'\nfatal: could not read Username for 'https://h': terminal prompts disabled\n");
+    assert_eq!(said.text(), "fatal: could not read Username for 'https://h': terminal prompts disabled");
+    assert!(asks_nobody(&said.text()).contains("credential helper"));
+}
+
+#[test]
 fn a_failure_is_told_in_git_s_words_about_it_and_without_its_advice() {
     let hub = Hub::new();
     let clone = hub.clone_named("one");

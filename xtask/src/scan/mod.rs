@@ -380,6 +380,7 @@ impl From<GitError> for ScanFault {
             }
             other @ (GitError::NoRemote { .. }
             | GitError::Unreachable { .. }
+            | GitError::NotTaken { .. }
             | GitError::TimedOut { .. }
             | GitError::Failed { .. }) => Self::Git(other),
         }

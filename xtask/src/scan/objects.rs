@@ -533,6 +533,7 @@ fn finish(
             | GitError::NoRepository { .. }
             | GitError::NoRemote { .. }
             | GitError::Unreachable { .. }
+            | GitError::NotTaken { .. }
             | GitError::TimedOut { .. }
             | GitError::Failed { .. } => error,
         };
