@@ -209,6 +209,33 @@ fn what_another_machine_sealed_is_found_on_the_remote() {
     elsewhere.run(&["escrow", "open", "production", "--rotation", "rot-7"]).exits(27).says("escrow show production");
 }
 
+/// The remote takes the old key, and not the answer: the new key is on the machine that asked for it only.
+#[test]
+fn an_answer_that_the_remote_did_not_take_is_said_to_lie_here_only_and_put_there_later() {
+    for ci in [None, Some("true")] {
+        let hub = Hub::new();
+        let rotating = Rotating::start(BINARY, authority(&[])).with(|project| match ci {
+            Some(ci) => hub.shared_by(project).var("CI", ci),
+            None => hub.shared_by(project),
+        });
+        hub.refuses_after("refs/license/escrow/", 1);
+        let ran = rotating.project.rotate(&[]);
+        ran.exits(0).says("lies on this machine only").says("cargo xtask rotate production --resume").says("no more");
+        assert_eq!(ran.stderr().contains("-----BEGIN AGE ENCRYPTED FILE-----"), ci.is_some(), "{ran}");
+        rotating.hidden(&ran);
+        let elsewhere = hub.shared_by(rotating.elsewhere(BINARY));
+        let kinds =
+            || listed(&elsewhere.run(&["escrow", "show"])).iter().map(|line| line[2].clone()).collect::<Vec<_>>();
+        assert_eq!(kinds(), ["old"]);
+        let again = rotating.project.rotate(&["--resume"]);
+        again.exits(0).says("lies on this machine only");
+        hub.refuses_nothing();
+        rotating.project.rotate(&["--resume"]).exits(0).says("lies where other machines see it, too, from now on");
+        assert_eq!(kinds(), ["old", "answer"]);
+        rotating.project.rotate(&["--resume"]).exits(0).says_nothing_of("other machines");
+    }
+}
+
 #[test]
 fn without_a_license_toml_only_this_machine_is_looked_at_and_that_is_said() {
     let (rotating, hub, elsewhere) = rotated_on_a_remote();

@@ -56,6 +56,17 @@ impl Hub {
         fs::set_permissions(hook, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
+    /// Takes this many pushes to refs whose names begin so, and none after them.
+    pub fn refuses_after(&self, refs: &str, pushes: u32) {
+        let hook = self.repository().join("hooks/update");
+        let count = format!(
+            "#!/bin/sh\ncase $1 in {refs}*) ;; *) exit 0 ;; esac\necho >> taken\n\
+             [ \"$(wc -l < taken)\" -le {pushes} ] || {{ echo 'no more' >&2; exit 1; }}\n"
+        );
+        fs::write(&hook, count).unwrap();
+        fs::set_permissions(hook, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
     /// Takes the next push of this fact to a trail, and does not let go of whoever pushed it.
     pub fn holds_at(&self, fact: &str) {
         let hook = self.repository().join("hooks/post-receive");

@@ -132,6 +132,15 @@ pub(crate) struct Kept {
     pub(crate) shared: Reached,
 }
 
+/// What came of putting into the shared place what is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sharing {
+    /// Everything was there; or there is no such place.
+    NothingLeft,
+    /// It is there now.
+    Done,
+}
+
 /// Whether one place has a blob.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Reached {
@@ -212,6 +221,27 @@ impl Escrow {
             (Err(error), Reached::Kept) => Ok(Kept { here: Reached::Failed(error), shared: Reached::Kept }),
             (Err(error), Reached::Failed(_) | Reached::NotConfigured) => Err(error),
         }
+    }
+
+    /// Puts into the shared place what is here of a rotation and not there: whoever kept it may not have reached it.
+    pub(crate) fn share(&self, rotation: &str) -> Result<Sharing, EscrowError> {
+        self.check_names(rotation)?;
+        let Place::Shared(shared) = &self.place else { return Ok(Sharing::NothingLeft) };
+        let mut here = Vec::new();
+        for kind in BlobKind::ALL {
+            let blobs = self.find_here(rotation, kind)?.into_iter();
+            here.extend(blobs.map(|armor| (name_by_hash(rotation, kind, BlobHash::of(&armor)), armor)));
+        }
+        if here.is_empty() {
+            return Ok(Sharing::NothingLeft);
+        }
+        let failed = |why| EscrowError::Shared { why };
+        let there = shared.list().map_err(failed)?;
+        here.retain(|(name, _)| !there.contains(name));
+        for (name, armor) in &here {
+            shared.put(name, armor).map_err(failed)?;
+        }
+        Ok(if here.is_empty() { Sharing::NothingLeft } else { Sharing::Done })
     }
 
     /// The newest blob of a rotation and kind on this machine, else one that the shared place has.

@@ -19,7 +19,7 @@ use crate::{
     config::{self, AuthoritySettings, Config, Environment, Problem},
     connect,
     context::{self, Context},
-    escrow::Escrow,
+    escrow::{Escrow, Sharing},
     exit::Exit,
     failpoint,
     failure::{self, Failure},
@@ -257,6 +257,16 @@ struct Scene<'a> {
     old_key: Option<LicenseKey>,
     /// The sealed answer of this run in plain, with its hash: no identity is needed for what is still in hand.
     answer: Option<(rotation::BlobHash, Zeroizing<Vec<u8>>)>,
+    lies: Lies,
+}
+
+/// Where what this run has sealed lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lies {
+    /// In every place that is configured, as far as this run knows.
+    WhereItShould,
+    /// On this machine, and not where other machines see it.
+    HereOnly,
 }
 
 impl<'a> Scene<'a> {
@@ -289,6 +299,7 @@ impl<'a> Scene<'a> {
             asked: None,
             old_key: None,
             answer: None,
+            lies: Lies::WhereItShould,
         })
     }
 
@@ -317,8 +328,36 @@ impl<'a> Scene<'a> {
         Ok(Due::Performed { end: Box::new(end), did })
     }
 
-    /// One step after the other, until there is nothing more to do in this run.
+    /// One step after the other, until there is nothing more to do in this run, however it ends.
     fn perform(&mut self, journal: &mut Journal) -> Result<(End, Did), Failure> {
+        let performed = self.perform_steps(journal);
+        self.share_what_is_here_only(journal);
+        performed
+    }
+
+    /// What could not be put where other machines see it is put there as soon as that is possible: until then it is lost
+    /// with this machine.
+    fn share_what_is_here_only(&self, journal: &Journal) {
+        let Some(open) = journal.state().phase.open() else { return };
+        match (self.lies, self.wish) {
+            (Lies::HereOnly, _) | (Lies::WhereItShould, Wish::Resume) => {}
+            (Lies::WhereItShould, _) => return,
+        }
+        let id = &open.id.0;
+        match self.escrow.share(id) {
+            Ok(Sharing::NothingLeft) => {}
+            Ok(Sharing::Done) => self
+                .narrator
+                .note(&format!("what is sealed for rotation {id} lies where other machines see it, too, from now on")),
+            Err(error) => self.narrator.note(&format!(
+                "what is sealed for rotation {id} lies on this machine only: {error}; keep the machine, and put it where \
+                 others see it with `cargo xtask rotate {} --resume`",
+                self.environment.name
+            )),
+        }
+    }
+
+    fn perform_steps(&mut self, journal: &mut Journal) -> Result<(End, Did), Failure> {
         let mut run = Run::new(journal.run().clone());
         let mut did = Did::Nothing;
         let bounds = bounds::of(self.ctx);

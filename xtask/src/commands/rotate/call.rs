@@ -11,7 +11,7 @@ use license_core::{
 };
 use zeroize::Zeroizing;
 
-use super::{RotateError, Scene};
+use super::{Lies, RotateError, Scene};
 use crate::{
     authority::{Answered, RotateOrder, read_rotated},
     console, context,
@@ -159,6 +159,16 @@ impl Scene<'_> {
                 ));
                 rotation::lost(open, Some(sealed.hash()))
             }
+            Err(NotKept::HereOnly { sealed, why }) => {
+                self.narrator.note(&format!(
+                    "the answer lies on this machine only, which a CI system throws away: {why}\nthis run goes on with it; \
+                     unless it says at its end that the answer lies where other machines see it, keep this, which is the \
+                     answer, sealed, and bring it back with `cargo xtask rotate {} --adopt`:\n{}",
+                    self.environment.name,
+                    sealed.armor()
+                ));
+                rotation::lost(open, Some(sealed.hash()))
+            }
             Err(NotKept::NotSealed { .. }) => rotation::lost(open, None),
         }
     }
@@ -169,9 +179,16 @@ impl Scene<'_> {
         let kept = self.escrow.put(&open.id.0, BlobKind::Answer, &sealed);
         failpoint::reached(self.ctx, "after-sealed");
         self.answer = Some((hash, body));
-        match kept.map_err(|error| error.to_string()).and_then(|kept| self.outlives_the_machine(&kept)) {
+        let kept = match kept {
+            Ok(kept) => kept,
+            Err(error) => return Err(NotKept::Nowhere { sealed, why: error.to_string() }),
+        };
+        if let Reached::Failed(_) = kept.shared {
+            self.lies = Lies::HereOnly;
+        }
+        match self.outlives_the_machine(&kept) {
             Ok(()) => Ok(hash),
-            Err(why) => Err(NotKept::Nowhere { sealed, why }),
+            Err(why) => Err(NotKept::HereOnly { sealed, why }),
         }
     }
 
@@ -211,7 +228,9 @@ impl Scene<'_> {
         self.is_the_one_that_is_meant(open, phase, &body)?;
         // Whoever brought it has it still: what cannot be kept is no fact, and is not printed.
         let hash = self.seal_and_keep(open, body).map_err(|error| match error {
-            NotKept::Nowhere { why, .. } | NotKept::NotSealed { why } => RotateError::BroughtNotKept { why },
+            NotKept::Nowhere { why, .. } | NotKept::HereOnly { why, .. } | NotKept::NotSealed { why } => {
+                RotateError::BroughtNotKept { why }
+            }
         })?;
         Ok(Some((open.id.clone(), rotation::received(hash, BodySource::Portal))))
     }
@@ -278,6 +297,13 @@ enum NotKept {
         /// What was to be kept.
         sealed: Sealed,
         /// Why.
+        why: String,
+    },
+    /// This machine took it, which will not be there for the next run.
+    HereOnly {
+        /// What was to be kept.
+        sealed: Sealed,
+        /// Why the shared place did not take it.
         why: String,
     },
     /// It could not even be sealed.
