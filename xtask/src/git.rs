@@ -566,12 +566,12 @@ impl Git {
 
     /// A remote that did not take a push may be one that can be read: then reading it shows nothing of what is wrong.
     fn read_and_not_written(&self, error: GitError, reference: &str) -> GitError {
-        match error {
-            GitError::Unreachable { remote, said } if self.tip(&remote, reference).is_ok() => {
-                GitError::NotTaken { remote, said }
-            }
-            other => other,
+        if let GitError::Unreachable { remote, said } = &error
+            && self.tip(remote, reference).is_ok()
+        {
+            return GitError::NotTaken { remote: remote.clone(), said: said.clone() };
         }
+        error
     }
 
     fn no_repository(&self) -> Option<GitError> {

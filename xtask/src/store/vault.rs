@@ -416,7 +416,8 @@ impl VaultStore {
 
     /// The server's own words, behind a colon, if there are any.
     fn quoted(&self, errors: Option<Vec<String>>, secrets: &[&str]) -> String {
-        let errors = errors.unwrap_or_default().join("; ");
+        // Vault breaks its lines and indents them.
+        let errors = errors.unwrap_or_default().join("; ").split_whitespace().collect::<Vec<_>>().join(" ");
         if errors.is_empty() { String::new() } else { format!(": {}", self.api.quote(&errors, secrets)) }
     }
 }
