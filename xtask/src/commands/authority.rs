@@ -242,10 +242,19 @@ N: how many requests it hits; without one, all of them.";
 impl Args {
     /// Whether it serves others until it is stopped.
     pub(crate) fn serves(&self) -> bool {
-        #[cfg(feature = "serve")]
-        return matches!(&self.command, Command::Serve(_));
-        #[cfg(not(feature = "serve"))]
-        return false;
+        match &self.command {
+            Command::Issue(_)
+            | Command::List(_)
+            | Command::Show(_)
+            | Command::Suspend(_)
+            | Command::Resume(_)
+            | Command::Renew(_)
+            | Command::Revoke(_)
+            | Command::Activate(_)
+            | Command::Deactivate(_) => false,
+            #[cfg(feature = "serve")]
+            Command::Serve(_) => true,
+        }
     }
 
     /// The state directory, where the command line names one. It needs no license.toml then.
