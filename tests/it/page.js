@@ -48,6 +48,10 @@ return {
     return !label || !label.textContent.trim();
   }).length,
   deadLinks: [...document.querySelectorAll("a")].filter((a) => !document.querySelector(a.getAttribute("href"))).length,
+  unfocusable: [...document.querySelectorAll("summary, a")].filter((one) => {
+    one.focus();
+    return document.activeElement !== one || one.tabIndex !== 0;
+  }).length,
   twice: ids.length - new Set(ids).size,
   scripts: document.scripts.length,
   loaded: performance.getEntriesByType("resource").length,

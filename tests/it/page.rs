@@ -162,6 +162,8 @@ fn is_good(name: &str, seen: &Value, browser: &Browser) {
         ("landmarks", json!([])),
         ("nameless", json!(0)),
         ("deadLinks", json!(0)),
+        // Whatever can be followed or opened can be reached with the keyboard, in the order of the page.
+        ("unfocusable", json!(0)),
         ("twice", json!(0)),
         ("unseen", json!(0)),
         ("scripts", json!(0)),
