@@ -84,3 +84,31 @@ fn an_owner_or_a_group_that_cannot_be_kept_is_20_before_anything_changes() {
         assert_eq!((rotating.rotations(), rotating.project.escrowed().len()), (0, 0), "{says}");
     }
 }
+
+/// As `docker run -v ./.env:/app/.env` and a `subPath` of Kubernetes have it.
+#[test]
+fn a_file_that_is_mounted_alone_is_20_before_anything_changes() {
+    let Some(unshare) = may_mount() else { return };
+    let rotating = rotating().with(|project| project.may_hold(&["mounted"]));
+    fs::copy(rotating.project.path(".env"), rotating.project.path("mounted")).unwrap();
+    let before = rotating.project.stored();
+    let ran = rotating.project.run_under("unshare", &mounting(unshare), &["rotate", "production"]);
+    ran.exits(20).says("store `key` is not ready, and nothing was changed").says("it is mounted as a single file");
+    ran.says("help: mount the directory that it is in, instead of the file alone");
+    assert_eq!(rotating.project.stored(), before);
+    assert_eq!((rotating.rotations(), rotating.project.escrowed().len()), (0, 0));
+}
+
+/// How `unshare` gives this user a place to mount in, which nobody else sees; none where it cannot be had.
+fn may_mount() -> Option<&'static [&'static str]> {
+    let options: &'static [&'static str] =
+        if rustix::process::geteuid().is_root() { &["--mount"] } else { &["--user", "--map-root-user", "--mount"] };
+    let trial = ["sh", "-c", "mount --bind /etc/hostname /etc/hostname"];
+    can("unshare", &[options, &trial].concat()).then_some(options)
+}
+
+/// What `unshare` runs before the program: `mounted` lies over `.env` then.
+fn mounting(options: &[&str]) -> Vec<String> {
+    let script = r#"mount --bind mounted .env && exec "$@""#;
+    [options, &["sh", "-c", script]].concat().into_iter().map(str::to_owned).collect()
+}

@@ -1,6 +1,6 @@
 //! Replaces a file that others read: whoever could read the old one can read the new one, and nobody else.
 //!
-//! Knows owners, groups, modes and access control lists; not what is in the file.
+//! Knows owners, groups, modes, access control lists and mounts; not what is in the file.
 
 use std::{
     fmt,
@@ -18,7 +18,7 @@ use super::{begun, directory, open, sweep, why};
 /// Like [`super::replace`], for a file that may have other readers than its writer: the new one has the owner, the group,
 /// the mode and the access control list of the one that was there. A new file is its owner's alone.
 pub(crate) fn rewrite(path: &Path, bytes: &[u8]) -> Result<(), RewriteError> {
-    new_file(path, bytes)?.persist(path).map_err(|error| error.error)?;
+    new_file(path, bytes)?.persist(path).map_err(|error| not_renamed(error.error))?;
     Ok(File::open(directory(path))?.sync_all()?)
 }
 
@@ -29,6 +29,9 @@ pub(crate) fn try_rewrite(path: &Path, bytes: &[u8]) -> Result<(), RewriteError>
 
 /// A new file for a place, whole and on disk, which the readers of the old one may read.
 fn new_file(path: &Path, bytes: &[u8]) -> Result<NamedTempFile, RewriteError> {
+    if mount::is_of_its_own(path) {
+        return Err(RewriteError::Mounted);
+    }
     let access = Access::of(path)?;
     sweep(path);
     let mut file = begun(path)?;
@@ -38,6 +41,11 @@ fn new_file(path: &Path, bytes: &[u8]) -> Result<NamedTempFile, RewriteError> {
     }
     file.as_file().sync_all()?;
     Ok(file)
+}
+
+/// A kernel that does not tell mounts says so here.
+fn not_renamed(error: io::Error) -> RewriteError {
+    if error.kind() == io::ErrorKind::ResourceBusy { RewriteError::Mounted } else { RewriteError::Io(error) }
 }
 
 /// Who may do what with a file.
@@ -112,6 +120,9 @@ impl Access {
 /// Why a file is not replaced by one that has the same readers.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RewriteError {
+    /// Nothing can take the place of what is mounted.
+    #[error("it is mounted as a single file, and no other file can take its place")]
+    Mounted,
     /// Whoever reads it could not do so any more.
     #[error("its {kept} cannot be kept: {}", why(source))]
     NotKept {
@@ -129,6 +140,7 @@ impl RewriteError {
     /// What to do next.
     pub(crate) fn next(&self) -> String {
         match self {
+            Self::Mounted => "mount the directory that it is in, instead of the file alone".to_owned(),
             Self::NotKept { kept: Kept::Owner(uid), .. } => format!(
                 "run this as the user {uid} or as root, or give the file to the user who runs it (`chown`): a new file that \
                  its readers cannot read would stop them"
@@ -220,6 +232,31 @@ mod list {
 
     pub(super) fn give(_: &File, _: Option<&[u8]>) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// Files that are mounts of their own, as containers have them: they can be written, and not replaced.
+#[cfg(target_os = "linux")]
+mod mount {
+    use std::path::Path;
+
+    use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+
+    /// A kernel before 5.8 does not tell; then the rename finds out.
+    pub(super) fn is_of_its_own(path: &Path) -> bool {
+        let plainly = AtFlags::NO_AUTOMOUNT | AtFlags::SYMLINK_NOFOLLOW;
+        let seen = statx(CWD, path, plainly, StatxFlags::empty());
+        seen.is_ok_and(|seen| (seen.stx_attributes_mask & seen.stx_attributes).contains(StatxAttributes::MOUNT_ROOT))
+    }
+}
+
+/// Elsewhere the rename finds out.
+#[cfg(not(target_os = "linux"))]
+mod mount {
+    use std::path::Path;
+
+    pub(super) fn is_of_its_own(_: &Path) -> bool {
+        false
     }
 }
 

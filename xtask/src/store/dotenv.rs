@@ -193,7 +193,7 @@ impl SetError {
     fn next(file: &Path, source: &RewriteError) -> String {
         let kind = match source {
             RewriteError::Io(error) => error.kind(),
-            RewriteError::NotKept { .. } => return source.next(),
+            RewriteError::Mounted | RewriteError::NotKept { .. } => return source.next(),
         };
         let next = match (kind, fs::symlink_metadata(file)) {
             (io::ErrorKind::NotFound, Ok(_)) => "make the file that its link leads to",

@@ -95,6 +95,15 @@ fn a_new_file_is_read_by_nobody_else_on_its_way() {
     });
 }
 
+/// As a kernel that does not tell mounts has it.
+#[test]
+fn a_rename_over_a_mount_is_told_as_such() {
+    let busy = not_renamed(io::Error::from(rustix::io::Errno::BUSY));
+    assert!(busy.to_string().starts_with("it is mounted as a single file"), "{busy}");
+    let full = not_renamed(io::Error::from(rustix::io::Errno::NOSPC));
+    assert!(matches!(full, RewriteError::Io(_)), "{full}");
+}
+
 #[cfg(target_os = "linux")]
 mod lists {
     use rustix::fs::{XattrFlags, setxattr};
