@@ -95,6 +95,8 @@ fn a_file_that_is_mounted_alone_is_20_before_anything_changes() {
     let ran = rotating.project.run_under("unshare", &mounting(unshare), &["rotate", "production"]);
     ran.exits(20).says("store `key` is not ready, and nothing was changed").says("it is mounted as a single file");
     ran.says("help: mount the directory that it is in, instead of the file alone");
+    let listed = rotating.project.run_under("unshare", &mounting(unshare), &["store", "list", "--probe"]);
+    listed.exits(27).says("it is mounted as a single file").says("next: mount the directory that it is in");
     assert_eq!(rotating.project.stored(), before);
     assert_eq!((rotating.rotations(), rotating.project.escrowed().len()), (0, 0));
 }
