@@ -184,13 +184,22 @@ pub const QUOTED_CHARS_MAX: usize = 300;
 /// sequences, line breaks and overrides of the writing direction could make a message say something else.
 /// Longer texts are cut to [`QUOTED_CHARS_MAX`] characters, the last of which is then `…`.
 pub fn clean(text: &str) -> String {
-    let mut shown = text.chars().map(|c| if changes_the_line(c) { char::REPLACEMENT_CHARACTER } else { c });
+    let mut shown = text.chars().map(shown);
     let mut cleaned: String = shown.by_ref().take(QUOTED_CHARS_MAX).collect();
     if shown.next().is_some() {
         cleaned.pop();
         cleaned.push('…');
     }
     cleaned
+}
+
+/// Like [`clean`], and whole: for words of our own that quote what is cut already, and end with what to do.
+pub fn clean_whole(text: &str) -> String {
+    text.chars().map(shown).collect()
+}
+
+fn shown(c: char) -> char {
+    if changes_the_line(c) { char::REPLACEMENT_CHARACTER } else { c }
 }
 
 /// Controls (C0, DEL, C1), line and paragraph separators, and the format characters of Unicode that hide,

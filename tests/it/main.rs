@@ -39,6 +39,7 @@ mod refusals;
 mod rotate;
 mod rotate_deploys;
 mod rotate_faults;
+mod rotate_files;
 mod rotate_kills;
 mod rotate_paused;
 mod rotate_races;

@@ -3,7 +3,8 @@
 use std::fs;
 
 use license_tests::{
-    Answer, Authority, Hub, Project, Rotating, VaultApi, failpoints,
+    Answer, Authority, GithubApi, Hub, Project, Rotating, VaultApi, failpoints,
+    github_api::{GITHUB_TOKEN, On, Trouble},
     process::until,
     rotating::{ESCROW, IDENTITY, IDENTITY_VARIABLE},
     vault_api::{Engine, VAULT_TOKEN, VaultOn, VaultTrouble, errors},
@@ -764,4 +765,31 @@ fn one_environment_that_cannot_be_rotated_does_not_keep_the_others_from_it() {
     assert!(!now.contains(&staging), "staging was rotated");
     assert_eq!(drifted.project.facts(), [""; 0]);
     drifted.project.run(&["rotate", "--all", "production"]).exits(2);
+}
+
+/// Its last words say what to do, however many stand before them.
+#[test]
+fn what_to_do_about_a_store_that_failed_is_shown_whole() {
+    let repository = format!("acme/{}", "long-name-".repeat(9));
+    let github = GithubApi::start(&[(&repository, "production")]);
+    let store = format!(
+        "[stores.gh]\nkind = \"github\"\nurl = {:?}\nrepository = {repository:?}\n\
+         token = {{ env = \"GH_SECRETS_TOKEN\" }}\n",
+        github.url()
+    );
+    let rotating = rotating().with(|project| {
+        project.tables(&store).var("GH_SECRETS_TOKEN", GITHUB_TOKEN).line("stores", r#"["second", "gh"]"#)
+    });
+    let no = json!({ "message": "Resource not accessible by personal access token" });
+    github.fail(On::Write, Trouble::Answer(Answer::json(403, &no)));
+    let ran = rotating.project.rotate(&[]);
+    ran.exits(24).says("store `gh` was not written: ").says("Resource not accessible by personal access token");
+    ran.says(&format!(
+        "next: give the environment variable `GH_SECRETS_TOKEN` a fine-grained token with write access to `Environments` \
+         and `Secrets` of `{repository}`, or a classic one with the scope `repo`"
+    ));
+    assert!(rotating.project.trail_text("production").contains('…'), "the trail keeps the beginning");
+    rotating.hidden(&ran);
+    github.heal();
+    rotating.project.rotate(&["--resume"]).exits(0);
 }

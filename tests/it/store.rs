@@ -3,7 +3,7 @@
 use std::fs;
 
 use license_tests::Project;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{KEY, asking, good, saying};
 
@@ -89,6 +89,27 @@ fn a_key_that_a_failed_helper_speaks_of_is_not_shown() {
     let project = with_helper(project, &verbs).may_hold(&["get"]);
     for format in ["human", "json"] {
         let ran = project.run(&["store", "list", "--probe", "--format", format]);
-        ran.exits(0).says("no connection for '***'").never_shows(KEY);
+        ran.exits(27).says("no connection for '***'").never_shows(KEY);
     }
+}
+
+/// The place of `key` is proved as a rotation proves it: what stops a rotation is no "read and write".
+#[test]
+fn a_place_that_cannot_be_used_is_27_with_what_to_do() {
+    let server = saying(&good());
+    let project = asking(&server).line("key", r#"{ dotenv = ".env", name = "LICENSE_KEY" }"#);
+    let project = project.write(".env", format!("LICENSE_KEY=another-key\nLICENSE_KEY={KEY}\n").as_bytes());
+    project.run(&["store", "list"]).exits(0).says("read and write");
+    let ran = project.run(&["store", "list", "--probe"]);
+    ran.exits(27).says("unusable: the variable `LICENSE_KEY`").says("next: keep one of the lines").never_shows(KEY);
+    let document = project.run(&["store", "list", "--probe", "--format", "json"]).exits(27).json();
+    let place = &document["stores"][0];
+    assert_eq!((&place["state"], &place["store"]), (&"unusable".into(), &Value::Null), "{document}");
+    assert!(place["next"].as_str().unwrap().starts_with("keep one of the lines"), "{document}");
+    assert_eq!(document["exit"], json!({ "code": 27, "name": "store" }));
+
+    let project = project.write(".env", format!("LICENSE_KEY={KEY}\n").as_bytes());
+    project.run(&["store", "list", "--probe"]).exits(0).says("read and write");
+    let document = project.run(&["store", "list", "--probe", "--format", "json"]).exits(0).json();
+    assert_eq!((&document["exit"]["code"], &document["stores"][0]["next"]), (&0.into(), &Value::Null), "{document}");
 }

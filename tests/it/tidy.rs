@@ -170,6 +170,15 @@ fn the_json_of_a_look_has_the_documented_fields() {
 }
 
 #[test]
+fn the_json_of_a_list_of_stores_has_the_documented_fields() {
+    let document = asking(&saying(&good())).run(&["store", "list", "--format", "json"]).exits(0).json();
+    let mut expected = documented("## `store list`");
+    expected.insert("schema".to_owned());
+    assert_eq!(fields(&document), expected);
+    assert_eq!(fields(&document["stores"][0]), documented("### `stores[]` of `store list`"));
+}
+
+#[test]
 fn the_json_of_a_test_of_sinks_has_the_documented_fields() {
     let project = project().tables("[sinks.team]\nkind = \"github\"\n").authority_at("http://127.0.0.1:9/api/v1");
     let document = project.run(&["alert", "test", "team", "--format", "json"]).exits(0).json();

@@ -128,26 +128,30 @@ pub(crate) fn places(
     environment: &Environment,
 ) -> Result<Vec<(String, Place)>, Failure> {
     let own = match &environment.key {
-        Source::Env { .. } | Source::File { .. } | Source::Store { .. } => None,
+        Source::Store { name } if environment.stores.contains(name) => None,
+        Source::Store { name } => key_place(ctx, config, environment)?.map(|place| (name.clone(), place)),
+        Source::Env { .. } | Source::File { .. } | Source::Dotenv { .. } | Source::Age { .. } => {
+            key_place(ctx, config, environment)?.map(|place| (KEY_PLACE.to_owned(), place))
+        }
+    };
+    let mut places: Vec<_> = own.into_iter().collect();
+    for name in &environment.stores {
+        places.push((name.clone(), place(ctx, config, environment, name)?));
+    }
+    Ok(places)
+}
+
+/// The place that `key` of an environment names; none where no key can be written to it.
+pub(crate) fn key_place(ctx: &Context, config: &Config, environment: &Environment) -> Result<Option<Place>, Failure> {
+    Ok(match &environment.key {
+        Source::Env { .. } | Source::File { .. } => None,
         Source::Dotenv { file, name } => Some(Place::Dotenv(DotenvStore { file: file.clone(), name: name.clone() })),
         Source::Age { file, identity } => {
             let recipients = config.escrow.as_ref().map_or(&[][..], |escrow| &escrow.recipients);
             Some(Place::Age(age(ctx, environment, file, recipients, identity)?))
         }
-    };
-    let mut places: Vec<_> = own.map(|place| (KEY_PLACE.to_owned(), place)).into_iter().collect();
-    let from_store = match &environment.key {
-        Source::Store { name } if !environment.stores.contains(name) => Some(name),
-        Source::Store { .. }
-        | Source::Env { .. }
-        | Source::Dotenv { .. }
-        | Source::File { .. }
-        | Source::Age { .. } => None,
-    };
-    for name in from_store.into_iter().chain(&environment.stores) {
-        places.push((name.clone(), place(ctx, config, environment, name)?));
-    }
-    Ok(places)
+        Source::Store { name } => Some(place(ctx, config, environment, name)?),
+    })
 }
 
 /// A configured store of an environment.

@@ -16,6 +16,10 @@ use std::{
 use rustix::fs::OFlags;
 use tempfile::NamedTempFile;
 
+mod rewrite;
+
+pub(crate) use rewrite::{RewriteError, rewrite, try_rewrite};
+
 /// Reads a file of at most `bytes_max` bytes. A longer one, a directory, and what may keep us waiting is an error.
 pub(crate) fn read_limited(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     let file = open(path)?;
@@ -188,17 +192,6 @@ fn put(path: &Path, mode: u32, write: impl FnOnce(&mut File) -> io::Result<()>) 
     File::open(directory(path))?.sync_all()
 }
 
-/// Proves that files can be written beside a path, and leaves nothing behind, also nothing of a killed process.
-pub(crate) fn try_directory(path: &Path) -> io::Result<()> {
-    sweep(path);
-    begun(path)?.close()
-}
-
-/// Proves that these bytes can be written beside a path, where they would take its place, and leaves nothing behind.
-pub(crate) fn try_replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    written(path, bytes)?.close()
-}
-
 /// A new file for a place, whole and on disk.
 fn written(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
     sweep(path);
@@ -327,7 +320,7 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"KEY=TO-PRD-new");
 
         fs::write(root.path().join(".env.Ab1Cd2Ef.license-new"), "").unwrap();
-        try_directory(&path).unwrap();
+        try_rewrite(&path, b"").unwrap();
         assert_eq!(names(root.path()), left);
     }
 

@@ -5,12 +5,13 @@
 use std::{collections::BTreeMap, fmt::Write as _, io};
 
 use clap::{Args, Subcommand};
-use license_core::finding::clean;
+use license_core::finding::{clean, clean_whole};
+use miette::Diagnostic as _;
 use serde_json::{Value, json};
 
 use crate::{
     commands::audit::AuditFormat,
-    config::{Config, Environment, StoreSettings},
+    config::{Config, Environment, KEY_PLACE, StoreSettings},
     connect,
     context::Context,
     exit::Exit,
@@ -76,14 +77,16 @@ pub(crate) fn run(
     Ok(match command {
         StoreCommand::List(args) => {
             let rows = list(ctx, config, args, narrator)?;
+            let exit = if args.probe && rows.iter().any(Row::is_unusable) { Exit::Store } else { Exit::Done };
             let text = match args.format {
                 AuditFormat::Human => rows.iter().map(Row::human).collect(),
                 AuditFormat::Json => line(json!({
                     "schema": "license-hooks/store-list/1",
                     "stores": rows.iter().map(Row::json).collect::<Vec<_>>(),
+                    "exit": { "code": exit.code(), "name": exit.name() },
                 })),
             };
-            (text, Exit::Done)
+            (text, exit)
         }
         StoreCommand::Test(args) => {
             let checked = test(ctx, config, args, narrator)?;
@@ -167,7 +170,12 @@ enum State {
     /// It takes keys and does not show them.
     Hidden,
     /// It cannot be used.
-    Unusable { why: String },
+    Unusable {
+        /// What is wrong.
+        why: String,
+        /// What to do next.
+        next: Option<String>,
+    },
 }
 
 /// Whether a place takes keys.
@@ -189,7 +197,7 @@ impl Writable {
 fn list(ctx: &Context, config: &Config, args: &ListArgs, narrator: &Narrator<'_>) -> Result<Vec<Row>, Failure> {
     let mut rows = Vec::new();
     for environment in config.environments.values() {
-        rows.push(key_row(ctx, config, environment));
+        rows.push(key_row(ctx, config, environment, args, narrator));
         for name in &environment.stores {
             let place = connect::place(ctx, config, environment, name)?;
             let state = if args.probe { probed(&place) } else { State::NotAsked };
@@ -206,7 +214,7 @@ fn list(ctx: &Context, config: &Config, args: &ListArgs, narrator: &Narrator<'_>
     Ok(rows)
 }
 
-fn key_row(ctx: &Context, config: &Config, environment: &Environment) -> Row {
+fn key_row(ctx: &Context, config: &Config, environment: &Environment, args: &ListArgs, narrator: &Narrator<'_>) -> Row {
     let (kind, writable) = match &environment.key {
         Source::Env { .. } => ("env", Writable::No),
         Source::Dotenv { .. } => ("dotenv", Writable::Yes),
@@ -214,10 +222,22 @@ fn key_row(ctx: &Context, config: &Config, environment: &Environment) -> Row {
         Source::Age { .. } => ("age", Writable::Yes),
         Source::Store { .. } => ("store", Writable::Yes),
     };
-    let state = match connect::key(ctx, config, environment) {
+    let read = match connect::key(ctx, config, environment) {
         Ok(key) => State::Key { fingerprint: key.fingerprint().to_string(), writable },
         Err(_) if store::is_absent(&environment.key, &ctx.vars) => State::Nothing { writable },
-        Err(error) => State::Unusable { why: clean(&error.to_string()) },
+        Err(error) => unusable(&error),
+    };
+    let state = match read {
+        State::Key { .. } | State::Nothing { .. } if args.probe => match connect::key_place(ctx, config, environment) {
+            Ok(Some(place)) => {
+                let state = probed(&place);
+                tell(narrator, KEY_PLACE, &place);
+                state
+            }
+            Ok(None) => read,
+            Err(error) => unusable(&error),
+        },
+        State::Key { .. } | State::Nothing { .. } | State::NotAsked | State::Hidden | State::Unusable { .. } => read,
     };
     let place = environment.key.to_string();
     Row { environment: environment.name.to_string(), name: None, kind, place, state }
@@ -228,11 +248,23 @@ fn probed(place: &Place) -> State {
         Ok(Held::Key { key, .. }) => State::Key { fingerprint: key.fingerprint().to_string(), writable: Writable::Yes },
         Ok(Held::Nothing { .. }) => State::Nothing { writable: Writable::Yes },
         Ok(Held::Hidden { .. }) => State::Hidden,
-        Err(fault) => State::Unusable { why: fault.message },
+        Err(fault) => State::Unusable { why: fault.message, next: Some(fault.next) },
     }
 }
 
+fn unusable(failure: &Failure) -> State {
+    let next = failure.help().map(|help| clean_whole(&help.to_string()));
+    State::Unusable { why: clean(&failure.to_string()), next }
+}
+
 impl Row {
+    fn is_unusable(&self) -> bool {
+        match &self.state {
+            State::Unusable { .. } => true,
+            State::NotAsked | State::Key { .. } | State::Nothing { .. } | State::Hidden => false,
+        }
+    }
+
     fn human(&self) -> String {
         let name = self.name.as_deref().map(|name| format!("store `{name}`, ")).unwrap_or_default();
         let state = match &self.state {
@@ -240,18 +272,23 @@ impl Row {
             State::Key { fingerprint, writable } => format!("key {fingerprint}, {}", writable.words()),
             State::Nothing { writable } => format!("no key, {}", writable.words()),
             State::Hidden => "write only".to_owned(),
-            State::Unusable { why } => format!("unusable: {why}"),
+            State::Unusable { why, next: None } => format!("unusable: {why}"),
+            State::Unusable { why, next: Some(next) } => format!("unusable: {why}\n  next: {next}"),
         };
         format!("{}: {name}{} ({}): {state}\n", self.environment, clean(&self.place), self.kind)
     }
 
     fn json(&self) -> Value {
-        let (state, fingerprint, writable, why) = match &self.state {
-            State::NotAsked => ("not_asked", None, None, None),
-            State::Key { fingerprint, writable } => ("key", Some(fingerprint), Some(*writable), None),
-            State::Nothing { writable } => ("nothing", None, Some(*writable), None),
-            State::Hidden => ("hidden", None, Some(Writable::Yes), None),
-            State::Unusable { why } => ("unusable", None, None, Some(why)),
+        let (state, fingerprint, writable) = match &self.state {
+            State::NotAsked => ("not_asked", None, None),
+            State::Key { fingerprint, writable } => ("key", Some(fingerprint), Some(*writable)),
+            State::Nothing { writable } => ("nothing", None, Some(*writable)),
+            State::Hidden => ("hidden", None, Some(Writable::Yes)),
+            State::Unusable { .. } => ("unusable", None, None),
+        };
+        let (why, next) = match &self.state {
+            State::Unusable { why, next } => (Some(why), next.as_ref()),
+            State::NotAsked | State::Key { .. } | State::Nothing { .. } | State::Hidden => (None, None),
         };
         json!({
             "environment": self.environment,
@@ -262,6 +299,7 @@ impl Row {
             "keyFingerprint": fingerprint,
             "writable": writable.map(|writable| matches!(writable, Writable::Yes)),
             "why": why,
+            "next": next,
         })
     }
 }

@@ -18,7 +18,7 @@ use super::{
     unusable,
 };
 use crate::{
-    files,
+    files::{self, RewriteError},
     seal::{ARMOR_BYTES_MAX, Identity, Recipients, SealError},
 };
 
@@ -61,7 +61,7 @@ impl AgeStore {
         }
         let held = self.read()?;
         let target = target(&self.file).map_err(|error| self.not_read(&error))?;
-        files::try_directory(&target).map_err(|error| self.not_written(&error))?;
+        files::try_rewrite(&target, b"").map_err(|error| self.not_written(&error))?;
         Ok(held)
     }
 
@@ -81,8 +81,8 @@ impl AgeStore {
         }
     }
 
-    /// Replaces the file at once by one that holds the key and that only its owner may read, if it is still the one
-    /// that was read.
+    /// Replaces the file at once by one that holds the key, and that whoever could read the old one can read, if it is
+    /// still the one that was read.
     ///
     /// Between the last look and the replacement there is a moment in which another writer is not seen: files have no
     /// compare-and-swap. Reading back afterwards finds it.
@@ -98,7 +98,7 @@ impl AgeStore {
             Ok(target) => target,
             Err(fault) => return Written::Failed(fault),
         };
-        match files::replace(&target, sealed.armor().as_bytes()) {
+        match files::rewrite(&target, sealed.armor().as_bytes()) {
             Ok(()) => Written::Done,
             // The name may have changed already, and only the directory is not known to be on disk.
             Err(error) if self.bytes().is_ok_and(|now| now.is_none_or(|now| version(&now) == *over)) => {
@@ -138,12 +138,11 @@ impl AgeStore {
         }
     }
 
-    fn not_written(&self, error: &io::Error) -> StoreFault {
+    fn not_written(&self, error: &RewriteError) -> StoreFault {
         StoreFault {
             kind: FaultKind::Setup,
-            message: format!("{} cannot be written: {}", self.describe(), files::why(error)),
-            next: "make its directory, and look at the directory's owner, its permissions and the space on the disk"
-                .to_owned(),
+            message: format!("{} cannot be written: {error}", self.describe()),
+            next: error.next(),
         }
     }
 

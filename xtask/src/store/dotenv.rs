@@ -12,7 +12,7 @@ use std::{
 use zeroize::Zeroizing;
 
 use super::FILE_BYTES_MAX;
-use crate::files;
+use crate::files::{self, RewriteError};
 
 mod store;
 
@@ -40,22 +40,23 @@ pub(crate) fn value(text: &str, name: &str) -> Result<Option<Zeroizing<String>>,
 }
 
 /// Sets a variable and leaves everything else in the file as it is, byte for byte; creates the file if it is absent.
-/// The new file replaces the old one at once, is on disk before this returns, and only its owner may read it.
+/// The new file replaces the old one at once, is on disk before this returns, and has the readers of the old one; without
+/// one it is its owner's alone.
 /// A symbolic link stays one: the file that it leads to is replaced.
 pub(crate) fn set(file: &Path, name: &str, value: &str) -> Result<(), SetError> {
     let (target, changed) = changed(file, name, value)?;
-    files::replace(&target, changed.as_bytes()).map_err(|source| SetError::Io { file: file.to_owned(), source })
+    files::rewrite(&target, changed.as_bytes()).map_err(|source| SetError::Io { file: file.to_owned(), source })
 }
 
 /// Proves that a variable can be set to a value of this length, as far as that can be proved without doing it.
 pub(crate) fn try_set(file: &Path, name: &str, value: &str) -> Result<(), SetError> {
     let (target, changed) = changed(file, name, value)?;
-    files::try_replace(&target, changed.as_bytes()).map_err(|source| SetError::Io { file: file.to_owned(), source })
+    files::try_rewrite(&target, changed.as_bytes()).map_err(|source| SetError::Io { file: file.to_owned(), source })
 }
 
 /// The file that is to be replaced, and its new text.
 fn changed(file: &Path, name: &str, value: &str) -> Result<(PathBuf, Zeroizing<String>), SetError> {
-    let io_error = |source| SetError::Io { file: file.to_owned(), source };
+    let io_error = |source: io::Error| SetError::Io { file: file.to_owned(), source: source.into() };
     let target = target(file).map_err(io_error)?;
     let text = match files::read_limited(&target, FILE_BYTES_MAX) {
         Ok(bytes) => text(&Zeroizing::new(bytes)).map_err(io_error)?,
@@ -178,23 +179,28 @@ pub(crate) enum SetError {
         malformed: Malformed,
     },
     /// The operating system said no.
-    #[error("`{}` cannot be written: {}", file.display(), files::why(source))]
+    #[error("`{}` cannot be written: {source}", file.display())]
     #[diagnostic(help("{}", SetError::next(file, source)))]
     Io {
         /// The file.
         file: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
+        /// Why.
+        source: RewriteError,
     },
 }
 
 impl SetError {
-    fn next(file: &Path, source: &io::Error) -> &'static str {
-        match (source.kind(), fs::symlink_metadata(file)) {
+    fn next(file: &Path, source: &RewriteError) -> String {
+        let kind = match source {
+            RewriteError::Io(error) => error.kind(),
+            RewriteError::Mounted | RewriteError::NotKept { .. } => return source.next(),
+        };
+        let next = match (kind, fs::symlink_metadata(file)) {
             (io::ErrorKind::NotFound, Ok(_)) => "make the file that its link leads to",
             (io::ErrorKind::NotFound, Err(_)) => "make the directory that it is to be in",
             (_, Ok(_) | Err(_)) => "look at the owner and the permissions of the file and of its directory",
-        }
+        };
+        next.to_owned()
     }
 }
 
@@ -318,7 +324,7 @@ fn is_blank(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{MetadataExt, symlink};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
     use proptest::prelude::*;
 
@@ -390,13 +396,16 @@ mod tests {
     }
 
     #[test]
-    fn a_new_file_is_for_its_owner_only() {
+    fn a_new_file_is_for_its_owner_only_and_one_that_is_there_keeps_its_readers() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join(".env");
         set(&file, "K", "v").unwrap();
         set(&file, "L", "it's").unwrap();
         assert_eq!(files::read_limited(&file, 100).unwrap(), b"K=v\nL=\"it's\"\n");
         assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        set(&file, "L", "2").unwrap();
+        assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o640);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no temporary file stays");
     }
 

@@ -1,6 +1,9 @@
 //! A key goes into a store: read, write unless it is there, read back.
 
-use license_core::rotation::{BeforeWrite, Fact, Keys, RotationId, Shown, Which, before_write};
+use license_core::{
+    finding::{clean, clean_whole},
+    rotation::{BeforeWrite, Fact, Keys, RotationId, Shown, Which, before_write},
+};
 
 use super::Scene;
 use crate::{
@@ -26,7 +29,7 @@ impl Scene<'_> {
         // cannot be had here is not known here.
         let _ = [Which::Old, Which::New].map(|other| self.key_of(keys, other).ok());
         let fact = match self.places.iter().find(|(name, _)| name == store) {
-            None => failed(store, "license.toml does not name it any more"),
+            None => self.failed(store, &NotHeld::because("license.toml does not name it any more")),
             Some((_, place)) => {
                 let written = write(self, place, keys, which, &key);
                 place.take_notes().iter().for_each(|note| self.narrator.note(&format!("{store}: {note}")));
@@ -37,12 +40,45 @@ impl Scene<'_> {
                 }
                 match written {
                     Ok(Proof::Seen | Proof::ItsWord) => Fact::StoreHolds { store: store.to_owned(), key: which },
-                    Err(why) => failed(store, &Keyring::read(self.ctx, self.config).hide(&why)),
+                    Err(not_held) => self.failed(store, &not_held),
                 }
             }
         };
         failpoint::reached(self.ctx, "after-store");
         Ok(Some((keys.open.id.clone(), fact)))
+    }
+
+    /// People get every word of it, for the last ones say what to do; the trail keeps the beginning.
+    fn failed(&self, store: &str, NotHeld { why, next }: &NotHeld) -> Fact {
+        let keyring = Keyring::read(self.ctx, self.config);
+        let words = |text: &str| clean_whole(&keyring.hide(text));
+        let (why, next) = (words(why), next.as_deref().map(words));
+        self.narrator.note(&format!("store `{store}` was not written: {why}"));
+        if let Some(next) = &next {
+            self.narrator.note(&format!("  next: {next}"));
+        }
+        let kept = next.map_or_else(|| why.clone(), |next| format!("{why}; {next}"));
+        Fact::StoreFailed { store: store.to_owned(), why: clean(&kept) }
+    }
+}
+
+/// Why a store does not hold a key.
+#[derive(Debug)]
+struct NotHeld {
+    why: String,
+    /// What to do next, where a run of the same command is not all.
+    next: Option<String>,
+}
+
+impl NotHeld {
+    fn because(why: &str) -> Self {
+        Self { why: why.to_owned(), next: None }
+    }
+}
+
+impl From<StoreFault> for NotHeld {
+    fn from(StoreFault { kind: _, message, next }: StoreFault) -> Self {
+        Self { why: message, next: Some(next) }
     }
 }
 
@@ -61,12 +97,11 @@ fn write(
     keys: &Keys,
     which: Which,
     key: &license_core::LicenseKey,
-) -> Result<Proof, String> {
-    let words = |fault: StoreFault| format!("{}; {}", fault.message, fault.next);
-    let before = place.read().map_err(words)?;
+) -> Result<Proof, NotHeld> {
+    let before = place.read()?;
     match before_write(keys, which, shown(&before)) {
         BeforeWrite::HoldsIt => return Ok(Proof::Seen),
-        BeforeWrite::Drifted => return Err("it holds a third key, which nobody told us about".to_owned()),
+        BeforeWrite::Drifted => return Err(NotHeld::because("it holds a third key, which nobody told us about")),
         BeforeWrite::Write => {}
     }
     let written = place.write(key, before.version(), &keys.open.id.0);
@@ -78,20 +113,22 @@ fn write(
             scene.narrator.note("the store said that it did not take the key, and holds it");
             return Ok(Proof::Seen);
         }
-        Written::Failed(fault) => return Err(words(fault)),
-        Written::Unknown(fault) => Some(words(fault)),
+        Written::Failed(fault) => return Err(fault.into()),
+        Written::Unknown(fault) => Some(fault),
     };
     // Also a store that says "done" is read back: it may not be true.
-    let after = place.read().map_err(words)?;
+    let after = place.read()?;
     match (&after, trouble) {
         (Held::Key { key: found, .. }, _) if found.fingerprint() == key.fingerprint() => Ok(Proof::Seen),
         (Held::Hidden { version }, None) if version != before.version() => Ok(Proof::Seen),
         // A version may stay as it is, too: a write that is repeated changes nothing. Without this a rotation that has
         // begun could not be finished.
         (Held::Hidden { .. }, None) if place.is_taken_at_its_word() => Ok(Proof::ItsWord),
-        (_, Some(trouble)) => Err(format!("nobody knows whether it was written: {trouble}")),
+        (_, Some(StoreFault { kind: _, message, next })) => {
+            Err(NotHeld { why: format!("nobody knows whether it was written: {message}"), next: Some(next) })
+        }
         (Held::Key { .. } | Held::Nothing { .. } | Held::Hidden { .. }, None) => {
-            Err("it said that it took the key, and does not hold it".to_owned())
+            Err(NotHeld::because("it said that it took the key, and does not hold it"))
         }
     }
 }
@@ -110,8 +147,4 @@ fn shown(held: &Held) -> Shown {
         Held::Nothing { .. } => Shown::Nothing,
         Held::Hidden { .. } => Shown::Hidden,
     }
-}
-
-fn failed(store: &str, why: &str) -> Fact {
-    Fact::StoreFailed { store: store.to_owned(), why: license_core::finding::clean(why) }
 }

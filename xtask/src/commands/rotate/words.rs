@@ -74,14 +74,15 @@ pub(super) fn of_fact(fact: &Fact, environment: &Environment) -> Option<String> 
         Fact::NewRejected { why } => Some(format!("the new key is not usable: {why}")),
         Fact::StoreHolds { store, key: Which::New } => Some(format!("store `{store}` holds the new key")),
         Fact::StoreHolds { store, key: Which::Old } => Some(format!("store `{store}` holds the old key again")),
-        Fact::StoreFailed { store, why } => Some(format!("store `{store}` was not written: {why}")),
         Fact::Closed { adoption } => {
             Some(format!("the rotation before is closed: its old key is dead; adoption {}", adoption_word(*adoption)))
         }
         Fact::OverlapWaived => Some("the grace of the rotation before is given up".to_owned()),
         Fact::RollbackStarted => Some("bringing the old key back".to_owned()),
         Fact::RolledForward => Some("bringing the new key forward again".to_owned()),
-        Fact::Committed
+        // That a store failed was said before, in more words than the trail keeps.
+        Fact::StoreFailed { .. }
+        | Fact::Committed
         | Fact::Aborted { .. }
         | Fact::KeyLost { .. }
         | Fact::RolledBack

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::{FILE_BYTES_MAX, Malformed, Repeated, repeated, target, text, value, with_all};
 use crate::{
-    files,
+    files::{self, RewriteError},
     store::held::{FaultKind, Held, StoreFault, Version, Written},
 };
 
@@ -34,7 +34,7 @@ impl DotenvStore {
         let (target, text) = self.text()?;
         self.one_value(&text)?;
         let held = self.held(&text)?;
-        files::try_directory(&target).map_err(|error| self.not_written(&error))?;
+        files::try_rewrite(&target, b"").map_err(|error| self.not_written(&error))?;
         Ok(held)
     }
 
@@ -45,8 +45,8 @@ impl DotenvStore {
     }
 
     /// Sets the variable, in every place where the file has it, if its value is still the one that was read.
-    /// Everything else in the file stays as it is, byte for byte; the new file replaces the old one at once, and only
-    /// its owner may read it.
+    /// Everything else in the file stays as it is, byte for byte; the new file replaces the old one at once, and
+    /// whoever could read that one can read it.
     ///
     /// Between the last look and the replacement there is a moment in which another writer is not seen: files have no
     /// compare-and-swap. Reading back afterwards finds it.
@@ -55,7 +55,7 @@ impl DotenvStore {
             Ok(changed) => changed,
             Err(fault) => return Written::Failed(fault),
         };
-        match files::replace(&target, after.as_bytes()) {
+        match files::rewrite(&target, after.as_bytes()) {
             Ok(()) => Written::Done,
             // The name may have changed already, and only the directory is not known to be on disk.
             Err(error) if self.text().is_ok_and(|(_, now)| now == before) => Written::Failed(self.not_written(&error)),
@@ -81,7 +81,7 @@ impl DotenvStore {
         self.one_value(&before)?;
         let after = with_all(&before, &self.name, key.reveal()).map_err(|malformed| self.malformed(&malformed))?;
         if after.len() as u64 > FILE_BYTES_MAX {
-            return Err(self.not_written(&io::Error::from(io::ErrorKind::FileTooLarge)));
+            return Err(self.not_written(&io::Error::from(io::ErrorKind::FileTooLarge).into()));
         }
         Ok((target, before, after))
     }
@@ -140,12 +140,11 @@ impl DotenvStore {
         }
     }
 
-    fn not_written(&self, error: &io::Error) -> StoreFault {
+    fn not_written(&self, error: &RewriteError) -> StoreFault {
         StoreFault {
             kind: FaultKind::Setup,
-            message: format!("`{}` cannot be written: {}", self.file.display(), files::why(error)),
-            next: "make its directory, and look at the directory's owner, its permissions and the space on the disk"
-                .to_owned(),
+            message: format!("`{}` cannot be written: {error}", self.file.display()),
+            next: error.next(),
         }
     }
 }
