@@ -1,7 +1,12 @@
 //! Killed for real before every single call that changes a file: each write, fsync and rename of a rotation of two lines
 //! in files and one sealed file. A reader of a store finds the old file or the new one, and the next run goes on.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, sync::Mutex, thread};
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
+    sync::Mutex,
+    thread,
+};
 
 use license_tests::{
     Rotating,
@@ -15,6 +20,10 @@ use crate::rotate_kills::{KILLED, VISIBLE, counts, is_over, later, rotating, set
 /// A sealed file as a third place that deploys read.
 const SEALED_STORE: &str = "[stores.sealed]\nkind = \"age\"\nfile = \"key.age\"\n";
 
+/// The files that deploys read, and who may read them.
+const FILES: [&str; 3] = [".env", ".env.second", "key.age"];
+const MODE: u32 = 0o640;
+
 /// How many rotations are under way at once: most of the time they wait for the disk.
 const WORKERS: usize = 4;
 
@@ -24,10 +33,14 @@ const CALLS_MIN: usize = 60;
 fn with_sealed_store() -> Rotating {
     let rotating = rotating(&[], VISIBLE);
     let key = sealed::seal(IDENTITY, &format!("{}\n", rotating.license.key));
-    rotating.with(|project| {
+    let rotating = rotating.with(|project| {
         let project = project.line("stores", r#"["second", "sealed"]"#).tables(SEALED_STORE);
         project.write("key.age", &key)
-    })
+    });
+    for file in FILES {
+        fs::set_permissions(rotating.project.path(file), Permissions::from_mode(MODE)).unwrap();
+    }
+    rotating
 }
 
 /// Every store is a whole file with the old key or the new one, and nothing else of it has changed.
@@ -38,6 +51,10 @@ fn files_are_whole(rotating: &Rotating, point: &str) {
         let text = fs::read_to_string(rotating.project.path(file)).unwrap();
         let whole = |key: &String| text == format!("# of {file}\n{name}={key}\nOTHER=1\n");
         assert!(keys.iter().any(whole), "{point}: {file} is neither the old file nor the new one:\n{text}");
+    }
+    for file in FILES {
+        let mode = fs::metadata(rotating.project.path(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, MODE, "{point}: {file} has other readers than before");
     }
     let text = sealed::open(IDENTITY, &fs::read(rotating.project.path("key.age")).unwrap());
     let text = text.unwrap_or_else(|why| panic!("{point}: key.age cannot be opened: {why}"));
@@ -51,10 +68,6 @@ fn files_are_new(rotating: &Rotating, point: &str) {
     files_are_whole(rotating, point);
     let armor = fs::read(rotating.project.path("key.age")).unwrap();
     assert_eq!(sealed::open(IDENTITY, &armor).unwrap().trim_end(), rotating.newest_key(), "{point}");
-    for file in [".env", ".env.second", "key.age"] {
-        let mode = fs::metadata(rotating.project.path(file)).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600, "{point}: {file}");
-    }
     let names = fs::read_dir(rotating.project.path("")).unwrap().map(|entry| entry.unwrap().file_name());
     let left: Vec<_> = names.filter(|name| name.to_string_lossy().ends_with("-new")).collect();
     assert!(left.is_empty(), "{point}: {left:?}");

@@ -381,6 +381,7 @@ mod tests {
         match word {
             "ENV" | "{environment}" | "{name}" | "{0}" | "{}" | "[ENV]" | "[ENV…]" | "NAME" | "{store}" | "SINK"
             | "ID" | "TEXT" => "production",
+            "{class}" => "DEV",
             "SEQ" => "7:00000000000000000000000000000000000000000000000000000000000000aa",
             "HASH" => "00000000000000000000000000000000000000000000000000000000000000aa",
             other => other.trim_start_matches('[').trim_end_matches(']'),
