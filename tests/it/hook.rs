@@ -6,7 +6,7 @@ use std::{
     io::Write as _,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use license_tests::{Project, Ran, failpoints, process::Running};
@@ -225,11 +225,22 @@ impl Entry {
     }
 }
 
-/// A script that leaves its arguments and its input, says something on both streams, and ends with a code.
+/// The shells of this machine.
+fn shells() -> impl Iterator<Item = &'static [&'static str]> {
+    let all: [&[&str]; 6] =
+        [&["dash"], &["bash"], &["bash", "--posix"], &["busybox", "sh"], &["zsh", "--emulate", "sh"], &["ksh"]];
+    all.into_iter().filter(|shell| Command::new(shell[0]).arg("-c").arg("exit 0").output().is_ok())
+}
+
+/// A script that leaves its arguments and its input, says something on both streams, and ends with a code. A line of the
+/// input that comes as an argument is put where it was.
 fn recorder(seen: &Path, name: &str, says: &str, code: i32) -> String {
     let seen = seen.display();
     format!(
-        "#!/bin/sh\nprintf '%s\\n' \"$@\" > '{seen}/{name}-args'\ncat > '{seen}/{name}-stdin'\n\
+        "#!/bin/sh\nline= before=\nfor argument do\n\
+         case $before in --first-line) line=\"$argument\n\" before= ; continue ;; esac\n\
+         before=$argument\n[ \"$argument\" = --first-line ] || printf '%s\\n' \"$argument\"\n\
+         done > '{seen}/{name}-args'\n{{ printf %s \"$line\"; cat; }} > '{seen}/{name}-stdin'\n\
          echo '{says}'; echo '{name} err' >&2\nexit {code}\n"
     )
 }
@@ -293,7 +304,7 @@ fn comes_and_goes(place: &str, make: Make, before: &str, prepare: Prepare) {
     repository.install().named(&name).exits(0).says("every push from this repository is checked");
     let installed = repository.state();
     let Some(Entry::File { mode: 0o755, bytes }) = installed.get("pre-push") else { panic!("{name}: {installed:?}") };
-    assert!(bytes.starts_with(b"#!/bin/sh\n# license-hooks pre-push 3 "), "{name}");
+    assert!(bytes.starts_with(b"#!/bin/sh\n# license-hooks pre-push 4 "), "{name}");
     assert_eq!(installed.get(KEPT), was.get("pre-push"), "{name}");
     assert_eq!(installed.get("pre-push.legacy"), was.get("pre-push.legacy"), "{name}: that name is not ours");
     let program = fs::metadata(repository.program()).unwrap();
@@ -493,6 +504,7 @@ fn first_versions(text: &str) -> [String; 2] {
 
 const FIRST_ALONE: &str = include_str!("../cases/hooks/1-alone.sh");
 const SECOND_ALONE: &str = include_str!("../cases/hooks/2-alone.sh");
+const THIRD_ALONE: &str = include_str!("../cases/hooks/3-alone.sh");
 const FIRST_WITH_LEGACY: &str = include_str!("../cases/hooks/1-with-legacy.sh");
 
 #[test]
@@ -575,14 +587,50 @@ fn what_a_person_wrote_into_our_hook_is_never_lost() {
 }
 
 #[test]
-fn a_hook_of_the_second_version_is_told_and_replaced() {
-    let repository = Repository::new();
-    repository.install().exits(0);
-    let installed = repository.state();
-    script(&repository.hook(), SECOND_ALONE, 0o755);
-    repository.run(&["hook", "status"]).exits(0).says("the hook was written by another version");
-    repository.install().exits(0);
-    assert_eq!(repository.state(), installed);
+fn a_hook_of_a_later_version_is_told_and_replaced_and_works_until_then() {
+    for text in [SECOND_ALONE, THIRD_ALONE] {
+        let repository = leaking();
+        repository.install().exits(0);
+        let installed = repository.state();
+        script(&repository.hook(), text, 0o755);
+        repository.run(&["hook", "status"]).exits(0).says("the hook was written by another version");
+        repository.try_git(&["push", "hub", "main"], &[]).exits(1).says("this push was stopped: it holds secrets");
+        repository.install().exits(0);
+        assert_eq!(repository.state(), installed);
+    }
+}
+
+#[test]
+fn the_hook_with_nothing_to_push_starts_no_program_unless_a_framework_tells_it_what_there_is() {
+    for shell in shells() {
+        let repository = Repository::new();
+        repository.install().exits(0);
+        repository.with_program(30);
+        let hook = |input: &str, variables: &[(&str, &str)]| {
+            let mut command = Command::new(shell[0]);
+            command.args(&shell[1..]).arg(repository.hook()).args(["hub", "../hub.git"]);
+            command.current_dir(&repository.directory).envs(variables.iter().copied());
+            let mut child = command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+            child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+            child.wait().unwrap().code()
+        };
+        assert_eq!(hook("", &[]), Some(0), "{shell:?}");
+        assert!(!repository.seen("ours-args").exists(), "{shell:?}");
+        let line = "refs/heads/a\\tb 1 refs/heads/a 0";
+        for (input, variables, seen) in [
+            (format!("{line}\n"), &[][..], format!("{line}\n")),
+            // A git that died in the middle of a line, or of the first one.
+            (format!("{line}\n{line}\nref"), &[], format!("{line}\n{line}\nref")),
+            ("ref".to_owned(), &[], "ref\n".to_owned()),
+            (" -n 'x' \"$y\" `z` \\\n".to_owned(), &[], " -n 'x' \"$y\" `z` \\\n".to_owned()),
+            ("\n".to_owned(), &[], "\n".to_owned()),
+            (String::new(), &[("PRE_COMMIT_TO_REF", "a")], String::new()),
+            (String::new(), &[("PRE_COMMIT_LOCAL_BRANCH", "a")], String::new()),
+        ] {
+            assert_eq!(hook(&input, variables), Some(30), "{shell:?} {input:?} {variables:?}");
+            assert_eq!(repository.trace("ours-stdin"), seen, "{shell:?} {variables:?}");
+        }
+    }
 }
 
 #[test]
@@ -846,12 +894,7 @@ fn a_program_that_is_no_program_refuses_and_says_what_to_do() {
 
 #[test]
 fn every_shell_hears_the_same_answer() {
-    for shell in
-        [&["dash"][..], &["bash"], &["bash", "--posix"], &["busybox", "sh"], &["zsh", "--emulate", "sh"], &["ksh"]]
-    {
-        if Command::new(shell[0]).arg("-c").arg("exit 0").output().is_err() {
-            continue;
-        }
+    for shell in shells() {
         for chained in [false, true] {
             for (name, program, exit) in [
                 ("passed", "#!/bin/sh\ncat > /dev/null\necho passed\n", 0),

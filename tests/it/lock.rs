@@ -2,10 +2,13 @@
 
 use std::fs;
 
-use license_tests::{Project, process::Running};
+use license_tests::{
+    Hub, Project, Ran, Rotating,
+    process::{Running, Signal, until},
+};
 use serde_json::{Value, json};
 
-use crate::{asking, good, saying};
+use crate::{BINARY, asking, authority, good, saying};
 
 /// A deploy that goes on until it is told.
 const WAITS: &str = "while [ ! -e \"$seen/go-on\" ]; do sleep 0.05; done";
@@ -171,7 +174,7 @@ fn a_terminated_deploy_gives_its_environment_back() {
     let server = saying(&good());
     let project = asking(&server).deploying("sleep 40");
     let running = deploying(&project);
-    running.signal(license_tests::process::Signal::TERM);
+    running.signal(Signal::TERM);
     project.ended(running).exits(143);
     assert_eq!(project.trail("production").claims(), ["claimed", "released"]);
 }
@@ -196,4 +199,46 @@ fn a_deploy_under_way_below_another_directory_is_not_taken_for_dead() {
     first.ended(running).exits(0);
     assert_eq!(first.trail("production").claims(), ["claimed", "released"]);
     second.deploy().exits(0).deploy_ran();
+}
+
+#[test]
+fn a_signal_ends_a_wait_for_the_remote_of_the_trail_and_what_is_not_known_is_said() {
+    for (signal, exit, name) in [(Signal::INT, 130, "SIGINT"), (Signal::TERM, 143, "SIGTERM")] {
+        let (hub, server) = (Hub::new(), saying(&good()));
+        let project = hub.shared_by(asking(&server).deploying("true"));
+        let ran = stopped_at_the_claim(&hub, &project, "deploy", signal);
+        ran.named(name).exits(exit).says(&format!("git was stopped while it was pushing, since {name} came"));
+        assert!(!project.seen().join("cwd").exists(), "nothing was deployed");
+    }
+    let hub = Hub::new();
+    let rotating = Rotating::start(BINARY, authority(&[])).with(|project| hub.shared_by(project));
+    stopped_at_the_claim(&hub, &rotating.project, "rotate", Signal::INT).exits(130);
+    assert_eq!(rotating.calls(), 0, "nothing was rotated");
+}
+
+/// A command that waits for the remote to take its claim, and gets a signal.
+fn stopped_at_the_claim(hub: &Hub, project: &Project, command: &str, signal: Signal) -> Ran {
+    hub.holds_before_a_claim();
+    let running = project.start(&[command, "production"]);
+    until("the remote does not answer", || hub.holds());
+    running.signal(signal);
+    let ran = project.ended(running).named(command);
+    ran.says("it is not known whether entry 1 was appended")
+        .says("`production` may be claimed by this run until")
+        .says("`cargo xtask lock show production` tells");
+    ran
+}
+
+#[test]
+fn a_claim_that_arrived_is_given_back_after_a_signal() {
+    let (hub, server) = (Hub::new(), saying(&good()));
+    let project = hub.shared_by(asking(&server).deploying("true"));
+    hub.holds_after_a_claim();
+    let running = project.start(&["deploy", "production"]);
+    until("the remote does not answer", || hub.holds());
+    running.signal(Signal::INT);
+    project.ended(running).exits(130);
+    assert!(!project.seen().join("cwd").exists(), "nothing was deployed");
+    let trail = hub.trail("production");
+    assert_eq!((trail.claims().first(), trail.claims().last()), (Some(&"claimed"), Some(&"released")));
 }

@@ -69,9 +69,23 @@ impl Hub {
 
     /// Takes the next push of this fact to a trail, and does not let go of whoever pushed it.
     pub fn holds_at(&self, fact: &str) {
-        let hook = self.repository().join("hooks/post-receive");
+        self.holds_in("post-receive", &format!("\"fact\":\"{fact}\""));
+    }
+
+    /// Does not let go of whoever pushes the next claim, after it was taken.
+    pub fn holds_after_a_claim(&self) {
+        self.holds_in("post-receive", "\"act\":\"claimed\"");
+    }
+
+    /// The same before it is taken.
+    pub fn holds_before_a_claim(&self) {
+        self.holds_in("pre-receive", "\"act\":\"claimed\"");
+    }
+
+    fn holds_in(&self, hook: &str, said: &str) {
+        let hook = self.repository().join("hooks").join(hook);
         let script = format!(
-            "#!/bin/sh\nread -r old new name\ngit log -1 --format=%B \"$new\" | grep -q '\"fact\":\"{fact}\"' || exit 0\n\
+            "#!/bin/sh\nread -r old new name\ngit log -1 --format=%B \"$new\" | grep -q '{said}' || exit 0\n\
              mkdir held || exit 0\nwhile [ ! -e released ]; do sleep 0.05; done\n"
         );
         fs::write(&hook, script).unwrap();

@@ -26,17 +26,22 @@ impl Cli {
         Self::of_hook(arguments).map_or_else(|| Self::try_parse_from(arguments), Ok)
     }
 
-    /// The command line that git's hook has, `pre-push [--say WORD --] REMOTE URL`: it is read at every push, and the
+    /// The command line that git's hook has, `pre-push [--say WORD [--first-line LINE] --] REMOTE URL`: it is read at every push, and the
     /// description of all commands takes longer to make than everything else that a push of nothing needs.
     fn of_hook(arguments: &[OsString]) -> Option<Self> {
         let words: Vec<&str> = arguments.iter().skip(1).map(|argument| argument.to_str()).collect::<Option<_>>()?;
         let is_word = |word: &str| !word.starts_with('-');
-        let (say, remote, url) = match words[..] {
-            ["pre-push", "--say", word, "--", remote, url] if is_word(word) => (Some(word.to_owned()), remote, url),
-            ["pre-push", remote, url] if is_word(remote) && is_word(url) => (None, remote, url),
+        let (say, first_line, remote, url) = match words[..] {
+            ["pre-push", "--say", word, "--first-line", line, "--", remote, url] if is_word(word) => {
+                (Some(word.to_owned()), Some(line.into()), remote, url)
+            }
+            ["pre-push", "--say", word, "--", remote, url] if is_word(word) => {
+                (Some(word.to_owned()), None, remote, url)
+            }
+            ["pre-push", remote, url] if is_word(remote) && is_word(url) => (None, None, remote, url),
             _ => return None,
         };
-        let args = PrePushArgs { remote: Some(remote.to_owned()), url: Some(url.to_owned()), say };
+        let args = PrePushArgs { remote: Some(remote.to_owned()), url: Some(url.to_owned()), say, first_line };
         Some(Self { config: None, color: ColorChoice::Auto, command: Command::PrePush(args) })
     }
 }
@@ -281,6 +286,10 @@ pub(crate) struct PrePushArgs {
     /// What to print on stdout when the push may go out: a hook that waits for it takes no broken program for a yes
     #[arg(long, value_name = "WORD")]
     pub(crate) say: Option<String>,
+
+    /// The first line of what git says, where the hook has read it already
+    #[arg(long, value_name = "LINE", hide = true, allow_hyphen_values = true)]
+    pub(crate) first_line: Option<OsString>,
 }
 
 /// How to print.
@@ -344,6 +353,10 @@ mod tests {
             &["x", "pre-push", "--say", "word", "--", "origin", "/srv/app.git"],
             &["x", "pre-push", "--say", "word", "--", "-origin", "--url"],
             &["x", "pre-push", "--say", "-w", "--", "origin", "url"],
+            &["x", "pre-push", "--say", "word", "--first-line", "refs/heads/a 1 refs/heads/a 2", "--", "origin", "url"],
+            &["x", "pre-push", "--say", "word", "--first-line", "-a 1 refs/heads/a 2", "--", "origin", "url"],
+            &["x", "pre-push", "--say", "word", "--first-line", "", "--", "origin", "url"],
+            &["x", "pre-push", "--say", "word", "--first-line", "--", "origin", "url"],
             &["x", "pre-push", "--say", "word", "origin", "url"],
             &["x", "pre-push", "--", "origin", "url"],
             &["x", "pre-push", "origin"],

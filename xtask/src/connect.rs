@@ -90,7 +90,11 @@ pub(crate) fn escrow_here(root: &Path, environment: &EnvName) -> Escrow {
 }
 
 fn git(ctx: &Context, config: &Config) -> Git {
-    Git::new(&config.root, &ctx.vars, &child_env::secret_names(config))
+    let git = Git::new(&config.root, &ctx.vars, &child_env::secret_names(config));
+    match ctx.signals.get() {
+        Some(signals) => git.until(signals.clone()),
+        None => git,
+    }
 }
 
 /// Reads the key of an environment. One out of a store is hidden from here on; the others are from the beginning.

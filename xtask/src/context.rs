@@ -2,12 +2,15 @@
 //!
 //! The clock and the directory are read here and nowhere else.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
 
 use jiff::Timestamp;
 use license_core::trail::Actor;
 
-use crate::{cli::ColorChoice, console::Console, met::Met, vars::Vars};
+use crate::{cli::ColorChoice, console::Console, met::Met, signals::Signals, vars::Vars};
 
 /// What a command works with. Threads share it.
 #[derive(Debug)]
@@ -20,6 +23,8 @@ pub(crate) struct Context {
     pub(crate) console: Console,
     /// The secrets that were met on the way.
     pub(crate) met: Arc<Met>,
+    /// The signals, once a command watches them.
+    pub(crate) signals: OnceLock<Signals>,
 }
 
 impl Context {
@@ -28,7 +33,7 @@ impl Context {
     pub(crate) fn of_process(color: ColorChoice) -> std::io::Result<Self> {
         let vars = Vars::of_process();
         let console = Console::of_process(color, &vars);
-        Ok(Self { directory: std::env::current_dir()?, vars, console, met: Arc::default() })
+        Ok(Self { directory: std::env::current_dir()?, vars, console, met: Arc::default(), signals: OnceLock::new() })
     }
 
     /// Who works here, as far as the machine tells.

@@ -270,7 +270,7 @@ impl Failure {
             | Self::NotATerminal
             | Self::StoreTest(StoreTestError::NamesNoEnvironment { .. }) => Exit::Usage,
             Self::Ask(error) => ask_exit(error),
-            Self::Log(_) | Self::Issue(ChangeError::Log(_)) => Exit::Trail,
+            Self::Log(error) | Self::Issue(ChangeError::Log(error)) => error.exit(),
             Self::Journal(error) => error.exit(),
             Self::Break(error) => error.exit(),
             Self::Lock(error) => error.exit(),
@@ -352,7 +352,7 @@ pub(crate) fn ask_exit(error: &AskError) -> Exit {
         AskError::Unreachable { .. } | AskError::Quota { .. } | AskError::Protocol { .. } => Exit::Unknown,
         AskError::Credential { .. } => Exit::Credential,
         AskError::NotTheApi { .. } | AskError::Setup { .. } => Exit::Config,
-        AskError::Log(_) => Exit::Trail,
+        AskError::Log(error) => error.exit(),
         AskError::Stopped(stop) => stop_exit(*stop),
     }
 }

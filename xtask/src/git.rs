@@ -12,16 +12,12 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::{OsStr, OsString},
     fmt,
-    io::{self, BufRead, BufReader, Read, Write as _},
+    io::{self, BufRead, BufReader, Read},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
-    sync::{
-        Arc, Mutex, PoisonError,
-        mpsc::{self, Receiver, RecvTimeoutError},
-    },
+    process::{Child, Command, Stdio},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use license_core::finding::clean;
@@ -30,9 +26,15 @@ use rustix::{
     process::{Pid, Signal, kill_process_group},
 };
 
-use crate::{child_env, vars::Vars};
+use self::pipes::{Output, Over, Patience, Ready, Rest, Voice, end_of, feed, ready};
+use crate::{
+    child_env,
+    signals::{Signals, Stop},
+    vars::Vars,
+};
 
 pub(crate) mod hooks;
+mod pipes;
 pub(crate) mod settings;
 
 /// The oldest git that understands what it is asked here.
@@ -58,8 +60,6 @@ const LOOK_PAUSE_MAX: Duration = Duration::from_millis(20);
 const OUTPUT_BYTES_MAX: u64 = 72 * 1024 * 1024;
 /// How much is read from git at once, in bytes.
 const CHUNK_BYTES: usize = 64 * 1024;
-/// How many such pieces may wait to be read.
-const CHUNKS_MAX: usize = 4;
 /// How much of what git says to people is kept, in bytes: the end of it.
 const SAID_BYTES_MAX: usize = 4 * 1024;
 /// How many lines of it are shown.
@@ -104,6 +104,7 @@ pub(crate) struct Git {
     directory: PathBuf,
     variables: Vec<(OsString, OsString)>,
     waits: Waits,
+    signals: Signals,
 }
 
 impl fmt::Debug for Git {
@@ -224,7 +225,13 @@ impl Git {
     pub(crate) fn new(directory: &Path, vars: &Vars, secrets: &BTreeSet<String>) -> Self {
         let waits = Waits { local: LOCAL_WAIT, remote: REMOTE_WAIT, fetch: FETCH_WAIT };
         let variables = variables(vars, secrets);
-        Self { program: program(&variables), directory: directory.to_owned(), variables, waits }
+        let program = program(&variables);
+        Self { program, directory: directory.to_owned(), variables, waits, signals: Signals::none() }
+    }
+
+    /// The same git, which is not waited for any longer once one of these came.
+    pub(crate) fn until(self, signals: Signals) -> Self {
+        Self { signals, ..self }
     }
 
     /// What a ref of this repository holds.
@@ -507,32 +514,44 @@ impl Git {
 
     /// Runs git, feeds it its input, lets `read` read its output, and waits for its end.
     fn talk<R>(&self, call: Call<'_>, read: impl FnOnce(&mut BufReader<Output>) -> R) -> Result<(R, Ran), GitError> {
-        let deadline = Instant::now() + call.wait;
-        let mut child = self.command(call.arguments).spawn().map_err(|error| self.not_started(&error))?;
-        feed(child.stdin.take(), call.input);
-        let said = Listener::to(child.stderr.take());
-        let mut output = BufReader::with_capacity(CHUNK_BYTES, Output::of(child.stdout.take(), deadline));
+        let patience = Patience::of(call.wait, self.signals.clone());
+        let (mut child, input) = self.start(call.arguments, call.input)?;
+        feed(input);
+        let output = Output::of(child.stdout.take(), child.stderr.take(), patience);
+        let mut output = BufReader::with_capacity(CHUNK_BYTES, output);
         let result = read(&mut output);
-        let late = output.get_ref().late;
         // What was not read is not wanted: git finds its pipe closed.
-        drop(output);
-        let status = if late { None } else { wait_until(&mut child, deadline) };
-        let Some(status) = status else {
-            end(child);
-            return Err(GitError::TimedOut { doing: call.doing, secs: call.wait.as_secs() });
+        let (mut voice, mut patience, over) = output.into_inner().closed();
+        let ended = over.map_or_else(|| end_of(&mut child, &mut voice, &mut patience), Err);
+        let status = match ended {
+            Ok(status) => status,
+            Err(over) => {
+                end(child);
+                return Err(match over {
+                    Over::Late => GitError::TimedOut { doing: call.doing, secs: call.wait.as_secs() },
+                    Over::Stopped(stop) => GitError::Stopped { doing: call.doing, stop },
+                });
+            }
         };
-        let ran = Ran { doing: call.doing, code: status.code(), output: Vec::new(), said: said.said() };
+        let ran = Ran { doing: call.doing, code: status.code(), output: Vec::new(), said: voice.said() };
         if ran.code == Some(EXIT_USAGE) {
             return Err(GitError::TooOld { said: ran.said.lines.first().cloned().unwrap_or_default() });
         }
         Ok((result, ran))
     }
 
+    /// Starts git, with the beginning of its input before it.
+    fn start(&self, arguments: &[&str], input: Vec<u8>) -> Result<(Child, Rest), GitError> {
+        let Ready { reader, rest } = ready(input).map_err(|error| self.not_started(&error))?;
+        let child = self.command(arguments).stdin(reader).spawn().map_err(|error| self.not_started(&error))?;
+        Ok((child, rest))
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(ALWAYS).args(arguments).current_dir(&self.directory).env_clear();
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
-        command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
@@ -679,114 +698,14 @@ fn without_credentials(line: &str) -> String {
     shown
 }
 
-/// Writes git's input. A git that does not read it to its end says why in its own way.
-fn feed(pipe: Option<ChildStdin>, input: Vec<u8>) {
-    let Some(mut pipe) = pipe else { return };
-    if input.is_empty() {
-        return;
-    }
-    thread::spawn(move || pipe.write_all(&input));
-}
-
-/// Listens to what git says to people, and keeps the end of it.
-struct Listener {
-    kept: Arc<Mutex<Vec<u8>>>,
-    end: Receiver<()>,
-}
-
-impl Listener {
-    fn to(pipe: Option<ChildStderr>) -> Self {
-        let kept = Arc::new(Mutex::new(Vec::new()));
-        let (ended, end) = mpsc::sync_channel(1);
-        let keeper = Arc::clone(&kept);
-        thread::spawn(move || {
-            let Some(mut pipe) = pipe else { return };
-            let mut chunk = vec![0; SAID_BYTES_MAX];
-            while let Ok(count @ 1..) = pipe.read(&mut chunk) {
-                let mut kept = keeper.lock().unwrap_or_else(PoisonError::into_inner);
-                kept.extend_from_slice(&chunk[..count]);
-                let surplus = kept.len().saturating_sub(SAID_BYTES_MAX);
-                kept.drain(..surplus);
-            }
-            // Nobody waits for it when git was stopped.
-            ended.send(()).ok();
-        });
-        Self { kept, end }
-    }
-
-    /// What was said until now, once it has ended or a short time has passed.
-    fn said(self) -> Said {
-        self.end.recv_timeout(SAID_WAIT).ok();
-        Said::of(&self.kept.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// git's output, read until its deadline and no longer.
-struct Output {
-    chunks: Receiver<Vec<u8>>,
-    chunk: io::Cursor<Vec<u8>>,
-    deadline: Instant,
-    /// Whether the deadline has passed.
-    late: bool,
-}
-
-impl Output {
-    fn of(pipe: Option<ChildStdout>, deadline: Instant) -> Self {
-        let (send, chunks) = mpsc::sync_channel(CHUNKS_MAX);
-        // Not a scoped thread: a pipe that somebody holds open must not keep us.
-        thread::spawn(move || {
-            let Some(mut pipe) = pipe else { return };
-            let mut chunk = vec![0; CHUNK_BYTES];
-            while let Ok(count @ 1..) = pipe.read(&mut chunk) {
-                if send.send(chunk[..count].to_vec()).is_err() {
-                    return;
-                }
-            }
-        });
-        Self { chunks, chunk: io::Cursor::default(), deadline, late: false }
-    }
-}
-
-impl Read for Output {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.chunk.read(buffer)?;
-        if count > 0 || buffer.is_empty() {
-            return Ok(count);
-        }
-        match self.chunks.recv_timeout(self.deadline.saturating_duration_since(Instant::now())) {
-            Ok(chunk) => {
-                self.chunk = io::Cursor::new(chunk);
-                self.chunk.read(buffer)
-            }
-            Err(RecvTimeoutError::Disconnected) => Ok(0),
-            Err(RecvTimeoutError::Timeout) => {
-                self.late = true;
-                Err(io::ErrorKind::TimedOut.into())
-            }
-        }
-    }
-}
-
-/// Waits until git has ended or the deadline has passed. Its output has ended, so that this is short.
-fn wait_until(child: &mut Child, deadline: Instant) -> Option<ExitStatus> {
-    let mut pause = LOOK_PAUSE_MIN;
-    loop {
-        match child.try_wait() {
-            Ok(Some(status)) => return Some(status),
-            Ok(None) if Instant::now() < deadline => thread::sleep(pause),
-            Ok(None) | Err(_) => return None,
-        }
-        pause = (pause * 2).min(LOOK_PAUSE_MAX);
-    }
-}
-
 /// Ends git and what it started: first so that it can remove its lock files, then at once.
 fn end(mut child: Child) {
     let group = Pid::from_child(&child);
     for (signal, wait) in [(Signal::TERM, TERM_WAIT), (Signal::KILL, KILL_WAIT)] {
         // It keeps its number until it is waited for: the signal finds it or nobody.
         kill_process_group(group, signal).ok();
-        if wait_until(&mut child, Instant::now() + wait).is_some() {
+        let mut patience = Patience::of(wait, Signals::none());
+        if end_of(&mut child, &mut Voice::of(None), &mut patience).is_ok() {
             // What is left of the group still has the group's number, or nobody has.
             kill_process_group(group, Signal::KILL).ok();
             return;
@@ -916,6 +835,15 @@ pub(crate) enum GitError {
         /// How long it was waited for.
         secs: u64,
     },
+    /// Somebody wanted us to stop. What it was to change may have happened.
+    #[error("git was stopped while it was {doing}, since {} came", stop.name())]
+    #[diagnostic(help("run the command again: it goes on from what was written"))]
+    Stopped {
+        /// What it was for.
+        doing: &'static str,
+        /// The signal.
+        stop: Stop,
+    },
     /// Anything else.
     #[error("git failed while it was {doing}: {said}")]
     #[diagnostic(help(
@@ -927,6 +855,37 @@ pub(crate) enum GitError {
         /// What it said.
         said: String,
     },
+}
+
+impl GitError {
+    /// Whether a remote may still do what it was asked: nobody waited for its answer any longer.
+    pub(crate) fn may_still_happen(&self) -> bool {
+        match self {
+            Self::TimedOut { .. } | Self::Stopped { .. } => true,
+            Self::NotStarted { .. }
+            | Self::TooOld { .. }
+            | Self::NoRepository { .. }
+            | Self::NoRemote { .. }
+            | Self::Unreachable { .. }
+            | Self::NotTaken { .. }
+            | Self::Failed { .. } => false,
+        }
+    }
+
+    /// The signal, where git was not waited for since one came.
+    pub(crate) fn stop(&self) -> Option<Stop> {
+        match self {
+            Self::Stopped { stop, .. } => Some(*stop),
+            Self::NotStarted { .. }
+            | Self::TooOld { .. }
+            | Self::NoRepository { .. }
+            | Self::NoRemote { .. }
+            | Self::Unreachable { .. }
+            | Self::NotTaken { .. }
+            | Self::TimedOut { .. }
+            | Self::Failed { .. } => None,
+        }
+    }
 }
 
 /// What to know where git wanted to ask a person.

@@ -340,6 +340,13 @@ impl Journal {
             let until = now.checked_add(secs).unwrap_or(Timestamp::MAX);
             match self.append(Event::Claim(ClaimEvent::Claimed { run: self.run().clone(), until })) {
                 Err(Failure::Log(error)) if error.is_lost_race() => self.refresh()?,
+                Err(Failure::Log(error)) if !error.is_known() => {
+                    self.notes.push(format!(
+                        "`{0}` may be claimed by this run until {until:.0}, which nobody gives back: `cargo xtask lock show {0}` tells",
+                        self.environment
+                    ));
+                    return Err(error.into());
+                }
                 done_or_failed => return done_or_failed,
             }
         }

@@ -19,7 +19,7 @@ use std::{
 use license_core::chain::{self, ChainError, Entry, Head, LineHash};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{exit::Exit, git::GitError, private_directory, trail::git::GitTrailError};
+use crate::{exit::Exit, failure::stop_exit, git::GitError, private_directory, trail::git::GitTrailError};
 
 /// The longest line, with its line break, in bytes.
 pub(crate) const LINE_BYTES_MAX: u64 = 1024 * 1024;
@@ -692,6 +692,11 @@ impl LogError {
         matches!(self, Self::Moved { .. })
     }
 
+    /// Whether it is known that nothing was appended.
+    pub(crate) fn is_known(&self) -> bool {
+        !matches!(self, Self::Git(GitTrailError::NotKnown { .. }))
+    }
+
     /// Whether what is there could be read, and is not what it should be; otherwise it could not be read, or not now.
     pub(crate) fn is_about_content(&self) -> bool {
         match self {
@@ -701,10 +706,19 @@ impl LogError {
         }
     }
 
-    /// The row of the exit table: whatever is wrong with a log, what it records cannot be relied on.
-    #[expect(clippy::unused_self, reason = "asked of an error like of every other one")]
+    /// The row of the exit table: whatever is wrong with a log, what it records cannot be relied on; unless somebody
+    /// did not wait for it.
     pub(crate) fn exit(&self) -> Exit {
-        Exit::Trail
+        match self {
+            Self::Git(error) => error.stop().map_or(Exit::Trail, stop_exit),
+            Self::Moved { .. }
+            | Self::Io { .. }
+            | Self::Locked { .. }
+            | Self::Chain { .. }
+            | Self::Replaced { .. }
+            | Self::Overwritten { .. }
+            | Self::Unwritable { .. } => Exit::Trail,
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
     collections::{BTreeSet, VecDeque},
     fmt,
     ops::Range,
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use base64::{
@@ -25,18 +25,21 @@ pub(crate) const SECRET_BYTES_MIN: usize = 6;
 
 /// The texts to mask: each secret with its base64 (three alignments, both alphabets), percent-encoded, hex and JSON forms.
 #[derive(Clone, Default)]
-pub(crate) struct Masks {
-    secrets: usize,
-    forms: usize,
-    automaton: Arc<Automaton>,
+pub(crate) struct Masks(Arc<Looked>);
+
+/// What is looked for.
+#[derive(Default)]
+struct Looked {
+    secrets: BTreeSet<String>,
+    /// Made when the first text comes: most pushes say nothing, and for a hundred keys it takes as long as they do.
+    automaton: OnceLock<Automaton>,
 }
 
 impl Masks {
     /// Masks for these secrets. Secrets shorter than [`SECRET_BYTES_MIN`] are left out: masking them would destroy the output.
     pub(crate) fn of<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Self {
-        let secrets: BTreeSet<&str> = secrets.into_iter().filter(|secret| secret.len() >= SECRET_BYTES_MIN).collect();
-        let forms: BTreeSet<Vec<u8>> = secrets.iter().copied().flat_map(forms).collect();
-        Self { secrets: secrets.len(), forms: forms.len(), automaton: Arc::new(Automaton::of(&forms)) }
+        let secrets = secrets.into_iter().filter(|secret| secret.len() >= SECRET_BYTES_MIN).map(str::to_owned);
+        Self(Arc::new(Looked { secrets: secrets.collect(), automaton: OnceLock::new() }))
     }
 
     /// Masks a whole text: what a stream comes to, whatever its chunks.
@@ -51,7 +54,7 @@ impl Masks {
     /// A stream that masks across chunk borders.
     pub(crate) fn stream(&self) -> MaskedStream {
         MaskedStream {
-            automaton: Arc::clone(&self.automaton),
+            looked: Arc::clone(&self.0),
             state: ROOT,
             held: VecDeque::new(),
             start: 0,
@@ -63,13 +66,13 @@ impl Masks {
 
 impl fmt::Debug for Masks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Masks").field("secrets", &self.secrets).field("forms", &self.forms).finish_non_exhaustive()
+        f.debug_struct("Masks").field("secrets", &self.0.secrets.len()).finish_non_exhaustive()
     }
 }
 
 /// Masks a stream of bytes: holds back what may be the beginning of a secret, and nothing else.
 pub(crate) struct MaskedStream {
-    automaton: Arc<Automaton>,
+    looked: Arc<Looked>,
     /// How far the newest bytes are into a form.
     state: usize,
     /// The newest bytes, exactly those that may be the beginning of a form.
@@ -88,7 +91,7 @@ impl MaskedStream {
         let mut shown = Vec::with_capacity(chunk.len() + self.held.len());
         let mut rest = chunk;
         while let Some((&byte, after)) = rest.split_first() {
-            if self.state == ROOT && !self.automaton.begins(byte) {
+            if self.state == ROOT && !self.looked.automaton().begins(byte) {
                 rest = self.pass(rest, &mut shown);
             } else {
                 self.step(byte, &mut shown);
@@ -100,7 +103,8 @@ impl MaskedStream {
 
     /// Most of most output: bytes that neither continue nor begin a form. Returns what comes after them.
     fn pass<'a>(&mut self, chunk: &'a [u8], shown: &mut Vec<u8>) -> &'a [u8] {
-        let end = chunk.iter().position(|&byte| self.automaton.begins(byte)).unwrap_or(chunk.len());
+        let automaton = self.looked.automaton();
+        let end = chunk.iter().position(|&byte| automaton.begins(byte)).unwrap_or(chunk.len());
         let (plain, rest) = chunk.split_at(end);
         shown.extend_from_slice(plain);
         self.start += plain.len() as u64;
@@ -120,9 +124,10 @@ impl MaskedStream {
     }
 
     fn step(&mut self, byte: u8, shown: &mut Vec<u8>) {
-        self.state = self.automaton.next(self.state, byte);
+        let automaton = self.looked.automaton();
+        self.state = automaton.next(self.state, byte);
         self.held.push_back(byte);
-        let node = &self.automaton.nodes[self.state];
+        let node = &automaton.nodes[self.state];
         let (open, longest) = (node.open, node.longest);
         if longest > 0 {
             self.cover(self.end() - longest..self.end());
@@ -161,6 +166,12 @@ impl MaskedStream {
 impl fmt::Debug for MaskedStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MaskedStream").field("held_bytes", &self.held.len()).finish_non_exhaustive()
+    }
+}
+
+impl Looked {
+    fn automaton(&self) -> &Automaton {
+        self.automaton.get_or_init(|| Automaton::of(&self.secrets.iter().map(String::as_str).flat_map(forms).collect()))
     }
 }
 

@@ -30,6 +30,14 @@ impl Stop {
         }
     }
 
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Interrupt => "SIGINT",
+            Self::Terminate => "SIGTERM",
+        }
+    }
+
     fn of_number(number: i32) -> Option<Self> {
         match number {
             SIGINT => Some(Self::Interrupt),

@@ -303,7 +303,7 @@ impl Found {
 pub(crate) enum LockCommandError {
     /// It is in force.
     #[error("the claim {} is in force: nothing was broken", Who(claim))]
-    #[diagnostic(help("stop whoever has `{environment}`, which gives it back; or wait until {}", in_seconds(claim.until)))]
+    #[diagnostic(help("stop whoever has `{environment}`, which gives it back; a run that was killed gives nothing back: wait until {}", in_seconds(claim.until)))]
     InForce {
         /// The environment.
         environment: EnvName,

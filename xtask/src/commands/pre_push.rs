@@ -5,6 +5,7 @@
 use std::{
     collections::BTreeSet,
     io,
+    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -90,6 +91,10 @@ fn told(ctx: &Context, args: &PrePushArgs) -> Result<Push, PushError> {
         (None, Input::Device) => return Err(PushError::NotPassed),
         (Some(_), Input::Terminal | Input::Device) => Vec::new(),
         (_, Input::Passed) => console::read_input(LINES_BYTES_MAX).map_err(not_read)?,
+    };
+    let input = match &args.first_line {
+        Some(line) => [line.as_bytes(), b"\n", &input].concat(),
+        None => input,
     };
     let updates = lines::parse(&input)?;
     let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());

@@ -370,8 +370,9 @@ impl<'a> Scene<'a> {
             failpoint::reached(self.ctx, step_name(&step));
             let fact = match step {
                 Step::End(End::Held(_)) | Step::Claim => {
-                    journal.claim(bounds.whole_secs(self.places.len()))?;
+                    let claimed = journal.claim(bounds.whole_secs(self.places.len()));
                     journal.take_notes().iter().for_each(|note| self.narrator.note(note));
+                    claimed?;
                     failpoint::reached(self.ctx, "after-claim");
                     continue;
                 }

@@ -5,16 +5,15 @@
 
 use std::{
     io::{self, Read as _, Write as _},
-    process::{Child, ChildStdin, ChildStdout},
+    process::{Child, ChildStdout},
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
 use super::{
-    BTreeSet, EXIT_USAGE, Git, GitError, LOCAL_WAIT, Listener, OsStr, Path, Said, Vars, Waits, clean, end, variables,
-    wait_until,
+    BTreeSet, EXIT_USAGE, Git, GitError, LOCAL_WAIT, OsStr, Path, Said, Signals, TERM_WAIT, Vars, Waits, clean, end,
+    pipes::{Patience, Readable, Rest, Voice, end_of, feed, wait_for},
+    variables,
 };
 
 /// How long a git that is read from may say nothing.
@@ -100,7 +99,8 @@ impl Git {
             }
         }
         let waits = Waits { local: LOCAL_WAIT, remote: LOCAL_WAIT, fetch: LOCAL_WAIT };
-        Self { program: super::program(&variables), directory: directory.to_owned(), variables, waits }
+        let program = super::program(&variables);
+        Self { program, directory: directory.to_owned(), variables, waits, signals: Signals::none() }
     }
 
     /// The same git in another directory.
@@ -122,8 +122,8 @@ impl Git {
 
     /// Starts a git whose output is read as it comes.
     pub(crate) fn stream(&self, arguments: &[&str], input: Vec<u8>) -> Result<Streaming, GitError> {
-        let mut child = self.command(arguments).spawn().map_err(|error| self.not_started(&error))?;
-        super::feed(child.stdin.take(), input);
+        let (child, rest) = self.start(arguments, input)?;
+        feed(rest);
         Ok(Streaming::of(child))
     }
 
@@ -137,38 +137,51 @@ impl Git {
         before: Vec<u8>,
     ) -> Result<Through, GitError> {
         // The one that walks is started first: the other one starts while it walks.
-        let mut first = self.command(first).spawn().map_err(|error| self.not_started(&error))?;
-        let mut second = match self.command(second).spawn() {
+        let (mut first, input) = self.start(first, input)?;
+        let (second, before) = match self.start(second, before) {
             Ok(second) => second,
             Err(error) => {
                 end(first);
-                return Err(self.not_started(&error));
+                return Err(error);
             }
         };
-        let pipes = (first.stdin.take(), first.stdout.take(), second.stdin.take());
-        let first = Ending { said: Listener::to(first.stderr.take()), child: first };
-        let tee = thread::spawn(move || tee(pipes, &input, &before));
+        let listed = (first.stdout.take(), Voice::of(first.stderr.take()));
+        let tee = thread::spawn(move || tee(listed, input, before));
         Ok(Through { output: Streaming::of(second), first, tee })
     }
 }
 
-/// Feeds the first git, and hands on what it writes. Counts lines.
-fn tee(
-    (stdin, stdout, sink): (Option<ChildStdin>, Option<ChildStdout>, Option<ChildStdin>),
-    input: &[u8],
-    before: &[u8],
-) -> io::Result<u64> {
-    let (Some(mut stdin), Some(mut stdout), Some(mut sink)) = (stdin, stdout, sink) else {
-        return Err(io::ErrorKind::BrokenPipe.into());
+/// What came of handing on what the first git wrote.
+struct Teed {
+    /// How many lines that were.
+    lines: io::Result<u64>,
+    /// What the first git said.
+    voice: Voice,
+}
+
+/// Feeds both gits, and hands on what the first one writes. Counts lines.
+fn tee((stdout, mut voice): (Option<ChildStdout>, Voice), input: Rest, before: Rest) -> Teed {
+    let lines = match stdout {
+        Some(stdout) => hand_on(stdout, &mut voice, input, before),
+        None => Err(io::ErrorKind::BrokenPipe.into()),
     };
-    sink.write_all(before)?;
+    Teed { lines, voice }
+}
+
+fn hand_on(mut stdout: ChildStdout, voice: &mut Voice, mut input: Rest, before: Rest) -> io::Result<u64> {
+    let mut sink = before.writer;
+    sink.write_all(&before.bytes)?;
     // It reads all of it before it writes anything; one that ends early says why in its own way.
-    let fed = stdin.write_all(input);
-    drop(stdin);
+    let fed = input.writer.write_all(&input.bytes);
+    drop(input);
     let mut lines = 0;
     let mut last = b'\n';
     let mut chunk = vec![0; TEE_BYTES];
     loop {
+        // How long it may say nothing is for whoever reads the other one.
+        if wait_for(Some(&stdout), voice, SILENCE_MAX)? == Readable::No {
+            continue;
+        }
         let count = match stdout.read(&mut chunk) {
             Ok(0) => break,
             Ok(count) => count,
@@ -184,21 +197,22 @@ fn tee(
     if last == b'\n' { Ok(lines) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
-/// A git that has to be waited for.
-struct Ending {
-    child: Child,
-    said: Listener,
+/// Waits for the end of a git; one that does not end is stopped.
+fn wait(mut child: Child, mut voice: Voice) -> Ended {
+    if let Ok(status) = end_of(&mut child, &mut voice, &mut Patience::of(END_WAIT, Signals::none())) {
+        return Ended { code: status.code(), said: voice.said() };
+    }
+    end(child);
+    Ended { code: None, said: Said { lines: vec!["it did not end".to_owned()] } }
 }
 
-impl Ending {
-    /// Waits for its end; one that does not end is stopped.
-    fn wait(mut self) -> Ended {
-        if let Some(status) = wait_until(&mut self.child, Instant::now() + END_WAIT) {
-            return Ended { code: status.code(), said: self.said.said() };
-        }
-        end(self.child);
-        Ended { code: None, said: Said { lines: vec!["it did not end".to_owned()] } }
+/// Gives a git a moment to end by itself, since its pipe is closed; then stops it. Says its exit code, where it had one.
+fn stopped(mut child: Child, voice: &mut Voice) -> Option<i32> {
+    if let Ok(status) = end_of(&mut child, voice, &mut Patience::of(TERM_WAIT, Signals::none())) {
+        return status.code();
     }
+    end(child);
+    None
 }
 
 /// How a git ended.
@@ -235,7 +249,8 @@ fn left_out(said: &Said) -> Option<String> {
 
 /// A git whose output is read as it comes.
 pub(crate) struct Streaming {
-    ending: Ending,
+    child: Child,
+    voice: Voice,
     stdout: Option<ChildStdout>,
     buffer: Box<[u8]>,
     filled: std::ops::Range<usize>,
@@ -252,16 +267,10 @@ fn widen(stdout: &ChildStdout) {
 impl Streaming {
     fn of(mut child: Child) -> Self {
         let stdout = child.stdout.take();
-        let said = Listener::to(child.stderr.take());
+        let voice = Voice::of(child.stderr.take());
         #[cfg(target_os = "linux")]
         stdout.iter().for_each(widen);
-        Self {
-            ending: Ending { child, said },
-            stdout,
-            buffer: vec![0; BUFFER_BYTES].into(),
-            filled: 0..0,
-            ends_owed: 0,
-        }
+        Self { child, voice, stdout, buffer: vec![0; BUFFER_BYTES].into(), filled: 0..0, ends_owed: 0 }
     }
 
     /// A line end is to come, and is passed over before anything else is read: git may keep it back until it has more to
@@ -347,17 +356,10 @@ impl Streaming {
             self.buffer.copy_within(self.filled.clone(), 0);
             self.filled = 0..self.filled.len();
         }
-        let wait = Timespec { tv_sec: i64::try_from(SILENCE_MAX.as_secs()).unwrap_or(i64::MAX), tv_nsec: 0 };
         loop {
-            let mut polled = [PollFd::new(&*stdout, PollFlags::IN)];
-            match poll(&mut polled, Some(&wait)) {
-                Ok(0) => {
-                    let why = format!("it said nothing for {} seconds", SILENCE_MAX.as_secs());
-                    return Err(io::Error::new(io::ErrorKind::TimedOut, why));
-                }
-                Ok(_) => {}
-                Err(rustix::io::Errno::INTR) => continue,
-                Err(error) => return Err(error.into()),
+            if wait_for(Some(&*stdout), &mut self.voice, SILENCE_MAX)? == Readable::No {
+                let why = format!("it said nothing for {} seconds", SILENCE_MAX.as_secs());
+                return Err(io::Error::new(io::ErrorKind::TimedOut, why));
             }
             match stdout.read(&mut self.buffer[self.filled.end..]) {
                 Ok(count) => {
@@ -374,13 +376,13 @@ impl Streaming {
     pub(crate) fn finish(mut self, doing: &'static str) -> Result<(), GitError> {
         // What was not read is not wanted: git finds its pipe closed.
         drop(self.stdout.take());
-        self.ending.wait().check(doing)
+        wait(self.child, self.voice).check(doing)
     }
 
     /// The same for a list: one that git left something out of is none.
     pub(crate) fn finish_list(mut self, doing: &'static str) -> Result<(), GitError> {
         drop(self.stdout.take());
-        let ended = self.ending.wait();
+        let ended = wait(self.child, self.voice);
         match left_out(&ended.said) {
             Some(said) if ended.code == Some(0) => Err(GitError::Failed { doing, said }),
             Some(_) | None => ended.check(doing),
@@ -390,7 +392,7 @@ impl Streaming {
     /// Stops git: what it still has to say is not wanted.
     pub(crate) fn stop(mut self) {
         drop(self.stdout.take());
-        end(self.ending.child);
+        end(self.child);
     }
 }
 
@@ -402,8 +404,8 @@ fn ended_early() -> io::Error {
 pub(crate) struct Through {
     /// The output of the second one.
     pub(crate) output: Streaming,
-    first: Ending,
-    tee: JoinHandle<io::Result<u64>>,
+    first: Child,
+    tee: JoinHandle<Teed>,
 }
 
 /// How two connected gits ended: how many lines went from one to the other, and everything that did not go well.
@@ -420,7 +422,7 @@ impl Through {
     /// Stops both: what they still have to say is not wanted.
     pub(crate) fn abandon(self) {
         self.output.stop();
-        end(self.first.child);
+        end(self.first);
         // Its pipes are closed.
         self.tee.join().ok();
     }
@@ -439,8 +441,17 @@ impl Through {
                 }
             }
         }
-        // Its pipe is closed by now, or read to its end.
-        let mut first = if wrong.is_empty() { self.first.wait() } else { self.first.stopped() };
+        let (mut first, lines) = if wrong.is_empty() {
+            // Whoever read to the end of the second one has been given all that the first one wrote.
+            let teed = joined(self.tee);
+            (wait(self.first, teed.voice), teed.lines)
+        } else {
+            // Its pipe is closed by now, or it is stopped: then the other thread comes to its end too.
+            let code = stopped(self.first, &mut Voice::of(None));
+            let Teed { lines, mut voice } = joined(self.tee);
+            voice.rest();
+            (Ended { code, said: voice.said() }, lines)
+        };
         let counted = first.counted();
         let silent = first.code == Some(0);
         if silent && let Some(said) = left_out(&first.said) {
@@ -450,43 +461,30 @@ impl Through {
         if wrong.is_empty() || first.code.is_some() {
             wrong.extend(first.check(first_does).err());
         }
-        let lines = match self.tee.join() {
-            Ok(Ok(lines)) => lines,
-            Ok(Err(error)) => {
-                if wrong.is_empty() {
-                    wrong.push(GitError::Failed { doing: first_does, said: clean(&error.to_string()) });
-                }
-                0
+        let lines = lines.unwrap_or_else(|error| {
+            if wrong.is_empty() {
+                wrong.push(GitError::Failed { doing: first_does, said: clean(&error.to_string()) });
             }
-            Err(_) => {
-                wrong.push(GitError::Failed {
-                    doing: first_does,
-                    said: "the list of objects was not passed on".to_owned(),
-                });
-                0
-            }
-        };
+            0
+        });
         Passed { lines, counted, wrong }
     }
+}
+
+/// Waits for the thread between the two.
+fn joined(tee: JoinHandle<Teed>) -> Teed {
+    tee.join().unwrap_or_else(|_| Teed {
+        lines: Err(io::Error::other("the list of objects was not passed on")),
+        voice: Voice::of(None),
+    })
 }
 
 impl Streaming {
     /// Ends a git whose output made no sense, and says what it said about it.
     pub(crate) fn stopped(mut self, doing: &'static str) -> Option<GitError> {
         drop(self.stdout.take());
-        let ended = self.ending.stopped();
-        let told = !ended.said.lines.is_empty();
-        told.then(|| GitError::Failed { doing, said: ended.said.text() })
-    }
-}
-
-impl Ending {
-    /// Gives it a moment to end by itself, since its pipe is closed; then stops it.
-    fn stopped(mut self) -> Ended {
-        if let Some(status) = wait_until(&mut self.child, Instant::now() + super::TERM_WAIT) {
-            return Ended { code: status.code(), said: self.said.said() };
-        }
-        end(self.child);
-        Ended { code: None, said: self.said.said() }
+        stopped(self.child, &mut self.voice);
+        let said = self.voice.said();
+        (!said.lines.is_empty()).then(|| GitError::Failed { doing, said: said.text() })
     }
 }

@@ -1,10 +1,10 @@
 //! git for real: a bare repository as the remote, clones of it, and gits that misbehave.
 
-use std::fs;
+use std::{fs, io::Write as _, time::Instant};
 
 use tempfile::TempDir;
 
-use super::*;
+use super::{pipes::STOP_WAIT, *};
 
 /// A remote on disk, and a directory for the clones of it.
 pub(crate) struct Hub {
@@ -74,8 +74,11 @@ impl Hub {
         ]);
         let mut command = Command::new("git");
         command.args(arguments).current_dir(directory).env_clear().envs(vars.iter());
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        feed(child.stdin.take(), input.as_bytes().to_vec());
+        let Ready { reader, rest } = ready(input.as_bytes().to_vec()).unwrap();
+        let child = command.stdin(reader).stdout(Stdio::piped()).spawn().unwrap();
+        feed(rest);
+        // It holds the pipe's other end.
+        drop(command);
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "git {arguments:?}");
         String::from_utf8(output.stdout).unwrap().trim_end_matches('\n').to_owned()
@@ -154,7 +157,7 @@ fn a_push_over_something_else_than_expected_is_rejected() {
 fn objects_are_read_in_order_and_a_missing_or_a_long_one_is_an_error() {
     let hub = Hub::new();
     let git = hub.git(&hub.clone_named("one"));
-    let long = vec![b'x'; 3 * CHUNK_BYTES * CHUNKS_MAX];
+    let long = vec![b'x'; 12 * CHUNK_BYTES];
     let names = [git.write(Kind::Blob, long.clone()).unwrap(), blob(&git)];
     let mut read = Vec::new();
     let mut keep = |_: &Oid, bytes: &[u8]| {
@@ -267,6 +270,27 @@ fn a_git_that_does_not_end_is_stopped_with_its_children() {
         while rustix::process::test_kill_process(child).is_ok() && !is_dead(child) {
             assert!(start.elapsed() < Duration::from_secs(20), "{name}: its child lives");
             thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+#[test]
+fn a_git_is_not_waited_for_once_a_signal_came_and_at_once_not_after_a_second_one() {
+    let hub = Hub::new();
+    let clone = hub.clone_named("one");
+    let path = hub.path_with_git("hangs", "exec sleep 600");
+    for (times, most_millis) in [(1, STOP_WAIT.as_millis() + 10_000), (2, 10_000)] {
+        let signals = Signals::none();
+        let git = hub.git_with(&clone, &[("PATH", &path)]).until(signals.clone());
+        let start = Instant::now();
+        for nth in 0..times {
+            signals.note(Stop::Interrupt, start + Duration::from_secs(nth));
+        }
+        let error = git.tip("origin", REFERENCE).unwrap_err();
+        assert!(matches!(error, GitError::Stopped { stop: Stop::Interrupt, .. }), "{error}");
+        assert!(start.elapsed().as_millis() < most_millis, "{times}");
+        if times == 1 {
+            assert!(start.elapsed() >= STOP_WAIT, "a push that is under way may still arrive");
         }
     }
 }

@@ -6,11 +6,13 @@
 
 use sha2::{Digest as _, Sha256};
 
+use crate::push::framework;
+
 /// What the marker begins with. The number of the text follows, and from the second on its checksum.
 const MARKER: &str = "# license-hooks pre-push ";
 
 /// The number of today's text.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// The program of the hook, below the directory that all worktrees share.
 pub(crate) const PROGRAM: &str = "license/xtask";
@@ -109,19 +111,29 @@ impl Shim<'_> {
             "#!/bin/sh\n\
              {MARKER}{VERSION} {zeros}: `cargo xtask hook status` explains it, `cargo xtask hook uninstall` removes it\n"
         );
-        let asks = format!("\"$x\"{} pre-push --say {PASSED} -- \"$@\"", config_argument(self.config));
+        let asks = format!("\"$x\"{} pre-push --say {PASSED} \"$@\"", config_argument(self.config));
+        let asks_all = asks.replace(" \"$@\"", " -- \"$@\"");
         let text = match self.runs {
             Besides::Nobody => format!(
                 // Also where it is skipped all is read that git says: prek takes a hook that does not for one that failed.
+                // git runs the hook where everything is up to date, too, and a shell alone tells that sooner: a pipe with
+                // nothing in it, and no framework that tells it in another way.
                 "{head}\
                  [ \"${{LICENSE_HOOK-}}\" != 0 ] || {{ echo '{SKIPPED}' >&2; [ -t 0 ] || cat >/dev/null; exit 0; }}\n\
                  x=\"{program}\"\n\
+                 set -- -- \"$@\"\n\
+                 if [ -p /dev/stdin ] && [ -z \"${{{}-}}${{{}-}}\" ]; then\n\
+                 IFS= read -r line || [ -n \"$line\" ] || exit 0\n\
+                 set -- --first-line \"$line\" \"$@\"\n\
+                 fi\n\
                  said=$({asks})\n\
                  code=$?\n\
                  [ \"$code:$said\" != 0:{PASSED} ] || exit 0\n\
                  case $code in {ANSWERS}) exit $code ;; esac\n\
                  echo '{BROKEN}' >&2\n\
-                 exit 1\n"
+                 exit 1\n",
+                framework::PUSHED,
+                framework::BRANCH,
             ),
             // Both read what git says, so that it is read once and said twice. The program may refuse without reading
             // all of it, which the shell need not complain about. A hook that runs whoever runs it is run once.
@@ -133,7 +145,7 @@ impl Shim<'_> {
                  echo '{SKIPPED}' >&2\n\
                  else\n\
                  x=\"{program}\"\n\
-                 said=$(say | {asks})\n\
+                 said=$(say | {asks_all})\n\
                  code=$?\n\
                  if [ \"$code:$said\" != 0:{PASSED} ]; then\n\
                  case $code in {ANSWERS}) exit $code ;; esac\n\
@@ -224,7 +236,7 @@ mod tests {
             assert_eq!(Text::of(text.as_bytes()), Text::Ours(chain, Edition::Present), "{text}");
             // What another version would write, with a checksum that fits.
             let old = &text[text.find(MARKER).unwrap() + MARKER.len() + 2..][..SUM_DIGITS];
-            let zeroed = text.replacen(old, &"0".repeat(SUM_DIGITS), 1).replacen("pre-push 3 ", "pre-push 4 ", 1);
+            let zeroed = text.replacen(old, &"0".repeat(SUM_DIGITS), 1).replacen("pre-push 4 ", "pre-push 5 ", 1);
             let other = zeroed.replacen(&"0".repeat(SUM_DIGITS), &sum(&zeroed), 1);
             assert_eq!(Text::of(other.as_bytes()), Text::Ours(chain, Edition::Other), "{other}");
         }
@@ -242,7 +254,7 @@ mod tests {
                 text.replacen("exit 0", "exit 1", 1),
                 text[..text.len() - 1].to_owned(),
                 text[..text.find("explains").unwrap()].to_owned(),
-                text.replacen("pre-push 3 ", "pre-push 1 ", 1),
+                text.replacen("pre-push 4 ", "pre-push 1 ", 1),
             ];
             for edit in edits {
                 let text = Text::of(edit.as_bytes());

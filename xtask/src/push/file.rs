@@ -84,6 +84,8 @@ pub(crate) struct PushedFile {
     pub(crate) shown: String,
     /// What it says.
     pub(crate) says: Says,
+    /// Its content; none where there is none, or where it was not read.
+    pub(crate) bytes: Option<Vec<u8>>,
     /// The names of the refs on the remote.
     pub(crate) refs: Vec<Vec<u8>>,
 }
@@ -135,10 +137,13 @@ pub(crate) fn understand(stored: Stored, place: &FilePlace, updates: &[Update], 
     for (update, oid) in updates.iter().filter_map(|update| Some((update, update.new.as_ref()?))) {
         let Some(found) = found.get(oid.as_str()) else { continue };
         let shown = format!("{}:{}", crate::scan::short(oid), place.in_commit);
-        let file = files.entry(key(found)).or_insert_with(|| PushedFile {
-            says: says(found, &shown, &place.root, &mut contents, vars),
-            shown,
-            refs: Vec::new(),
+        let file = files.entry(key(found)).or_insert_with(|| {
+            let bytes = match found {
+                Found::File(blob) => contents.remove(blob.as_str()),
+                Found::Nothing | Found::Unreadable(_) | Found::LeftOut(_) => None,
+            };
+            let says = says(found, &shown, &place.root, bytes.as_deref().unwrap_or_default(), vars);
+            PushedFile { shown, says, bytes, refs: Vec::new() }
         });
         file.refs.push(update.remote_ref.clone());
     }
@@ -154,21 +159,18 @@ fn key(found: &Found) -> String {
     }
 }
 
-fn says(found: &Found, shown: &str, root: &Path, contents: &mut Contents, vars: &Vars) -> Says {
+fn says(found: &Found, shown: &str, root: &Path, bytes: &[u8], vars: &Vars) -> Says {
     match found {
         Found::Nothing => Says::Nothing,
         Found::LeftOut(why) => Says::LeftOut(why.clone()),
         Found::Unreadable(why) => Says::Broken(Box::new(ConfigError::unreadable(shown, why))),
-        Found::File(blob) => {
-            let bytes = contents.remove(blob.as_str()).unwrap_or_default();
-            match config::of_commit(shown, bytes.clone(), root, vars) {
-                Ok(config) => Says::Good(Box::new(config)),
-                Err(error) => match error.newer_format() {
-                    Some(format) => Says::Newer { format: format.to_owned(), blocking: config::blocking(&bytes) },
-                    None => Says::Broken(Box::new(error)),
-                },
-            }
-        }
+        Found::File(_) => match config::of_commit(shown, bytes.to_owned(), root, vars) {
+            Ok(config) => Says::Good(Box::new(config)),
+            Err(error) => match error.newer_format() {
+                Some(format) => Says::Newer { format: format.to_owned(), blocking: config::blocking(bytes) },
+                None => Says::Broken(Box::new(error)),
+            },
+        },
     }
 }
 

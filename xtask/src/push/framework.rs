@@ -3,6 +3,11 @@
 
 use crate::vars::Vars;
 
+/// The variable with what is pushed.
+pub(crate) const PUSHED: &str = "PRE_COMMIT_TO_REF";
+/// The variable with the branch that is pushed.
+pub(crate) const BRANCH: &str = "PRE_COMMIT_LOCAL_BRANCH";
+
 /// The one ref that a framework tells about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Told {
@@ -20,7 +25,7 @@ pub(crate) struct Told {
 pub(crate) fn told(vars: &Vars) -> Option<Told> {
     let text = |name: &str| vars.text(name).filter(|value| !value.is_empty()).map(str::to_owned);
     // Where all of the history is new there is no range, and the branch is all that is told.
-    let pushed = text("PRE_COMMIT_TO_REF").or_else(|| text("PRE_COMMIT_LOCAL_BRANCH"))?;
+    let pushed = text(PUSHED).or_else(|| text(BRANCH))?;
     let remote = text("PRE_COMMIT_REMOTE_NAME").zip(text("PRE_COMMIT_REMOTE_URL"));
     Some(Told { pushed, had: text("PRE_COMMIT_FROM_REF"), remote_ref: text("PRE_COMMIT_REMOTE_BRANCH"), remote })
 }

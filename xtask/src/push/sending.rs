@@ -5,7 +5,7 @@
 //! What is left out is what the remote has: what it said a moment ago, and what git saw there, as far as that is
 //! believed. Whatever is not believed is looked at, so that a doubt costs time and never a leak.
 
-use std::{collections::BTreeSet, io, path::Path, thread};
+use std::{collections::BTreeSet, io, path::Path};
 
 use super::{
     error::PushError,
@@ -69,11 +69,8 @@ pub(crate) fn begin(asked: Asked<'_>) -> Result<Sending, PushError> {
         let range = asked.range(Seen::Nothing);
         return Ok(Sending { whereabouts, place, stored: Stored::default(), range, begun: None });
     }
-    let (facts, guessed) = thread::scope(|scope| {
-        let facts = scope.spawn(|| asked.repository.facts());
-        let guessed = asked.guess().map(|guess| Opened::of(asked, config::FILE_NAME, guess));
-        (facts.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), guessed)
-    });
+    let guessed = asked.guess().map(|guess| Opened::of(asked, config::FILE_NAME, guess));
+    let facts = asked.repository.facts();
     // What is said about the repository explains the other errors.
     let (facts, place, sure) = match facts.map_err(PushError::from).and_then(|facts| asked.sure(facts)) {
         Ok(sure) => sure,

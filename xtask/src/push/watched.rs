@@ -6,6 +6,7 @@ use super::file::{FilePlace, PushedFile, Says};
 use crate::{
     config::{self, Config, ConfigError},
     context::Context,
+    files,
     hook::trust::{Agreed, TrustRecord, Wanted},
     keyring::{self, Named},
     scan::{
@@ -27,9 +28,12 @@ pub(crate) fn watched(
 ) -> Watched {
     let mut watched = match place.in_tree.as_deref().filter(|_| place.is_in_tree()) {
         None => watch::forms(),
-        Some(path) => match config::load_alone(path, &ctx.vars) {
-            Ok(config) => watch::of(ctx, &config),
-            Err(error) => of_broken(ctx, place, path, &error, files),
+        Some(path) => match pushed_as_it_is(path, files) {
+            Some(config) => watch::of(ctx, config),
+            None => match config::load_alone(path, &ctx.vars) {
+                Ok(config) => watch::of(ctx, &config),
+                Err(error) => of_broken(ctx, place, path, &error, files),
+            },
         },
     };
     for file in files {
@@ -46,6 +50,15 @@ pub(crate) fn watched(
         watched.look_for(ctx, &format!("what {source} holds"), &source, main.as_ref());
     }
     watched
+}
+
+/// What the work tree's file says, where it is pushed byte by byte: that is understood already.
+fn pushed_as_it_is<'f>(path: &Path, files: &'f [PushedFile]) -> Option<&'f Config> {
+    let bytes = files::read_limited(path, config::FILE_BYTES_MAX).ok()?;
+    files.iter().find_map(|file| match &file.says {
+        Says::Good(config) if file.bytes.as_ref() == Some(&bytes) => Some(&**config),
+        Says::Good(_) | Says::LeftOut(_) | Says::Newer { .. } | Says::Broken(_) | Says::Nothing => None,
+    })
 }
 
 /// What is looked for although the work tree's file cannot be understood: what it names as far as it can be read. That

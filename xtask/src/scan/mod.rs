@@ -382,6 +382,7 @@ impl From<GitError> for ScanFault {
             | GitError::Unreachable { .. }
             | GitError::NotTaken { .. }
             | GitError::TimedOut { .. }
+            | GitError::Stopped { .. }
             | GitError::Failed { .. }) => Self::Git(other),
         }
     }

@@ -535,6 +535,7 @@ fn finish(
             | GitError::Unreachable { .. }
             | GitError::NotTaken { .. }
             | GitError::TimedOut { .. }
+            | GitError::Stopped { .. }
             | GitError::Failed { .. } => error,
         };
         scanned.miss("objects", error.to_string());

@@ -18,6 +18,7 @@ use super::file::{Replay, is_checkpoint};
 use crate::{
     git::{Contains, Depth, Git, GitError, History, Kind, Oid, Pushed},
     log::{LINE_BYTES_MAX, LogError, Position, Tail},
+    signals::Stop,
 };
 
 /// What the commits of a trail are by. No user's address is in it.
@@ -231,9 +232,9 @@ impl GitTrail {
     fn after_silence(&self, commit: &Oid, before: Option<&Oid>, head: Head, error: GitError) -> Result<(), LogError> {
         match self.fate(commit, before) {
             Ok(Fate::Pushed) => Ok(()),
-            Ok(Fate::NotPushed) => Err(error.into()),
             Ok(Fate::Overtaken) => Err(self.moved()),
-            Err(LogError::Git(GitTrailError::Git(_))) => {
+            Ok(Fate::NotPushed) if !error.may_still_happen() => Err(error.into()),
+            Ok(Fate::NotPushed) | Err(LogError::Git(GitTrailError::Git(_))) => {
                 Err(GitTrailError::NotKnown { place: self.describe(), seq: head.seq, source: error }.into())
             }
             Err(other) => Err(other),
@@ -489,7 +490,8 @@ pub(crate) enum GitTrailError {
         /// What it said.
         said: String,
     },
-    /// The connection was lost while an entry was pushed, and the remote cannot be asked about it.
+    /// The connection was lost while an entry was pushed, and the remote cannot be asked about it; or nobody waited for
+    /// the push any longer, which may still arrive.
     #[error("it is not known whether entry {seq} was appended to {place}: {source}")]
     #[diagnostic(help(
         "when the remote can be reached again, run the command again: the trail tells what was recorded"
@@ -514,6 +516,14 @@ impl GitTrailError {
         match self {
             Self::Untrusted { .. } | Self::NoEntry { .. } | Self::Rewritten { .. } => true,
             Self::Refused { .. } | Self::NotKnown { .. } | Self::Git(_) => false,
+        }
+    }
+
+    /// The signal, where git was not waited for since one came.
+    pub(crate) fn stop(&self) -> Option<Stop> {
+        match self {
+            Self::NotKnown { source, .. } | Self::Git(source) => source.stop(),
+            Self::Untrusted { .. } | Self::NoEntry { .. } | Self::Rewritten { .. } | Self::Refused { .. } => None,
         }
     }
 }
