@@ -223,6 +223,8 @@ struct ZipEnd {
 impl ZipEnd {
     /// The last one that is whole and lists something.
     fn find(bytes: &[u8]) -> Option<Self> {
+        // Forwards it is looked for much sooner, and it is hardly ever there.
+        memchr::memmem::find(bytes, ZIP_END)?;
         memchr::memmem::rfind_iter(bytes, ZIP_END).find_map(|at| {
             let record = &bytes[at..];
             let (entries, list_bytes) = (u16_at(record, 10)?, u32_at(record, 12)?);
@@ -263,6 +265,8 @@ pub(crate) struct Tail {
     bytes: Vec<u8>,
     /// How many bytes are still to pass before those that count.
     before: u64,
+    /// How many it has in all.
+    whole: u64,
 }
 
 impl Tail {
@@ -270,12 +274,17 @@ impl Tail {
     pub(crate) fn begin(&mut self, bytes: u64) {
         self.bytes.clear();
         self.before = bytes.saturating_sub(END_BYTES_MAX as u64);
+        self.whole = bytes;
     }
 
     /// The next bytes of it.
     pub(crate) fn push(&mut self, piece: &[u8]) {
         let passed = usize::try_from(self.before).unwrap_or(usize::MAX).min(piece.len());
         self.before -= passed as u64;
+        // Most of them come in one piece, and are no zip: nothing is kept of those.
+        if piece.len() as u64 == self.whole && memchr::memmem::find(&piece[passed..], ZIP_END).is_none() {
+            return;
+        }
         self.bytes.extend_from_slice(&piece[passed..]);
         // It may be longer than was said.
         if self.bytes.len() > 2 * END_BYTES_MAX {

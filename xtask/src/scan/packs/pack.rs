@@ -17,8 +17,12 @@ use super::{
 };
 use crate::files;
 
-/// How much of a pack is read at once, in bytes.
+/// How much of a pack is read at once, in bytes, where the entries are read one after another.
 const WINDOW_BYTES: u64 = 256 * 1024;
+/// How much is read at first: most deltas are far from what they are made from, and alone there.
+const WINDOW_BYTES_MIN: u64 = 8 * 1024;
+/// How many places of a pack are read from in turns.
+const WINDOWS: usize = 4;
 /// The largest object that is read here, in bytes; git hands out larger ones, in pieces.
 pub(super) const OBJECT_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// The largest entry that is read here, in bytes: such an object that deflate could not make smaller.
@@ -85,15 +89,56 @@ impl From<io::Error> for Unread {
 
 /// Reads packs: entries that lie beside each other come with one read.
 pub(super) struct Reader {
-    window: Vec<u8>,
-    /// Which bytes of which pack are in it.
-    seen: Option<(usize, Range<u64>)>,
+    windows: [Window; WINDOWS],
+    /// How often a window was used.
+    uses: u64,
     inflater: Decompress,
+}
+
+/// Some bytes of a pack.
+#[derive(Default)]
+struct Window {
+    bytes: Vec<u8>,
+    /// Which bytes of which pack these are.
+    seen: Option<(usize, Range<u64>)>,
+    /// When it was used last.
+    used: u64,
+}
+
+impl Window {
+    fn has(&self, number: usize, range: &Range<u64>) -> bool {
+        self.is_at(number, |seen| seen.start <= range.start && range.end <= seen.end)
+    }
+
+    /// Whether a range goes on where this ends.
+    fn goes_on(&self, number: usize, range: &Range<u64>) -> bool {
+        self.is_at(number, |seen| (seen.start..=seen.end).contains(&range.start))
+    }
+
+    fn is_at(&self, number: usize, is_at: impl Fn(&Range<u64>) -> bool) -> bool {
+        self.seen.as_ref().is_some_and(|(seen, bytes)| *seen == number && is_at(bytes))
+    }
+
+    fn read(&mut self, number: usize, pack: &Pack, start: u64, bytes: u64) -> Result<(), Unread> {
+        self.seen = None;
+        self.bytes.resize(usize::try_from(bytes).map_err(|_| Unread::Large)?, 0);
+        // What one large entry needed is given back.
+        self.bytes.shrink_to(2 * usize::try_from(WINDOW_BYTES).unwrap_or(0));
+        pack.file.read_exact_at(&mut self.bytes, start)?;
+        self.seen = Some((number, start..start + bytes));
+        Ok(())
+    }
+
+    fn within(&self, range: &Range<u64>) -> Option<&[u8]> {
+        let (_, seen) = self.seen.as_ref()?;
+        let at = |at: u64| usize::try_from(at.checked_sub(seen.start)?).ok();
+        self.bytes.get(at(range.start)?..at(range.end)?)
+    }
 }
 
 impl Reader {
     pub(super) fn new() -> Self {
-        Self { window: Vec::new(), seen: None, inflater: Decompress::new(true) }
+        Self { windows: Default::default(), uses: 0, inflater: Decompress::new(true) }
     }
 
     /// How an entry begins; the pack has this number among all.
@@ -115,9 +160,9 @@ impl Reader {
         if range.end - range.start > ENTRY_BYTES_MAX {
             return Err(Unread::Large);
         }
-        self.load(number, pack, range.clone())?;
-        let Self { window, seen, inflater } = self;
-        let entry = within(window, seen.as_ref(), &range).ok_or(Unread::Broken)?;
+        let at = self.load(number, pack, &range)?;
+        let Self { windows, inflater, .. } = self;
+        let entry = windows[at].within(&range).ok_or(Unread::Broken)?;
         if crc32fast::hash(entry) != pack.index.sum(place) {
             return Err(Unread::Broken);
         }
@@ -145,33 +190,32 @@ impl Reader {
     }
 
     fn bytes(&mut self, number: usize, pack: &Pack, range: Range<u64>) -> Result<&[u8], Unread> {
-        self.load(number, pack, range.clone())?;
-        within(&self.window, self.seen.as_ref(), &range).ok_or(Unread::Broken)
+        let at = self.load(number, pack, &range)?;
+        self.windows[at].within(&range).ok_or(Unread::Broken)
     }
 
-    fn load(&mut self, number: usize, pack: &Pack, range: Range<u64>) -> Result<(), Unread> {
-        let there = self
-            .seen
-            .as_ref()
-            .is_some_and(|(seen, bytes)| *seen == number && bytes.start <= range.start && range.end <= bytes.end);
-        if there {
-            return Ok(());
-        }
-        self.seen = None;
-        let bytes = (range.end - range.start).max(WINDOW_BYTES).min(pack.end - range.start);
-        self.window.resize(usize::try_from(bytes).map_err(|_| Unread::Large)?, 0);
-        // What one large entry needed is given back.
-        self.window.shrink_to(2 * usize::try_from(WINDOW_BYTES).unwrap_or(0));
-        pack.file.read_exact_at(&mut self.window, range.start)?;
-        self.seen = Some((number, range.start..range.start + bytes));
-        Ok(())
+    /// Makes sure that a window has these bytes, and says which. Whoever reads on where a window ends reads more each time.
+    fn load(&mut self, number: usize, pack: &Pack, range: &Range<u64>) -> Result<usize, Unread> {
+        self.uses += 1;
+        let find = |windows: &[Window], is: &dyn Fn(&Window) -> bool| windows.iter().position(is);
+        let at = if let Some(at) = find(&self.windows, &|window| window.has(number, range)) {
+            at
+        } else {
+            let (at, wish) = match find(&self.windows, &|window| window.goes_on(number, range)) {
+                Some(at) => (at, (2 * self.windows[at].bytes.len() as u64).min(WINDOW_BYTES)),
+                None => (self.longest_unused(), WINDOW_BYTES_MIN),
+            };
+            let bytes = (range.end - range.start).max(wish).min(pack.end - range.start);
+            self.windows[at].read(number, pack, range.start, bytes)?;
+            at
+        };
+        self.windows[at].used = self.uses;
+        Ok(at)
     }
-}
 
-fn within<'w>(window: &'w [u8], seen: Option<&(usize, Range<u64>)>, range: &Range<u64>) -> Option<&'w [u8]> {
-    let (_, seen) = seen?;
-    let at = |at: u64| usize::try_from(at.checked_sub(seen.start)?).ok();
-    window.get(at(range.start)?..at(range.end)?)
+    fn longest_unused(&self) -> usize {
+        (0..WINDOWS).min_by_key(|at| self.windows[*at].used).unwrap_or(0)
+    }
 }
 
 /// What an entry held.
