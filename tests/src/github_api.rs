@@ -53,6 +53,10 @@ struct State {
     tick: i64,
     scopes: Option<String>,
     trouble: Option<(On, Trouble)>,
+    /// The number of the sealing key.
+    key_id: u64,
+    /// How often it is replaced before a write.
+    renewals: u32,
 }
 
 struct Kept {
@@ -72,6 +76,8 @@ impl GithubApi {
             tick: 1,
             scopes: None,
             trouble: None,
+            key_id: 568_250_167_242_549_743,
+            renewals: 0,
         };
         let state = Arc::new(Mutex::new(state));
         let answering = Arc::clone(&state);
@@ -116,6 +122,11 @@ impl GithubApi {
     /// How many seconds go by with every request from now on.
     pub fn tick_secs(&self, secs: i64) {
         self.state.lock().unwrap().tick = secs;
+    }
+
+    /// Replaces its key for sealing before each of so many writes.
+    pub fn replaces_its_key(&self, times: u32) {
+        self.state.lock().unwrap().renewals = times;
     }
 
     /// The scopes that the token has, as a classic one.
@@ -175,7 +186,7 @@ impl State {
         match on {
             On::Key => {
                 let key = STANDARD.encode(self.secret.public_key().as_bytes());
-                self.says(200, &json!({ "key_id": "568250167242549743", "key": key }))
+                self.says(200, &json!({ "key_id": self.key_id.to_string(), "key": key }))
             }
             On::Look => match kept.get(secret).map(|kept| kept.updated_at) {
                 Some(at) => {
@@ -185,10 +196,15 @@ impl State {
                 None => self.says(404, &json!({ "message": "Not Found" })),
             },
             On::Write => {
+                if let Some(left) = self.renewals.checked_sub(1) {
+                    (self.renewals, self.key_id, self.secret) =
+                        (left, self.key_id + 1, SecretKey::generate(&mut OsRng));
+                }
                 let body = request.json();
                 let sealed = STANDARD.decode(body["encrypted_value"].as_str().unwrap_or_default()).ok();
                 let opened = sealed.and_then(|sealed| self.secret.unseal(&sealed).ok());
-                let (Some(value), "568250167242549743") = (opened, body["key_id"].as_str().unwrap_or_default()) else {
+                let is_for_us = body["key_id"].as_str() == Some(&self.key_id.to_string());
+                let Some(value) = opened.filter(|_| is_for_us) else {
                     return self.says(422, &json!({ "message": "Bad request - invalid encrypted value" }));
                 };
                 let kept_value = Kept { value: String::from_utf8(value).unwrap(), updated_at: now };

@@ -87,6 +87,21 @@ struct Sealed<'a> {
     key_id: &'a str,
 }
 
+/// What is sent to be written.
+struct Ready {
+    body: Vec<u8>,
+    /// Which key it is sealed for.
+    key_id: String,
+}
+
+/// What came of that.
+enum Put {
+    /// It is over.
+    Ended(Written),
+    /// GitHub cannot work with the value.
+    NotTaken(StoreFault),
+}
+
 /// What a look at the secret shows.
 struct Look {
     version: Version,
@@ -155,9 +170,26 @@ impl GithubStore {
     /// Seals the key for the environment and sends it once, if nobody wrote since. Writing the same key again does no
     /// harm, so that the rotation's id is not needed here.
     pub(crate) fn write(&self, key: &LicenseKey, over: &Version, _rotation_id: &str) -> Written {
+        let first = match self.prepare(key, over) {
+            Ok(ready) => ready,
+            Err(fault) => return Written::Failed(fault),
+        };
+        let fault = match self.put(&first, key) {
+            Put::Ended(written) => return written,
+            Put::NotTaken(fault) => fault,
+        };
+        // The environment may have got another key for sealing since it was read, which reading it again shows.
         match self.prepare(key, over) {
-            Ok(body) => self.put(&body, key),
-            Err(fault) => Written::Failed(fault),
+            Ok(second) if second.key_id != first.key_id => match self.put(&second, key) {
+                Put::Ended(written) => written,
+                Put::NotTaken(_) => Written::Failed(self.api.fault(
+                    FaultKind::Unreachable,
+                    "took neither of two values, each sealed for the key that it gave just before",
+                    "run the command again in some minutes",
+                )),
+            },
+            Ok(_) => Written::Failed(fault),
+            Err(other) => Written::Failed(other),
         }
     }
 
@@ -170,7 +202,7 @@ impl GithubStore {
     }
 
     /// Everything before the request that writes: the seal first, so that the last look is as late as can be.
-    fn prepare(&self, key: &LicenseKey, over: &Version) -> Result<Vec<u8>, StoreFault> {
+    fn prepare(&self, key: &LicenseKey, over: &Version) -> Result<Ready, StoreFault> {
         let sealing_key = self.sealing_key()?;
         let sealed = sealing_key.0.seal(&mut OsRng, key.reveal().as_bytes()).map_err(|_| {
             self.api.fault(FaultKind::Malformed, "gave a key that nothing can be sealed for", "run the command again")
@@ -186,7 +218,7 @@ impl GithubStore {
                 return Err(self.just_written());
             }
         }
-        Ok(body)
+        Ok(Ready { body, key_id: sealing_key.1 })
     }
 
     /// A look that shows the version that is expected.
@@ -229,14 +261,15 @@ impl GithubStore {
         }
     }
 
-    fn put(&self, body: &[u8], key: &LicenseKey) -> Written {
+    fn put(&self, ready: &Ready, key: &LicenseKey) -> Put {
         let path = format!("{}{}", self.secrets, http::path([self.name.as_str()]));
-        let mut reply = match self.api.send(Method::PUT, &path, body) {
+        let mut reply = match self.api.send(Method::PUT, &path, &ready.body) {
             Ok(reply) => reply,
-            Err(missed) => return missed.written(),
+            Err(missed) => return Put::Ended(missed.written()),
         };
-        match reply.status() {
+        Put::Ended(match reply.status() {
             201 | 204 => Written::Done,
+            422 => return Put::NotTaken(self.refused(Asked::Write, &mut reply, &[key.reveal()])),
             300..=399 | 400..=407 | 409..=499 => {
                 Written::Failed(self.refused(Asked::Write, &mut reply, &[key.reveal()]))
             }
@@ -246,10 +279,10 @@ impl GithubStore {
                 Written::Unknown(self.api.fault(
                     kind,
                     &format!("answered the write of {} with {status}{words}", self.describe()),
-                    "it may have been written all the same: read it back before anything else",
+                    http::MAY_BE_WRITTEN,
                 ))
             }
-        }
+        })
     }
 
     /// The environment's key for sealing, and its id.
@@ -258,7 +291,8 @@ impl GithubStore {
         if reply.status() != 200 {
             return Err(self.refused(Asked::Key, &mut reply, &[]));
         }
-        if let Some(scopes) = reply.header("x-oauth-scopes")
+        // A token that has no scopes may be of another kind.
+        if let Some(scopes) = reply.header("x-oauth-scopes").filter(|scopes| !scopes.trim().is_empty())
             && !scopes.split(',').any(|scope| scope.trim() == "repo")
         {
             return Err(self.api.fault(
@@ -310,12 +344,7 @@ impl GithubStore {
         let words = self.words(reply, secrets);
         let limited = matches!(status, 403 | 429) && (again.is_some() || words.to_lowercase().contains("rate limit"));
         if limited || status == 429 {
-            let when = again.unwrap_or_else(|| "some minutes from now".to_owned());
-            return self.api.fault(
-                FaultKind::Unreachable,
-                &format!("wants no further request before {when}{words}"),
-                format!("run the command again after that: {when}"),
-            );
+            return self.api.limited(again, "minutes", &words);
         }
         let place = format!("the environment `{}` of `{}`", self.environment, self.repository);
         match (status, asked) {

@@ -73,6 +73,10 @@ pub(super) enum Missed {
     Unclear(StoreFault),
 }
 
+/// What to do about a write of which nobody knows whether it was done.
+pub(super) const MAY_BE_WRITTEN: &str =
+    "it may have been written all the same: run the command again, which looks before it writes";
+
 impl Missed {
     /// The fault, for a request that changes nothing.
     pub(super) fn fault(self) -> StoreFault {
@@ -86,7 +90,7 @@ impl Missed {
         match self {
             Self::NotSent(fault) => Written::Failed(fault),
             Self::Unclear(mut fault) => {
-                "it may have been written all the same: read it back before anything else".clone_into(&mut fault.next);
+                MAY_BE_WRITTEN.clone_into(&mut fault.next);
                 Written::Unknown(fault)
             }
         }
@@ -94,6 +98,22 @@ impl Missed {
 }
 
 impl Api {
+    /// It wants to be left alone until a time, or, where it names none, for some of these units.
+    pub(super) fn limited(&self, until: Option<String>, unit: &str, words: &str) -> StoreFault {
+        match until {
+            Some(until) => self.fault(
+                FaultKind::Unreachable,
+                &format!("wants no further request before {until}{words}"),
+                format!("run the command again after that: {until}"),
+            ),
+            None => self.fault(
+                FaultKind::Unreachable,
+                &format!("wants no further request for some {unit}{words}"),
+                format!("run the command again in some {unit}"),
+            ),
+        }
+    }
+
     /// Makes the client; nothing is sent yet. Proxies are taken from the variables, never for loopback.
     pub(super) fn new(access: Access, vars: &Vars) -> Result<Self, StoreFault> {
         let whom = access.whom;

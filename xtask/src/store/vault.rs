@@ -203,7 +203,7 @@ impl VaultStore {
             Err(missed) => return missed.written(),
         };
         let doubt = |mut fault: StoreFault| {
-            "it may have been written all the same: read it back before anything else".clone_into(&mut fault.next);
+            http::MAY_BE_WRITTEN.clone_into(&mut fault.next);
             Written::Unknown(fault)
         };
         match reply.status() {
@@ -355,14 +355,13 @@ impl VaultStore {
                 &format!("denies access to `{}` in the mount `{}`{words}", clean(&self.path), clean(&self.mount)),
                 format!("see whether {token} holds a token that is still good, with a policy that has `create`, `read` and `update` on that path, and whether `namespace` is right"),
             ),
-            412 | 429 => {
-                let when = again.unwrap_or_else(|| "some seconds from now".to_owned());
-                self.api.fault(
-                    FaultKind::Unreachable,
-                    &format!("wants no further request before {when}{words}"),
-                    format!("run the command again after that: {when}"),
-                )
-            }
+            // What was written elsewhere has not come to the node that was asked.
+            412 => self.api.fault(
+                FaultKind::Unreachable,
+                &format!("is not up to date at the node that was asked{words}"),
+                "run the command again in some seconds",
+            ),
+            429 => self.api.limited(again, "seconds", &words),
             503 if sealed => self.api.fault(FaultKind::Unreachable, &format!("is sealed{words}"), "unseal it, then run the command again"),
             408 | 500.. => self.api.fault(
                 FaultKind::Unreachable,

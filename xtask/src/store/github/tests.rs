@@ -161,6 +161,22 @@ fn a_refused_write_says_why_and_wrote_nothing() {
 }
 
 #[test]
+fn a_key_for_sealing_that_was_replaced_since_it_was_read_is_read_again_once() {
+    for (renewals, expected) in [(1, Some(KEY)), (2, None)] {
+        let github = github();
+        github.replaces_its_key(renewals);
+        let store = store(&github.url());
+        let written = write(&store, &Version::NONE);
+        assert_eq!(github.writes(), 2, "{renewals}");
+        assert_eq!(github.secret(REPO, ENV, NAME).as_deref(), expected, "{renewals}");
+        match expected {
+            Some(_) => assert!(matches!(written, Written::Done)),
+            None => assert!(shown(&failed(written)).contains("took neither of two values"), "{renewals}"),
+        }
+    }
+}
+
+#[test]
 fn a_write_that_may_have_happened_is_unknown_and_is_not_repeated() {
     let rows = [
         says(500, &[], "boom"),
@@ -178,7 +194,7 @@ fn a_write_that_may_have_happened_is_unknown_and_is_not_repeated() {
         let name = format!("{answer:?}");
         github.fail(On::Write, Trouble::Late(answer));
         let fault = unknown(write(&store, &Version::NONE));
-        assert!(fault.next.contains("read it back"), "{name}: {fault:?}");
+        assert!(fault.next.contains("may have been written"), "{name}: {fault:?}");
         assert_eq!(github.writes(), 1, "{name}");
         github.heal();
         assert_ne!(version(&store), Version::NONE, "{name}: reading back shows it");
@@ -226,7 +242,12 @@ fn a_classic_token_needs_the_scope_that_writes() {
     let fault = store(&github.url()).probe().unwrap_err();
     assert_eq!(fault.kind, FaultKind::Credential);
     assert!(shown(&fault).contains("scope `repo`"));
-    github.scopes("gist, repo");
+    for scopes in ["gist, repo", "", " "] {
+        // A token of another kind may be told to have none.
+        github.scopes(scopes);
+        store(&github.url()).probe().unwrap();
+    }
+    github.scopes("repo");
     store(&github.url()).probe().unwrap();
 }
 
@@ -245,7 +266,9 @@ fn a_server_that_is_not_there_took_nothing() {
     let deaf = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     bind(&deaf, &std::net::SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
     let address = std::net::SocketAddr::try_from(getsockname(&deaf).unwrap()).unwrap();
-    let fault = failed(store(&format!("http://{address}")).put(b"{}", &key()));
+    let ready = Ready { body: b"{}".to_vec(), key_id: "1".to_owned() };
+    let Put::Ended(written) = store(&format!("http://{address}")).put(&ready, &key()) else { panic!() };
+    let fault = failed(written);
     assert!(fault.kind == FaultKind::Unreachable && fault.message.contains("connection refused"), "{fault:?}");
 }
 

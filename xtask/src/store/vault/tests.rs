@@ -271,7 +271,7 @@ fn a_write_that_may_have_happened_is_unknown_and_is_not_repeated() {
         let name = format!("{answer:?}");
         vault.fail(On::Write, Trouble::Late(answer));
         let fault = unknown(write(&store, &Version::NONE));
-        assert!(fault.next.contains("read it back"), "{name}: {fault:?}");
+        assert!(fault.next.contains("may have been written"), "{name}: {fault:?}");
         assert_eq!(vault.writes(), 1, "{name}");
         holds(store.read(), Some(KEY), &at(1));
     }
