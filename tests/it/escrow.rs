@@ -73,7 +73,7 @@ fn what_lies_in_escrow_is_listed_and_not_opened() {
     assert_eq!(&lines[1][..3], ["staging", "rot-9", "answer"]);
     let one = project.run(&["escrow", "show", "staging"]);
     assert_eq!(one.exits(0).stdout().lines().count(), 1);
-    project.run(&["escrow", "show", "development"]).exits(0).says("nothing lies in escrow");
+    project.run(&["escrow", "show", "development"]).exits(2).says("license.toml has no environment `development`");
     project.run(&["escrow", "show", "../x"]).exits(2);
 }
 
@@ -245,6 +245,8 @@ fn without_a_license_toml_only_this_machine_is_looked_at_and_that_is_said() {
     let says = "only this machine is looked at";
     let broken = elsewhere.license_toml(b"version = 1\nversion = 2\n");
     broken.run(&open).exits(27).says(says);
+    // A name that nobody knows is no slip where nobody knows the names.
+    broken.run(&["escrow", "show", "development"]).exits(0).says("nothing lies in escrow here");
     broken.run(&["escrow", "show"]).exits(0).says(says).says("nothing lies in escrow here");
 
     let rotating = rotating.with(Project::without_license_toml);

@@ -67,9 +67,22 @@ fn the_test_of_a_store_takes_its_timeout_and_says_what_stays() {
 }
 
 #[test]
+fn a_store_that_nobody_knows_is_not_tested() {
+    let server = saying(&good());
+    let refused = asking(&server).run(&["store", "test", "nope"]);
+    refused
+        .exits(2)
+        .says("no store `nope`")
+        .says("no helper `license-store-nope` in PATH")
+        .says_nothing_of("invented keys");
+}
+
+#[test]
 fn a_store_that_cannot_be_used_is_27() {
     let server = saying(&good());
-    asking(&server).run(&["store", "test", "nowhere"]).exits(27).says("`license-store-nowhere` is not in PATH");
+    let store = "[stores.mine]\nkind = \"command\"\ncommand = [\"license-store-nowhere\"]\n";
+    let project = asking(&server).tables(store);
+    project.run(&["store", "test", "mine"]).exits(27).says("`license-store-nowhere` is not in PATH");
 }
 
 #[test]

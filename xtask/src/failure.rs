@@ -268,7 +268,9 @@ impl Failure {
             Self::OldKeyDies { .. } => Exit::Refused,
             Self::WhichAuthority { .. }
             | Self::NotATerminal
-            | Self::StoreTest(StoreTestError::NamesNoEnvironment { .. }) => Exit::Usage,
+            | Self::StoreTest(StoreTestError::NamesNoEnvironment { .. } | StoreTestError::NoSuchStore { .. }) => {
+                Exit::Usage
+            }
             Self::Ask(error) => ask_exit(error),
             Self::Log(error) | Self::Issue(ChangeError::Log(error)) => error.exit(),
             Self::Journal(error) => error.exit(),

@@ -210,6 +210,15 @@ impl Kind {
     }
 }
 
+/// What a remote shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shows {
+    /// Refs.
+    Something,
+    /// No ref.
+    Nothing,
+}
+
 /// A file in a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TreeFile {
@@ -264,6 +273,16 @@ impl Git {
         match line {
             None => Ok(None),
             Some((name, _)) => Oid::parse(name).map(Some).ok_or_else(|| ran.unreadable()),
+        }
+    }
+
+    /// Whether a remote shows any ref.
+    pub(crate) fn shows(&self, remote: &str) -> Result<Shows, GitError> {
+        let ran = self.run_for(self.waits.remote, "asking the remote", &["ls-remote", "--quiet", "--", remote])?;
+        match ran.code {
+            Some(0) if ran.output.is_empty() => Ok(Shows::Nothing),
+            Some(0) => Ok(Shows::Something),
+            Some(_) | None => Err(self.not_reached(remote, &ran)),
         }
     }
 

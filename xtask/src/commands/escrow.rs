@@ -186,6 +186,12 @@ pub(crate) fn run(
             if let Some(unseen) = unseen {
                 return Err(unseen.into());
             }
+            if let (Some(environment), Some(config)) = (&args.environment, project.config)
+                && lines.is_empty()
+                && !config.environments.contains_key(environment)
+            {
+                return Err(EscrowCommandError::NoSuchEnvironment { environment: environment.clone() });
+            }
             if lines.is_empty() {
                 narrator.note("nothing lies in escrow here");
             }
@@ -424,6 +430,13 @@ pub(crate) enum EscrowCommandError {
         /// What was asked for.
         kind: BlobKind,
     },
+    /// A slip of the pen would read as "there is nothing".
+    #[error("license.toml has no environment `{environment}`, and nothing lies in escrow under that name")]
+    #[diagnostic(help("`cargo xtask escrow show` lists everything that lies in escrow"))]
+    NoSuchEnvironment {
+        /// The name.
+        environment: EnvName,
+    },
     /// More than one.
     #[error("there are {count} of them")]
     #[diagnostic(help("name one by the beginning of its hash: `--blob HASH`; `cargo xtask escrow show` lists them"))]
@@ -486,7 +499,10 @@ impl EscrowCommandError {
                 | EscrowError::TooMany { .. }
                 | EscrowError::Shared { .. },
             ) => Exit::Store,
-            Self::Several { .. } | Self::Terminal | Self::Escrow(EscrowError::Name { .. }) => Exit::Usage,
+            Self::Several { .. }
+            | Self::NoSuchEnvironment { .. }
+            | Self::Terminal
+            | Self::Escrow(EscrowError::Name { .. }) => Exit::Usage,
             Self::Output(_) => Exit::Bug,
         }
     }

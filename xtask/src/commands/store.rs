@@ -109,11 +109,6 @@ fn test(ctx: &Context, config: &Config, args: &TestArgs, narrator: &Narrator<'_>
     let random = random()?;
     let unusable = |source| Failure::Store { store: args.name.clone(), source: Box::new(source) };
     let Some(environment) = &args.environment else {
-        let scratch = conformance::scratch_environment(random);
-        narrator.note(&format!(
-            "testing with invented keys of environments that begin with `{scratch}`; what is stored under them stays, for a \
-             helper has no verb that deletes: remove it by hand"
-        ));
         let (program, mut options, deadline) = match config.stores.get(&args.name) {
             Some(StoreSettings::Command { program, options, timeout }) => (program.clone(), options.clone(), *timeout),
             Some(
@@ -122,8 +117,13 @@ fn test(ctx: &Context, config: &Config, args: &TestArgs, narrator: &Narrator<'_>
                 | StoreSettings::Github { .. }
                 | StoreSettings::Vault { .. },
             ) => return Err(StoreTestError::NamesNoEnvironment { store: args.name.clone() }.into()),
-            None => (command::program_of(&args.name), BTreeMap::new(), command::DEADLINE),
+            None => (helper_of_no_store(ctx, &args.name)?, BTreeMap::new(), command::DEADLINE),
         };
+        let scratch = conformance::scratch_environment(random);
+        narrator.note(&format!(
+            "testing with invented keys of environments that begin with `{scratch}`; what is stored under them stays, for a \
+             helper has no verb that deletes: remove it by hand"
+        ));
         options.extend(args.options.iter().cloned());
         let store = |environment: &str| {
             connect::helper(ctx, config, program.clone(), environment, None, BTreeMap::clone(&options), deadline)
@@ -135,6 +135,16 @@ fn test(ctx: &Context, config: &Config, args: &TestArgs, narrator: &Narrator<'_>
     let checked = conformance::place(&place, rewrite, &conformance::scratch_environment(random));
     tell(narrator, &args.name, &place);
     checked.map_err(unusable)
+}
+
+/// The program of a helper that license.toml does not name: whoever writes one tries it before.
+fn helper_of_no_store(ctx: &Context, name: &str) -> Result<Vec<String>, StoreTestError> {
+    let program = command::program_of(name);
+    let mut directories = ctx.vars.raw("PATH").into_iter().flat_map(std::env::split_paths);
+    if directories.any(|directory| directory.join(&program[0]).is_file()) {
+        return Ok(program);
+    }
+    Err(StoreTestError::NoSuchStore { store: clean(name), program: clean(&program[0]) })
 }
 
 fn random() -> Result<u64, Failure> {
@@ -351,5 +361,16 @@ pub(crate) enum StoreTestError {
     NamesNoEnvironment {
         /// The store.
         store: String,
+    },
+    /// Nobody knows it.
+    #[error("license.toml has no store `{store}`, and there is no helper `{program}` in PATH")]
+    #[diagnostic(help(
+        "`cargo xtask store list` shows the stores; a helper that no store names yet has to be in PATH"
+    ))]
+    NoSuchStore {
+        /// The store.
+        store: String,
+        /// The helper's program.
+        program: String,
     },
 }

@@ -7,7 +7,7 @@ use std::{
     fs::{File, Permissions},
     io::{self, Write as _},
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use rustix::fs::{Gid, Uid, fchown};
@@ -34,7 +34,11 @@ fn new_file(path: &Path, bytes: &[u8]) -> Result<NamedTempFile, RewriteError> {
     }
     let access = Access::of(path)?;
     sweep(path);
-    let mut file = begun(path)?;
+    let mut file = begun(path).map_err(|error| match error.kind() {
+        // A new file never is there: its directory is what is missing.
+        io::ErrorKind::NotFound => RewriteError::NoDirectory { directory: directory(path).to_owned() },
+        _ => RewriteError::Io(error),
+    })?;
     file.write_all(bytes)?;
     if let Some(access) = access {
         access.give(file.as_file())?;
@@ -123,6 +127,12 @@ pub(crate) enum RewriteError {
     /// Nothing can take the place of what is mounted.
     #[error("it is mounted as a single file, and no other file can take its place")]
     Mounted,
+    /// There is nothing to put it into.
+    #[error("there is no directory `{}`", directory.display())]
+    NoDirectory {
+        /// The directory.
+        directory: PathBuf,
+    },
     /// Whoever reads it could not do so any more.
     #[error("its {kept} cannot be kept: {}", why(source))]
     NotKept {
@@ -153,10 +163,8 @@ impl RewriteError {
                 "look at the file system that it is on and at how that is mounted, or keep the key in another place"
                     .to_owned()
             }
-            Self::Io(_) => {
-                "make its directory, and look at the directory's owner, its permissions and the space on the disk"
-                    .to_owned()
-            }
+            Self::NoDirectory { .. } => "make the directory".to_owned(),
+            Self::Io(_) => "look at the directory's owner, its permissions and the space on the disk".to_owned(),
         }
     }
 }

@@ -6,6 +6,7 @@ use license_core::{Finding, KeyClass, Outcome, Reason, Verdict, trail::Ended};
 use miette::{
     Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, Severity, SourceCode, ThemeCharacters, ThemeStyles,
 };
+use textwrap::{WordSeparator, WordSplitter, core::Word};
 
 use super::{CommandEnd, HealthEnd};
 use crate::{
@@ -133,6 +134,33 @@ pub(crate) fn health(end: &HealthEnd, look: &Look) -> String {
     }
 }
 
+/// The words of a line, between which it may be broken. What stands between backticks is one: a command is to be copied,
+/// and half of one does something else.
+fn words(line: &str) -> Box<dyn Iterator<Item = Word<'_>> + '_> {
+    let mut rest = line;
+    Box::new(std::iter::from_fn(move || {
+        let (word, after) = rest.split_at_checked(word_bytes(rest)).filter(|(word, _)| !word.is_empty())?;
+        rest = after;
+        Some(Word::from(word))
+    }))
+}
+
+/// How long the first word of a text is, with the spaces behind it, in bytes.
+fn word_bytes(text: &str) -> usize {
+    let mut is_quoted = false;
+    let mut ended = false;
+    for (at, sign) in text.char_indices() {
+        match sign {
+            // One that is never closed quotes nothing.
+            '`' if !ended => is_quoted = !is_quoted && text[at + 1..].contains('`'),
+            ' ' if !is_quoted => ended = true,
+            _ if ended => return at,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
 /// A diagnostic as a picture.
 pub(crate) fn picture(diagnostic: &dyn Diagnostic, look: &Look) -> String {
     let characters = match look.glyphs {
@@ -145,6 +173,9 @@ pub(crate) fn picture(diagnostic: &dyn Diagnostic, look: &Look) -> String {
     };
     let handler = GraphicalReportHandler::new_themed(GraphicalTheme { characters, styles })
         .with_width(look.width)
+        .with_word_separator(WordSeparator::Custom(words))
+        .with_word_splitter(WordSplitter::NoHyphenation)
+        .with_break_words(false)
         .with_links(false)
         // Our messages name their causes; the chain would say everything twice.
         .without_cause_chain()
@@ -248,5 +279,28 @@ impl Diagnostic for Refusal<'_> {
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         Some(Box::new(self.labels.iter().cloned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_not_broken_in_a_command() {
+        for (line, expected) in [
+            ("", &[][..]),
+            ("one", &["one"]),
+            ("one  two ", &["one  ", "two "]),
+            (" one", &[" ", "one"]),
+            ("refs/a-b --c-d", &["refs/a-b ", "--c-d"]),
+            ("see `git push --force o refs/a`, then", &["see ", "`git push --force o refs/a`, ", "then"]),
+            ("`a b``c d` e", &["`a b``c d` ", "e"]),
+            ("a ` b c", &["a ", "` ", "b ", "c"]),
+            ("ö `ü ä` ß", &["ö ", "`ü ä` ", "ß"]),
+        ] {
+            let found: Vec<String> = words(line).map(|word| format!("{}{}", word.word, word.whitespace)).collect();
+            assert_eq!(found, expected, "{line:?}");
+        }
     }
 }

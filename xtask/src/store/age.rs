@@ -69,8 +69,12 @@ impl AgeStore {
     pub(crate) fn read(&self) -> Result<Held, StoreFault> {
         let Some(bytes) = self.bytes()? else { return Ok(Held::Nothing { version: Version::NONE }) };
         let version = version(&bytes);
+        // Somebody emptied it, so that a key can come into it.
+        if bytes.is_empty() {
+            return Ok(Held::Nothing { version });
+        }
         let Some(identity) = &self.identity else { return Ok(Held::Hidden { version }) };
-        let text = opened(identity, &bytes).map_err(|error| self.not_opened(&error))?;
+        let text = opened(identity, &bytes).map_err(|error| self.not_opened_here(&error))?;
         match LicenseKey::parse(&text) {
             Ok(key) => Ok(Held::Key { key, version }),
             Err(why) => Err(StoreFault {
@@ -143,6 +147,18 @@ impl AgeStore {
             kind: FaultKind::Setup,
             message: format!("{} cannot be written: {error}", self.describe()),
             next: error.next(),
+        }
+    }
+
+    /// The file that is there does not open: one that is damaged may be removed, for a rotation writes a new one.
+    fn not_opened_here(&self, error: &SealError) -> StoreFault {
+        let fault = self.not_opened(error);
+        match fault.kind {
+            FaultKind::Malformed => StoreFault {
+                next: "bring back the file as it was; or remove it, and `cargo xtask rotate` writes the new key into a new one".to_owned(),
+                ..fault
+            },
+            FaultKind::Credential | FaultKind::Setup | FaultKind::Unreachable | FaultKind::Conflict => fault,
         }
     }
 

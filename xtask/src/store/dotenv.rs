@@ -193,6 +193,7 @@ impl SetError {
     fn next(file: &Path, source: &RewriteError) -> String {
         let kind = match source {
             RewriteError::Io(error) => error.kind(),
+            RewriteError::NoDirectory { .. } => io::ErrorKind::NotFound,
             RewriteError::Mounted | RewriteError::NotKept { .. } => return source.next(),
         };
         let next = match (kind, fs::symlink_metadata(file)) {

@@ -133,7 +133,7 @@ fn from_dotenv(source: &Source, file: &Path, name: &str) -> Result<Zeroizing<Str
 
 /// Files end in a line break, and no token does.
 fn from_file(file: &Path) -> Result<Zeroizing<String>, StoreError> {
-    let text = file_text(file, "write the token into it")?;
+    let text = file_text(file, "bring the file here, or write the secret into it")?;
     Ok(Zeroizing::new(text.trim_end().to_owned()))
 }
 

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 
 use super::file::{Replay, is_checkpoint};
 use crate::{
-    git::{Contains, Depth, Git, GitError, History, Kind, Oid, Pushed},
+    git::{Contains, Depth, Git, GitError, History, Kind, Oid, Pushed, Shows},
     log::{LINE_BYTES_MAX, LogError, Position, Tail},
     signals::Stop,
 };
@@ -267,7 +267,7 @@ impl GitTrail {
         let tip = self.git.tip(&self.remote, &self.reference)?;
         match (seen, tip) {
             (None, None) => Ok(None),
-            (Some(seen), None) => Err(self.rewritten(&seen)),
+            (Some(seen), None) => Err(self.gone(&seen)?),
             (Some(seen), Some(tip)) if seen == tip => {
                 self.reach(&tip, reach)?;
                 Ok(Some(tip))
@@ -382,6 +382,18 @@ impl GitTrail {
         GitTrailError::Rewritten { place: self.describe(), reference, remote, seen: seen.to_string() }.into()
     }
 
+    /// The remote shows no trail any more. One that shows nothing at all may be no repository: a page of a proxy that wants
+    /// a login reads like an empty one.
+    fn gone(&self, seen: &Oid) -> Result<LogError, LogError> {
+        Ok(match self.git.shows(&self.remote)? {
+            Shows::Something => self.rewritten(seen),
+            Shows::Nothing => {
+                let (reference, remote) = (self.reference.clone(), self.remote.clone());
+                GitTrailError::Empty { place: self.describe(), reference, remote }.into()
+            }
+        })
+    }
+
     fn no_entry(&self, name: &Oid, why: &'static str) -> LogError {
         GitTrailError::NoEntry { place: self.describe(), commit: name.to_string(), why }.into()
     }
@@ -481,6 +493,20 @@ pub(crate) enum GitTrailError {
         /// The newest commit that was seen.
         seen: String,
     },
+    /// The remote shows no ref of any kind, and had the trail.
+    #[error("{place} was read here before, and the remote shows nothing at all now: no branch, no tag, no trail")]
+    #[diagnostic(help(
+        "nothing was written; `git ls-remote {remote}` must show the remote's branches: a proxy that wants a login, or another \
+        address, looks like an empty repository. If it was emptied, find out by whom: `git log {reference}` shows what was read here"
+    ))]
+    Empty {
+        /// Where the trail is.
+        place: String,
+        /// The ref.
+        reference: String,
+        /// The remote.
+        remote: String,
+    },
     /// The remote does not take entries from us.
     #[error("nothing was appended to {place}: the remote said no: {said}")]
     #[diagnostic(help("give whoever runs this the right to push to `refs/license/*`, and run the command again"))]
@@ -515,7 +541,7 @@ impl GitTrailError {
     pub(crate) fn is_about_content(&self) -> bool {
         match self {
             Self::Untrusted { .. } | Self::NoEntry { .. } | Self::Rewritten { .. } => true,
-            Self::Refused { .. } | Self::NotKnown { .. } | Self::Git(_) => false,
+            Self::Empty { .. } | Self::Refused { .. } | Self::NotKnown { .. } | Self::Git(_) => false,
         }
     }
 
@@ -523,7 +549,11 @@ impl GitTrailError {
     pub(crate) fn stop(&self) -> Option<Stop> {
         match self {
             Self::NotKnown { source, .. } | Self::Git(source) => source.stop(),
-            Self::Untrusted { .. } | Self::NoEntry { .. } | Self::Rewritten { .. } | Self::Refused { .. } => None,
+            Self::Untrusted { .. }
+            | Self::NoEntry { .. }
+            | Self::Rewritten { .. }
+            | Self::Empty { .. }
+            | Self::Refused { .. } => None,
         }
     }
 }

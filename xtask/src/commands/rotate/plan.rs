@@ -5,7 +5,7 @@ use license_core::{
     rotation::{Phase, Refusal},
 };
 
-use super::refusal_words;
+use super::{refusal_words, words};
 use crate::{
     cli::RotateArgs,
     config::{Environment, KEY_PLACE},
@@ -34,7 +34,7 @@ pub(super) fn of(journal: &Journal, environment: &Environment, args: &RotateArgs
                 .to_owned(),
         ],
         Phase::KeyLost { deadline, .. } => {
-            vec![format!("look for the lost key in escrow once more; the old one works until {deadline:.0}")]
+            vec![format!("look for the lost key in escrow once more; the old one {}", words::works_until(*deadline))]
         }
         Phase::Received { open, .. } | Phase::NewRejected { open, .. } => {
             vec![format!("open the sealed answer of rotation {}, ask about the new key, and write it", open.id.0)]

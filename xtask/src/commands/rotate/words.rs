@@ -1,9 +1,12 @@
 //! What a rotation tells people.
 
-use license_core::rotation::{End, Fact, Keys, Last, Liveness, NotRotated, Which};
+use license_core::{
+    Timestamp,
+    rotation::{End, Fact, Keys, Last, Liveness, NotRotated, Which},
+};
 
 use super::{BothKeys, Outcome, adoption_word, refusal_words};
-use crate::config::Environment;
+use crate::{config::Environment, context};
 
 /// What is said of an end: what happened, and what to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -168,10 +171,11 @@ fn of_end(end: &End, overlap: Option<BothKeys>, environment: &str) -> Told {
         End::KeyLost { deadline, printed, .. } => told(
             match printed {
                 None => {
-                    format!("the authority rotated, and the new key was lost; the old one works until {deadline:.0}")
+                    format!("the authority rotated, and the new key was lost; the old one {}", works_until(*deadline))
                 }
                 Some(_) => format!(
-                    "the authority rotated, and the new key is only in what was printed, sealed; the old one works until {deadline:.0}"
+                    "the authority rotated, and the new key is only in what was printed, sealed; the old one {}",
+                    works_until(*deadline)
                 ),
             },
             Some(match printed {
@@ -196,8 +200,8 @@ fn of_end(end: &End, overlap: Option<BothKeys>, environment: &str) -> Told {
         ),
         End::Rejected { open } => told(
             format!(
-                "the new key is not usable; the stores still hold the old one, which works until {:.0}",
-                open.grace_end_earliest()
+                "the new key is not usable; the stores still hold the old one, which {}",
+                works_until(open.grace_end_earliest())
             ),
             Some(format!(
                 "read what was sealed: `cargo xtask escrow open {environment} --rotation {}`; then `--resume`, or pipe a key \
@@ -213,8 +217,8 @@ fn of_end(end: &End, overlap: Option<BothKeys>, environment: &str) -> Told {
             };
             told(
                 format!(
-                    "not written with the {which} key: {missing}; both keys work until {:.0}, and both are in escrow",
-                    keys.grace_ends_at
+                    "not written with the {which} key: {missing}; the old key {}, and both are in escrow",
+                    works_until(keys.grace_ends_at)
                 ),
                 resume(),
             )
@@ -228,9 +232,9 @@ fn of_end(end: &End, overlap: Option<BothKeys>, environment: &str) -> Told {
             };
             told(
                 format!(
-                    "every store holds the new key ({}); the old one works until {:.0}{both}; adoption {}",
+                    "every store holds the new key ({}); the old one {}{both}; adoption {}",
                     keys.new,
-                    keys.grace_ends_at,
+                    works_until(keys.grace_ends_at),
                     adoption_word(*adoption)
                 ),
                 Some(format!("`cargo xtask deploy {environment}`, so that what runs has the new key in time")),
@@ -242,6 +246,12 @@ fn of_end(end: &End, overlap: Option<BothKeys>, environment: &str) -> Told {
             Some(format!("before that, `cargo xtask rotate {environment} --resume` brings the new one back")),
         ),
     }
+}
+
+/// Until when an old key works, or worked.
+pub(super) fn works_until(end: Timestamp) -> String {
+    let verb = if context::now() < end { "works" } else { "worked" };
+    format!("{verb} until {end:.0}")
 }
 
 /// What is said of a rotation whose grace is over, and which is not closed.

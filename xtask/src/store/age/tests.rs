@@ -145,6 +145,16 @@ fn without_an_identity_it_is_written_and_not_shown() {
 }
 
 #[test]
+fn a_file_that_was_emptied_holds_nothing_and_takes_a_key() {
+    let sample = sample();
+    files::replace(&sample.file(), b"").unwrap();
+    let store = sample.store();
+    let Held::Nothing { version } = store.probe().unwrap() else { panic!() };
+    assert!(matches!(store.write(&key(NEW), &version, "rot"), Written::Done));
+    assert_eq!(short(store.read()), NEW);
+}
+
+#[test]
 fn what_is_wrong_with_a_file_is_told_apart() {
     let sample = sample();
     let (stranger, other_recipient) = fresh();
@@ -159,11 +169,12 @@ fn what_is_wrong_with_a_file_is_told_apart() {
     assert_eq!(fault(unreadable.probe()), FaultKind::Setup, "what it would write could not be read back");
     sample.write("marker with spaces");
     assert_eq!(fault(sample.store().read()), FaultKind::Malformed);
-    for bytes in [&b""[..], b"TO-DEV-marker-plain\n"] {
-        files::replace(&sample.file(), bytes).unwrap();
-        assert_eq!(fault(sample.store().probe()), FaultKind::Malformed);
-    }
-    assert_eq!(fault(sample.at(sample.directory.path().join("no/license.age")).probe()), FaultKind::Setup);
+    files::replace(&sample.file(), b"TO-DEV-marker-plain\n").unwrap();
+    assert_eq!(fault(sample.store().probe()), FaultKind::Malformed);
+    assert!(sample.store().probe().unwrap_err().next.contains("or remove it"));
+    let nowhere = sample.at(sample.directory.path().join("no/license.age")).probe().unwrap_err();
+    assert!(nowhere.kind == FaultKind::Setup && nowhere.message.contains("there is no directory `"), "{nowhere:?}");
+    assert_eq!(nowhere.next, "make the directory");
     assert_eq!(fault(sample.at(sample.directory.path().to_owned()).probe()), FaultKind::Setup);
 }
 

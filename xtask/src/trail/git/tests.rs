@@ -233,6 +233,8 @@ fn a_history_that_was_pushed_over_or_deleted_is_found_by_who_saw_it() {
         let alice = trail(&hub, "alice");
         let first = fill(&alice, 1..2)[0];
         let first_commit = hub_tip(&hub);
+        // The remote of a project has branches, too.
+        hub.raw(&hub.path(), &["update-ref", "refs/heads/main", &first_commit], "");
         let end = fill(&alice, 2..4)[1];
         let seen = hub_tip(&hub);
         change(&hub, &first_commit);
@@ -256,6 +258,23 @@ fn a_history_that_was_pushed_over_or_deleted_is_found_by_who_saw_it() {
         hub.raw(&hub.clone_named("alice"), &["push", "-q", "--force", "origin", REFERENCE], "");
         assert_eq!(alice.read().unwrap().position, end);
     }
+}
+
+#[test]
+fn a_remote_that_shows_nothing_is_not_said_to_have_lost_its_trail_alone() {
+    let hub = Hub::new();
+    let alice = trail(&hub, "alice");
+    let end = *fill(&alice, 1..3).last().unwrap();
+    hub.raw(&hub.path(), &["update-ref", "-d", REFERENCE], "");
+    for error in [alice.read().unwrap_err(), alice.append(Position::START, &record(1)).unwrap_err()] {
+        assert!(
+            error.to_string().ends_with("the remote shows nothing at all now: no branch, no tag, no trail"),
+            "{error}"
+        );
+        assert!(!error.is_lost_race() && !error.is_about_content());
+    }
+    hub.raw(&hub.clone_named("alice"), &["push", "-q", "origin", REFERENCE], "");
+    assert_eq!(alice.read().unwrap().position, end);
 }
 
 #[test]
