@@ -34,10 +34,12 @@ fn new_file(path: &Path, bytes: &[u8]) -> Result<NamedTempFile, RewriteError> {
     }
     let access = Access::of(path)?;
     sweep(path);
-    let mut file = begun(path).map_err(|error| match error.kind() {
+    let mut file = begun(path).map_err(|error| {
         // A new file never is there: its directory is what is missing.
-        io::ErrorKind::NotFound => RewriteError::NoDirectory { directory: directory(path).to_owned() },
-        _ => RewriteError::Io(error),
+        if error.kind() == io::ErrorKind::NotFound {
+            return RewriteError::NoDirectory { directory: directory(path).to_owned() };
+        }
+        RewriteError::Io(error)
     })?;
     file.write_all(bytes)?;
     if let Some(access) = access {
