@@ -651,20 +651,58 @@ fn a_git_that_dies_in_the_middle_never_reads_as_clean() {
         ("the list and what is said", "case \"$*\" in *rev-list*) git \"$@\" 2>&- | head -n 4; exit 0 ;; esac"),
         ("the whole list, without a sign", "case \"$*\" in *rev-list*) exit 0 ;; esac"),
         ("the list, at once", "case \"$*\" in *rev-list*) kill -KILL $$ ;; esac"),
+        // These are read without git as far as they are not packed: as far as half of them here.
         ("the objects", "case \"$*\" in *cat-file*) git \"$@\" | head -c 700; kill -KILL $$ ;; esac"),
         ("the objects, without a sign", "case \"$*\" in *cat-file*) git \"$@\" | head -c 700; exit 0 ;; esac"),
         ("the objects, at once", "case \"$*\" in *cat-file*) kill -KILL $$ ;; esac"),
         ("the configuration", "case \"$*\" in *get-regexp*) kill -KILL $$ ;; esac"),
     ] {
-        let pushing = pushing();
-        for number in 0..20 {
-            pushing.commit("a", format!("{number}\n").repeat(100));
+        for packed in [10, 20] {
+            let pushing = pushing();
+            for number in 0..20 {
+                if number == packed {
+                    pushing.git(&["repack", "-q", "-a", "-d"]);
+                }
+                pushing.commit("a", format!("{number}\n").repeat(100));
+            }
+            if packed == 20 {
+                pushing.git(&["repack", "-q", "-a", "-d"]);
+            }
+            let head = pushing.git(&["rev-parse", "HEAD"]);
+            let line = format!("HEAD {head} refs/heads/new {}\n", "0".repeat(40));
+            let pushing = instead_of_git(pushing, script);
+            let ran = pushing.pre_push("work", &["origin", "url"], &line).named(&format!("{name}, {packed} packed"));
+            ran.exits(31).says("git push --no-verify");
         }
-        let head = pushing.git(&["rev-parse", "HEAD"]);
-        let line = format!("HEAD {head} refs/heads/new {}\n", "0".repeat(40));
-        let pushing = instead_of_git(pushing, script);
-        let ran = pushing.pre_push("work", &["origin", "url"], &line).named(name);
-        ran.exits(31).says("git push --no-verify");
+    }
+}
+
+#[test]
+fn what_was_made_just_now_is_read_without_git_and_what_is_packed_with_one() {
+    // How many commits are packed, how many are not, and how many gits are asked for objects.
+    for (packed, loose, gits) in [(0, 3, 0), (3, 0, 1), (3, 3, 1), (0, 100, 1)] {
+        for leak in [None, Some(0), Some(packed), Some(packed + loose - 1)] {
+            let name = format!("{packed} packed, {loose} not, {leak:?} leaks");
+            let pushing = pushing();
+            let base = pushing.git(&["rev-parse", "HEAD"]);
+            for number in 0..packed + loose {
+                let text = if leak == Some(number) { secret() } else { number.to_string() };
+                pushing.commit("a", text);
+                if number + 1 == packed {
+                    pushing.git(&["repack", "-q", "-a", "-d"]);
+                }
+            }
+            let head = pushing.git(&["rev-parse", "HEAD"]);
+            let calls = pushing.path("calls");
+            let script = format!("case \"$*\" in *cat-file*) echo >> '{}' ;; esac", calls.display());
+            let pushing = instead_of_git(pushing, &script);
+            let line = format!("HEAD {head} refs/heads/main {base}\n");
+            let ran = pushing.pre_push("work", &["url", "url"], &line).named(&name);
+            ran.exits(if leak.is_some_and(|leak| leak < packed + loose) { 30 } else { 0 });
+            if leak.is_none() {
+                assert_eq!(fs::read_to_string(&calls).unwrap_or_default().lines().count(), gits, "{name}");
+            }
+        }
     }
 }
 
@@ -672,6 +710,7 @@ fn a_git_that_dies_in_the_middle_never_reads_as_clean() {
 fn a_git_that_was_begun_for_nothing_is_stopped() {
     let pushing = pushing();
     pushing.commit("a", "1");
+    pushing.git(&["repack", "-q", "-a", "-d"]);
     let head = pushing.git(&["rev-parse", "HEAD"]);
     let line = format!("HEAD {head} refs/heads/new {}\n", "0".repeat(40));
     let pids = pushing.path("pids");

@@ -34,6 +34,7 @@ use crate::{
 };
 
 pub(crate) mod hooks;
+pub(crate) mod loose;
 mod pipes;
 pub(crate) mod settings;
 

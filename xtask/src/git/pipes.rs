@@ -3,6 +3,7 @@
 
 use std::{
     io::{self, PipeReader, PipeWriter, Read, Write as _},
+    os::fd::{AsFd, OwnedFd},
     process::{Child, ChildStderr, ChildStdout, ExitStatus},
     thread,
     time::{Duration, Instant},
@@ -49,13 +50,17 @@ pub(super) fn feed(Rest { mut writer, bytes }: Rest) {
 
 /// What a git says to people: the end of it is kept.
 pub(super) struct Voice {
-    pipe: Option<ChildStderr>,
+    pipe: Option<PipeReader>,
     kept: Vec<u8>,
 }
 
 impl Voice {
     pub(super) fn of(pipe: Option<ChildStderr>) -> Self {
-        Self { pipe, kept: Vec::new() }
+        Self { pipe: pipe.map(|pipe| OwnedFd::from(pipe).into()), kept: Vec::new() }
+    }
+
+    pub(super) fn of_pipe(pipe: PipeReader) -> Self {
+        Self { pipe: Some(pipe), kept: Vec::new() }
     }
 
     /// Takes what is there to be read.
@@ -104,12 +109,12 @@ pub(super) enum Readable {
 
 /// Waits until an output can be read, and takes what is said meanwhile. Without an output it only listens, until
 /// something was said.
-pub(super) fn wait_for(stdout: Option<&ChildStdout>, voice: &mut Voice, time: Duration) -> io::Result<Readable> {
+pub(super) fn wait_for(stdout: Option<&dyn AsFd>, voice: &mut Voice, time: Duration) -> io::Result<Readable> {
     let end = Instant::now() + time;
     loop {
         let left = end.saturating_duration_since(Instant::now());
         let (readable, spoke) = {
-            let output = stdout.map(|stdout| PollFd::new(stdout, PollFlags::IN));
+            let output = stdout.map(|stdout| PollFd::from_borrowed_fd(stdout.as_fd(), PollFlags::IN));
             let speech = voice.pipe.as_ref().map(|pipe| PollFd::new(pipe, PollFlags::IN));
             let has_output = output.is_some();
             let mut polled: Vec<PollFd<'_>> = output.into_iter().chain(speech).collect();

@@ -4,14 +4,17 @@
 //! bounded is how long git may say nothing.
 
 use std::{
-    io::{self, Read as _, Write as _},
+    io::{self, PipeReader, PipeWriter, Read as _, Write as _},
+    os::fd::OwnedFd,
     process::{Child, ChildStdout},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
     time::Duration,
 };
 
 use super::{
     BTreeSet, EXIT_USAGE, Git, GitError, LOCAL_WAIT, OsStr, Path, Said, Signals, TERM_WAIT, Vars, Waits, clean, end,
+    loose::Loose,
     pipes::{Patience, Readable, Rest, Voice, end_of, feed, wait_for},
     variables,
 };
@@ -28,6 +31,10 @@ const BUFFER_BYTES: usize = 128 * 1024;
 const PIPE_BYTES: usize = 1024 * 1024;
 /// How much goes from one git to the other at once, in bytes: what a pipe holds.
 const TEE_BYTES: usize = 64 * 1024;
+/// How many objects are read without git: more of them come sooner from one that is started for them.
+const LOOSE_MAX: usize = 256;
+/// The longest line with which an object is asked for, in bytes.
+const QUESTION_BYTES_MAX: usize = 8 * 1024;
 
 /// What a git that lists objects calls their number: it says how many there were once it has come to its end.
 const COUNT: &str = "listed";
@@ -129,25 +136,132 @@ impl Git {
 
     /// Starts two gits, of which the second gets what the first one writes. `input` is for the first one; `before` is
     /// what the second one gets ahead of it. The lines that go from one to the other are counted.
+    ///
+    /// The second one is `git cat-file --batch`, or else there is no `loose`: where that has all answers, it is not started.
     pub(crate) fn stream_through(
         &self,
         first: &[&str],
         input: Vec<u8>,
         second: &[&str],
         before: Vec<u8>,
+        loose: Option<Loose>,
     ) -> Result<Through, GitError> {
         // The one that walks is started first: the other one starts while it walks.
         let (mut first, input) = self.start(first, input)?;
-        let (second, before) = match self.start(second, before) {
-            Ok(second) => second,
+        let listed = (first.stdout.take(), Voice::of(first.stderr.take()));
+        let answered = loose.and_then(|loose| Some((answers(&loose, &before)?, loose)));
+        let started = match answered {
+            Some((answered, loose)) => self.put_off(second, answered, loose),
+            None => self.start(second, before).map(|(second, before)| (Streaming::of(second), Sink::Git(before))),
+        };
+        let (output, sink) = match started {
+            Ok(started) => started,
             Err(error) => {
                 end(first);
                 return Err(error);
             }
         };
-        let listed = (first.stdout.take(), Voice::of(first.stderr.take()));
-        let tee = thread::spawn(move || tee(listed, input, before));
-        Ok(Through { output: Streaming::of(second), first, tee })
+        let tee = thread::spawn(move || tee(listed, input, sink));
+        Ok(Through { output, first, tee })
+    }
+
+    /// Puts off the start of the second git until something is asked that has no answer here.
+    fn put_off(&self, arguments: &[&str], answered: Vec<u8>, loose: Loose) -> Result<(Streaming, Sink), GitError> {
+        let pipe = || io::pipe().map_err(|error| self.not_started(&error));
+        let ((stdout, answers), (voice, stderr)) = (pipe()?, pipe()?);
+        let later = Later::default();
+        let sink = Sink::Here(Box::new(Here {
+            git: self.clone(),
+            arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
+            loose,
+            left: LOOSE_MAX,
+            answered,
+            answers,
+            stderr,
+            later: later.clone(),
+        }));
+        Ok((Streaming::over(later, stdout, Voice::of_pipe(voice)), sink))
+    }
+}
+
+/// What the second git would answer to these lines; `None`: it has to be asked.
+fn answers(loose: &Loose, questions: &[u8]) -> Option<Vec<u8>> {
+    let mut answers = Vec::new();
+    for line in questions.split_inclusive(|byte| *byte == b'\n') {
+        answers.extend(loose.answer(std::str::from_utf8(line.strip_suffix(b"\n")?).ok()?)?);
+    }
+    Some(answers)
+}
+
+/// A git that may be started later.
+#[derive(Clone, Default)]
+struct Later(Arc<Mutex<Start>>);
+
+/// Whether it was.
+#[derive(Default)]
+enum Start {
+    #[default]
+    NotYet,
+    Started(Child),
+    /// Nobody wants it any more.
+    Never,
+}
+
+impl Later {
+    /// The git, if it was started; it is not started any more.
+    fn take(&self) -> Option<Child> {
+        match std::mem::replace(&mut *self.start(), Start::Never) {
+            Start::Started(child) => Some(child),
+            Start::NotYet | Start::Never => None,
+        }
+    }
+
+    fn start(&self) -> MutexGuard<'_, Start> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Who answers what the first git lists.
+enum Sink {
+    /// The second one, by its input.
+    Git(Rest),
+    /// We, as long as we can.
+    Here(Box<Here>),
+}
+
+/// Answers in the place of the second git.
+struct Here {
+    git: Git,
+    arguments: Vec<String>,
+    loose: Loose,
+    /// How many more objects are read here.
+    left: usize,
+    /// What was answered before the first git began.
+    answered: Vec<u8>,
+    /// Where the answers go.
+    answers: PipeWriter,
+    stderr: PipeWriter,
+    later: Later,
+}
+
+impl Here {
+    /// The answer to a line; `None`: the git is to be asked from here on.
+    fn answer(&mut self, line: &[u8]) -> Option<Vec<u8>> {
+        self.left = self.left.checked_sub(1)?;
+        self.loose.answer(std::str::from_utf8(line).ok()?)
+    }
+
+    /// Starts the git, whose answers follow those that were given here.
+    fn ask_git(self) -> io::Result<PipeWriter> {
+        let mut start = self.later.start();
+        if matches!(*start, Start::Never) {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let (reader, writer) = io::pipe()?;
+        let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
+        let mut command = self.git.command(&arguments);
+        *start = Start::Started(command.stdin(reader).stdout(self.answers).stderr(self.stderr).spawn()?);
+        Ok(writer)
     }
 }
 
@@ -160,23 +274,27 @@ struct Teed {
 }
 
 /// Feeds both gits, and hands on what the first one writes. Counts lines.
-fn tee((stdout, mut voice): (Option<ChildStdout>, Voice), input: Rest, before: Rest) -> Teed {
+fn tee((stdout, mut voice): (Option<ChildStdout>, Voice), input: Rest, sink: Sink) -> Teed {
     let lines = match stdout {
-        Some(stdout) => hand_on(stdout, &mut voice, input, before),
+        Some(stdout) => hand_on(stdout, &mut voice, input, sink),
         None => Err(io::ErrorKind::BrokenPipe.into()),
     };
     Teed { lines, voice }
 }
 
-fn hand_on(mut stdout: ChildStdout, voice: &mut Voice, mut input: Rest, before: Rest) -> io::Result<u64> {
-    let mut sink = before.writer;
-    sink.write_all(&before.bytes)?;
+fn hand_on(mut stdout: ChildStdout, voice: &mut Voice, mut input: Rest, mut sink: Sink) -> io::Result<u64> {
+    match &mut sink {
+        Sink::Git(before) => before.writer.write_all(&before.bytes)?,
+        Sink::Here(here) => here.answers.write_all(&std::mem::take(&mut here.answered))?,
+    }
     // It reads all of it before it writes anything; one that ends early says why in its own way.
     let fed = input.writer.write_all(&input.bytes);
     drop(input);
     let mut lines = 0;
     let mut last = b'\n';
     let mut chunk = vec![0; TEE_BYTES];
+    // What has no end yet of what is answered here.
+    let mut begun = Vec::new();
     loop {
         // How long it may say nothing is for whoever reads the other one.
         if wait_for(Some(&stdout), voice, SILENCE_MAX)? == Readable::No {
@@ -191,10 +309,41 @@ fn hand_on(mut stdout: ChildStdout, voice: &mut Voice, mut input: Rest, before: 
         let chunk = &chunk[..count];
         lines += chunk.iter().map(|byte| u64::from(*byte == b'\n')).sum::<u64>();
         last = chunk[count - 1];
-        sink.write_all(chunk)?;
+        sink = sink.take(chunk, &mut begun)?;
     }
     fed?;
     if last == b'\n' { Ok(lines) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}
+
+impl Sink {
+    /// Passes on what was listed, or answers it.
+    fn take(self, chunk: &[u8], begun: &mut Vec<u8>) -> io::Result<Self> {
+        let mut here = match self {
+            Self::Git(mut git) => {
+                git.writer.write_all(chunk)?;
+                return Ok(Self::Git(git));
+            }
+            Self::Here(here) => here,
+        };
+        begun.extend_from_slice(chunk);
+        let mut answered = 0;
+        while let Some(end) = begun[answered..].iter().position(|byte| *byte == b'\n') {
+            match here.answer(&begun[answered..answered + end]) {
+                Some(answer) => here.answers.write_all(&answer)?,
+                None => break,
+            }
+            answered += end + 1;
+        }
+        begun.drain(..answered);
+        // A line that is left was not answered, and one that does not end is none.
+        if !begun.contains(&b'\n') && begun.len() <= QUESTION_BYTES_MAX {
+            return Ok(Self::Here(here));
+        }
+        let mut writer = here.ask_git()?;
+        writer.write_all(begun)?;
+        begun.clear();
+        Ok(Self::Git(Rest { writer, bytes: Vec::new() }))
+    }
 }
 
 /// Waits for the end of a git; one that does not end is stopped.
@@ -249,9 +398,9 @@ fn left_out(said: &Said) -> Option<String> {
 
 /// A git whose output is read as it comes.
 pub(crate) struct Streaming {
-    child: Child,
+    child: Later,
     voice: Voice,
-    stdout: Option<ChildStdout>,
+    stdout: Option<PipeReader>,
     buffer: Box<[u8]>,
     filled: std::ops::Range<usize>,
     /// Line ends that are to come before anything else.
@@ -260,17 +409,35 @@ pub(crate) struct Streaming {
 
 /// Gives a git room to write ahead. Where there is none to be had, it only takes longer.
 #[cfg(target_os = "linux")]
-fn widen(stdout: &ChildStdout) {
+fn widen(stdout: &PipeReader) {
     let _ = rustix::pipe::fcntl_setpipe_size(stdout, PIPE_BYTES);
 }
 
 impl Streaming {
     fn of(mut child: Child) -> Self {
-        let stdout = child.stdout.take();
+        let stdout = child.stdout.take().map(|stdout| OwnedFd::from(stdout).into());
         let voice = Voice::of(child.stderr.take());
+        let child = Later(Arc::new(Mutex::new(Start::Started(child))));
+        Self::reading(child, stdout, voice)
+    }
+
+    /// The answers of a git that may be started later.
+    fn over(child: Later, stdout: PipeReader, voice: Voice) -> Self {
+        Self::reading(child, Some(stdout), voice)
+    }
+
+    fn reading(child: Later, stdout: Option<PipeReader>, voice: Voice) -> Self {
         #[cfg(target_os = "linux")]
         stdout.iter().for_each(widen);
         Self { child, voice, stdout, buffer: vec![0; BUFFER_BYTES].into(), filled: 0..0, ends_owed: 0 }
+    }
+
+    /// Waits for the end of the git, where one was started.
+    fn ended(self) -> Ended {
+        match self.child.take() {
+            Some(child) => wait(child, self.voice),
+            None => Ended { code: Some(0), said: Said { lines: Vec::new() } },
+        }
     }
 
     /// A line end is to come, and is passed over before anything else is read: git may keep it back until it has more to
@@ -376,13 +543,13 @@ impl Streaming {
     pub(crate) fn finish(mut self, doing: &'static str) -> Result<(), GitError> {
         // What was not read is not wanted: git finds its pipe closed.
         drop(self.stdout.take());
-        wait(self.child, self.voice).check(doing)
+        self.ended().check(doing)
     }
 
     /// The same for a list: one that git left something out of is none.
     pub(crate) fn finish_list(mut self, doing: &'static str) -> Result<(), GitError> {
         drop(self.stdout.take());
-        let ended = wait(self.child, self.voice);
+        let ended = self.ended();
         match left_out(&ended.said) {
             Some(said) if ended.code == Some(0) => Err(GitError::Failed { doing, said }),
             Some(_) | None => ended.check(doing),
@@ -392,7 +559,7 @@ impl Streaming {
     /// Stops git: what it still has to say is not wanted.
     pub(crate) fn stop(mut self) {
         drop(self.stdout.take());
-        end(self.child);
+        self.child.take().into_iter().for_each(end);
     }
 }
 
@@ -483,7 +650,9 @@ impl Streaming {
     /// Ends a git whose output made no sense, and says what it said about it.
     pub(crate) fn stopped(mut self, doing: &'static str) -> Option<GitError> {
         drop(self.stdout.take());
-        stopped(self.child, &mut self.voice);
+        if let Some(child) = self.child.take() {
+            stopped(child, &mut self.voice);
+        }
         let said = self.voice.said();
         (!said.lines.is_empty()).then(|| GitError::Failed { doing, said: said.text() })
     }

@@ -12,6 +12,7 @@ use std::{
 use crate::{
     git::{
         Contains, Git, GitError, Oid,
+        loose::Loose,
         settings::{Own, Settings},
         stream::{Streaming, Surroundings},
     },
@@ -30,6 +31,8 @@ pub(crate) struct Repository {
     directory: PathBuf,
     /// Its `.git`, where nothing that is known without git says that this is not its directory.
     plain: Option<PathBuf>,
+    /// Its objects, where nobody says that they are elsewhere.
+    loose: Option<Loose>,
 }
 
 /// What git said about the repository.
@@ -85,12 +88,19 @@ impl Repository {
         // A linked worktree has a file there, or one that names the common directory.
         let plain = (!is_elsewhere && own.is_dir() && !own.join("commondir").exists())
             .then(|| own.canonicalize().unwrap_or(own));
-        Self { git, directory: directory.to_owned(), plain }
+        let own_objects = plain.as_ref().filter(|_| vars.raw("GIT_OBJECT_DIRECTORY").is_none());
+        let loose = own_objects.map(|own| Loose::of(own, directory));
+        Self { git, directory: directory.to_owned(), plain, loose }
     }
 
     /// Where the directory that all worktrees share may be, before git has said so.
     pub(crate) fn likely_common(&self) -> Option<&Path> {
         self.plain.as_deref()
+    }
+
+    /// What can be read of it without git.
+    pub(crate) fn loose(&self) -> Option<Loose> {
+        self.loose.clone()
     }
 
     /// Where it is.

@@ -110,7 +110,7 @@ impl Opened {
         let files = file::objects(asked.updates).into_iter().map(|oid| repository::at_path(oid, in_commit));
         // git keeps small answers back until it hands out a file: with the files last, all of these come while it lists.
         let ahead: Vec<String> = tracked.iter().map(|(_, name)| name.clone()).chain(files).collect();
-        let begun = objects::begin(asked.scanning, &asked.range(seen.clone()), &ahead)?;
+        let begun = objects::begin(asked.scanning, &asked.range(seen.clone()), &ahead, asked.repository.loose())?;
         Ok(Self { seen, begun, tracked })
     }
 
@@ -129,7 +129,7 @@ impl Opened {
         if is_denied {
             self.begun.abandon();
             let seen = asked.listed(&facts, &records(&facts))?;
-            let begun = objects::begin(asked.scanning, &asked.range(seen.clone()), &[])?;
+            let begun = objects::begin(asked.scanning, &asked.range(seen.clone()), &[], None)?;
             self = Self { seen, begun, tracked: Vec::new() };
         }
         match facts.settings.objects {

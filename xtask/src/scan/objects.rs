@@ -18,6 +18,7 @@ use super::{
 };
 use crate::git::{
     GitError, Oid,
+    loose::Loose,
     stream::{COUNTING, Streaming, Through},
 };
 
@@ -143,7 +144,7 @@ pub(crate) fn objects(
     scanner: &Scanner,
     progress: Progress<'_>,
 ) -> Result<Scanned, ScanFault> {
-    begin(repository, range, &[])?.scan(repository, scanner, progress)
+    begin(repository, range, &[], None)?.scan(repository, scanner, progress)
 }
 
 /// A scan that git has begun to list and to hand out.
@@ -154,14 +155,19 @@ pub(crate) struct Begun {
 
 /// Has git begin. `ahead` is what it hands out first, each by a name that it understands: whoever asks reads these
 /// answers before the scan.
-pub(crate) fn begin(repository: &Repository, range: &Range, ahead: &[String]) -> Result<Begun, ScanFault> {
+pub(crate) fn begin(
+    repository: &Repository,
+    range: &Range,
+    ahead: &[String],
+    loose: Option<Loose>,
+) -> Result<Begun, ScanFault> {
     let walk = Walk::of(repository, range)?;
     let listed = walk.list(&[&OBJECTS[..], &[COUNTING]].concat());
     let asked = ahead.iter().map(String::as_str).chain(walk.wanted.iter().map(Oid::as_str));
     let before = asked.flat_map(|name| [name, "\n"]).collect::<String>().into_bytes();
     // A name may lead through symbolic links inside of a tree; the names of objects do not.
     let hand_out = ["cat-file", "--batch", "--buffer", "--follow-symlinks"];
-    let through = repository.git.stream_through(&listed, walk.input(), &hand_out, before)?;
+    let through = repository.git.stream_through(&listed, walk.input(), &hand_out, before, loose)?;
     Ok(Begun { walk, through })
 }
 
