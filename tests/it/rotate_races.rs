@@ -1,6 +1,7 @@
 //! Two rotations of one environment at once: one of them rotates, and the other says who does, or finds it done.
 
 use std::{
+    fs,
     process::Command,
     sync::{
         Arc, Barrier,
@@ -153,6 +154,44 @@ fn of_two_machines_at_once_one_rotates() {
     });
 }
 
+/// A schedule looks while another run rotates, and comes to its claim when that has ended.
+#[test]
+fn a_schedule_rotates_no_key_that_another_run_made_while_it_looked() {
+    for more in [&["--if-older-than", "30d"][..], &["--if-older-than", "30d", "--accept-no-overlap"]] {
+        let hub = Hub::new();
+        let here = Rotating::start(BINARY, authority(&[])).with(|project| hub.shared_by(project));
+        let there = hub.shared_by(here.elsewhere(BINARY));
+        // Its second look at the remote is the one right before its claim.
+        let bin = there.path("bin");
+        fs::create_dir_all(&bin).unwrap();
+        let path = std::env::var("PATH").unwrap();
+        let (looks, go_on) = (there.path("looks"), there.path("go-on"));
+        let script = format!(
+            "#!/bin/sh\nPATH='{path}'\ncase \" $* \" in *' ls-remote '*) echo >> '{0}'\n\
+             [ \"$(wc -l < '{0}')\" -ne 2 ] || while [ ! -e '{1}' ]; do sleep 0.05; done ;; esac\nexec git \"$@\"\n",
+            looks.display(),
+            go_on.display()
+        );
+        crate::hook::script(&bin.join("git"), &script, 0o755);
+        let there = there.var("PATH", &format!("{}:{path}", bin.display()));
+
+        hub.holds_at("received");
+        let first = here.project.start(&["rotate", "production"]);
+        until("the first one is under way", || hub.holds());
+        let scheduled = there.start(&[&["rotate", "production"], more].concat());
+        until("the second one has seen that", || {
+            fs::read_to_string(&looks).is_ok_and(|text| text.lines().count() == 2)
+        });
+        hub.releases();
+        here.project.ended(first).exits(0);
+        fs::write(&go_on, "").unwrap();
+        let ran = there.ended(scheduled).named(&format!("{more:?}"));
+        ran.exits(0).says("nothing is due");
+        assert_eq!((here.calls(), here.rotations()), (1, 1), "{more:?}: {ran}");
+        claims_are_given_back(0, &hub.trail("production"));
+    }
+}
+
 /// Whoever is let in waives the grace before it, so that a round has as many rotations as runs that were let in.
 #[test]
 fn of_many_that_accept_no_overlap_each_rotates_once_or_not_at_all() {
@@ -187,7 +226,7 @@ fn a_deploy_under_way_is_not_rotated_away_from() {
     rotating.project.rotate(&[]).exits(25).says("alice").says("cargo xtask lock show production");
     assert_eq!((rotating.calls(), rotating.project.facts().len()), (0, 0));
     rotating.nothing_stored();
-    std::fs::write(rotating.project.seen().join("go-on"), "").unwrap();
+    fs::write(rotating.project.seen().join("go-on"), "").unwrap();
     rotating.project.ended(deploying).exits(0);
     rotating.project.rotate(&[]).exits(0);
     rotating.stores_hold(&rotating.newest_key());

@@ -168,10 +168,10 @@ impl State {
                 }
                 self.phase = self.phase.after(event, record.at).ok_or(misfit)?;
             }
+            Event::DeployStarted { key_fingerprint, .. } => self.phase = self.phase.after_deploy_of(*key_fingerprint),
             Event::Issued { .. }
             | Event::Gate(_)
             | Event::GateFailed { .. }
-            | Event::DeployStarted { .. }
             | Event::DeployEnded { .. }
             | Event::Health { .. }
             | Event::RollbackEnded { .. }
@@ -218,6 +218,17 @@ impl Phase {
             | Self::RollingBack { keys, .. }
             | Self::RolledBack(keys) => Some(&keys.open),
         }
+    }
+
+    /// The phase after a deploy with this key began. A run that read the old key before the rotation, and deploys it after
+    /// another one deployed the new key, undoes that: the old one runs again, and dies with the grace.
+    fn after_deploy_of(mut self, key: Fingerprint) -> Self {
+        if let Self::Committed { keys, adoption } = &mut self
+            && keys.open.terms.old == key
+        {
+            *adoption = Adoption::Unproven;
+        }
+        self
     }
 
     /// The phase after a fact, or nothing where the fact cannot follow.
@@ -435,6 +446,23 @@ mod tests {
         assert_eq!(keys.grace_ends_at, at(10 + 7 * 24 * 60 * 60), "counted from the intent");
         history.extend([Fact::Adopted { proof: Adoption::Proved }, Fact::Closed { adoption: Adoption::Proved }]);
         assert_eq!(replayed(history), Ok(Phase::Idle(Last::Closed(Adoption::Proved))));
+    }
+
+    #[test]
+    fn a_deploy_of_the_old_key_undoes_the_adoption_of_the_new_one() {
+        let mut history = vec![intent(1), received(), validated(), holds("a", Which::New), holds("b", Which::New)];
+        history.extend([Fact::Committed, Fact::Adopted { proof: Adoption::Proved }]);
+        for (key, expected) in [("K1", Adoption::Proved), ("other", Adoption::Proved), ("K0", Adoption::Unproven)] {
+            let mut records = facts(history.clone());
+            let mut deploy = records[0].clone();
+            deploy.event = Event::DeployStarted { release: "r".to_owned(), key_fingerprint: fingerprint(key) };
+            records.push(deploy.clone());
+            let state = State::replay(&records).unwrap();
+            assert!(matches!(state.phase, Phase::Committed { adoption, .. } if adoption == expected), "{state:?}");
+            // Before the stores hold the new key, the old one is what is to be deployed.
+            let before = State::replay(&[&facts(history[..4].to_vec())[..], &[deploy]].concat()).unwrap();
+            assert!(matches!(before.phase, Phase::Promoting { .. }), "{before:?}");
+        }
     }
 
     #[test]

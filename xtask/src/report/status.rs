@@ -8,7 +8,7 @@ use license_core::{
     alert::{self, Alert, Severity},
     finding::{Finding, clean},
     quota::{Limit, Room},
-    rotation::Phase,
+    rotation::{Adoption, Phase},
     trail::{Ended, Looked},
 };
 use miette::Diagnostic;
@@ -294,12 +294,21 @@ pub(super) fn rotation(status: &Status<'_>) -> Option<String> {
         Phase::Received { .. } => "the new key is in escrow",
         Phase::NewRejected { .. } => "the new key is not accepted",
         Phase::Promoting { .. } => "the new key goes into the stores",
-        Phase::Committed { .. } => "every store has the new key",
+        Phase::Committed { keys, adoption } => return Some(committed(name, keys.grace_ends_at, *adoption)),
         Phase::RollingBack { .. } => "the old key goes back into the stores",
         Phase::RolledBack(_) => "every store has the old key again",
     };
     let until = old_key_ends(phase)?;
     Some(format!("open: {stands}; the old key works until {until:.0}; {go_on}"))
+}
+
+/// A rotation that only waits for the end of its grace. Nothing of it can be gone on with before.
+fn committed(name: &str, grace_ends_at: Timestamp, adoption: Adoption) -> String {
+    let next = match adoption {
+        Adoption::Unproven => format!("`cargo xtask deploy {name}`, so that what runs has the new one in time"),
+        Adoption::Shipped | Adoption::Proved => format!("after that `cargo xtask rotate {name} --resume` closes it"),
+    };
+    format!("open: every store has the new key; the old key works until {grace_ends_at:.0}; {next}")
 }
 
 /// Until when the old key of an open rotation works, as far as is known.

@@ -11,16 +11,8 @@ use crate::{cli::RotateArgs, context, failure::Failure, journal::Journal};
 /// The key's age in days, if it is younger than what was asked for. An open rotation is always to be gone on with.
 pub(super) fn not_yet(scene: &mut Scene<'_>, journal: &Journal, args: &RotateArgs) -> Result<Option<i64>, Failure> {
     let Some(age_max) = args.if_older_than else { return Ok(None) };
-    match &journal.state().phase {
-        Phase::Idle(_) | Phase::Committed { .. } => {}
-        Phase::Calling(_)
-        | Phase::Unknown { .. }
-        | Phase::KeyLost { .. }
-        | Phase::Received { .. }
-        | Phase::NewRejected { .. }
-        | Phase::Promoting { .. }
-        | Phase::RollingBack { .. }
-        | Phase::RolledBack(_) => return Ok(None),
+    if is_under_way(journal) {
+        return Ok(None);
     }
     let key = scene.current_key()?;
     let seen = journal.folded().first_seen(&key.fingerprint());
@@ -29,6 +21,21 @@ pub(super) fn not_yet(scene: &mut Scene<'_>, journal: &Journal, args: &RotateArg
     };
     let age = context::now().duration_since(issued);
     Ok(is_younger(age, age_max).then(|| age.as_hours() / 24))
+}
+
+/// Whether a rotation is open, and has to be gone on with.
+pub(super) fn is_under_way(journal: &Journal) -> bool {
+    match &journal.state().phase {
+        Phase::Idle(_) | Phase::Committed { .. } => false,
+        Phase::Calling(_)
+        | Phase::Unknown { .. }
+        | Phase::KeyLost { .. }
+        | Phase::Received { .. }
+        | Phase::NewRejected { .. }
+        | Phase::Promoting { .. }
+        | Phase::RollingBack { .. }
+        | Phase::RolledBack(_) => true,
+    }
 }
 
 /// Whether a key is too young to be due. A schedule is never exact: of twelve months one has 28 days, and runs begin

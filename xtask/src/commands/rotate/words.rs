@@ -2,7 +2,7 @@
 
 use license_core::{
     Timestamp,
-    rotation::{End, Fact, Keys, Last, Liveness, NotRotated, Which},
+    rotation::{Adoption, End, Fact, Keys, Last, Liveness, NotRotated, Which},
 };
 
 use super::{BothKeys, Outcome, adoption_word, refusal_words};
@@ -237,7 +237,12 @@ fn of_end(end: &End, overlap: Option<BothKeys>, environment: &str) -> Told {
                     works_until(keys.grace_ends_at),
                     adoption_word(*adoption)
                 ),
-                Some(format!("`cargo xtask deploy {environment}`, so that what runs has the new key in time")),
+                match adoption {
+                    Adoption::Unproven => {
+                        Some(format!("`cargo xtask deploy {environment}`, so that what runs has the new key in time"))
+                    }
+                    Adoption::Shipped | Adoption::Proved => None,
+                },
             )
         }
         End::NotClosed { keys, old, new } => not_closed(keys, *old, *new, environment),
