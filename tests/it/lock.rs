@@ -242,3 +242,20 @@ fn a_claim_that_arrived_is_given_back_after_a_signal() {
     let trail = hub.trail("production");
     assert_eq!((trail.claims().first(), trail.claims().last()), (Some(&"claimed"), Some(&"released")));
 }
+
+#[test]
+fn a_deploy_that_is_told_twice_to_stop_still_says_what_became_of_it_and_gives_its_environment_back() {
+    let (hub, server) = (Hub::new(), saying(&good()));
+    let slow = format!("trap 'sleep 1; exit 1' INT TERM; touch \"$seen/waits\"; {WAITS}");
+    let project = hub.shared_by(asking(&server).deploying(&slow));
+    let running = project.start(&["deploy", "production"]);
+    until("it deploys", || project.seen().join("waits").exists());
+    running.signal(Signal::INT);
+    // Two that come at once are one wish.
+    std::thread::sleep(std::time::Duration::from_millis(400));
+    running.signal(Signal::TERM);
+    project.ended(running).exits(130);
+    let trail = hub.trail("production");
+    assert_eq!(trail.claims(), ["claimed", "released"]);
+    assert!(trail.kinds().contains(&"deploy_ended"), "{:?}", trail.kinds());
+}

@@ -26,6 +26,7 @@ use rustix::{
     process::{Pid, Signal, kill_process_group},
 };
 
+pub(crate) use self::pipes::Urgency;
 use self::pipes::{Output, Over, Patience, Ready, Rest, Voice, end_of, feed, ready};
 use crate::{
     child_env,
@@ -264,7 +265,12 @@ impl Git {
     /// What a ref of a remote holds.
     pub(crate) fn tip(&self, remote: &str, reference: &str) -> Result<Option<Oid>, GitError> {
         let doing = "asking the remote";
-        let ran = self.run_for(self.waits.remote, doing, &["ls-remote", "--quiet", "--", remote, reference])?;
+        let ran = self.run_for(
+            self.waits.remote,
+            Urgency::CanWait,
+            doing,
+            &["ls-remote", "--quiet", "--", remote, reference],
+        )?;
         if ran.code != Some(0) {
             return Err(self.not_reached(remote, &ran));
         }
@@ -279,7 +285,8 @@ impl Git {
 
     /// Whether a remote shows any ref.
     pub(crate) fn shows(&self, remote: &str) -> Result<Shows, GitError> {
-        let ran = self.run_for(self.waits.remote, "asking the remote", &["ls-remote", "--quiet", "--", remote])?;
+        let asked = ["ls-remote", "--quiet", "--", remote];
+        let ran = self.run_for(self.waits.remote, Urgency::CanWait, "asking the remote", &asked)?;
         match ran.code {
             Some(0) if ran.output.is_empty() => Ok(Shows::Nothing),
             Some(0) => Ok(Shows::Something),
@@ -308,13 +315,25 @@ impl Git {
         ];
         arguments.extend(depth.as_deref());
         arguments.extend(["--", remote, reference]);
-        let ran = self.run_for(self.waits.fetch, "fetching", &arguments)?;
+        let ran = self.run_for(self.waits.fetch, Urgency::CanWait, "fetching", &arguments)?;
         if ran.code == Some(0) { Ok(()) } else { Err(self.not_reached(remote, &ran)) }
     }
 
     /// Pushes a commit to a ref of a remote, if that still holds `expected`. An error leaves open whether it was pushed.
     pub(crate) fn push(
         &self,
+        remote: &str,
+        commit: &Oid,
+        reference: &str,
+        expected: Option<&Oid>,
+    ) -> Result<Pushed, GitError> {
+        self.push_for(Urgency::MustArrive, remote, commit, reference, expected)
+    }
+
+    /// The same for what may matter less.
+    pub(crate) fn push_for(
+        &self,
+        urgency: Urgency,
         remote: &str,
         commit: &Oid,
         reference: &str,
@@ -339,7 +358,7 @@ impl Git {
         // Options that somebody has configured for pushes of code are not for these, and not every remote takes any.
         let no_options = "push.pushOption=";
         let arguments: Vec<&str> = ["-c", &no_mirror, "-c", no_options].into_iter().chain(arguments).collect();
-        let ran = self.run_for(self.waits.remote, "pushing", &arguments)?;
+        let ran = self.run_for(self.waits.remote, urgency, "pushing", &arguments)?;
         if ran.code == Some(0) {
             return Ok(Pushed::Done);
         }
@@ -434,7 +453,13 @@ impl Git {
         let doing = "reading objects";
         let input = names.iter().flat_map(|name| [name.as_str(), "\n"]).collect::<String>().into_bytes();
         // Reading a whole trail takes as long as fetching it, at most.
-        let call = Call { doing, arguments: &["cat-file", "--batch", "--buffer"], input, wait: self.waits.fetch };
+        let call = Call {
+            doing,
+            arguments: &["cat-file", "--batch", "--buffer"],
+            input,
+            wait: self.waits.fetch,
+            urgency: Urgency::Local,
+        };
         let read = |output: &mut BufReader<Output>| {
             for name in names {
                 let bytes = match next_object(output, kind, name, bytes_max) {
@@ -510,11 +535,17 @@ impl Git {
     }
 
     fn run(&self, doing: &'static str, arguments: &[&str], input: Vec<u8>) -> Result<Ran, GitError> {
-        self.keep(Call { doing, arguments, input, wait: self.waits.local })
+        self.keep(Call { doing, arguments, input, wait: self.waits.local, urgency: Urgency::Local })
     }
 
-    fn run_for(&self, wait: Duration, doing: &'static str, arguments: &[&str]) -> Result<Ran, GitError> {
-        self.keep(Call { doing, arguments, input: Vec::new(), wait })
+    fn run_for(
+        &self,
+        wait: Duration,
+        urgency: Urgency,
+        doing: &'static str,
+        arguments: &[&str],
+    ) -> Result<Ran, GitError> {
+        self.keep(Call { doing, arguments, input: Vec::new(), wait, urgency })
     }
 
     /// Runs git and keeps its output.
@@ -534,7 +565,7 @@ impl Git {
 
     /// Runs git, feeds it its input, lets `read` read its output, and waits for its end.
     fn talk<R>(&self, call: Call<'_>, read: impl FnOnce(&mut BufReader<Output>) -> R) -> Result<(R, Ran), GitError> {
-        let patience = Patience::of(call.wait, self.signals.clone());
+        let patience = Patience::of(call.wait, self.signals.clone(), call.urgency);
         let (mut child, input) = self.start(call.arguments, call.input)?;
         feed(input);
         let output = Output::of(child.stdout.take(), child.stderr.take(), patience);
@@ -605,7 +636,11 @@ impl Git {
 
     /// A remote that did not take a push may be one that can be read: then reading it shows nothing of what is wrong.
     fn read_and_not_written(&self, error: GitError, reference: &str) -> GitError {
+        // A connection that did not come about says nothing about rights, however the next one goes.
+        const OF_CONNECTIONS: [&str; 5] =
+            ["Connection refused", "Connection reset", "timed out", "Could not resolve host", "No route to host"];
         if let GitError::Unreachable { remote, said } = &error
+            && !OF_CONNECTIONS.iter().any(|words| said.contains(words))
             && self.tip(remote, reference).is_ok()
         {
             return GitError::NotTaken { remote: remote.clone(), said: said.clone() };
@@ -630,6 +665,7 @@ struct Call<'a> {
     arguments: &'a [&'a str],
     input: Vec<u8>,
     wait: Duration,
+    urgency: Urgency,
 }
 
 /// A git that ended.
@@ -724,7 +760,7 @@ fn end(mut child: Child) {
     for (signal, wait) in [(Signal::TERM, TERM_WAIT), (Signal::KILL, KILL_WAIT)] {
         // It keeps its number until it is waited for: the signal finds it or nobody.
         kill_process_group(group, signal).ok();
-        let mut patience = Patience::of(wait, Signals::none());
+        let mut patience = Patience::for_(wait);
         if end_of(&mut child, &mut Voice::of(None), &mut patience).is_ok() {
             // What is left of the group still has the group's number, or nobody has.
             kill_process_group(group, Signal::KILL).ok();

@@ -372,6 +372,14 @@ impl Journal {
     pub(crate) fn release(&mut self) -> Result<(), Failure> {
         let released = self.append_release();
         self.hold = Hold::Free;
+        if released.is_err()
+            && let Some(claim) = self.state().claim.as_ref().filter(|claim| claim.run == self.run)
+        {
+            self.notes.push(format!(
+                "`{0}` could not be given back, and stays held until {1:.0}: `cargo xtask lock show {0}` tells whether it still is",
+                self.environment, claim.until
+            ));
+        }
         released
     }
 

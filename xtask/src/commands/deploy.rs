@@ -65,6 +65,7 @@ fn story(
     let done = deploy(&scene, command, &force(args), &mut journal, report);
     // The environment is given back however it went; what went wrong first is what is told.
     let released = journal.release();
+    journal.take_notes().iter().for_each(|note| narrator.note(note));
     report.trail = journal.written();
     done.and(released)
 }

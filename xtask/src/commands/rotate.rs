@@ -186,6 +186,7 @@ fn story(
     let mut scene = Scene::set(ctx, config, environment, args, narrator, &signals)?;
     let ended = scene.perform_what_is_due(&mut journal, args);
     let released = journal.release();
+    journal.take_notes().iter().for_each(|note| narrator.note(note));
     report.trail = journal.written();
     let (end, did) = match ended? {
         Due::NotYet { age_days } => {
@@ -306,11 +307,15 @@ impl<'a> Scene<'a> {
     /// What a schedule asks for: a rotation whose grace is over is closed however young the key is; then a new one is
     /// begun if it is time. Without `--if-older-than` it is always time.
     fn perform_what_is_due(&mut self, journal: &mut Journal, args: &RotateArgs) -> Result<Due, Failure> {
+        if args.if_older_than.is_some() && due::is_under_way(journal) {
+            let (end, did) = self.go_on(journal)?;
+            // Where nothing was left to do, somebody else ended it meanwhile, and the key is young.
+            if exit_of(&end) != Exit::Done || did == Did::Something {
+                return Ok(Due::Performed { end: Box::new(end), did });
+            }
+        }
         if args.if_older_than.is_some() && is_to_be_closed(journal) {
-            let wish = std::mem::replace(&mut self.wish, Wish::Resume);
-            let closed = self.perform(journal);
-            self.wish = wish;
-            let (end, did) = closed?;
+            let (end, did) = self.go_on(journal)?;
             if exit_of(&end) != Exit::Done {
                 return Ok(Due::Performed { end: Box::new(end), did });
             }
@@ -326,6 +331,14 @@ impl<'a> Scene<'a> {
         }
         let (end, did) = self.perform(journal)?;
         Ok(Due::Performed { end: Box::new(end), did })
+    }
+
+    /// Goes on with what is open, and begins nothing.
+    fn go_on(&mut self, journal: &mut Journal) -> Result<(End, Did), Failure> {
+        let wish = std::mem::replace(&mut self.wish, Wish::Resume);
+        let went = self.perform(journal);
+        self.wish = wish;
+        went
     }
 
     /// One step after the other, until there is nothing more to do in this run, however it ends.

@@ -16,8 +16,11 @@ use crate::signals::{Signals, Stop};
 
 /// How much of its input lies ready for a git, in bytes: an empty pipe takes so much, whatever else is open.
 const READY_BYTES: usize = 4096;
-/// How long a git may go on once somebody wants us to stop: a push that is under way may still arrive.
+/// How long a git may go on once somebody wants us to stop: what is under way may still arrive.
 pub(super) const STOP_WAIT: Duration = Duration::from_secs(5);
+/// How long each git may go on once somebody wants it again. It is never nothing: a remote that answers takes what has
+/// happened in this time, and CI systems leave little more.
+pub(super) const AGAIN_WAIT: Duration = Duration::from_secs(2);
 /// How often it is looked whether somebody does.
 const STOP_LOOK: Duration = Duration::from_millis(50);
 
@@ -133,7 +136,8 @@ pub(super) fn wait_for(stdout: Option<&dyn AsFd>, voice: &mut Voice, time: Durat
         if readable {
             return Ok(Readable::Yes);
         }
-        if stdout.is_none() {
+        // One that never stops to speak keeps nobody from looking at the time.
+        if stdout.is_none() || left.is_zero() {
             return Ok(Readable::No);
         }
     }
@@ -143,12 +147,25 @@ fn timespec(time: Duration) -> Timespec {
     Timespec { tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX), tv_nsec: time.subsec_nanos().into() }
 }
 
+/// What somebody who wants us to stop does to a git that is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Urgency {
+    /// Nothing: it works here alone, and soon ends.
+    Local,
+    /// It ends soon: nothing is lost by that.
+    CanWait,
+    /// It goes on, and ends soon where somebody wants that again: what has happened is lost if it is not written down.
+    MustArrive,
+}
+
 /// How long a git is waited for.
 pub(super) struct Patience {
     deadline: Instant,
     signals: Signals,
-    /// When it ends since somebody wants us to stop.
+    urgency: Urgency,
+    /// When it ends since somebody wants us to stop, and since somebody wanted it again.
     stopped: Option<Instant>,
+    stopped_again: Option<Instant>,
 }
 
 /// Why a git is not waited for any longer.
@@ -161,21 +178,37 @@ pub(super) enum Over {
 }
 
 impl Patience {
-    pub(super) fn of(time: Duration, signals: Signals) -> Self {
-        Self { deadline: Instant::now() + time, signals, stopped: None }
+    pub(super) fn of(time: Duration, signals: Signals, urgency: Urgency) -> Self {
+        Self { deadline: Instant::now() + time, signals, urgency, stopped: None, stopped_again: None }
+    }
+
+    /// The same without anybody who could want us to stop.
+    pub(super) fn for_(time: Duration) -> Self {
+        Self::of(time, Signals::none(), Urgency::Local)
     }
 
     /// For how long to wait before this is asked again.
     fn next(&mut self) -> Result<Duration, Over> {
         let now = Instant::now();
-        let mut end = self.deadline;
-        if let Some(stop) = self.signals.stop() {
-            end = end.min(*self.stopped.get_or_insert(now + STOP_WAIT));
-            if self.signals.impatient() || now >= end {
-                return Err(Over::Stopped(stop));
-            }
+        if now >= self.deadline {
+            return Err(Over::Late);
         }
-        if now >= end { Err(Over::Late) } else { Ok((end - now).min(STOP_LOOK)) }
+        let stop = match self.urgency {
+            Urgency::Local => None,
+            Urgency::CanWait | Urgency::MustArrive => self.signals.stop(),
+        };
+        let Some(stop) = stop else { return Ok((self.deadline - now).min(STOP_LOOK)) };
+        if self.urgency == Urgency::CanWait {
+            self.stopped.get_or_insert(now + STOP_WAIT);
+        }
+        if self.signals.impatient() {
+            self.stopped_again.get_or_insert(now + AGAIN_WAIT);
+        }
+        let end = [self.stopped, self.stopped_again].into_iter().flatten().min();
+        match end {
+            Some(end) if now >= end => Err(Over::Stopped(stop)),
+            Some(_) | None => Ok((end.unwrap_or(self.deadline).min(self.deadline) - now).min(STOP_LOOK)),
+        }
     }
 }
 

@@ -12,6 +12,8 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::{Pid, Signal, kill_process_group};
+
 use super::{
     BTreeSet, EXIT_USAGE, Git, GitError, LOCAL_WAIT, OsStr, Path, Said, Signals, TERM_WAIT, Vars, Waits, clean, end,
     loose::Loose,
@@ -282,14 +284,13 @@ fn tee((stdout, mut voice): (Option<ChildStdout>, Voice), input: Rest, sink: Sin
     Teed { lines, voice }
 }
 
-fn hand_on(mut stdout: ChildStdout, voice: &mut Voice, mut input: Rest, mut sink: Sink) -> io::Result<u64> {
+fn hand_on(mut stdout: ChildStdout, voice: &mut Voice, input: Rest, mut sink: Sink) -> io::Result<u64> {
     match &mut sink {
         Sink::Git(before) => before.writer.write_all(&before.bytes)?,
         Sink::Here(here) => here.answers.write_all(&std::mem::take(&mut here.answered))?,
     }
-    // It reads all of it before it writes anything; one that ends early says why in its own way.
-    let fed = input.writer.write_all(&input.bytes);
-    drop(input);
+    // One that speaks while it reads is listened to; one that ends early says why in its own way.
+    feed(input);
     let mut lines = 0;
     let mut last = b'\n';
     let mut chunk = vec![0; TEE_BYTES];
@@ -311,7 +312,6 @@ fn hand_on(mut stdout: ChildStdout, voice: &mut Voice, mut input: Rest, mut sink
         last = chunk[count - 1];
         sink = sink.take(chunk, &mut begun)?;
     }
-    fed?;
     if last == b'\n' { Ok(lines) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
@@ -348,7 +348,7 @@ impl Sink {
 
 /// Waits for the end of a git; one that does not end is stopped.
 fn wait(mut child: Child, mut voice: Voice) -> Ended {
-    if let Ok(status) = end_of(&mut child, &mut voice, &mut Patience::of(END_WAIT, Signals::none())) {
+    if let Ok(status) = end_of(&mut child, &mut voice, &mut Patience::for_(END_WAIT)) {
         return Ended { code: status.code(), said: voice.said() };
     }
     end(child);
@@ -357,7 +357,10 @@ fn wait(mut child: Child, mut voice: Voice) -> Ended {
 
 /// Gives a git a moment to end by itself, since its pipe is closed; then stops it. Says its exit code, where it had one.
 fn stopped(mut child: Child, voice: &mut Voice) -> Option<i32> {
-    if let Ok(status) = end_of(&mut child, voice, &mut Patience::of(TERM_WAIT, Signals::none())) {
+    let group = Pid::from_child(&child);
+    if let Ok(status) = end_of(&mut child, voice, &mut Patience::for_(TERM_WAIT)) {
+        // What it left behind may hold its pipes open. It still has the group's number, or nobody has.
+        kill_process_group(group, Signal::KILL).ok();
         return status.code();
     }
     end(child);

@@ -4,7 +4,10 @@ use std::{fs, io::Write as _, time::Instant};
 
 use tempfile::TempDir;
 
-use super::{pipes::STOP_WAIT, *};
+use super::{
+    pipes::{AGAIN_WAIT, STOP_WAIT},
+    *,
+};
 
 /// A remote on disk, and a directory for the clones of it.
 pub(crate) struct Hub {
@@ -293,6 +296,30 @@ fn a_git_is_not_waited_for_once_a_signal_came_and_at_once_not_after_a_second_one
             assert!(start.elapsed() >= STOP_WAIT, "a push that is under way may still arrive");
         }
     }
+}
+
+#[test]
+fn what_has_happened_is_still_written_down_after_a_signal_and_what_is_here_after_any() {
+    let hub = Hub::new();
+    let clone = hub.clone_named("one");
+    let commit = commit(&hub.git(&clone));
+    let script = "case \"$*\" in *' push '*) exec sleep 600 ;; *) real \"$@\" ;; esac";
+    let path = hub.path_with_git("hangs", script);
+    let signals = Signals::none();
+    let git = hub.git_with(&clone, &[("PATH", &path)]).until(signals.clone());
+    signals.note(Stop::Terminate, Instant::now());
+    thread::scope(|scope| {
+        let pushing = scope.spawn(|| git.push("origin", &commit, REFERENCE, None));
+        thread::sleep(STOP_WAIT + Duration::from_millis(500));
+        assert!(!pushing.is_finished(), "one signal ends no push of what has happened");
+        let start = Instant::now();
+        signals.note(Stop::Terminate, start);
+        let error = pushing.join().unwrap().unwrap_err();
+        assert!(matches!(error, GitError::Stopped { stop: Stop::Terminate, .. }), "{error}");
+        assert!(start.elapsed() >= AGAIN_WAIT && start.elapsed() < AGAIN_WAIT + Duration::from_secs(10));
+    });
+    assert_eq!(git.history().unwrap(), History::Whole);
+    assert_eq!(git.tip("origin", REFERENCE).unwrap(), None, "a remote that answers is heard");
 }
 
 fn is_dead(child: Pid) -> bool {

@@ -10,13 +10,14 @@ use std::{path::PathBuf, thread, time::Duration};
 
 use license_core::{
     chain::{self, ChainError, Entry, Head, LineHash},
-    trail::{CHECKPOINT_ENTRIES, Record},
+    rotation::ClaimEvent,
+    trail::{CHECKPOINT_ENTRIES, Event, Record},
 };
 use serde::de::DeserializeOwned;
 
 use super::file::{Replay, is_checkpoint};
 use crate::{
-    git::{Contains, Depth, Git, GitError, History, Kind, Oid, Pushed, Shows},
+    git::{Contains, Depth, Git, GitError, History, Kind, Oid, Pushed, Shows, Urgency},
     log::{LINE_BYTES_MAX, LogError, Position, Tail},
     signals::Stop,
 };
@@ -32,6 +33,10 @@ const RECENT_GROWTH: u64 = 8;
 /// How often the remote's ref is looked at after the remote said no: of two that push at once, one may hear the no
 /// before the other one's entry is there to be seen.
 const LOOKS_AFTER_NO: u32 = 10;
+/// How often an entry is pushed where the remote cannot be reached.
+const PUSHES: u32 = 3;
+/// The pause between two such pushes.
+const PUSH_PAUSE: Duration = Duration::from_millis(500);
 /// The pause between two such looks.
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
@@ -170,11 +175,24 @@ impl GitTrail {
         let (line, head) = self.line(expected, record)?;
         let before = self.commit_of(expected.head)?;
         let commit = self.commit(before.as_ref(), &line, record.at.as_second())?;
-        let pushed = self.git.push(&self.remote, &commit, &self.reference, before.as_ref());
-        match pushed {
-            Ok(Pushed::Done) => {}
-            Ok(Pushed::Rejected { said }) => self.after_no(&commit, before.as_ref(), said)?,
-            Err(error) => self.after_silence(&commit, before.as_ref(), head, error)?,
+        // Who has not got the environment yet has done nothing in it.
+        let is_claim = matches!(&record.event, Event::Claim(ClaimEvent::Claimed { .. }));
+        let urgency = if is_claim { Urgency::CanWait } else { Urgency::MustArrive };
+        for tries_left in (0..PUSHES).rev() {
+            let pushed = self.git.push_for(urgency, &self.remote, &commit, &self.reference, before.as_ref());
+            let ended = match pushed {
+                Ok(Pushed::Done) => Ok(()),
+                Ok(Pushed::Rejected { said }) => self.after_no(&commit, before.as_ref(), said),
+                Err(error) => self.after_silence(&commit, before.as_ref(), head, error),
+            };
+            match ended {
+                // A connection that was refused or lost: the next one may not be, and nothing arrived.
+                Err(LogError::Git(GitTrailError::Git(GitError::Unreachable { .. }))) if tries_left > 0 => {
+                    thread::sleep(PUSH_PAUSE);
+                }
+                Err(error) => return Err(error),
+                Ok(()) => break,
+            }
         }
         self.remember(&commit, before.as_ref())?;
         Ok(position(head))

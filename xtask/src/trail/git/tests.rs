@@ -305,6 +305,33 @@ fn a_kill_between_the_commit_and_the_push_leaves_the_trail_as_it_was() {
 }
 
 #[test]
+fn a_connection_that_does_not_come_about_is_tried_again_and_says_nothing_about_rights() {
+    let hub = Hub::new();
+    let end = fill(&trail(&hub, "alice"), 1..3)[1];
+    for (name, refusals, arrives) in [("once", 1, true), ("twice", 2, true), ("always", 99, false)] {
+        let tries = hub.root().join(format!("{name}-tries"));
+        let script = format!(
+            r#"case " $* " in
+            *" push "*) echo >>{0}; [ "$(wc -l <{0})" -gt {refusals} ] || {{
+                echo "ssh: connect to host h port 22: Connection refused" >&2; exit 128; }} ;;
+            esac; real "$@""#,
+            tries.display()
+        );
+        let path = hub.path_with_git(name, &script);
+        let end = trail(&hub, "bob").read().unwrap().position;
+        let appended = trail_in(&hub, "alice", &[("PATH", &path)]).append(end, &record(7));
+        match appended {
+            Ok(position) => assert!(arrives && position.head.seq == end.head.seq + 1, "{name}"),
+            Err(error) => {
+                assert!(!arrives && error.to_string().contains("cannot be reached"), "{name}: {error}");
+                assert_eq!(files::read_limited(&tries, 1024).unwrap().len(), PUSHES as usize, "{name}");
+            }
+        }
+    }
+    assert_eq!(trail(&hub, "bob").read().unwrap().position.head.seq, end.head.seq + 2);
+}
+
+#[test]
 fn after_a_lost_connection_the_remote_tells_what_happened() {
     let hub = Hub::new();
     let alice = trail(&hub, "alice");
