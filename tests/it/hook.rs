@@ -2,9 +2,13 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsStr,
     fs,
     io::Write as _,
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink},
+    os::unix::{
+        ffi::OsStrExt as _,
+        fs::{MetadataExt as _, PermissionsExt as _, symlink},
+    },
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -631,6 +635,65 @@ fn the_hook_with_nothing_to_push_starts_no_program_unless_a_framework_tells_it_w
             assert_eq!(repository.trace("ours-stdin"), seen, "{shell:?} {variables:?}");
         }
     }
+}
+
+/// How the hook ends with an input of the real program's, which is `setup`'s to give.
+fn with_input(repository: &Repository, shell: &[&str], setup: &str) -> Ran {
+    let mut command = Command::new("sh");
+    let text = format!("cd \"$1\" && shift && {setup}");
+    command.args(["-c", &text, "sh"]).arg(&repository.directory).args(shell).arg(repository.hook());
+    command.args(["hub", "../hub.git"]);
+    Ran::of(Running::start(&mut command).wait(), None).named(&format!("{shell:?} {setup}"))
+}
+
+#[test]
+fn input_that_cannot_be_read_is_not_taken_for_nothing_to_push() {
+    // What the shell is given, and what says that it does not wait.
+    let not_waiting = "python3 -c \"import os,sys,time\nr,w=os.pipe()\nos.set_blocking(r,False)\npid=os.fork()\nif pid==0:\n \
+                       os.close(w)\n os.dup2(r,0)\n os.execvp(sys.argv[1],sys.argv[1:])\ntime.sleep(0.5)\n\
+                       os.write(w,b'hello'+bytes([10]))\nos.close(w)\n\
+                       sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid,0)[1]))\" \"$@\"";
+    let has_python = Command::new("python3").arg("--version").output().is_ok();
+    for shell in shells() {
+        for chained in [false, true] {
+            let repository = Repository::new();
+            if chained {
+                repository.with_hook(0);
+            }
+            repository.install().exits(0);
+            // Where its input is closed, bash puts a pipe of its own into its place, and waits for itself.
+            let closed = if shell[0] == "bash" { "\"$@\" </dev/null" } else { "\"$@\" <&-" };
+            for setup in ["\"$@\" </dev/null", closed, "\"$@\" <.", "PATH=/nowhere \"$@\" </dev/null", not_waiting] {
+                if setup == not_waiting && !has_python {
+                    let skipped = b"skipped: python3 is not here, and no shell makes a pipe that does not wait\n";
+                    std::io::stderr().write_all(skipped).unwrap();
+                    continue;
+                }
+                let ran = with_input(&repository, shell, setup);
+                assert_ne!(ran.code(), 0, "{shell:?} {chained} {setup}: {ran}");
+                assert!(!repository.seen("theirs-args").exists(), "{shell:?} {setup}: the kept hook ran");
+            }
+            // The program says why, and its word is not taken for that of a broken one.
+            let ran = with_input(&repository, shell, "\"$@\" </dev/null");
+            ran.exits(2).says_nothing_of("missing or broken");
+            let ran = with_input(&repository, shell, "printf 'hello\\n' | \"$@\"");
+            ran.exits(2).says("line 1 of the hook's input").says_nothing_of("missing or broken");
+        }
+    }
+}
+
+#[test]
+fn a_remote_whose_address_is_not_utf_8_is_checked_like_any_other() {
+    let repository = leaking();
+    repository.install().exits(0);
+    let hub = repository.project.path("..").join(OsStr::from_bytes(b"h\xe9.git"));
+    let mut command = Command::new("git");
+    command.args(["init", "--quiet", "--bare"]).arg(&hub);
+    assert_eq!(Running::start(&mut command).wait().code(), 0);
+    let mut command = Command::new("git");
+    command.current_dir(&repository.directory).arg("push").arg(&hub).arg("main");
+    let ran = Ran::of(Running::start(&mut command).wait(), None);
+    ran.exits(1).says("this push was stopped: it holds secrets");
 }
 
 #[test]

@@ -518,6 +518,7 @@ fn the_name_of_a_branch_is_looked_at_and_may_be_taken_back() {
     let pushing = pushing();
     let name = format!("refs/heads/{}", secret());
     stops(&pushing, "a name", &["origin", &format!("main:{name}")], 30);
+    pushing.push(&["origin", &format!("main:{name}")]).stops(30).says("push it under another name");
     pushing.git(&["push", "--quiet", "--no-verify", "origin", &format!("main:{name}")]);
     pushing.push(&["origin", &format!(":{name}")]).goes();
 }

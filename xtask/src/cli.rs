@@ -2,7 +2,10 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, Parser, Subcommand, ValueEnum,
+    builder::{OsStringValueParser, TypedValueParser},
+};
 
 /// License keys as a first-class step of a deploy.
 #[derive(Debug, Parser)]
@@ -276,11 +279,11 @@ pub(crate) enum StatusFormat {
 #[derive(Debug, Args)]
 pub(crate) struct PrePushArgs {
     /// The name of the remote, or its address where it has no name
-    #[arg(value_name = "REMOTE")]
+    #[arg(value_name = "REMOTE", value_parser = any_text())]
     pub(crate) remote: Option<String>,
 
     /// The address that is pushed to
-    #[arg(value_name = "URL")]
+    #[arg(value_name = "URL", value_parser = any_text())]
     pub(crate) url: Option<String>,
 
     /// What to print on stdout when the push may go out: a hook that waits for it takes no broken program for a yes
@@ -290,6 +293,11 @@ pub(crate) struct PrePushArgs {
     /// The first line of what git says, where the hook has read it already
     #[arg(long, value_name = "LINE", hide = true, allow_hyphen_values = true)]
     pub(crate) first_line: Option<OsString>,
+}
+
+/// Text that need not be UTF-8: an address that is not is that of no remote that is known, and is looked at in full.
+fn any_text() -> impl TypedValueParser<Value = String> {
+    OsStringValueParser::new().map(|text| text.to_string_lossy().into_owned())
 }
 
 /// How to print.

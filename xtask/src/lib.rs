@@ -83,6 +83,7 @@ use config::{AuthoritySettings, Config};
 use context::{Context, Platform};
 use exit::Exit;
 use failure::Failure;
+use hook::shim::REFUSED;
 use narrator::Narrator;
 use report::{DeployReport, github, html, json, prometheus};
 use scan::{sarif, told};
@@ -464,6 +465,7 @@ fn run_pre_push(ctx: Context, config: Option<&Path>, args: &PrePushArgs) -> Exit
     let ctx = Arc::new(ctx);
     match (pre_push::run(&ctx, config, args), &args.say) {
         (Exit::Done, Some(word)) => finish(&Narrator::new(&ctx, None), &format!("{word}\n"), Exit::Done),
+        (Exit::Usage, Some(_)) => finish(&Narrator::new(&ctx, None), &format!("{REFUSED}\n"), Exit::Usage),
         (exit, _) => exit,
     }
 }

@@ -630,7 +630,7 @@ impl Status {
             return;
         };
         let (agreed, named) = (agreed.lines(), self.named.as_ref().map(TrustRecord::lines));
-        lines.push_str("a push may use\n");
+        lines.push_str(if agreed.is_empty() { "a push may use no key, and asks nobody\n" } else { "a push may use\n" });
         for (what, name) in &agreed {
             let _ = writeln!(lines, "    {what} `{name}`");
         }

@@ -117,38 +117,50 @@ impl Shim<'_> {
             Besides::Nobody => format!(
                 // Also where it is skipped all is read that git says: prek takes a hook that does not for one that failed.
                 // git runs the hook where everything is up to date, too, and a shell alone tells that sooner: a pipe with
-                // nothing in it, and no framework that tells it in another way.
+                // nothing in it, and no framework that tells it in another way. A shell does not say whether a read failed
+                // or met the end; the one failure of a pipe is that of one that does not wait (O_NONBLOCK, 04000), which
+                // the system tells. Where it does not, the program reads.
                 "{head}\
                  [ \"${{LICENSE_HOOK-}}\" != 0 ] || {{ echo '{SKIPPED}' >&2; [ -t 0 ] || cat >/dev/null; exit 0; }}\n\
                  x=\"{program}\"\n\
                  set -- -- \"$@\"\n\
                  if [ -p /dev/stdin ] && [ -z \"${{{}-}}${{{}-}}\" ]; then\n\
-                 IFS= read -r line || [ -n \"$line\" ] || exit 0\n\
+                 if IFS= read -r line || [ -n \"$line\" ]; then\n\
                  set -- --first-line \"$line\" \"$@\"\n\
+                 elif {{ read -r at; read -r name flags; }} 2>/dev/null 3<&0 <\"/proc/$$/fdinfo/3\"; then\n\
+                 case $flags in ? | ?? | ??? | *[0-3]???) exit 0 ;; esac\n\
+                 fi\n\
                  fi\n\
                  said=$({asks})\n\
                  code=$?\n\
                  [ \"$code:$said\" != 0:{PASSED} ] || exit 0\n\
-                 case $code in {ANSWERS}) exit $code ;; esac\n\
+                 case $code:$said in {ANSWERS}) exit $code ;; esac\n\
                  echo '{BROKEN}' >&2\n\
                  exit 1\n",
                 framework::PUSHED,
                 framework::BRANCH,
             ),
-            // Both read what git says, so that it is read once and said twice. The program may refuse without reading
+            // Both read what git says, so that it is read once and said twice. What no git fills is for the program to refuse. The program may refuse without reading
             // all of it, which the shell need not complain about. A hook that runs whoever runs it is run once.
             Besides::Kept => format!(
                 "{head}\
-                 lines=$(cat)\n\
+                 lines=\n\
+                 if [ -e /dev/stdin ] && [ ! -c /dev/stdin ]; then\n\
+                 lines=$(cat) || {{ echo '{UNREAD}' >&2; exit 1; }}\n\
+                 fi\n\
                  say() {{ printf '%s' \"${{lines:+$lines\n}}\" 2>/dev/null; }}\n\
                  if [ \"${{LICENSE_HOOK-}}\" = 0 ]; then\n\
                  echo '{SKIPPED}' >&2\n\
                  else\n\
                  x=\"{program}\"\n\
+                 if [ -e /dev/stdin ] && [ ! -c /dev/stdin ]; then\n\
                  said=$(say | {asks_all})\n\
+                 else\n\
+                 said=$({asks_all})\n\
+                 fi\n\
                  code=$?\n\
                  if [ \"$code:$said\" != 0:{PASSED} ]; then\n\
-                 case $code in {ANSWERS}) exit $code ;; esac\n\
+                 case $code:$said in {ANSWERS}) exit $code ;; esac\n\
                  echo '{BROKEN}' >&2\n\
                  exit 1\n\
                  fi\n\
@@ -165,7 +177,15 @@ impl Shim<'_> {
 }
 
 /// The exits with which the program has told why it stops a push.
-const ANSWERS: &str = "3 | 10 | 11 | 30 | 31";
+const ANSWERS: &str = "2:refused | 3:* | 10:* | 11:* | 30:* | 31:*";
+
+/// What the program is told to say, instead, where it refuses what it was told: 2 alone may be another program's word for
+/// options that it does not know.
+pub(crate) const REFUSED: &str = "refused";
+
+/// What is said when nobody knows what is pushed.
+const UNREAD: &str = "license: what git says of this push cannot be read, so that nothing is pushed; `git push --no-verify` \
+                      pushes without the check";
 
 /// What is said when the program did not answer.
 const BROKEN: &str = "license: the program of this hook is missing or broken, so that nothing is pushed; `cargo xtask \

@@ -120,6 +120,9 @@ impl Report {
                 "take it out of the file, or keep the file from git: add it to `.gitignore`, and `git rm --cached` it"
                     .to_owned()
             }
+            Asked::Range { .. } if findings.iter().all(|finding| finding.place.thing == Thing::RefName) => {
+                "push it under another name, without the key in it".to_owned()
+            }
             Asked::Range { .. } => {
                 "take it out of the commit that brought it (`git rebase -i`, or `git commit --amend`): a later commit \
                  that removes it does not"
