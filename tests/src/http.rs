@@ -10,7 +10,7 @@ use serde_json::Value;
 use ureq::{Agent, http};
 
 /// No call takes longer.
-const CALL_SECS_MAX: u64 = 20;
+const CALL_SECS_MAX: u64 = 60;
 
 /// An answer, whatever its status.
 #[derive(Debug, Clone)]
