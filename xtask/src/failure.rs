@@ -236,6 +236,13 @@ pub(crate) enum Failure {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Webhook(#[from] WebhookError),
+    /// A signal came before a look was at its end.
+    #[error("stopped by a signal before everything was looked at and told")]
+    #[diagnostic(help("what was seen until then is in the trail, with what was told of it; run the command again"))]
+    LookStopped {
+        /// The signal.
+        stop: Stop,
+    },
     /// The operating system does not give randomness, signals, the current directory, or takes no output.
     #[error("{what}: {source}")]
     System {
@@ -284,6 +291,7 @@ impl Failure {
             Self::Scan(fault) => fault.exit(),
             Self::Hook(error) => error.exit(),
             Self::Webhook(error) => error.exit(),
+            Self::LookStopped { stop } => stop_exit(*stop),
             Self::System { .. } | Self::Issue(ChangeError::NoRandomness(_)) => Exit::Bug,
         }
     }
@@ -323,6 +331,7 @@ impl Failure {
             Self::Scan(fault) => fault.stable_code(),
             Self::Hook(_) => "hook",
             Self::Webhook(_) => "webhook",
+            Self::LookStopped { .. } => "stopped",
             Self::System { .. } => "system",
         }
     }

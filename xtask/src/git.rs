@@ -893,7 +893,7 @@ pub(crate) enum GitError {
     },
     /// Somebody wanted us to stop. What it was to change may have happened.
     #[error("git was stopped while it was {doing}, since {} came", stop.name())]
-    #[diagnostic(help("run the command again: it goes on from what was written"))]
+    #[diagnostic(help("run the command again: what was written until then stands in the trail"))]
     Stopped {
         /// What it was for.
         doing: &'static str,

@@ -188,7 +188,7 @@ impl<'a, 'c> Desk<'a, 'c> {
             (None, Memory::Trail) => Vec::new(),
         };
         if let Some(stop) = signals.stop() {
-            return Err(crate::authority::AskError::Stopped(stop).into());
+            return Err(Failure::LookStopped { stop });
         }
         Ok(StatusReport { environments: looked, accounts, at, within: self.within, attention: self.attention })
     }

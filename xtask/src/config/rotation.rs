@@ -76,7 +76,7 @@ impl Config {
                 ),
             )
             .help(
-                "make an identity with `age-keygen`, keep it where keys are kept, and add `[escrow]` with `recipients = [\"age1…\"]`",
+                "`cargo xtask escrow keygen` makes an identity, and prints the `[escrow]` to add; keep the identity where keys are kept",
             )
             .at(place, word)
             .within(&self.source),

@@ -25,6 +25,10 @@ const WINDOW_BYTES_MIN: u64 = 8 * 1024;
 const WINDOWS: usize = 4;
 /// The largest object that is read here, in bytes; git hands out larger ones, in pieces.
 pub(super) const OBJECT_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// How many bytes behind an entry an inflater may look at, which are those of the next one or of the pack's end.
+const ROOM_IN_BYTES: u64 = 32;
+/// How many more bytes an inflater may write than an object has: more than a match is long.
+const ROOM_OUT_BYTES: usize = 320;
 /// The largest entry that is read here, in bytes: such an object that deflate could not make smaller.
 const ENTRY_BYTES_MAX: u64 = OBJECT_BYTES_MAX + OBJECT_BYTES_MAX / 1024 + WINDOW_BYTES;
 /// What a pack begins with; its version and the number of objects follow.
@@ -130,9 +134,15 @@ impl Window {
     }
 
     fn within(&self, range: &Range<u64>) -> Option<&[u8]> {
+        self.and_more(range, 0)
+    }
+
+    /// The bytes of a range, and of what follows as many as are there, but no more than so many.
+    fn and_more(&self, range: &Range<u64>, more: u64) -> Option<&[u8]> {
         let (_, seen) = self.seen.as_ref()?;
         let at = |at: u64| usize::try_from(at.checked_sub(seen.start)?).ok();
-        self.bytes.get(at(range.start)?..at(range.end)?)
+        let bytes = self.bytes.get(at(range.start)?..at((range.end + more).min(seen.end).max(range.end))?)?;
+        Some(bytes)
     }
 }
 
@@ -162,7 +172,9 @@ impl Reader {
         }
         let at = self.load(number, pack, &range)?;
         let Self { windows, inflater, .. } = self;
-        let entry = windows[at].within(&range).ok_or(Unread::Broken)?;
+        let length = usize::try_from(range.end - range.start).map_err(|_| Unread::Large)?;
+        let and_more = windows[at].and_more(&range, ROOM_IN_BYTES).ok_or(Unread::Broken)?;
+        let entry = &and_more[..length];
         if crc32fast::hash(entry) != pack.index.sum(place) {
             return Err(Unread::Broken);
         }
@@ -171,14 +183,14 @@ impl Reader {
             return Err(Unread::Large);
         }
         let size = usize::try_from(header.size).map_err(|_| Unread::Large)?;
-        let deflated = &entry[header.bytes..];
-        // With room for one more, so that it is seen when there is more.
-        content.resize(size + 1, 0);
+        // With room for more, so that it is seen when there is more; and so much of it that an inflater need not look for
+        // the end of either side at every byte.
+        content.resize(size + ROOM_OUT_BYTES, 0);
         inflater.reset(true);
-        let status = inflater.decompress(deflated, content, FlushDecompress::Finish);
+        let status = inflater.decompress(&and_more[header.bytes..], content, FlushDecompress::Finish);
         let whole = matches!(status, Ok(Status::StreamEnd))
             && inflater.total_out() == header.size
-            && inflater.total_in() == deflated.len() as u64;
+            && inflater.total_in() == (length - header.bytes) as u64;
         if !whole {
             return Err(Unread::Broken);
         }
