@@ -2,7 +2,8 @@
 //! takes longer to start than that takes to be read.
 //!
 //! An answer is what `git cat-file --batch --follow-symlinks` writes for the same question. Whatever is not plainly there
-//! has no answer here, and git is asked. Contents are as trustworthy as git's own: neither looks at hashes.
+//! has no answer here, and git is asked. What is there is what its name says: git itself would send what a pack has under
+//! that name, rather than a file that was tampered with.
 
 use std::{
     io::Read as _,
@@ -24,6 +25,8 @@ const FILE_BYTES_MAX: u64 = OBJECT_BYTES_MAX + 64 * 1024;
 const HEADER_BYTES_MAX: usize = 64;
 /// The longest file of a ref, in bytes.
 const REF_BYTES_MAX: u64 = 256;
+/// How many digits a name has that is a SHA-1.
+const SHA1_DIGITS: usize = 40;
 /// The modes of files in trees.
 const FILE_MODES: [&[u8]; 3] = [b"100644", b"100755", b"100664"];
 /// The mode of a directory in a tree.
@@ -80,7 +83,8 @@ impl Loose {
         let (kind, size) = std::str::from_utf8(&bytes[..end]).ok()?.split_once(' ')?;
         let is_kind = matches!(kind, "blob" | "tree" | "commit" | "tag");
         let is_whole = size == content.len().to_string() && content.len() as u64 <= OBJECT_BYTES_MAX;
-        (is_kind && is_whole).then(|| Object { kind: kind.as_bytes().to_owned(), content })
+        let object = (is_kind && is_whole).then(|| Object { kind: kind.as_bytes().to_owned(), content })?;
+        object.is_called(oid).then_some(object)
     }
 
     /// What a ref holds, where a file of its own says so.
@@ -129,13 +133,22 @@ impl Loose {
     /// A file that was committed long ago is in a pack; the work tree has it, too, unless it was changed since.
     fn of_the_work_tree(&self, oid: &Oid, path: &str) -> Option<Object> {
         let content = files::read_limited(&self.top.join(path), config::FILE_BYTES_MAX).ok()?;
-        let head = format!("blob {}\0", content.len());
-        let name = if oid.as_str().len() == 40 {
-            Oid::of_bytes(&Sha1::new().chain_update(&head).chain_update(&content).finalize())
+        let object = Object { kind: b"blob".to_vec(), content };
+        object.is_called(oid).then_some(object)
+    }
+}
+
+impl Object {
+    /// Whether this is its name: the hash of what git calls it, how long it is, and its content.
+    fn is_called(&self, oid: &Oid) -> bool {
+        let Self { kind, content } = self;
+        let head = [kind, format!(" {}\0", content.len()).as_bytes()].concat();
+        let name = if oid.as_str().len() == SHA1_DIGITS {
+            Oid::of_bytes(&Sha1::new().chain_update(&head).chain_update(content).finalize())
         } else {
-            Oid::of_bytes(&Sha256::new().chain_update(&head).chain_update(&content).finalize())
+            Oid::of_bytes(&Sha256::new().chain_update(&head).chain_update(content).finalize())
         };
-        (name == *oid).then(|| Object { kind: b"blob".to_vec(), content })
+        name == *oid
     }
 }
 
@@ -313,6 +326,8 @@ mod tests {
             deflated(b"blob 3"),
             deflated(b"blob 3\0ab"),
             deflated(b"blob 3\0abcd"),
+            // A whole object of another name.
+            deflated(b"blob 3\0abc"),
             deflated(b"blob +3\0abc"),
             deflated(b"blob 03\0abc"),
             deflated(b"blub 3\0abc"),
@@ -324,8 +339,8 @@ mod tests {
             assert_eq!(sample.answers(&name), None, "{} bytes", bytes.len());
         }
         fs::remove_file(&file).unwrap();
-        fs::write(&file, deflated(b"blob 3\0abc")).unwrap();
-        assert_eq!(sample.answers(&name), Some(format!("{name} blob 3\nabc")), "a whole one has one");
+        fs::write(&file, deflated(b"blob 12\0version = 1\n")).unwrap();
+        assert_eq!(sample.answers(&name), Some(format!("{name} blob 12\nversion = 1")), "a whole one has one");
     }
 
     #[test]
