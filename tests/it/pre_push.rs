@@ -708,6 +708,22 @@ fn what_was_made_just_now_is_read_without_git_and_what_is_packed_with_one() {
 }
 
 #[test]
+fn much_that_was_made_just_now_is_left_to_git_and_not_held() {
+    let pushing = pushing();
+    let calls = pushing.path("calls");
+    let line = |number: u32| {
+        pushing.write("large", format!("{number}\n").repeat(200_000));
+        let blob = pushing.git(&["hash-object", "-w", "large"]);
+        format!("refs/tags/{number} {blob} refs/tags/{number} {}\n", "0".repeat(40))
+    };
+    let lines: String = (100..105).map(line).collect();
+    let script = format!("case \"$*\" in *cat-file*) echo >> '{}' ;; esac", calls.display());
+    let pushing = instead_of_git(pushing, &script);
+    pushing.pre_push("work", &["url", "url"], &lines).exits(0);
+    assert_eq!(fs::read_to_string(&calls).unwrap_or_default().lines().count(), 1);
+}
+
+#[test]
 fn a_git_that_was_begun_for_nothing_is_stopped() {
     let pushing = pushing();
     pushing.commit("a", "1");

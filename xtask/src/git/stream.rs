@@ -35,6 +35,8 @@ const PIPE_BYTES: usize = 1024 * 1024;
 const TEE_BYTES: usize = 64 * 1024;
 /// How many objects are read without git: more of them come sooner from one that is started for them.
 const LOOSE_MAX: usize = 256;
+/// How much may be answered before the first git begins, in bytes: it is held until then.
+const AHEAD_BYTES_MAX: usize = 1024 * 1024;
 /// The longest line with which an object is asked for, in bytes.
 const QUESTION_BYTES_MAX: usize = 8 * 1024;
 
@@ -182,15 +184,18 @@ impl Git {
             stderr,
             later: later.clone(),
         }));
-        Ok((Streaming::over(later, stdout, Voice::of_pipe(voice)), sink))
+        Ok((Streaming::reading(later, Some(stdout), Voice::of_pipe(voice)), sink))
     }
 }
 
-/// What the second git would answer to these lines; `None`: it has to be asked.
+/// What the second git would answer to these lines; `None`: it has to be asked, as it is where they are many.
 fn answers(loose: &Loose, questions: &[u8]) -> Option<Vec<u8>> {
     let mut answers = Vec::new();
-    for line in questions.split_inclusive(|byte| *byte == b'\n') {
+    for (at, line) in questions.split_inclusive(|byte| *byte == b'\n').enumerate() {
         answers.extend(loose.answer(std::str::from_utf8(line.strip_suffix(b"\n")?).ok()?)?);
+        if at >= LOOSE_MAX || answers.len() > AHEAD_BYTES_MAX {
+            return None;
+        }
     }
     Some(answers)
 }
@@ -422,11 +427,6 @@ impl Streaming {
         let voice = Voice::of(child.stderr.take());
         let child = Later(Arc::new(Mutex::new(Start::Started(child))));
         Self::reading(child, stdout, voice)
-    }
-
-    /// The answers of a git that may be started later.
-    fn over(child: Later, stdout: PipeReader, voice: Voice) -> Self {
-        Self::reading(child, Some(stdout), voice)
     }
 
     fn reading(child: Later, stdout: Option<PipeReader>, voice: Voice) -> Self {
