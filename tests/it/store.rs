@@ -73,7 +73,7 @@ fn a_store_that_nobody_knows_is_not_tested() {
     refused
         .exits(2)
         .says("no store `nope`")
-        .says("no helper `license-store-nope` in PATH")
+        .says("`license-store-nope` is not in PATH")
         .says_nothing_of("invented keys");
 }
 

@@ -240,7 +240,7 @@ impl Git {
         Self { program, directory: directory.to_owned(), variables, waits, signals: Signals::none() }
     }
 
-    /// The same git, which is not waited for any longer once one of these came.
+    /// The same git. Once one of these came, its remotes are waited for as long as [`Urgency`] says.
     pub(crate) fn until(self, signals: Signals) -> Self {
         Self { signals, ..self }
     }
@@ -916,31 +916,12 @@ pub(crate) enum GitError {
 impl GitError {
     /// Whether a remote may still do what it was asked: nobody waited for its answer any longer.
     pub(crate) fn may_still_happen(&self) -> bool {
-        match self {
-            Self::TimedOut { .. } | Self::Stopped { .. } => true,
-            Self::NotStarted { .. }
-            | Self::TooOld { .. }
-            | Self::NoRepository { .. }
-            | Self::NoRemote { .. }
-            | Self::Unreachable { .. }
-            | Self::NotTaken { .. }
-            | Self::Failed { .. } => false,
-        }
+        matches!(self, Self::TimedOut { .. } | Self::Stopped { .. })
     }
 
     /// The signal, where git was not waited for since one came.
     pub(crate) fn stop(&self) -> Option<Stop> {
-        match self {
-            Self::Stopped { stop, .. } => Some(*stop),
-            Self::NotStarted { .. }
-            | Self::TooOld { .. }
-            | Self::NoRepository { .. }
-            | Self::NoRemote { .. }
-            | Self::Unreachable { .. }
-            | Self::NotTaken { .. }
-            | Self::TimedOut { .. }
-            | Self::Failed { .. } => None,
-        }
+        if let Self::Stopped { stop, .. } = self { Some(*stop) } else { None }
     }
 }
 

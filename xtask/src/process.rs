@@ -7,10 +7,10 @@
 #![expect(clippy::disallowed_methods, reason = "this is the door to processes, and to the programs that they run")]
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     io::{self, Write},
     os::unix::process::{CommandExt, ExitStatusExt},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{self, Receiver, RecvTimeoutError},
     thread,
@@ -26,6 +26,7 @@ use rustix::{
 use crate::{
     mask::Masks,
     signals::{Signals, Stop},
+    vars::Vars,
 };
 
 pub(crate) mod capture;
@@ -79,6 +80,11 @@ fn run_with_grace(job: &Job<'_>, grace: Duration, signals: &Signals, output: &mu
 struct Pipes {
     streams: output::Streams,
     life: (io::PipeReader, io::PipeWriter),
+}
+
+/// Looks a program up, as a command that begins with this word would find it; an error says why it cannot be started.
+pub(crate) fn look_up(word: &str, directory: &Path, vars: &Vars) -> Result<PathBuf, String> {
+    program::find_in_path(word, directory, vars.raw("PATH").unwrap_or(OsStr::new(program::PATH_DEFAULT)))
 }
 
 fn start(job: &Job<'_>) -> Result<(Running, Pipes), String> {

@@ -17,6 +17,7 @@ use crate::{
     exit::Exit,
     failure::Failure,
     narrator::Narrator,
+    process,
     report::json,
     store::{
         self, Source, command,
@@ -140,11 +141,10 @@ fn test(ctx: &Context, config: &Config, args: &TestArgs, narrator: &Narrator<'_>
 /// The program of a helper that license.toml does not name: whoever writes one tries it before.
 fn helper_of_no_store(ctx: &Context, name: &str) -> Result<Vec<String>, StoreTestError> {
     let program = command::program_of(name);
-    let mut directories = ctx.vars.raw("PATH").into_iter().flat_map(std::env::split_paths);
-    if directories.any(|directory| directory.join(&program[0]).is_file()) {
-        return Ok(program);
+    match process::look_up(&program[0], &ctx.directory, &ctx.vars) {
+        Ok(_) => Ok(program),
+        Err(why) => Err(StoreTestError::NoSuchStore { store: clean(name), why: clean(&why) }),
     }
-    Err(StoreTestError::NoSuchStore { store: clean(name), program: clean(&program[0]) })
 }
 
 fn random() -> Result<u64, Failure> {
@@ -363,14 +363,14 @@ pub(crate) enum StoreTestError {
         store: String,
     },
     /// Nobody knows it.
-    #[error("license.toml has no store `{store}`, and there is no helper `{program}` in PATH")]
+    #[error("license.toml has no store `{store}`, and no helper of that name can be tested: {why}")]
     #[diagnostic(help(
         "`cargo xtask store list` shows the stores; a helper that no store names yet has to be in PATH"
     ))]
     NoSuchStore {
         /// The store.
         store: String,
-        /// The helper's program.
-        program: String,
+        /// Why its helper cannot be run.
+        why: String,
     },
 }

@@ -1,8 +1,8 @@
 //! The file that git runs: a few lines of POSIX shell that hand over to the copy of the program, never to cargo.
 //!
 //! It is recognized by its marker, and what a person changed in it by the checksum there. It says no unless the program
-//! says yes in so many words: a guard that is silently absent is worse than none, and a shell runs an empty file as a
-//! script that ends well.
+//! says yes in so many words, or there is nothing to push: a guard that is silently absent is worse than none, and a shell
+//! runs an empty file as a script that ends well.
 
 use sha2::{Digest as _, Sha256};
 
@@ -111,8 +111,9 @@ impl Shim<'_> {
             "#!/bin/sh\n\
              {MARKER}{VERSION} {zeros}: `cargo xtask hook status` explains it, `cargo xtask hook uninstall` removes it\n"
         );
-        let asks = format!("\"$x\"{} pre-push --say {PASSED} \"$@\"", config_argument(self.config));
-        let asks_all = asks.replace(" \"$@\"", " -- \"$@\"");
+        let asks_with =
+            |end: &str| format!("\"$x\"{} pre-push --say {PASSED}{end} \"$@\"", config_argument(self.config));
+        let (asks, asks_all) = (asks_with(""), asks_with(" --"));
         let text = match self.runs {
             Besides::Nobody => format!(
                 // Also where it is skipped all is read that git says: prek takes a hook that does not for one that failed.
@@ -140,8 +141,9 @@ impl Shim<'_> {
                 framework::PUSHED,
                 framework::BRANCH,
             ),
-            // Both read what git says, so that it is read once and said twice. What no git fills is for the program to refuse. The program may refuse without reading
-            // all of it, which the shell need not complain about. A hook that runs whoever runs it is run once.
+            // Both read what git says, so that it is read once and said twice. What no git fills is for the program to
+            // refuse. The program may refuse without reading all of it, which the shell need not complain about. A hook
+            // that runs whoever runs it is run once.
             Besides::Kept => format!(
                 "{head}\
                  lines=\n\

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use super::Job;
 
 /// Where programs are looked up when the job has no `PATH`.
-const PATH_DEFAULT: &str = "/usr/local/bin:/usr/bin:/bin";
+pub(super) const PATH_DEFAULT: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// A word with a slash is a path from the job's directory; one without is looked up in the job's `PATH`.
 pub(super) fn find(word: &str, job: &Job<'_>) -> Result<PathBuf, String> {
@@ -30,7 +30,8 @@ pub(super) fn find(word: &str, job: &Job<'_>) -> Result<PathBuf, String> {
     find_in_path(word, job.directory, path.unwrap_or(OsStr::new(PATH_DEFAULT)))
 }
 
-fn find_in_path(word: &str, directory: &Path, path: &OsStr) -> Result<PathBuf, String> {
+/// Looks a word up in a `PATH`, whose relative entries begin in the directory.
+pub(super) fn find_in_path(word: &str, directory: &Path, path: &OsStr) -> Result<PathBuf, String> {
     let mut not_executable_at = None;
     for candidate in std::env::split_paths(path).map(|entry| directory.join(entry).join(word)) {
         match At::look(&candidate) {
