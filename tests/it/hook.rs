@@ -1188,6 +1188,24 @@ fn git_s_configuration_and_a_file_are_one_too_many() {
 }
 
 #[test]
+fn a_mirror_that_a_push_would_delete_trails_on_is_named_where_trails_are_in_git() {
+    let mut repository = Repository::new();
+    let mirrors = |repository: &Repository, command: &str| {
+        repository.run(&["hook", command, "--format", "json"]).json()["mirrors"].clone()
+    };
+    repository.git(&["config", "remote.hub.mirror", "true"]);
+    repository.install().exits(0).says_nothing_of("mirror");
+    assert_eq!(mirrors(&repository, "status"), json!([]), "no trail lies there");
+    repository.project = repository.project.top("[trail]\nkind = \"git\"\nremote = \"hub\"\n");
+    repository.install().exits(0).says("`remote.hub.mirror` is set").says("receive.denyDeletes");
+    repository.run(&["hook", "status"]).exits(0).says("`remote.hub.mirror` is set");
+    assert_eq!(mirrors(&repository, "install"), json!(["hub"]));
+    repository.git(&["config", "remote.hub.mirror", "no"]);
+    repository.install().exits(0).says_nothing_of("mirror");
+    assert_eq!(mirrors(&repository, "status"), json!([]));
+}
+
+#[test]
 fn a_person_sees_what_is_agreed_to_and_what_has_changed() {
     let repository = Repository::new();
     let first = repository.install();

@@ -216,6 +216,32 @@ fn a_signal_ends_a_wait_for_the_remote_of_the_trail_and_what_is_not_known_is_sai
     assert_eq!(rotating.calls(), 0, "nothing was rotated");
 }
 
+#[test]
+fn whoever_only_looks_ends_after_a_signal_too_and_leaves_no_git_behind() {
+    let (hub, server) = (Hub::new(), saying(&good()));
+    let project = hub.shared_by(asking(&server).deploying("true"));
+    project.deploy().exits(0);
+    hub.hangs_for(&project);
+    let looks = [
+        &["lock", "show", "production"][..],
+        &["audit", "show", "production"],
+        &["audit", "verify"],
+        &["audit", "export"],
+        &["escrow", "show", "production"],
+    ];
+    for (signal, exit) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let all: Vec<Running> = looks.iter().map(|args| project.start(args)).collect();
+        until("each asks the remote", || hub.fetching().len() == looks.len());
+        for running in &all {
+            running.signal(signal);
+        }
+        for (running, args) in all.into_iter().zip(looks) {
+            project.ended(running).named(&args.join(" ")).exits(exit);
+        }
+        until("what they started is gone", || hub.fetching().is_empty());
+    }
+}
+
 /// A command that waits for the remote to take its claim, and gets a signal.
 fn stopped_at_the_claim(hub: &Hub, project: &Project, command: &str, signal: Signal) -> Ran {
     hub.holds_before_a_claim();

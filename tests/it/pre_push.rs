@@ -461,16 +461,115 @@ fn a_partial_clone_is_looked_at_and_nothing_is_fetched_for_that() {
     let zeros = "0".repeat(head.len());
     fs::rename(pushing.path("hub.git"), pushing.path("gone.git")).unwrap();
     let line = format!("HEAD {head} refs/heads/new {zeros}\n");
-    for arguments in [&["origin", address.as_str()][..], &["elsewhere", "/elsewhere"]] {
-        let ran = pushing.pre_push("partial", arguments, &line);
-        assert_eq!((ran.exits(0).stdout(), ran.stderr()), ("", ""), "{arguments:?}");
-    }
+    let ran = pushing.pre_push("partial", &["origin", address.as_str()], &line);
+    assert_eq!((ran.exits(0).stdout(), ran.stderr()), ("", ""));
     fs::write(pushing.path("partial/key"), secret()).unwrap();
     pushing.git_in("partial", &["add", "key"]);
     pushing.git_in("partial", &["commit", "--quiet", "--message", "key"]);
     let head = pushing.git_in("partial", &["rev-parse", "HEAD"]);
     let line = format!("HEAD {head} refs/heads/new {zeros}\n");
     pushing.pre_push("partial", &["origin", address.as_str()], &line).exits(30).says("key:1");
+}
+
+#[test]
+fn what_a_partial_clone_would_fetch_to_send_it_elsewhere_is_not_clean() {
+    let pushing = pushing();
+    with_old_leak(&pushing);
+    pushing.commit("a", "1");
+    pushing.git(&["push", "--quiet", "--no-verify", "origin", "main"]);
+    pushing.git_in("hub.git", &["config", "uploadpack.allowFilter", "true"]);
+    let (address, fork) = (format!("file://{}", pushing.path("hub.git").display()), second_remote(&pushing));
+    for filter in ["blob:none", "tree:0"] {
+        let clone = filter.replace(':', "-");
+        pushing.git_in("", &["clone", "--quiet", &format!("--filter={filter}"), &address, &clone]);
+        pushing.hook(&format!("{clone}/.git"));
+        let git = |arguments: &[&str]| pushing.git_in(&clone, arguments);
+        git(&["remote", "add", "fork", &fork]);
+        let pushed = pushing.push_in(&clone, &["fork", "origin/old:refs/heads/old"]);
+        pushed.stops(31).says("are with `origin` and not here").says("--refetch").says("--no-verify");
+        // What the fork has is not sent.
+        git(&["push", "--quiet", "--no-verify", "fork", "main"]);
+        fs::write(pushing.path(&format!("{clone}/new")), filter).unwrap();
+        git(&["add", "new"]);
+        git(&["commit", "--quiet", "--message", "new"]);
+        pushing.push_in(&clone, &["fork", "main"]).goes();
+        // Nor is anything new to the one that it was left with.
+        assert_eq!(pushing.push_in(&clone, &["origin", "origin/old:refs/heads/again"]).exits, [0], "{filter}");
+        git(&["push", "--quiet", "origin", ":again"]);
+        git(&["push", "--quiet", "fork", ":main"]);
+    }
+}
+
+#[test]
+fn grafts_change_what_git_sends_and_stop_a_push() {
+    let pushing = pushing();
+    let main = pushing.git(&["rev-parse", "main"]);
+    pushing.git(&["switch", "--quiet", "--orphan", "old"]);
+    leak(&pushing);
+    let old = pushing.git(&["rev-parse", "old"]);
+    pushing.git(&["switch", "--quiet", "main"]);
+    pushing.commit("a", "1");
+    let grafts = |text: &str| {
+        fs::create_dir_all(pushing.path("work/.git/info")).unwrap();
+        fs::write(pushing.path("work/.git/info/grafts"), text).unwrap();
+    };
+    grafts(&format!("{} {main} {old}\n", pushing.git(&["rev-parse", "main"])));
+    stops(&pushing, "grafts", &["origin", "main"], 31);
+    pushing.push(&["origin", "main"]).stops(31).says("info/grafts").says("git replace --convert-graft-file");
+    pushing.git(&["replace", "--convert-graft-file"]);
+    pushing.push(&["--dry-run", "origin", "main"]).goes();
+    grafts("# none\n\n");
+    pushing.push(&["--dry-run", "origin", "main"]).goes();
+    grafts(&format!("{main}\n"));
+    let pushing = pushing.var("GIT_GRAFT_FILE", "/dev/null");
+    pushing.push(&["origin", "main"]).goes();
+}
+
+#[test]
+fn what_another_program_writes_below_the_refs_of_a_remote_was_not_seen_there() {
+    for settings in [
+        &[("svn-remote.svn.fetch", "trunk:refs/remotes/origin/trunk")][..],
+        &[("svn-remote.svn.branches", "branches/*:refs/remotes/origin/*")],
+    ] {
+        let pushing = pushing();
+        for (key, value) in settings {
+            pushing.git(&["config", key, value]);
+        }
+        pushing.xtask(&["hook", "install"]).exits(0);
+        pushing.hook("work/.git");
+        leak(&pushing);
+        pushing.git(&["update-ref", "refs/remotes/origin/trunk", "main"]);
+        stops(&pushing, settings[0].0, &["origin", "main:refs/heads/new"], 30);
+    }
+}
+
+#[test]
+fn a_path_of_a_remote_leads_elsewhere_from_elsewhere() {
+    let pushing = pushing();
+    pushing.git(&["remote", "set-url", "origin", "../hub.git"]);
+    pushing.xtask(&["hook", "install"]).exits(0);
+    pushing.hook("work/.git");
+    with_old_leak(&pushing);
+    pushing.push(&["--dry-run", "origin", "new"]).goes();
+    fs::create_dir(pushing.path("elsewhere")).unwrap();
+    pushing.git_in("", &["init", "--quiet", "--bare", "elsewhere/hub.git"]);
+    pushing.git(&["worktree", "add", "--quiet", "../elsewhere/linked", "-b", "linked", "new"]);
+    pushing.push_in("elsewhere/linked", &["origin", "linked"]).stops(30);
+    fs::rename(pushing.path("work"), pushing.path("elsewhere/work")).unwrap();
+    pushing.push_in("elsewhere/work", &["origin", "new"]).stops(30);
+}
+
+#[test]
+fn a_push_is_as_shallow_as_it_is_told_to_be() {
+    let pushing = pushing();
+    leak(&pushing);
+    pushing.git(&["rm", "--quiet", "src/config.txt"]);
+    pushing.git(&["commit", "--quiet", "--message", "gone"]);
+    fs::write(pushing.path("work/.git/shallow"), pushing.git(&["rev-parse", "HEAD"]) + "\n").unwrap();
+    fs::write(pushing.path("whole"), "").unwrap();
+    let whole = pushing.path("whole").to_str().unwrap().to_owned();
+    let pushing = pushing.var("GIT_SHALLOW_FILE", &whole);
+    stops(&pushing, "GIT_SHALLOW_FILE", &["origin", "main:refs/heads/new"], 30);
 }
 
 #[test]
@@ -589,6 +688,40 @@ fn a_framework_that_passes_on_one_ref_is_understood() {
     pushing.pre_push("work", &[], "").exits(31).says("refs/heads/gone").says("--no-verify");
     // A first push has no range.
     let pushing = pushing.var("PRE_COMMIT_TO_REF", "").var("PRE_COMMIT_FROM_REF", "");
+    pushing.pre_push("work", &[], "").exits(30);
+}
+
+#[test]
+fn what_a_framework_takes_from_refs_that_are_doubted_is_doubted_too() {
+    let pushing = pushing();
+    let (hub, second) = (pushing.path("hub.git").to_str().unwrap().to_owned(), second_remote(&pushing));
+    pushing.xtask(&["hook", "install"]).exits(0);
+    pushing.hook("work/.git");
+    leak(&pushing);
+    pushing.git(&["push", "--quiet", "--no-verify", "origin", "main"]);
+    let seen = pushing.git(&["rev-parse", "HEAD"]);
+    pushing.commit("a", "1");
+    let new = pushing.git(&["rev-parse", "HEAD"]);
+    let told = |pushing: Pushing, url: &str| {
+        pushing
+            .var("PRE_COMMIT_REMOTE_NAME", "origin")
+            .var("PRE_COMMIT_REMOTE_URL", url)
+            .var("PRE_COMMIT_FROM_REF", &seen)
+            .var("PRE_COMMIT_TO_REF", &new)
+            .var("PRE_COMMIT_LOCAL_BRANCH", "refs/heads/main")
+            .var("PRE_COMMIT_REMOTE_BRANCH", "refs/heads/main")
+    };
+    // As with pre-commit for a branch that the remote does not have: it takes an ancestor from `refs/remotes/origin`.
+    let pushing = told(pushing, &hub);
+    pushing.pre_push("work", &[], "").exits(0);
+    pushing.git(&["remote", "set-url", "origin", &second]);
+    let pushing = told(pushing, &second);
+    for again in ["once", "twice"] {
+        pushing.pre_push("work", &[], "").named(again).exits(30);
+    }
+    // Another address to push to is another remote.
+    pushing.git(&["remote", "set-url", "origin", &hub]);
+    pushing.git(&["remote", "set-url", "--push", "origin", &second]);
     pushing.pre_push("work", &[], "").exits(30);
 }
 

@@ -82,6 +82,26 @@ impl Hub {
         self.holds_in("pre-receive", "\"act\":\"claimed\"");
     }
 
+    /// Answers nothing to whoever fetches with this project. Each of them writes its process down, for
+    /// [`Hub::fetching`].
+    pub fn hangs_for(&self, project: &Project) {
+        let program = self.root.path().join("hangs");
+        let pids = self.root.path().join("pids");
+        fs::write(&program, format!("#!/bin/sh\necho $$ >> '{}'\nexec sleep 1000\n", pids.display())).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        git(&project.path(""), &["config", "remote.origin.uploadpack", program.to_str().unwrap()]);
+    }
+
+    /// The processes that were asked since [`Hub::hangs_for`], and live.
+    pub fn fetching(&self) -> Vec<String> {
+        let pids = fs::read_to_string(self.root.path().join("pids")).unwrap_or_default();
+        let lives = |pid: &&str| {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            !status.is_empty() && !status.contains("State:\tZ")
+        };
+        pids.lines().filter(lives).map(str::to_owned).collect()
+    }
+
     fn holds_in(&self, hook: &str, said: &str) {
         let hook = self.repository().join("hooks").join(hook);
         let script = format!(

@@ -82,11 +82,12 @@ use commands::{
 use config::{AuthoritySettings, Config};
 use context::{Context, Platform};
 use exit::Exit;
-use failure::Failure;
+use failure::{Failure, stop_exit};
 use hook::shim::REFUSED;
 use narrator::Narrator;
 use report::{DeployReport, github, html, json, prometheus};
 use scan::{sarif, told};
+use signals::Signals;
 use trail::Trails;
 
 /// The whole program: parse, load, dispatch, render, exit. A workspace of your own calls it from a `main` of one line.
@@ -337,6 +338,7 @@ fn audit(
     }
     let config = load(ctx, config)?;
     narrator.warnings(&config);
+    let signals = commands::signals(ctx)?;
     let trails = connect::trails(ctx, &config);
     // A name that is neither in the file nor has a trail is a slip, not an empty trail.
     for environment in command.environments() {
@@ -360,7 +362,8 @@ fn audit(
                 AuditFormat::Human => github::defused_for(narrator.platform(), &report.human()),
                 AuditFormat::Json => line(report.json()),
             };
-            (text, report.exit())
+            // What was not read any more is no finding.
+            (text, signals.stop().map_or_else(|| report.exit(), stop_exit))
         }
         AuditCommand::Export(args) => {
             for note in audit_export(ctx, &config, &trails, args)?.notes {
@@ -414,9 +417,14 @@ fn run_escrow(ctx: &Context, config: Option<&Path>, command: &EscrowCommand) -> 
     // Whoever recovers a key may have a broken file: it names the identity and the shared place only where it can be read.
     let loaded = file.ok().and_then(|path| config::load(&path, &ctx.vars).ok());
     let project = escrow_command::Project { root: &root, config: loaded.as_ref() };
-    match escrow_command::run(ctx, project, command, &narrator) {
+    let done = commands::signals(ctx)
+        .and_then(|_| escrow_command::run(ctx, project, command, &narrator).map_err(Failure::from));
+    match done {
         Ok(()) => Exit::Done,
-        Err(error) => cannot_begin(&narrator, json::Document::Other, &error.into()),
+        Err(failure) => {
+            let exit = cannot_begin(&narrator, json::Document::Other, &failure);
+            ctx.signals.get().and_then(Signals::stop).map_or(exit, stop_exit)
+        }
     }
 }
 

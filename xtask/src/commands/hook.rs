@@ -13,7 +13,7 @@ use crate::{
     child_env,
     cli::Format,
     commands::audit::AuditFormat,
-    config::Config,
+    config::{Config, TrailSettings},
     context::Context,
     exit::Exit,
     failure::Failure,
@@ -101,14 +101,16 @@ pub(crate) fn run(
     let secrets = found.map(|found| child_env::secret_names(&found.config)).unwrap_or_default();
     let git = Git::new(&ctx.directory, &ctx.vars, &secrets);
     let facts = hook::look(&git, &ctx.directory)?;
+    let mirrors = mirrors(&git, found)?;
     let named = |loaded: &Loaded<'_>| Named::of(loaded.file, &loaded.config, &facts);
     let report = match command {
         HookCommand::Install(args) => {
             let named = loaded?.as_ref().map(named).transpose()?.flatten();
             let (settings, common) = (git.settings().map_err(HookError::from)?, facts.place.common.clone());
+            let directory = facts.place.top.clone().unwrap_or_else(|| common.clone());
             let installed = hook::install(ctx, facts, named, args.wish())?;
             // Without it a first push is only looked at more closely.
-            Remotes::install(&common, &settings).ok();
+            Remotes::install(&common, &directory, &settings).ok();
             Report::Installed(installed)
         }
         HookCommand::Uninstall(_) => Report::Uninstalled(hook::uninstall(ctx, &git, facts)?),
@@ -119,10 +121,38 @@ pub(crate) fn run(
     };
     let exit = report.exit();
     let text = match narrator.format() {
-        Format::Human | Format::Github => github::defused_for(narrator.platform(), &report.human()),
-        Format::Json => json::line(&report.json(exit), narrator.platform()) + "\n",
+        Format::Human | Format::Github => {
+            github::defused_for(narrator.platform(), &(report.human() + &mirror_lines(&report, &mirrors)))
+        }
+        Format::Json => {
+            let mut document = report.json(exit);
+            document["mirrors"] = json!(mirrors);
+            json::line(&document, narrator.platform()) + "\n"
+        }
     };
     Ok((text, exit))
+}
+
+/// The remotes to which a push may delete the trails of the fleet, clean. git tells no hook what such a push deletes.
+fn mirrors(git: &Git, loaded: Option<&Loaded<'_>>) -> Result<Vec<String>, HookError> {
+    match loaded.map(|loaded| &loaded.config.trail) {
+        Some(TrailSettings::Git { .. }) => Ok(git.settings()?.mirrors().map(clean).collect()),
+        Some(TrailSettings::File) | None => Ok(Vec::new()),
+    }
+}
+
+/// Whoever installs, or looks, has to know of what no hook can stop.
+fn mirror_lines(report: &Report, mirrors: &[String]) -> String {
+    let line = |name: &String| {
+        format!(
+            "`remote.{name}.mirror` is set: a push to it deletes every ref that this repository has not, trails too, and \
+             git tells no hook\nunset it, or have the server refuse: `git config receive.denyDeletes true`\n"
+        )
+    };
+    match report {
+        Report::Installed(_) | Report::Status(_) => mirrors.iter().map(line).collect(),
+        Report::Uninstalled(_) => String::new(),
+    }
 }
 
 /// What was done, or what is there.

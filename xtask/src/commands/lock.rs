@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::{Format, OutputArgs},
+    commands,
     config::{Config, EnvName},
     connect,
     context::{self, Context},
@@ -104,6 +105,7 @@ pub(crate) fn run(
     command: &LockCommand,
     narrator: &Narrator<'_>,
 ) -> Result<LockReport, Failure> {
+    commands::signals(ctx)?;
     match command {
         LockCommand::Show(args) => show(ctx, config, args),
         LockCommand::Break(args) => break_claim(ctx, config, args, narrator),

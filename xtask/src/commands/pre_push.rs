@@ -21,6 +21,7 @@ use crate::{
     console::{self, Input},
     context::Context,
     exit::Exit,
+    files,
     git::{Contains, stream::Surroundings},
     hook::{
         self, told_once,
@@ -34,7 +35,7 @@ use crate::{
         licenses::{self, Answer, Checked, Consequence, consequence},
         lines::{self, LINES_BYTES_MAX, Update},
         repository::{Repository, Whereabouts},
-        sending::{self, Asked, Sending},
+        sending::{self, Asked, Promised, Sending, Teller},
         watched::watched,
     },
     report::{github, human},
@@ -73,6 +74,7 @@ struct Push {
     updates: Vec<Update>,
     /// The remote's name and its address, where there are both.
     remote: Option<(String, String)>,
+    teller: Teller,
 }
 
 impl Push {
@@ -99,7 +101,9 @@ fn told(ctx: &Context, args: &PrePushArgs) -> Result<Push, PushError> {
     let updates = lines::parse(&input)?;
     let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     let remote = given(&args.remote).zip(given(&args.url));
-    let Some(framework) = framework.filter(|_| updates.is_empty()) else { return Ok(Push { updates, remote }) };
+    let Some(framework) = framework.filter(|_| updates.is_empty()) else {
+        return Ok(Push { updates, remote, teller: Teller::Remote });
+    };
     let repository = Repository::of_hook(&ctx.directory, &ctx.vars);
     let pushed = repository.resolve(&framework.pushed)?;
     let not_here = || PushError::NotHere { name: clean(&framework.pushed) };
@@ -110,7 +114,10 @@ fn told(ctx: &Context, args: &PrePushArgs) -> Result<Push, PushError> {
         remote_ref: framework.remote_ref.unwrap_or_default().into_bytes(),
         old: had,
     };
-    Ok(Push { updates: vec![update], remote: remote.or(framework.remote) })
+    let remote = remote.or(framework.remote);
+    // Without a remote it was run by hand, and a person named the range.
+    let teller = if remote.is_some() { Teller::Framework } else { Teller::Remote };
+    Ok(Push { updates: vec![update], remote, teller })
 }
 
 fn not_read(source: io::Error) -> PushError {
@@ -121,14 +128,17 @@ fn not_read(source: io::Error) -> PushError {
 fn look(ctx: &Arc<Context>, config: Option<&Path>, push: &Push, verdict: &mut Verdict<'_>) -> Result<(), PushError> {
     let repository = Repository::of_hook(&ctx.directory, &ctx.vars);
     let scanning = Scanning::at(&ctx.directory, &ctx.vars, &BTreeSet::new(), Surroundings::Push);
-    let Sending { whereabouts: Whereabouts { common, .. }, place, stored, range, begun } = sending::begin(Asked {
-        repository: &repository,
-        scanning: &scanning,
-        directory: &ctx.directory,
-        config,
-        updates: &push.updates,
-        remote: push.remote.as_ref(),
-    })?;
+    let Sending { whereabouts: Whereabouts { common, .. }, place, stored, range, begun, promised } =
+        sending::begin(Asked {
+            repository: &repository,
+            scanning: &scanning,
+            directory: &ctx.directory,
+            config,
+            updates: &push.updates,
+            remote: push.remote.as_ref(),
+            teller: push.teller,
+        })?;
+    refuse_grafts(ctx, &common, push, verdict);
     let record = TrustRecord::read(&common)?;
     let agreed = Agreed::here(record.as_ref(), &ctx.vars)?;
     let mut files = file::understand(stored, &place, &push.updates, &ctx.vars);
@@ -142,12 +152,39 @@ fn look(ctx: &Arc<Context>, config: Option<&Path>, push: &Push, verdict: &mut Ve
     }
     let asking = licenses::ask(ctx, files, &agreed);
     let once = Once { passed_over: watched.places_passed_over(&place.root), common };
-    leaks(ctx, push, Scan { repository: &scanning, range, begun }, watched, &once, verdict);
+    leaks(ctx, push, Scan { repository: &scanning, range, begun, promised }, watched, &once, verdict);
     for answer in asking.wait() {
         tell_license(&answer, verdict);
     }
     Ok(())
 }
+
+/// git sends history as its file of grafts tells it, and lists it so for nobody who asks for the objects themselves.
+fn refuse_grafts(ctx: &Context, common: &Path, push: &Push, verdict: &mut Verdict<'_>) {
+    if !push.sends() {
+        return;
+    }
+    let file =
+        ctx.vars.raw("GIT_GRAFT_FILE").map_or_else(|| common.join("info/grafts"), |file| ctx.directory.join(file));
+    let is_graft = |line: &[u8]| !line.is_empty() && !line.starts_with(b"#");
+    let has_any = match files::read_limited(&file, GRAFTS_BYTES_MAX) {
+        Ok(text) => text.split(|&byte| byte == b'\n').any(is_graft),
+        // With this name git is told that there is none.
+        Err(_) if file == Path::new("/dev/null") => false,
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+    };
+    if has_any {
+        verdict.line(&format!(
+            "`{}` changes what git sends, and no scan sees that: `git replace --convert-graft-file` keeps the view without \
+             it",
+            clean(&file.display().to_string())
+        ));
+        verdict.stop(Exit::Incomplete, "git would send history that was not looked at");
+    }
+}
+
+/// The longest file of grafts that is looked at, in bytes: a longer one has some.
+const GRAFTS_BYTES_MAX: u64 = 64 * 1024;
 
 /// The trails and the escrow of the fleet are only ever added to, by this program itself.
 fn keep_trails(repository: &Repository, push: &Push, verdict: &mut Verdict<'_>) -> Result<(), PushError> {
@@ -321,16 +358,22 @@ fn tell_left_out(scanned: &Scanned, verdict: &mut Verdict<'_>) {
     }
 }
 
+/// Why a push of what a partial clone does not have is stopped, and what to do.
+const NOT_HERE: &str = "git may fetch them to send them on, and nobody has looked at them: `git fetch` from the remote \
+                        that you push to and `cargo xtask hook install` let git and the hook know what it has; else \
+                        `git fetch --refetch --no-filter` brings them here";
+
 /// A scan that git has begun with.
 struct Scan<'r> {
     repository: &'r Scanning,
     range: Range,
     /// None where nothing is sent.
     begun: Option<Begun>,
+    promised: Promised,
 }
 
 fn scan(push: &Push, scan: Scan<'_>, watch: Watch, unscanned: &[Allowance]) -> Result<(Scanned, Located), ScanFault> {
-    let Scan { repository, range, begun } = scan;
+    let Scan { repository, range, begun, promised } = scan;
     let scanner = Scanner::new(watch)?;
     let mut whole = Scanned::default();
     let Some(begun) = begun else { return Ok((whole, Located::Everything)) };
@@ -339,6 +382,13 @@ fn scan(push: &Push, scan: Scan<'_>, watch: Watch, unscanned: &[Allowance]) -> R
         whole.add(objects::pushed_name(&update.remote_ref, &scanner));
     }
     whole.add(begun.scan(repository, &scanner, &mut |_| ())?);
+    match promised {
+        Promised::Stay => {}
+        Promised::MayBeSent { from } => match objects::promised(repository, &range)? {
+            0 => {}
+            count => whole.miss(format!("{count} objects that are with {from} and not here"), NOT_HERE),
+        },
+    }
     if whole.findings.is_empty() && whole.unscanned.is_empty() {
         return Ok((whole, Located::Everything));
     }

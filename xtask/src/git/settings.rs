@@ -3,17 +3,21 @@
 //!
 //! Remotes that stand in files of their own, as before there was a configuration, are not known here.
 
+use std::collections::BTreeSet;
+
 use super::{Git, GitError};
 
 /// What is asked for: remotes, rewritten addresses, and what says where the repository is and whether it is whole.
-const PATTERN: &str =
-    r"^(remote\..*|url\..*\.(push)?insteadof|core\.(bare|worktree|repositoryformatversion)|extensions\.partialclone)$";
+/// `git svn` writes below `refs/remotes/` too.
+const PATTERN: &str = r"^(remote\..*|svn-remote\..*\.(fetch|branches|tags)|url\..*\.(push)?insteadof|core\.(bare|worktree|repositoryformatversion)|extensions\.partialclone)$";
 
 /// What the configuration says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Settings {
     remotes: Vec<Remote>,
     rewrites: Vec<Rewrite>,
+    /// The refs that `git svn` writes.
+    svn: Vec<Pattern>,
     /// The file of the repository's own settings, in git's words, and whether something moves its work tree elsewhere.
     pub(crate) own: Own,
     /// Whether some objects were left with a remote.
@@ -31,13 +35,23 @@ pub(crate) enum Own {
 }
 
 /// Whether a repository has all objects that its history names.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) enum Objects {
     /// It has.
     #[default]
     All,
-    /// A partial clone left some with its remote.
-    Partial,
+    /// A partial clone left some with these remotes.
+    Partial(BTreeSet<String>),
+}
+
+impl Objects {
+    /// Some are with this remote too.
+    fn left_with(&mut self, remote: &str) {
+        match self {
+            Self::All => *self = Self::Partial(BTreeSet::from([remote.to_owned()])),
+            Self::Partial(remotes) => drop(remotes.insert(remote.to_owned())),
+        }
+    }
 }
 
 /// A remote.
@@ -47,6 +61,17 @@ struct Remote {
     urls: Vec<String>,
     push_urls: Vec<String>,
     fetch: Vec<Refspec>,
+    pushes: Pushes,
+}
+
+/// What a push sends to a remote when nobody says what.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Pushes {
+    /// Some refs.
+    #[default]
+    Some,
+    /// All refs, and it deletes those that are not here.
+    Mirror,
 }
 
 /// An address that is written for another one.
@@ -120,7 +145,7 @@ impl Settings {
                 "core.repositoryformatversion" => is_here |= scope == "local" && origin == "file:.git/config",
                 "core.bare" => moves = !["false", "no", "off", "0"].contains(&value),
                 "core.worktree" => moves = true,
-                "extensions.partialclone" => settings.objects = Objects::Partial,
+                "extensions.partialclone" => settings.objects.left_with(value),
                 _ => settings.add(key, value)?,
             }
         }
@@ -137,9 +162,15 @@ impl Settings {
                 let of = if what == "insteadof" { Of::Everything } else { Of::Pushes };
                 self.rewrites.push(Rewrite { base: name.to_owned(), instead_of: value.to_owned(), of });
             }
-            ("remote", "promisor") => self.objects = Objects::Partial,
+            ("remote", "promisor") => self.objects.left_with(name),
+            ("svn-remote", _) => self.svn.extend(value.split_once(':').map(|(_, to)| Pattern::begins_like(to))),
             ("remote", "url") => self.remote(name).urls.push(value.to_owned()),
             ("remote", "pushurl") => self.remote(name).push_urls.push(value.to_owned()),
+            // A setting without a value is true.
+            ("remote", "mirror") => {
+                let is_off = matches!(value.to_ascii_lowercase().as_str(), "false" | "no" | "off" | "0");
+                self.remote(name).pushes = if is_off { Pushes::Some } else { Pushes::Mirror };
+            }
             ("remote", "fetch") => self.remote(name).fetch.extend(Refspec::parse(value)),
             _ => {}
         }
@@ -165,6 +196,11 @@ impl Settings {
     /// The names of the remotes.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.remotes.iter().map(|remote| remote.name.as_str())
+    }
+
+    /// The names of the remotes to which a push without refs sends everything, and deletes what is not here.
+    pub(crate) fn mirrors(&self) -> impl Iterator<Item = &str> {
+        self.remotes.iter().filter(|remote| remote.pushes == Pushes::Mirror).map(|remote| remote.name.as_str())
     }
 
     /// The one address that a remote is fetched from and pushed to; none where it has several, or none that is certain.
@@ -200,7 +236,8 @@ impl Settings {
     pub(crate) fn tracking(&self, name: &str) -> Tracking {
         let (mine, others): (Vec<&Remote>, Vec<&Remote>) = self.remotes.iter().partition(|it| it.name == name);
         let fetch = mine.into_iter().flat_map(|remote| remote.fetch.clone()).collect();
-        let others = others.into_iter().flat_map(|remote| &remote.fetch).map(|fetch| fetch.to.clone()).collect();
+        let others = others.into_iter().flat_map(|remote| &remote.fetch).map(|fetch| &fetch.to);
+        let others = others.chain(&self.svn).cloned().collect();
         Tracking { fetch, others }
     }
 }
@@ -218,6 +255,14 @@ impl Pattern {
     fn parse(text: &str) -> Self {
         match text.split_once('*') {
             Some((before, after)) => Self { before: before.to_owned(), after: Some(after.to_owned()) },
+            None => Self { before: text.to_owned(), after: None },
+        }
+    }
+
+    /// All names that begin with what stands before the first sign of a pattern.
+    fn begins_like(text: &str) -> Self {
+        match text.split_once(['*', '{']) {
+            Some((before, _)) => Self { before: before.to_owned(), after: Some(String::new()) },
             None => Self { before: text.to_owned(), after: None },
         }
     }
@@ -320,6 +365,9 @@ mod tests {
         let usual = ("remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*");
         let mine = |lines: &[(&str, &str)], name: &str| settings(lines).tracking("origin").has(name);
         let nested = ("remote.origin/priv.fetch", "+refs/heads/*:refs/remotes/origin/priv/*");
+        let trunk = ("svn-remote.svn.fetch", "trunk:refs/remotes/origin/trunk");
+        let branches = ("svn-remote.svn.branches", "branches/*:refs/remotes/origin/*");
+        let tags = ("svn-remote.a.b.tags", "tags/{v1,v2}/*:refs/remotes/origin/tags/*/*");
         let one = ("remote.origin.fetch", "refs/heads/main:refs/remotes/origin/main");
         let mirror = ("remote.origin.fetch", "+refs/*:refs/*");
         for (lines, name, expected) in [
@@ -329,6 +377,11 @@ mod tests {
             (&[usual], "refs/heads/main", false),
             (&[usual, nested], "refs/remotes/origin/main", true),
             (&[usual, nested], "refs/remotes/origin/priv/main", false),
+            (&[usual, trunk], "refs/remotes/origin/trunk", false),
+            (&[usual, trunk], "refs/remotes/origin/main", true),
+            (&[usual, branches], "refs/remotes/origin/main", false),
+            (&[usual, tags], "refs/remotes/origin/tags/v1", false),
+            (&[usual, tags], "refs/remotes/origin/main", true),
             (&[one], "refs/remotes/origin/main", true),
             (&[one], "refs/remotes/origin/main2", false),
             (&[mirror], "refs/heads/main", false),
@@ -349,12 +402,27 @@ mod tests {
             (&[usual, ("remote.b.fetch", "+refs/heads/*:refs/remotes/*")], false),
             (&[usual, ("remote.b.fetch", "refs/heads/a:refs/remotes/origin/a")], false),
             (&[usual, mirror], false),
+            (&[usual, trunk], false),
             (&[one], false),
             (&[], false),
         ] {
             assert_eq!(settings(lines).tracking("origin").is_usual("origin"), expected, "{lines:?}");
         }
         assert_eq!(usual_tracking("o", "refs/heads/a").as_deref(), Some("refs/remotes/o/a"));
+    }
+
+    #[test]
+    fn a_mirror_is_what_the_last_setting_says() {
+        let mirror = |value| ("remote.origin.mirror", value);
+        for (lines, expected) in [
+            (&[mirror("true")][..], &["origin"][..]),
+            (&[mirror("")], &["origin"]),
+            (&[mirror("Off")], &[]),
+            (&[mirror("true"), mirror("false")], &[]),
+            (&[mirror("false"), mirror("yes"), ("remote.b.url", "x")], &["origin"]),
+        ] {
+            assert_eq!(settings(lines).mirrors().collect::<Vec<_>>(), expected, "{lines:?}");
+        }
     }
 
     #[test]
@@ -375,6 +443,9 @@ mod tests {
             Own::Elsewhere
         );
         assert_eq!(Settings::parse("local\0file:.git/config\0"), None);
-        assert_eq!(settings(&[("remote.o.promisor", "true")]).objects, Objects::Partial);
+        let left_with = |names: &[&str]| Objects::Partial(names.iter().map(|&name| name.to_owned()).collect());
+        assert_eq!(settings(&[("remote.o.promisor", "true")]).objects, left_with(&["o"]));
+        let both = [("extensions.partialclone", "o"), ("remote.p.promisor", "true")];
+        assert_eq!(settings(&both).objects, left_with(&["o", "p"]));
     }
 }

@@ -54,14 +54,15 @@ pub(crate) enum Surroundings {
     Push,
 }
 
-/// What git sets for a hook to say which repository it is about.
-const OF_PUSH: [&str; 6] = [
+/// What git sets for a hook to say which repository it is about, and what it has of it.
+const OF_PUSH: [&str; 7] = [
     "GIT_DIR",
     "GIT_COMMON_DIR",
     "GIT_WORK_TREE",
     "GIT_INDEX_FILE",
     "GIT_OBJECT_DIRECTORY",
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_SHALLOW_FILE",
 ];
 
 /// A short answer of git's.

@@ -37,15 +37,32 @@ pub(crate) struct Believed {
 /// Refs, each with the object that it is doubted with.
 pub(crate) type Doubted = BTreeMap<String, String>;
 
+/// Where a remote is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Address(String);
+
+impl Address {
+    /// As it is written, for a git that runs in this directory: the same path leads elsewhere from another one.
+    pub(crate) fn of(url: &str, directory: &Path) -> Self {
+        // A colon before any slash begins the path on a host, or follows the scheme.
+        let is_path = url.find(':').is_none_or(|colon| url[..colon].contains('/'));
+        if is_path { Self(directory.join(url).display().to_string()) } else { Self(url.to_owned()) }
+    }
+
+    fn hash(&self) -> String {
+        Sha256::digest(self.0.as_bytes()).iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+    }
+}
+
 impl Believed {
     /// A remote whose refs are doubted as long as they hold this.
-    pub(crate) fn at(address: &str, doubted: Doubted) -> Self {
-        Self { address: hash(address), doubted }
+    pub(crate) fn at(address: &Address, doubted: Doubted) -> Self {
+        Self { address: address.hash(), doubted }
     }
 
     /// Whether it is about this address.
-    pub(crate) fn is_at(&self, address: &str) -> bool {
-        self.address == hash(address)
+    pub(crate) fn is_at(&self, address: &Address) -> bool {
+        self.address == address.hash()
     }
 }
 
@@ -93,12 +110,12 @@ impl Remotes {
     }
 
     /// Remembers the addresses of today for all remotes of which nothing was known: whoever installs the hook takes what
-    /// their refs say for true.
-    pub(crate) fn install(common: &Path, settings: &Settings) -> io::Result<()> {
+    /// their refs say for true. `directory` is where git runs hooks.
+    pub(crate) fn install(common: &Path, directory: &Path, settings: &Settings) -> io::Result<()> {
         let mut remotes = Self::read(common);
         for name in settings.names() {
             if let (None, Some(address)) = (remotes.get(name), settings.address(name)) {
-                remotes.set(name, Believed::at(&address, Doubted::new()));
+                remotes.set(name, Believed::at(&Address::of(&address, directory), Doubted::new()));
             }
         }
         remotes.write(common)
@@ -113,10 +130,6 @@ pub(crate) fn is_cloned_from(common: &Path, address: &str) -> bool {
     message.strip_prefix(b"clone: from ") == Some(address.as_bytes())
 }
 
-fn hash(address: &str) -> String {
-    Sha256::digest(address.as_bytes()).iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
@@ -127,18 +140,14 @@ mod tests {
     fn a_record_is_read_as_it_was_written_and_has_no_address_in_it() {
         let common = tempfile::tempdir().unwrap();
         assert_eq!(Remotes::read(common.path()), Remotes::default());
+        let address = |url| Address::of(url, Path::new("/work"));
+        let doubted = Doubted::from([("refs/remotes/origin/a".to_owned(), "ab".repeat(20))]);
         let mut remotes = Remotes::default();
-        remotes.set(
-            "origin",
-            Believed::at(
-                "https://me:password@host/x",
-                Doubted::from([("refs/remotes/origin/a".to_owned(), "ab".repeat(20))]),
-            ),
-        );
+        remotes.set("origin", Believed::at(&address("https://me:password@host/x"), doubted));
         remotes.write(common.path()).unwrap();
         assert_eq!(Remotes::read(common.path()), remotes);
         let believed = remotes.get("origin").unwrap();
-        assert!(believed.is_at("https://me:password@host/x") && !believed.is_at("https://host/x"));
+        assert!(believed.is_at(&address("https://me:password@host/x")) && !believed.is_at(&address("https://host/x")));
         let file = common.path().join(FILE);
         let text = String::from_utf8(files::read_limited(&file, FILE_BYTES_MAX).unwrap()).unwrap();
         assert!(!text.contains("password") && !text.contains("host"));
@@ -149,6 +158,23 @@ mod tests {
         }
         Remotes::remove(common.path()).unwrap();
         Remotes::remove(common.path()).unwrap();
+    }
+
+    #[test]
+    fn a_path_is_that_of_the_directory_it_is_read_in() {
+        for (url, is_path) in [
+            ("../hub.git", true),
+            ("hub.git", true),
+            ("./a:b", true),
+            ("/srv/hub.git", false),
+            ("host:hub.git", false),
+            ("me@host:hub.git", false),
+            ("https://host/hub.git", false),
+            ("file:///srv/hub.git", false),
+        ] {
+            let in_both = ["/a/work", "/b/work"].map(|directory| Address::of(url, Path::new(directory)));
+            assert_eq!(in_both[0] != in_both[1], is_path, "{url}");
+        }
     }
 
     #[test]

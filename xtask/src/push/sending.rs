@@ -7,6 +7,8 @@
 
 use std::{collections::BTreeSet, io, path::Path};
 
+use license_core::finding::clean;
+
 use super::{
     error::PushError,
     file::{self, FilePlace, Stored},
@@ -19,7 +21,7 @@ use crate::{
         GitError, Oid,
         settings::{Objects, Settings, Tracking, usual_tracking},
     },
-    hook::remotes::{self, Believed, Doubted, Remotes},
+    hook::remotes::{self, Address, Believed, Doubted, Remotes},
     scan::{
         ScanFault,
         objects::{self, Begun, Range, Seen},
@@ -42,6 +44,35 @@ pub(crate) struct Sending {
     pub(crate) range: Range,
     /// The scan that has begun; none where nothing is sent.
     pub(crate) begun: Option<Begun>,
+    /// What becomes of objects that are not here.
+    pub(crate) promised: Promised,
+}
+
+/// What a push does with objects that a partial clone left with its remote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Promised {
+    /// There are none, or it goes to the remote that has them.
+    Stay,
+    /// It fetches them from there, to send them on; unless the remote says that it has them.
+    MayBeSent {
+        /// The remotes that have them, clean.
+        from: String,
+    },
+}
+
+impl Promised {
+    fn of(settings: &Settings, remote: Option<&(String, String)>) -> Self {
+        match &settings.objects {
+            Objects::All => Self::Stay,
+            Objects::Partial(remotes) => match remote {
+                Some((name, url)) if is_of(settings, name, url) && remotes.iter().eq([name]) => Self::Stay,
+                Some(_) | None => {
+                    let names: Vec<String> = remotes.iter().map(|name| format!("`{}`", clean(name))).collect();
+                    Self::MayBeSent { from: names.join(", ") }
+                }
+            },
+        }
+    }
 }
 
 /// What is pushed, from where, and to whom.
@@ -59,6 +90,41 @@ pub(crate) struct Asked<'p> {
     pub(crate) updates: &'p [Update],
     /// The remote's name and its address, where there are both.
     pub(crate) remote: Option<&'p (String, String)>,
+    /// Who says what the remote has.
+    pub(crate) teller: Teller,
+}
+
+/// Who says what a remote has of the refs of a push.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Teller {
+    /// The remote, through git; or a person.
+    Remote,
+    /// A framework for hooks: it passes on what the remote said, or takes it from the refs of the remote that are here,
+    /// and does not tell which.
+    Framework,
+}
+
+/// What the remote is taken to have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Known {
+    /// What git saw there.
+    seen: Seen,
+    /// Whether what was told counts.
+    told: Told,
+}
+
+/// Whether what was told about the refs of a push counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Counts,
+    /// It may come of refs that are doubted.
+    IsDoubted,
+}
+
+impl Known {
+    fn beside_what_was_told(seen: Seen) -> Self {
+        Self { seen, told: Told::Counts }
+    }
 }
 
 /// Has git begin.
@@ -66,8 +132,9 @@ pub(crate) fn begin(asked: Asked<'_>) -> Result<Sending, PushError> {
     if asked.wanted().is_empty() {
         let whereabouts = asked.repository.facts()?.whereabouts;
         let place = asked.place(&whereabouts)?;
-        let range = asked.range(Seen::Nothing);
-        return Ok(Sending { whereabouts, place, stored: Stored::default(), range, begun: None });
+        let range = asked.range(Known::beside_what_was_told(Seen::Nothing));
+        let stored = Stored::default();
+        return Ok(Sending { whereabouts, place, stored, range, begun: None, promised: Promised::Stay });
     }
     let guessed = asked.guess().map(|guess| Opened::of(asked, config::FILE_NAME, guess));
     let facts = asked.repository.facts();
@@ -82,7 +149,7 @@ pub(crate) fn begin(asked: Asked<'_>) -> Result<Sending, PushError> {
         }
     };
     let opened = match guessed.transpose()? {
-        Some(opened) if opened.seen == sure && place.in_commit == config::FILE_NAME => opened,
+        Some(opened) if opened.known == sure && place.in_commit == config::FILE_NAME => opened,
         guessed => {
             if let Some(opened) = guessed {
                 opened.begun.abandon();
@@ -95,23 +162,23 @@ pub(crate) fn begin(asked: Asked<'_>) -> Result<Sending, PushError> {
 
 /// A scan that has begun with what is taken to be on the remote.
 struct Opened {
-    seen: Seen,
+    known: Known,
     begun: Begun,
     /// For these refs of the push it was asked what git saw of them.
     tracked: Vec<(usize, String)>,
 }
 
 impl Opened {
-    fn of(asked: Asked<'_>, in_commit: &str, seen: Seen) -> Result<Self, ScanFault> {
-        let tracked = match &seen {
+    fn of(asked: Asked<'_>, in_commit: &str, known: Known) -> Result<Self, ScanFault> {
+        let tracked = match &known.seen {
             Seen::Refs(remote) => asked.tracked(remote),
             Seen::Nothing | Seen::These(_) => Vec::new(),
         };
         let files = file::objects(asked.updates).into_iter().map(|oid| repository::at_path(oid, in_commit));
         // git keeps small answers back until it hands out a file: with the files last, all of these come while it lists.
         let ahead: Vec<String> = tracked.iter().map(|(_, name)| name.clone()).chain(files).collect();
-        let begun = objects::begin(asked.scanning, &asked.range(seen.clone()), &ahead, asked.repository.loose())?;
-        Ok(Self { seen, begun, tracked })
+        let begun = objects::begin(asked.scanning, &asked.range(known.clone()), &ahead, asked.repository.loose())?;
+        Ok(Self { known, begun, tracked })
     }
 
     /// Reads what git hands out first.
@@ -128,20 +195,21 @@ impl Opened {
             .any(|((at, _), held)| held.as_ref().is_some_and(|held| asked.updates[*at].old.as_ref() != Some(held)));
         if is_denied {
             self.begun.abandon();
-            let seen = asked.listed(&facts, &records(&facts))?;
-            let begun = objects::begin(asked.scanning, &asked.range(seen.clone()), &[], None)?;
-            self = Self { seen, begun, tracked: Vec::new() };
+            let known = asked.listed(&facts, &records(&facts))?;
+            let begun = objects::begin(asked.scanning, &asked.range(known.clone()), &[], None)?;
+            self = Self { known, begun, tracked: Vec::new() };
         }
-        match facts.settings.objects {
+        match &facts.settings.objects {
             Objects::All => {}
-            Objects::Partial => asked.repository.left_out(&mut found, &objects, &place.in_commit)?,
+            Objects::Partial(_) => asked.repository.left_out(&mut found, &objects, &place.in_commit)?,
         }
         Ok(Sending {
             whereabouts: facts.whereabouts,
             place,
             stored: Stored::of(&objects, found, contents),
-            range: asked.range(self.seen),
+            range: asked.range(self.known),
             begun: Some(self.begun),
+            promised: Promised::of(&facts.settings, asked.remote),
         })
     }
 
@@ -158,8 +226,12 @@ impl Asked<'_> {
         self.updates.iter().filter_map(|update| update.new.clone()).collect()
     }
 
-    fn range(self, seen: Seen) -> Range {
-        Range::Push { want: self.wanted(), have: self.updates.iter().filter_map(|it| it.old.clone()).collect(), seen }
+    fn range(self, Known { seen, told }: Known) -> Range {
+        let have = match told {
+            Told::Counts => self.updates.iter().filter_map(|update| update.old.clone()).collect(),
+            Told::IsDoubted => Vec::new(),
+        };
+        Range::Push { want: self.wanted(), have, seen }
     }
 
     fn place(self, whereabouts: &Whereabouts) -> Result<FilePlace, PushError> {
@@ -167,62 +239,86 @@ impl Asked<'_> {
     }
 
     /// With what git says about the repository: where the file is, and what the remote has.
-    fn sure(self, facts: Facts) -> Result<(Facts, FilePlace, Seen), PushError> {
+    fn sure(self, facts: Facts) -> Result<(Facts, FilePlace, Known), PushError> {
         let place = self.place(&facts.whereabouts)?;
-        let seen = self.seen(&facts)?;
-        Ok((facts, place, seen))
+        let known = self.known(&facts)?;
+        Ok((facts, place, known))
     }
 
     /// What is most likely believed in the end, where that can be told without git.
-    fn guess(self) -> Option<Seen> {
+    fn guess(self) -> Option<Known> {
         if self.config.is_some() {
             return None;
         }
-        let Some((name, url)) = self.remote.filter(|(name, url)| name != url) else { return Some(Seen::Nothing) };
+        let Some((name, url)) = self.remote.filter(|(name, url)| name != url) else {
+            return Some(Known::beside_what_was_told(Seen::Nothing));
+        };
         let record = Remotes::read(self.repository.likely_common()?);
         self.recorded(&record, name, url)
     }
 
     /// All refs of the remote, where the record has no doubt about one.
-    fn recorded(self, records: &Remotes, name: &str, url: &str) -> Option<Seen> {
+    fn recorded(self, records: &Remotes, name: &str, url: &str) -> Option<Known> {
         let believed = records.get(name)?;
-        let is_sure = believed.is_at(url) && believed.doubted.is_empty() && self.updates.len() <= ASKED_MAX;
-        (is_sure && is_plain(name)).then(|| Seen::Refs(name.to_owned()))
+        let is_at = believed.is_at(&self.address(url));
+        let is_sure = is_at && believed.doubted.is_empty() && self.updates.len() <= ASKED_MAX;
+        (is_sure && is_plain(name)).then(|| Known::beside_what_was_told(Seen::Refs(name.to_owned())))
     }
 
-    /// What the remote has besides what it said, by what git says about it.
-    fn seen(self, facts: &Facts) -> Result<Seen, GitError> {
-        let Some((name, url)) = self.remote.filter(|(name, url)| is_of(&facts.settings, name, url)) else {
-            return Ok(Seen::Nothing);
-        };
+    fn address(self, url: &str) -> Address {
+        // git runs hooks where it resolves paths.
+        Address::of(url, self.directory)
+    }
+
+    /// What the remote has, by what git says about it.
+    fn known(self, facts: &Facts) -> Result<Known, GitError> {
+        let Some((name, url)) = self.remote else { return Ok(Known::beside_what_was_told(Seen::Nothing)) };
+        if !is_of(&facts.settings, name, url) {
+            // An address that was written by hand has no refs here that a framework could take anything from.
+            let told = if name == url { Told::Counts } else { self.when_doubted() };
+            return Ok(Known { seen: Seen::Nothing, told });
+        }
         let records = records(facts);
         let is_usual = facts.settings.tracking(name).is_usual(name);
         match self.recorded(&records, name, url).filter(|_| is_usual) {
-            Some(seen) => Ok(seen),
+            Some(known) => Ok(known),
             None => self.listed(facts, &records),
         }
     }
 
+    /// Whether what was told counts where the refs of the remote that are here are doubted.
+    fn when_doubted(self) -> Told {
+        match self.teller {
+            Teller::Remote => Told::Counts,
+            Teller::Framework => Told::IsDoubted,
+        }
+    }
+
     /// The same, one by one. What was learned about the remote is recorded.
-    fn listed(self, facts: &Facts, records: &Remotes) -> Result<Seen, GitError> {
-        let Some((name, url)) = self.remote else { return Ok(Seen::Nothing) };
+    fn listed(self, facts: &Facts, records: &Remotes) -> Result<Known, GitError> {
+        let Some((name, url)) = self.remote else { return Ok(Known::beside_what_was_told(Seen::Nothing)) };
+        let address = self.address(url);
         let common = &facts.whereabouts.common;
         let tracking = facts.settings.tracking(name);
         let tracked = self.repository.tracked()?;
         let before = match records.get(name) {
-            Some(believed) if believed.is_at(url) => Before::Here(&believed.doubted),
+            Some(believed) if believed.is_at(&address) => Before::Here(&believed.doubted),
             None if remotes::is_cloned_from(common, url) => Before::Cloned,
             Some(_) | None => Before::Elsewhere,
         };
-        let Judged { seen, doubted } = judge(&tracked, &tracking, self.updates, before);
-        let now = Believed::at(url, doubted);
+        let Judged { seen, doubted } = judge(&tracked, &tracking, self.updates, self.teller, before);
+        let told = match before {
+            Before::Here(_) | Before::Cloned if doubted.is_empty() && tracking.is_usual(name) => Told::Counts,
+            Before::Here(_) | Before::Cloned | Before::Elsewhere => self.when_doubted(),
+        };
+        let now = Believed::at(&address, doubted);
         if records.get(name) != Some(&now) {
             let mut records = records.clone();
             records.set(name, now);
             // Without a record the next push is looked at as closely as this one.
             records.write(common).ok();
         }
-        Ok(Seen::These(seen))
+        Ok(Known { seen: Seen::These(seen), told })
     }
 
     /// The refs of the push that a remote with the usual refs has under another name here, and those names.
@@ -269,7 +365,7 @@ struct Judged {
 
 /// Decides which refs are believed. A branch that the remote does not have, and that git saw there, is a sign of another
 /// remote: it was replaced, or emptied. One that it has moved is life, and only this ref is out of date.
-fn judge(tracked: &[Tracked], tracking: &Tracking, updates: &[Update], before: Before<'_>) -> Judged {
+fn judge(tracked: &[Tracked], tracking: &Tracking, updates: &[Update], teller: Teller, before: Before<'_>) -> Judged {
     let mine: Vec<&Tracked> = tracked.iter().filter(|it| tracking.has(&it.name)).collect();
     let held = |name: &str| mine.iter().find(|it| it.name == name).map(|it| &it.oid);
     let (mut moved, mut is_gone) = (BTreeSet::new(), false);
@@ -278,7 +374,8 @@ fn judge(tracked: &[Tracked], tracking: &Tracking, updates: &[Update], before: B
             continue;
         };
         match (held(&name), &update.old) {
-            (Some(_), None) => is_gone = true,
+            // A framework that found nothing to tell says nothing of the remote.
+            (Some(_), None) => is_gone |= teller == Teller::Remote,
             (Some(held), Some(old)) if held != old => {
                 moved.insert(name);
             }
@@ -336,7 +433,7 @@ mod tests {
                 remote_ref: format!("refs/heads/{branch}").into_bytes(),
                 old: old.map(oid),
             };
-            let judged = judge(&tracked, &settings.tracking("o"), &[update], before);
+            let judged = judge(&tracked, &settings.tracking("o"), &[update], Teller::Remote, before);
             assert_eq!(judged.seen, seen.chars().map(oid).collect::<Vec<_>>(), "{name}");
             assert_eq!(judged.doubted, of(doubts), "{name}");
         }

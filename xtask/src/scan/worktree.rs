@@ -165,8 +165,11 @@ fn file(work: &mut Work<'_>, top: &Path, name: &[u8], chunk: &mut [u8]) -> Seen 
         }
         Seen::Other
     } else if about.is_dir() {
-        let shown = shown_path(scanner, name);
-        work.scanned.notes.push(format!("`{shown}` is a repository of its own, and was not scanned"));
+        // What lies in a directory that is only in the place of a file is listed by itself.
+        if fs::symlink_metadata(path.join(".git")).is_ok() {
+            let shown = shown_path(scanner, name);
+            work.scanned.notes.push(format!("`{shown}` is a repository of its own, and was not scanned"));
+        }
         Seen::Other
     } else {
         match content(work, &path, name, chunk) {
