@@ -27,7 +27,7 @@ pub use outcome::{
 pub use state::{Keys, Last, Misfit, Open, Phase, State};
 pub use step::{
     BeforeWrite, CALL_TRIES_MAX, CallEnd, End, Idempotency, Liveness, NewKey, NotCurrent, Overlap,
-    ROLLBACK_MARGIN_SECS, Reconciled, Refusal, Run, Shown, Step, Wish, after_call, after_close, after_confirm,
-    after_look, after_reconcile, after_repeat, after_settle, after_validation, before_write, intent, lost, next,
-    not_current, received,
+    ROLLBACK_MARGIN_SECS, Reconciled, Refusal, Run, Shown, Step, Stopping, Wish, after_call, after_close,
+    after_confirm, after_look, after_reconcile, after_repeat, after_settle, after_validation, before_write, intent,
+    lost, next, not_current, received, stopping,
 };

@@ -53,6 +53,7 @@ mod serve;
 mod server;
 mod sinks;
 mod status;
+mod stops;
 mod store;
 mod tidy;
 mod tls;

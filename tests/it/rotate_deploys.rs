@@ -78,7 +78,7 @@ fn a_deploy_of_the_old_key_goes_on_until_its_last_hour() {
     let old = fs::read(project.path(".env")).unwrap();
     project.rotate(&[]).exits(0);
     let project = project.write(".env", &old);
-    project.deploy().exits(0).says("ships the OLD key, which works until").says("--resume");
+    project.deploy().exits(0).says("ships the OLD key, which works until").says("where this deploy reads its key");
     assert_eq!(project.facts_named("adopted"), 0);
 
     let warned = [(80, None), (72, Some(72)), (24, Some(24)), (6, Some(6))];

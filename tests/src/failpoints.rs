@@ -27,6 +27,12 @@ const SETTLE_SECS: u64 = 1;
 /// Where to die: `NAME`, or `NAME:N` for the N-th time that it comes by.
 pub const DIES_AT: &str = "LICENSE_FAILPOINT";
 
+/// Where to get SIGINT: `NAME`.
+pub const SIGINT_AT: &str = "LICENSE_FAILPOINT_SIGINT";
+
+/// Where to stand still until somebody lets it go on: `NAME`.
+pub const STANDS_STILL_AT: &str = "LICENSE_FAILPOINT_STOP";
+
 /// Where to panic: `NAME`.
 pub const PANICS_AT: &str = "LICENSE_FAILPOINT_PANIC";
 

@@ -102,6 +102,23 @@ impl Hub {
         pids.lines().filter(lives).map(str::to_owned).collect()
     }
 
+    /// Does not let go of whoever pushes an entry with this text next, after it was taken.
+    pub fn holds_after(&self, said: &str) {
+        self.holds_in("post-receive", said);
+    }
+
+    /// Holds the push of this number, from 1, to refs whose names begin so, before it is taken.
+    pub fn holds_push(&self, number: u32, refs: &str) {
+        let hook = self.repository().join("hooks/update");
+        let script = format!(
+            "#!/bin/sh\ncase $1 in {refs}*) ;; *) exit 0 ;; esac\necho >> pushes\n\
+             [ \"$(wc -l < pushes)\" -eq {number} ] || exit 0\nmkdir held\n\
+             while [ ! -e released ]; do sleep 0.05; done\n"
+        );
+        fs::write(&hook, script).unwrap();
+        fs::set_permissions(hook, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
     fn holds_in(&self, hook: &str, said: &str) {
         let hook = self.repository().join("hooks").join(hook);
         let script = format!(

@@ -221,6 +221,7 @@ pub(crate) fn helper(
         options,
         deadline,
         met: Arc::clone(&ctx.met),
+        signals: ctx.signals.get().cloned().unwrap_or_else(Signals::none),
     })
 }
 

@@ -5,14 +5,23 @@
 use std::{
     fmt::Display,
     io::{self, IsTerminal, Read as _, Write},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread,
+    time::Duration,
 };
 
 use anstyle::{AnsiColor, Style};
 use rustix::fs::FileType;
 use zeroize::Zeroizing;
 
-use crate::{cli::ColorChoice, vars::Vars};
+use crate::{
+    cli::ColorChoice,
+    signals::{Signals, Stop},
+    vars::Vars,
+};
 
 mod patient;
 pub(crate) mod screen;
@@ -33,8 +42,26 @@ pub(crate) struct Console {
     pub(crate) err_look: Look,
 }
 
-/// Reads the text that somebody pipes in, which may be a secret. A longer one is an error, and so is what is no text.
-pub(crate) fn read_stdin(bytes_max: u64) -> io::Result<Zeroizing<String>> {
+/// Reads the text that somebody pipes in, which may be a secret; nothing where a signal comes first. A longer one is an
+/// error, and so is what is no text.
+pub(crate) fn read_stdin(bytes_max: u64, signals: &Signals) -> io::Result<Result<Zeroizing<String>, Stop>> {
+    const SIGNAL_LATENCY: Duration = Duration::from_millis(50);
+    let (sender, read) = mpsc::channel();
+    // It waits for whoever holds the other end, and ends with the process.
+    thread::Builder::new().name("stdin".to_owned()).spawn(move || sender.send(read_text(bytes_max)).ok())?;
+    loop {
+        match read.recv_timeout(SIGNAL_LATENCY) {
+            Ok(text) => return text.map(Ok),
+            Err(RecvTimeoutError::Disconnected) => return Err(io::ErrorKind::BrokenPipe.into()),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        if let Some(stop) = signals.stop() {
+            return Ok(Err(stop));
+        }
+    }
+}
+
+fn read_text(bytes_max: u64) -> io::Result<Zeroizing<String>> {
     let mut text = Zeroizing::new(String::new());
     io::stdin().take(bytes_max + 1).read_to_string(&mut text)?;
     if text.len() as u64 > bytes_max {

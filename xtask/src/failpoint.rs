@@ -13,6 +13,14 @@ const DIES_AT: &str = "LICENSE_FAILPOINT";
 #[cfg(feature = "failpoints")]
 const PANICS_AT: &str = "LICENSE_FAILPOINT_PANIC";
 
+/// Where the process gets SIGINT, in the `failpoints` build.
+#[cfg(feature = "failpoints")]
+const SIGNALLED_AT: &str = "LICENSE_FAILPOINT_SIGINT";
+
+/// Where the process stands still until somebody lets it go on, in the `failpoints` build.
+#[cfg(feature = "failpoints")]
+const STANDS_STILL_AT: &str = "LICENSE_FAILPOINT_STOP";
+
 /// How long a late execution is waited for, in the `failpoints` build.
 #[cfg(feature = "failpoints")]
 const SETTLE_SECS: &str = "LICENSE_FAILPOINT_SETTLE_SECS";
@@ -36,6 +44,15 @@ const FORWARD_SECS: &str = "LICENSE_FAILPOINT_FORWARD_SECS";
 /// The process comes by.
 #[cfg(feature = "failpoints")]
 pub(crate) fn reached(ctx: &Context, name: &str) {
+    use rustix::process::{Signal, getpid, kill_process};
+    if ctx.vars.text(STANDS_STILL_AT) == Some(name) {
+        let _ = kill_process(getpid(), Signal::STOP);
+    }
+    if ctx.vars.text(SIGNALLED_AT) == Some(name) {
+        let _ = kill_process(getpid(), Signal::INT);
+        // It comes in another thread.
+        let _ = ctx.signals.get().map(|signals| signals.sleep(std::time::Duration::from_secs(60)));
+    }
     passed(&ctx.vars, name);
 }
 

@@ -243,6 +243,13 @@ pub(crate) enum Failure {
         /// The signal.
         stop: Stop,
     },
+    /// A signal came before anything was deployed.
+    #[error("stopped by a signal before the deploy command ran")]
+    #[diagnostic(help("nothing was deployed; run the command again"))]
+    NotDeployed {
+        /// The signal.
+        stop: Stop,
+    },
     /// The operating system does not give randomness, signals, the current directory, or takes no output.
     #[error("{what}: {source}")]
     System {
@@ -291,7 +298,7 @@ impl Failure {
             Self::Scan(fault) => fault.exit(),
             Self::Hook(error) => error.exit(),
             Self::Webhook(error) => error.exit(),
-            Self::LookStopped { stop } => stop_exit(*stop),
+            Self::LookStopped { stop } | Self::NotDeployed { stop } => stop_exit(*stop),
             Self::System { .. } | Self::Issue(ChangeError::NoRandomness(_)) => Exit::Bug,
         }
     }
@@ -331,7 +338,7 @@ impl Failure {
             Self::Scan(fault) => fault.stable_code(),
             Self::Hook(_) => "hook",
             Self::Webhook(_) => "webhook",
-            Self::LookStopped { .. } => "stopped",
+            Self::LookStopped { .. } | Self::NotDeployed { .. } => "stopped",
             Self::System { .. } => "system",
         }
     }
@@ -340,6 +347,7 @@ impl Failure {
 fn store_exit(fault: &StoreFault) -> Exit {
     match fault.kind {
         FaultKind::Credential => Exit::Credential,
+        FaultKind::Stopped { signal } => signal_exit(signal),
         FaultKind::Unreachable | FaultKind::Setup | FaultKind::Conflict | FaultKind::Malformed => Exit::Store,
     }
 }

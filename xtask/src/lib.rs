@@ -268,7 +268,8 @@ fn run_rotate(ctx: &Context, config: Option<&Path>, args: &RotateArgs) -> Exit {
         Err(problem) => return cannot_rotate(ctx, &narrator, &problem.into()),
     };
     let mut reports = Vec::new();
-    for environment in environments {
+    let mut stopped = None;
+    for (at, environment) in environments.iter().enumerate() {
         let report = rotate::run(ctx, &config, environment, args, &narrator);
         if let Some(outcome) = &report.outcome {
             narrator.rotated(&config, environment, outcome);
@@ -280,8 +281,16 @@ fn run_rotate(ctx: &Context, config: Option<&Path>, args: &RotateArgs) -> Exit {
             narrator.note(&trail::file::show_head(environment.name.as_str(), head));
         }
         reports.push(report);
+        let left: Vec<String> = environments[at + 1..].iter().map(|left| format!("`{}`", left.name)).collect();
+        if let Some(stop) = ctx.signals.get().and_then(Signals::stop)
+            && !left.is_empty()
+        {
+            narrator.note(&format!("not begun, since a signal came: {}", left.join(", ")));
+            stopped = Some(stop_exit(stop));
+            break;
+        }
     }
-    let exit = rotate::exit_of_all(&reports);
+    let exit = stopped.unwrap_or_else(|| rotate::exit_of_all(&reports));
     append_summary(ctx, &narrator, || github::rotate_summary(&reports));
     document(&narrator, exit, || json::rotate(&reports, exit))
 }

@@ -249,6 +249,7 @@ impl World {
                 Some(run) => {
                     next.extend(self.steps(at, run, setting));
                     next.extend(self.trouble(setting, |world| world.kill(at)).map(|w| (format!("{at} is killed"), w)));
+                    next.extend(self.stop(at, run, setting).map(|w| (format!("{at} is stopped"), w)));
                 }
             }
         }
@@ -289,6 +290,15 @@ impl World {
             }
         }
         self.land();
+    }
+
+    /// Somebody wants a run to stop. One that ends at once is like one that is killed.
+    fn stop(&self, at: usize, run: &Runner, setting: Setting) -> Option<World> {
+        let Stopping::After(event) = stopping(&run.view, &run.memory) else { return None };
+        let is_between_steps = run.doing == Doing::Decides;
+        is_between_steps
+            .then(|| self.trouble(setting, |world| world.will_write(at, &event.rotation_id, event.fact)))
+            .flatten()
     }
 
     /// Time goes to the next moment at which something can be different.

@@ -234,6 +234,16 @@ pub struct Run {
     /// What was seen of the old key and of the new one, when the rotation was to be closed and could not be.
     not_closed: Option<(Liveness, Liveness)>,
     progress: Progress,
+    before: Before,
+}
+
+/// What this run did with the rotation before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Before {
+    /// Nothing that cannot wait.
+    Left,
+    /// It gave up its grace, and with it all that is known of its old key.
+    GivenUp,
 }
 
 /// This run's own call.
@@ -279,11 +289,15 @@ impl Run {
             failed: BTreeSet::new(),
             not_closed: None,
             progress: Progress::None,
+            before: Before::Left,
         }
     }
 
     /// This run wrote an entry, and the trail has it.
     pub fn wrote(&mut self, event: &RotationEvent) {
+        if event.fact == Fact::OverlapWaived {
+            self.before = Before::GivenUp;
+        }
         self.progress = match &event.fact {
             Fact::NewRejected { .. } | Fact::KeyLost { .. } => Progress::Stuck,
             // The rotation before is not what this run is about.
@@ -332,6 +346,34 @@ impl Run {
             OwnCall::MayBeSent { .. } => self.intent.as_ref() == Some(&open.id),
             OwnCall::Sent { .. } => false,
         }
+    }
+}
+
+/// When a run ends that somebody wants to stop between two steps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stopping {
+    /// At once: the next run goes on from here.
+    Now,
+    /// After this entry. Nothing of its call was sent, which only this run knows: the next one would have to wait, and to
+    /// ask a person.
+    After(Box<RotationEvent>),
+    /// After its call: it gave up the grace of the rotation before for that. A stop before it would leave an old key that
+    /// may be what runs, and nobody to tell of it.
+    Later,
+}
+
+/// Decides when a run ends that somebody wants to stop.
+pub fn stopping(state: &State, run: &Run) -> Stopping {
+    let unsent =
+        if let Phase::Calling(open) = &state.phase { Some(open).filter(|open| run.may_send(open)) } else { None };
+    let calls_next = unsent.is_some() || (state.phase == Phase::Idle(Last::OverlapWaived) && run.intent.is_none());
+    match (run.before, unsent) {
+        (Before::GivenUp, _) if calls_next => Stopping::Later,
+        (Before::Left, Some(open)) => {
+            let fact = Fact::Aborted { why: NotRotated::NotSent };
+            Stopping::After(Box::new(RotationEvent { rotation_id: open.id.clone(), fact }))
+        }
+        (Before::Left | Before::GivenUp, _) => Stopping::Now,
     }
 }
 

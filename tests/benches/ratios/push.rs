@@ -81,7 +81,7 @@ fn of(subject: &Subject, effort: Effort) -> Vec<Row> {
         rows.extend(push.measure(subject, &sites, effort));
     }
     let [few, _] = &sites;
-    rows.push(memory(subject, few, effort));
+    rows.extend(memory(subject, few, effort));
     rows.push(history(subject, few, effort));
     rows.push(dry_run(subject, few, effort));
     rows.push(nothing(subject, few, effort));
@@ -135,23 +135,25 @@ impl Push {
     }
 }
 
-/// The most memory of our process alone.
-fn memory(subject: &Subject, site: &Site, effort: Effort) -> Row {
+/// The most memory of our process alone; and what of it are no pages of files, which Linux has in memory anyway and maps
+/// by pieces of whatever size it read them in.
+fn memory(subject: &Subject, site: &Site, effort: Effort) -> [Row; 2] {
     const KIB_MAX: u64 = 8 * 1024;
     let had = site.had(Push::Newest);
     site.seen(had.as_deref());
-    // A short run may end before its last look.
-    let peaks = (0..effort.pick(31, 11)).map(|_| {
+    let (mut peak, mut private) = (0, 0);
+    for _ in 0..effort.pick(31, 11) {
         let mut child = site.started(had.as_deref());
         let status = format!("/proc/{}/status", child.id());
-        let mut peak = 0;
+        // A short run may end before its last look.
         while child.try_wait().unwrap().is_none() {
             peak = peak.max(program::kib(&status, "VmHWM:").unwrap_or_default());
+            private = private.max(program::kib(&status, "RssAnon:").unwrap_or_default());
         }
-        peak
-    });
+    }
     let name = format!("{}: its own peak memory, 1 commit", subject.name);
-    Row::amount_at_most(&name, peaks.max().unwrap_or_default(), KIB_MAX, "KiB")
+    let of_it = format!("{}: of it not pages of files", subject.name);
+    [Row::amount_at_most(&name, peak, KIB_MAX, "KiB"), Row::amount(&of_it, private, "KiB")]
 }
 
 /// Everything that any ref leads to, along the delta trees of the packs.

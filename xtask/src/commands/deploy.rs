@@ -1,11 +1,11 @@
 //! `deploy`: prove the license, run the deploy command, prove what runs.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, thread};
 
 use license_core::{
     Fingerprint, LicenseKey, Outcome, Verdict,
     gate::judge_class,
-    rotation::{self, Adoption, GraceLeft, Shipping},
+    rotation::{self, Adoption, GraceLeft, Phase, Shipping},
     trail::{Ended, Event, HealthRecord},
 };
 
@@ -16,6 +16,7 @@ use crate::{
     connect,
     context::{self, Context},
     exit::Exit,
+    failpoint,
     failure::{self, Failure},
     gate::{self, Force, Judgement},
     health::{Probe, Seen},
@@ -89,7 +90,9 @@ fn deploy(
     journal: &mut Journal,
     report: &mut DeployReport,
 ) -> Result<(), Failure> {
-    let Scene { config, environment, narrator, .. } = *scene;
+    let Scene { ctx, config, environment, narrator, .. } = *scene;
+    failpoint::reached(ctx, "before-gate");
+    scene.unless_stopped()?;
     let Decided { judgement, key, keyring } = decide(scene, force, journal)?;
     narrator.gate(config, environment, &judgement);
     let judgement = report.judgement.insert(judgement);
@@ -99,6 +102,8 @@ fn deploy(
     mind_the_rotation(scene, journal, &key)?;
 
     let hand_over = HandOver::prepare(scene, &key, &keyring, judgement)?;
+    failpoint::reached(ctx, "before-deploy");
+    scene.unless_stopped()?;
     let release = report.release.insert(hand_over.release.clone()).clone();
     journal.append_decided(Event::DeployStarted { release: release.clone(), key_fingerprint: key.fingerprint() })?;
     let end = hand_over.run(command)?;
@@ -158,9 +163,15 @@ fn mind_the_rotation(scene: &Scene<'_>, journal: &Journal, key: &LicenseKey) -> 
             Ok(())
         }
         Shipping::OldKey { until, left: GraceLeft::Enough | GraceLeft::UnderHours(_) } => {
+            let is_done = matches!(journal.state().phase, Phase::Committed { .. });
+            let next = if is_done {
+                // Nothing is left for a resumed rotation to do.
+                "every store that it writes has the new one: put that, too, where this deploy reads its key".to_owned()
+            } else {
+                format!("`cargo xtask rotate {environment} --resume` goes on with the rotation")
+            };
             scene.narrator.note(&format!(
-                "a rotation is open, and this deploy ships the OLD key, which works until {until:.0}; `cargo xtask rotate \
-                 {environment} --resume` goes on with the rotation"
+                "a rotation is open, and this deploy ships the OLD key, which works until {until:.0}; {next}"
             ));
             Ok(())
         }
@@ -198,6 +209,14 @@ struct Scene<'a> {
 impl Scene<'_> {
     fn key(&self) -> Result<LicenseKey, Failure> {
         connect::key(self.ctx, self.config, self.environment)
+    }
+
+    /// Nothing begins after a signal.
+    fn unless_stopped(&self) -> Result<(), Failure> {
+        match self.signals.stop() {
+            Some(stop) => Err(Failure::NotDeployed { stop }),
+            None => Ok(()),
+        }
     }
 }
 
@@ -272,14 +291,28 @@ fn prove_health(
     let event = health_event(&hand_over.release, &end.seen);
     let unhealthy = exit_of_health(&end.seen) == Exit::Unhealthy;
     report.health = Some(end);
-    let recorded = journal.record(event);
-    if unhealthy && let Some(command) = &scene.environment.rollback {
-        let end = hand_over.run(command)?;
-        narrator.command("rollback", &end, scene.config, scene.environment);
-        let event = Event::RollbackEnded { release: hand_over.release.clone(), ended: end.ended.clone() };
-        report.rollback = Some(end);
-        journal.record(event)?;
-    }
+    failpoint::reached(scene.ctx, "after-health");
+    let rollback = scene.environment.rollback.as_ref().filter(|_| unhealthy);
+    let (Some(command), None) = (rollback, scene.signals.stop()) else {
+        if let Some(command) = rollback {
+            narrator.note(&format!(
+                "the rollback was not begun, since a signal came, and what runs is unhealthy: `{}`",
+                hand_over.shown(command)
+            ));
+        }
+        return journal.record(event);
+    };
+    // What is unhealthy does not wait for a trail whose remote may not answer.
+    let (end, recorded) = thread::scope(|scope| {
+        let recording = scope.spawn(|| journal.record(event));
+        let end = hand_over.run(command);
+        (end, recording.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    let end = end?;
+    narrator.command("rollback", &end, scene.config, scene.environment);
+    let event = Event::RollbackEnded { release: hand_over.release.clone(), ended: end.ended.clone() };
+    report.rollback = Some(end);
+    journal.record(event)?;
     recorded
 }
 

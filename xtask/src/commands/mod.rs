@@ -21,9 +21,12 @@ use crate::{console::Unread, context::Context, failure::Failure, signals::Signal
 /// Watches the signals for a command. After one, nobody who stopped reading what it says keeps it
 /// from its end, and no remote that does not answer.
 pub(crate) fn signals(ctx: &Context) -> Result<Signals, Failure> {
+    // A second watch would know nothing of what came before it.
+    if let Some(watched) = ctx.signals.get() {
+        return Ok(watched.clone());
+    }
     let signals = Signals::watch().map_err(|source| Failure::System { what: "signals cannot be watched", source })?;
     ctx.console.when_unread(Unread::WaitsUntil(signals.clone()));
-    // A command watches once.
     ctx.signals.set(signals.clone()).ok();
     Ok(signals)
 }

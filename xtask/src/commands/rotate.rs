@@ -8,7 +8,9 @@ use std::time::Duration;
 use license_core::{
     LicenseKey,
     chain::Head,
-    rotation::{self, Adoption, End, Fact, Idempotency, Liveness, Overlap, Phase, Refusal, Run, Step, Wish},
+    rotation::{
+        self, Adoption, Bounds, End, Fact, Idempotency, Liveness, Overlap, Phase, Refusal, Run, Step, Stopping, Wish,
+    },
 };
 use zeroize::Zeroizing;
 
@@ -47,6 +49,8 @@ pub(crate) use words::Told;
 
 /// The most steps of one run: far more than any rotation has.
 const STEPS_MAX: u32 = 1_000;
+/// How often it is looked at anew whether a rotation is due. Nobody else is at work once the environment was taken.
+const TURNS_MAX: u32 = 2;
 
 /// What `rotate` did in one environment, as far as it came.
 #[derive(Debug, Default)]
@@ -307,30 +311,60 @@ impl<'a> Scene<'a> {
     /// What a schedule asks for: a rotation whose grace is over is closed however young the key is; then a new one is
     /// begun if it is time. Without `--if-older-than` it is always time.
     fn perform_what_is_due(&mut self, journal: &mut Journal, args: &RotateArgs) -> Result<Due, Failure> {
-        if args.if_older_than.is_some() && due::is_under_way(journal) {
-            let (end, did) = self.go_on(journal)?;
-            // Where nothing was left to do, somebody else ended it meanwhile, and the key is young.
-            if exit_of(&end) != Exit::Done || did == Did::Something {
-                return Ok(Due::Performed { end: Box::new(end), did });
-            }
-        }
-        if args.if_older_than.is_some() && is_to_be_closed(journal) {
-            let (end, did) = self.go_on(journal)?;
-            if exit_of(&end) != Exit::Done {
-                return Ok(Due::Performed { end: Box::new(end), did });
-            }
-            if is_to_be_closed(journal) {
-                self.narrator.note(
-                    "the grace of the rotation before is over, and it is not closed yet: its old key still works; the next \
-                     run looks again",
-                );
-            }
-        }
-        if let Some(age_days) = due::not_yet(self, journal, args)? {
-            return Ok(Due::NotYet { age_days });
+        if args.if_older_than.is_some()
+            && let Some(due) = self.not_due(journal, args)?
+        {
+            return Ok(due);
         }
         let (end, did) = self.perform(journal)?;
         Ok(Due::Performed { end: Box::new(end), did })
+    }
+
+    /// What came of a schedule that asks for no new rotation. Where it asks for one, the environment is taken first, and
+    /// asked about again where somebody else was at work meanwhile.
+    fn not_due(&mut self, journal: &mut Journal, args: &RotateArgs) -> Result<Option<Due>, Failure> {
+        for _ in 0..TURNS_MAX {
+            if let Some(end) = due::left_to_a_person(journal) {
+                return Ok(Some(Due::Performed { end: Box::new(end), did: Did::Nothing }));
+            }
+            if due::is_under_way(journal) {
+                let (end, did) = self.go_on(journal)?;
+                // Where nothing was left to do, somebody else ended it meanwhile, and the key is young.
+                if exit_of(&end) != Exit::Done || did == Did::Something {
+                    return Ok(Some(Due::Performed { end: Box::new(end), did }));
+                }
+            }
+            if is_to_be_closed(journal) {
+                let (end, did) = self.go_on(journal)?;
+                if exit_of(&end) != Exit::Done {
+                    return Ok(Some(Due::Performed { end: Box::new(end), did }));
+                }
+                if is_to_be_closed(journal) {
+                    self.narrator.note(
+                        "the grace of the rotation before is over, and it is not closed yet: its old key still works; the \
+                         next run looks again",
+                    );
+                }
+            }
+            if let Some(age_days) = due::not_yet(self, journal, args)? {
+                return Ok(Some(Due::NotYet { age_days }));
+            }
+            failpoint::reached(self.ctx, "before-due");
+            let judged = journal.state().phase.clone();
+            self.claim(journal, &bounds::of(self.ctx))?;
+            if journal.state().phase == judged {
+                break;
+            }
+            (self.asked, self.old_key) = (None, None);
+        }
+        Ok(None)
+    }
+
+    /// Takes the environment for a whole rotation, or for longer.
+    fn claim(&self, journal: &mut Journal, bounds: &Bounds) -> Result<(), Failure> {
+        let claimed = journal.claim(bounds.whole_secs(self.places.len()));
+        journal.take_notes().iter().for_each(|note| self.narrator.note(note));
+        claimed
     }
 
     /// Goes on with what is open, and begins nothing.
@@ -375,17 +409,17 @@ impl<'a> Scene<'a> {
         let mut did = Did::Nothing;
         let bounds = bounds::of(self.ctx);
         for _ in 0..STEPS_MAX {
-            // Between steps, never within one: the next run goes on from here.
-            if let Some(stop) = self.signals.stop() {
+            // Between steps, never within one.
+            if let Some(stop) = self.signals.stop()
+                && self.ends_here(journal, &mut run)?
+            {
                 return Err(RotateError::Stopped { exit: failure::stop_exit(stop) }.into());
             }
             let step = rotation::next(journal.state(), &run, self.wish, self.idempotency, &bounds, context::now());
             failpoint::reached(self.ctx, step_name(&step));
             let fact = match step {
                 Step::End(End::Held(_)) | Step::Claim => {
-                    let claimed = journal.claim(bounds.whole_secs(self.places.len()));
-                    journal.take_notes().iter().for_each(|note| self.narrator.note(note));
-                    claimed?;
+                    self.claim(journal, &bounds)?;
                     failpoint::reached(self.ctx, "after-claim");
                     continue;
                 }
@@ -427,6 +461,19 @@ impl<'a> Scene<'a> {
             }
         }
         Err(RotateError::NoEnd.into())
+    }
+
+    /// Whether a run that is to stop does so before its next step.
+    fn ends_here(&mut self, journal: &mut Journal, run: &mut Run) -> Result<bool, Failure> {
+        match rotation::stopping(journal.state(), run) {
+            Stopping::Now => Ok(true),
+            Stopping::After(event) => self.write(journal, run, &event).map(|_| true),
+            Stopping::Later => {
+                // It asks about the key before its call, and no signal may keep it from that.
+                self.authority = connect::authority(self.ctx, self.config, self.environment, 1, None)?;
+                Ok(false)
+            }
+        }
     }
 
     /// Writes what became true, also where others only noted something in the meantime: what came of the one call is

@@ -1,7 +1,7 @@
 //! Asks a program: bytes on its stdin, its stdout as the answer, its stderr kept apart for people.
 //!
-//! Its end is the end of its process: what a child of it still holds open is not waited for. No signal to us ends it
-//! early, because it may be writing; its deadline does.
+//! Its end is the end of its process: what a child of it still holds open is not waited for. No signal to us ends one
+//! early that may be writing; its deadline does.
 
 use std::{
     fs::File,
@@ -73,8 +73,14 @@ const CHUNK_BYTES: usize = 16 * 1024;
 /// Asks it and waits for its end. When the deadline has passed its group gets SIGTERM, and soon after SIGKILL.
 /// Never fails: not being able to start is one of the ends.
 pub(crate) fn capture(call: &Call<'_>) -> Captured {
+    capture_until(call, &Signals::none())
+}
+
+/// The same for one that only reads: a signal that comes meanwhile ends it. One that came before is its caller's affair.
+pub(crate) fn capture_until(call: &Call<'_>, signals: &Signals) -> Captured {
+    let came_before = signals.stop().map(|_| Signals::none());
     match start(call) {
-        Ok((running, pipes)) => supervise(call, running, pipes),
+        Ok((running, pipes)) => supervise(call, running, pipes, came_before.as_ref().unwrap_or(signals)),
         Err(why) => Captured {
             ended: Ended::NotStarted { why: clean(&why) },
             stdout: Answer::Whole(Zeroizing::default()),
@@ -83,12 +89,12 @@ pub(crate) fn capture(call: &Call<'_>) -> Captured {
     }
 }
 
-fn supervise(call: &Call<'_>, mut running: Running, mut pipes: Pipes) -> Captured {
+fn supervise(call: &Call<'_>, mut running: Running, mut pipes: Pipes, signals: &Signals) -> Captured {
     let (life, alive) = pipes.life;
     let (stdin, stdout, stderr) = (&mut pipes.stdin, &mut pipes.stdout, &mut pipes.stderr);
     let ended = thread::scope(|scope| {
         scope.spawn(|| exchange(stdin, call.stdin, stdout, stderr, &life));
-        let ended = running.supervise(call.deadline, GRACE, &Signals::none());
+        let ended = running.supervise(call.deadline, GRACE, signals);
         drop(alive);
         ended
     });

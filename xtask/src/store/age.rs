@@ -158,7 +158,11 @@ impl AgeStore {
                 next: "bring back the file as it was; or remove it, and `cargo xtask rotate` writes the new key into a new one".to_owned(),
                 ..fault
             },
-            FaultKind::Credential | FaultKind::Setup | FaultKind::Unreachable | FaultKind::Conflict => fault,
+            FaultKind::Credential
+            | FaultKind::Setup
+            | FaultKind::Unreachable
+            | FaultKind::Conflict
+            | FaultKind::Stopped { .. } => fault,
         }
     }
 

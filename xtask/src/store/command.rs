@@ -20,7 +20,8 @@ use zeroize::Zeroizing;
 use super::held::{FaultKind, Held, StoreFault, Version, Written};
 use crate::{
     met::Met,
-    process::capture::{Answer, Call, Captured, STDOUT_BYTES_MAX, capture},
+    process::capture::{Answer, Call, Captured, STDOUT_BYTES_MAX, capture_until},
+    signals::Signals,
 };
 
 /// The version of the protocol.
@@ -59,6 +60,8 @@ pub(crate) struct Helper {
     pub(crate) deadline: Duration,
     /// The secrets that are known: what it says is shown without them.
     pub(crate) met: Arc<Met>,
+    /// What ends a helper that only reads.
+    pub(crate) signals: Signals,
 }
 
 /// Variables may hold secrets that we know nothing of.
@@ -230,18 +233,27 @@ impl CommandStore {
 
     /// Starts the helper with a word and bytes of the caller's own.
     pub(crate) fn exchange(&self, word: &str, stdin: &[u8]) -> Captured {
+        self.exchange_until(word, stdin, &Signals::none())
+    }
+
+    fn exchange_until(&self, word: &str, stdin: &[u8], signals: &Signals) -> Captured {
         let words: Vec<String> = self.helper.program.iter().cloned().chain([word.to_owned()]).collect();
-        capture(&Call {
+        let call = Call {
             words: &words,
             directory: &self.helper.directory,
             variables: &self.helper.variables,
             stdin,
             deadline: self.helper.deadline,
-        })
+        };
+        capture_until(&call, signals)
     }
 
+    /// A signal ends what only reads.
     fn ask(&self, verb: Verb, put: Option<&Put<'_>>) -> Captured {
-        self.exchange(verb.word(), &self.request(put))
+        match put {
+            Some(_) => self.exchange(verb.word(), &self.request(put)),
+            None => self.exchange_until(verb.word(), &self.request(put), &self.helper.signals),
+        }
     }
 
     /// Keeps what the helper told people, without keys. Returns its last line.
@@ -413,6 +425,8 @@ pub(crate) enum Meaning {
     Exit(i32),
     /// A signal ended it.
     Signal(i32),
+    /// A signal came to us, and ended it.
+    Stopped(i32),
     /// It ran past its deadline.
     Late {
         /// The deadline in seconds.
@@ -437,7 +451,8 @@ impl Meaning {
                 64 => Self::Usage,
                 other => Self::Exit(*other),
             },
-            Ended::Killed { signal } | Ended::Interrupted { signal } => Self::Signal(*signal),
+            Ended::Killed { signal } => Self::Signal(*signal),
+            Ended::Interrupted { signal } => Self::Stopped(*signal),
             Ended::TimedOut { after_secs } => Self::Late { after_secs: *after_secs },
             Ended::NotStarted { why } => Self::NotStarted(why.clone()),
         }
@@ -467,6 +482,10 @@ impl Meaning {
             Self::Usage => (FaultKind::Setup, words("did not understand the request (exit 64)"), TEST_IT),
             Self::Exit(code) => (FaultKind::Malformed, format!("ended with exit {code}"), LOOK),
             Self::Signal(signal) => (FaultKind::Malformed, format!("was ended by signal {signal}"), LOOK),
+            Self::Stopped(signal) => {
+                let said = format!("was stopped, since signal {signal} came");
+                (FaultKind::Stopped { signal: *signal }, said, "run the command again")
+            }
             Self::Late { after_secs } => {
                 (FaultKind::Unreachable, format!("gave no answer within {after_secs} s"), LOOK)
             }
@@ -496,7 +515,11 @@ impl Outcome {
             | Meaning::Unsupported
             | Meaning::Usage
             | Meaning::NotStarted(_) => Self::Failed,
-            Meaning::OutcomeUnknown | Meaning::Exit(_) | Meaning::Signal(_) | Meaning::Late { .. } => Self::Unknown,
+            Meaning::OutcomeUnknown
+            | Meaning::Exit(_)
+            | Meaning::Signal(_)
+            | Meaning::Stopped(_)
+            | Meaning::Late { .. } => Self::Unknown,
         }
     }
 }

@@ -84,6 +84,11 @@ pub(crate) enum FaultKind {
     Conflict,
     /// What it holds or answers makes no sense.
     Malformed,
+    /// A signal came before it could be asked to the end.
+    Stopped {
+        /// The signal's number.
+        signal: i32,
+    },
 }
 
 impl fmt::Display for FaultKind {
@@ -94,6 +99,7 @@ impl fmt::Display for FaultKind {
             Self::Setup => "setup",
             Self::Conflict => "conflict",
             Self::Malformed => "malformed",
+            Self::Stopped { .. } => "stopped",
         })
     }
 }

@@ -73,6 +73,38 @@ fn a_wait_that_was_announced_after_another_is_waited_for_too() {
 }
 
 #[test]
+fn a_run_stops_at_once_unless_it_alone_knows_something_or_gave_something_up() {
+    let wrote = |facts: &[Fact]| {
+        let mut run = Run::new(RunId("run-1".to_owned()));
+        for fact in facts {
+            run.wrote(&RotationEvent { rotation_id: open().id, fact: fact.clone() });
+        }
+        run
+    };
+    let intent = || Fact::Intent(open().terms);
+    let mut sent = wrote(&[intent()]);
+    sent.sends();
+    let mut sent_after_waiver = wrote(&[Fact::OverlapWaived, intent()]);
+    sent_after_waiver.sends();
+    let not_sent = Fact::Aborted { why: NotRotated::NotSent };
+    let after = Stopping::After(Box::new(RotationEvent { rotation_id: open().id, fact: not_sent }));
+    let (idle, calling) = (|last| Phase::Idle(last), || Phase::Calling(open()));
+    for (name, run, phase, expected) in [
+        ("nothing begun", wrote(&[]), idle(Last::None), Stopping::Now),
+        ("a call of its own that was not sent", wrote(&[intent()]), calling(), after),
+        ("one that was", sent, calling(), Stopping::Now),
+        ("somebody else's", wrote(&[]), calling(), Stopping::Now),
+        ("a grace given up", wrote(&[Fact::OverlapWaived]), idle(Last::OverlapWaived), Stopping::Later),
+        ("by somebody else", wrote(&[]), idle(Last::OverlapWaived), Stopping::Now),
+        ("for a call to come", wrote(&[Fact::OverlapWaived, intent()]), calling(), Stopping::Later),
+        ("for one that was sent", sent_after_waiver, calling(), Stopping::Now),
+    ] {
+        let state = State { claim: None, epoch: 1, phase };
+        assert_eq!(stopping(&state, &run), expected, "{name}");
+    }
+}
+
+#[test]
 fn a_grace_is_given_up_with_the_new_key_in_hand() {
     let key = |name: &str| LicenseKey::parse(name).unwrap().fingerprint();
     let keys = Keys { open: open(), blob: BlobHash::of(b"new"), new: key("K1"), grace_ends_at: at(NOW_SECS + 9) };

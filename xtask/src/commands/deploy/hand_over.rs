@@ -57,6 +57,11 @@ impl<'a> HandOver<'a> {
         Ok(Self { scene, variables, keyring, release, expected })
     }
 
+    /// A command as it is shown.
+    pub(super) fn shown(&self, words: &[String]) -> String {
+        shown(words, self.keyring)
+    }
+
     /// Runs one of the environment's commands. On GitHub Actions its output cannot give the runner commands.
     pub(super) fn run(&self, words: &[String]) -> Result<CommandEnd, Failure> {
         let scene = self.scene;

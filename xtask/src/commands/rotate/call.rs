@@ -1,6 +1,10 @@
 //! The one call, and what it brings: sealed before anybody reads it.
 
-use std::time::Duration;
+use std::{
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+    time::Duration,
+};
 
 use license_core::{
     LicenseKey,
@@ -17,7 +21,7 @@ use crate::{
     console, context,
     escrow::{BlobKind, EscrowError, Kept, Reached},
     failpoint,
-    failure::Failure,
+    failure::{self, Failure},
     journal::Journal,
     keyring,
     seal::{ARMOR_BYTES_MAX, Sealed},
@@ -25,6 +29,8 @@ use crate::{
 
 /// The most that is read from stdin, in bytes: the longest sealed answer that was printed.
 const BROUGHT_BYTES_MAX: u64 = ARMOR_BYTES_MAX as u64;
+/// How long a signal may go unnoticed.
+const SIGNAL_LATENCY: Duration = Duration::from_millis(50);
 /// How a sealed answer begins, when one is brought instead of a key.
 const ARMOR_BEGINS: &str = "-----BEGIN AGE ENCRYPTED FILE-----";
 
@@ -176,7 +182,7 @@ impl Scene<'_> {
     fn seal_and_keep(&mut self, open: &Open, body: Zeroizing<Vec<u8>>) -> Result<BlobHash, NotKept> {
         let sealed = self.recipients.seal(&body).map_err(|error| NotKept::NotSealed { why: error.to_string() })?;
         let hash = sealed.hash();
-        let kept = self.escrow.put(&open.id.0, BlobKind::Answer, &sealed);
+        let kept = self.told_at_a_signal(&sealed, || self.escrow.put(&open.id.0, BlobKind::Answer, &sealed));
         failpoint::reached(self.ctx, "after-sealed");
         self.answer = Some((hash, body));
         let kept = match kept {
@@ -190,6 +196,34 @@ impl Scene<'_> {
             Ok(()) => Ok(hash),
             Err(why) => Err(NotKept::HereOnly { sealed, why }),
         }
+    }
+
+    /// Keeps an answer. A CI system that stops a run kills it seconds later, with the machine; so a signal that comes while
+    /// other machines cannot see the answer yet has it printed at once.
+    fn told_at_a_signal<T>(&self, sealed: &Sealed, keep: impl FnOnce() -> T) -> T {
+        if self.ctx.actor().ci.is_none() {
+            return keep();
+        }
+        let (narrator, signals, environment) = (self.narrator, self.signals, &self.environment.name);
+        thread::scope(|scope| {
+            let (kept, is_kept) = mpsc::channel::<()>();
+            scope.spawn(move || {
+                while let Err(RecvTimeoutError::Timeout) = is_kept.recv_timeout(SIGNAL_LATENCY) {
+                    if signals.stop().is_some() {
+                        narrator.note(&format!(
+                            "a signal came, and it is not known yet whether other machines see the answer: this is it, \
+                             sealed; unless this run says what became of it, keep it, and bring it back with `cargo xtask \
+                             rotate {environment} --adopt`:\n{}",
+                            sealed.armor()
+                        ));
+                        return;
+                    }
+                }
+            });
+            let done = keep();
+            drop(kept);
+            done
+        })
     }
 
     /// Whether what was kept is still there for the next run: a CI machine is thrown away, so that only the shared place
@@ -214,7 +248,10 @@ impl Scene<'_> {
     /// A key that a person brought on stdin, or a sealed answer that was printed.
     pub(super) fn seal_brought(&mut self, open: &Open, phase: &Phase) -> Result<Option<(RotationId, Fact)>, Failure> {
         let not_brought = |why: String| RotateError::NotBrought { why };
-        let text = console::read_stdin(BROUGHT_BYTES_MAX).map_err(|error| not_brought(error.to_string()))?;
+        self.narrator.note("reading the key, or the sealed answer, from stdin");
+        let text =
+            console::read_stdin(BROUGHT_BYTES_MAX, self.signals).map_err(|error| not_brought(error.to_string()))?;
+        let text = text.map_err(|stop| RotateError::Stopped { exit: failure::stop_exit(stop) })?;
         let text = text.trim();
         let body = if text.starts_with(ARMOR_BEGINS) {
             let Some(identity) = self.identity() else {

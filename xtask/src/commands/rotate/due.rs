@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use license_core::rotation::Phase;
+use license_core::rotation::{End, Phase};
 
 use super::{RotateError, Scene};
 use crate::{cli::RotateArgs, context, failure::Failure, journal::Journal};
@@ -21,6 +21,12 @@ pub(super) fn not_yet(scene: &mut Scene<'_>, journal: &Journal, args: &RotateArg
     };
     let age = context::now().duration_since(issued);
     Ok(is_younger(age, age_max).then(|| age.as_hours() / 24))
+}
+
+/// Where a rotation stands that a person has taken back: as long as its old key works, a schedule leaves it there.
+pub(super) fn left_to_a_person(journal: &Journal) -> Option<End> {
+    let Phase::RolledBack(keys) = &journal.state().phase else { return None };
+    (context::now() < keys.grace_ends_at).then(|| End::RolledBack(keys.clone()))
 }
 
 /// Whether a rotation is open, and has to be gone on with.

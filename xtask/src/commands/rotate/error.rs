@@ -165,7 +165,7 @@ pub(crate) enum RotateError {
         next: String,
     },
     /// A signal came. The next run goes on.
-    #[error("stopped by a signal while waiting")]
+    #[error("stopped by a signal")]
     #[diagnostic(help("the next `cargo xtask rotate` goes on where this one stopped"))]
     Stopped {
         /// The exit code of the signal.

@@ -4,8 +4,8 @@ use license_core::{
     LicenseKey,
     license::Answer,
     rotation::{
-        self, Against, Answered, BlobHash, BodySource, Evidence, Fact, Listed, ListedBefore, OldKey, Open, Reconciled,
-        RotationId, RotationVisible, Run, after_confirm, after_reconcile, conclude,
+        self, Against, Answered, BlobHash, BodySource, Conclusion, Evidence, Fact, Listed, ListedBefore, OldKey, Open,
+        Reconciled, RotationId, RotationVisible, Run, Wish, after_confirm, after_reconcile, conclude,
     },
 };
 
@@ -31,6 +31,11 @@ impl Scene<'_> {
             Reconciled::Write(fact) => Ok(Some((open.id.clone(), *fact))),
             Reconciled::SealListed => Ok(self.seal_listed(run, open)),
             Reconciled::CannotTell => {
+                if (conclusion, self.wish) == (Conclusion::InPart, Wish::ConfirmNotRotated) {
+                    self.narrator.note(
+                        "that nothing was rotated is not believed: a part of an answer came, so that the authority did rotate",
+                    );
+                }
                 run.is_stuck();
                 Ok(None)
             }

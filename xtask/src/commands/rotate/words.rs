@@ -137,7 +137,11 @@ fn of_end(end: &End, overlap: Option<BothKeys>, environment: &str) -> Told {
             match last {
                 Last::None => "no rotation is open, and there was none".to_owned(),
                 Last::Aborted(_) => "no rotation is open: the authority did not rotate".to_owned(),
-                Last::Closed(_) | Last::OverlapWaived => "no rotation is open: the last one is closed".to_owned(),
+                Last::Closed(_) => "no rotation is open: the last one is closed".to_owned(),
+                Last::OverlapWaived => {
+                    "no rotation is open: the grace of the last one was given up for another one, which did not begin"
+                        .to_owned()
+                }
             },
             None,
         ),

@@ -38,6 +38,7 @@ impl Scripted {
 
     fn store(&self) -> CommandStore {
         CommandStore::new(Helper {
+            signals: Signals::none(),
             program: vec!["sh".to_owned(), "helper".to_owned()],
             directory: self.path().to_owned(),
             variables: vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into()), ("MINE".into(), "yes".into())],
@@ -249,6 +250,7 @@ fn a_program_without_a_path_is_looked_up() {
     std::os::unix::fs::symlink("/bin/sh", directory.path().join("license-store-mine")).unwrap();
     crate::files::replace(&directory.path().join("capabilities"), ALL.as_bytes()).unwrap();
     let store = CommandStore::new(Helper {
+        signals: Signals::none(),
         program: program_of("mine"),
         directory: directory.path().to_owned(),
         variables: vec![("PATH".into(), directory.path().into())],

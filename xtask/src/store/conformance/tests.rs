@@ -19,6 +19,7 @@ fn store(directory: &Path, script: &str, environment: &str, deadline: Duration) 
     let path = directory.join("helper");
     crate::files::replace(&path, script.as_bytes()).unwrap();
     CommandStore::new(Helper {
+        signals: crate::signals::Signals::none(),
         program: vec!["sh".to_owned(), path.to_str().unwrap().to_owned()],
         directory: directory.to_owned(),
         variables: vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())],
@@ -92,6 +93,7 @@ fn a_helper_that_is_not_there_is_unusable() {
     let directory = TempDir::new().unwrap();
     let made = |environment: &str| {
         CommandStore::new(Helper {
+            signals: crate::signals::Signals::none(),
             program: crate::store::command::program_of("nowhere"),
             directory: directory.path().to_owned(),
             variables: Vec::new(),
