@@ -185,6 +185,8 @@ fn entry<'t>(tree: &'t [u8], name: &[u8], name_bytes: usize) -> Option<Entry<'t>
 mod tests {
     use std::fs;
 
+    use proptest::prelude::*;
+
     use super::{super::tests::Hub, *};
 
     /// A repository with files, directories, links and a tag, none of it packed.
@@ -300,6 +302,21 @@ mod tests {
             assert_eq!(sample.answers(&question), None);
             fs::remove_file(sample.top.join("license.toml")).unwrap();
             assert_eq!(sample.answers(&question), None);
+        }
+    }
+
+    proptest! {
+        /// A tree is of whoever made it, and has the name of its bytes, whatever they are.
+        #[test]
+        fn any_bytes_are_a_tree_or_none(
+            tree in proptest::collection::vec(prop_oneof![Just(0_u8), Just(b' '), Just(b'a'), any::<u8>()], 0..120),
+            is_long: bool,
+        ) {
+            let name_bytes = if is_long { 32 } else { 20 };
+            let found = entry(&tree, b"a", name_bytes);
+            if let Some(Entry::There { .. }) = found {
+                prop_assert!(tree.windows(3).any(|part| part == b" a\0"), "it is somewhere");
+            }
         }
     }
 
