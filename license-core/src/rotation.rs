@@ -24,7 +24,7 @@ pub use outcome::{
     Against, Answered, CallClass, CallOutcome, Conclusion, Evidence, Listed, OldKey, Part, RotationVisible, against,
     classify, conclude, old_key,
 };
-pub use state::{Keys, Last, Misfit, Open, Phase, State};
+pub use state::{Before, Grace, Keys, Last, Misfit, Open, Phase, State};
 pub use step::{
     BeforeWrite, CALL_TRIES_MAX, CallEnd, End, Idempotency, Liveness, NewKey, NotCurrent, Overlap,
     ROLLBACK_MARGIN_SECS, Reconciled, Refusal, Run, Shown, Step, Stopping, Wish, after_call, after_close,

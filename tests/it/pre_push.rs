@@ -493,6 +493,13 @@ fn what_a_partial_clone_would_fetch_to_send_it_elsewhere_is_not_clean() {
         git(&["add", "new"]);
         git(&["commit", "--quiet", "--message", "new"]);
         pushing.push_in(&clone, &["fork", "main"]).goes();
+        // Nor what a fetch saw there, however it came to have it.
+        git(&["remote", "add", "second", &fork]);
+        git(&["fetch", "--quiet", "second"]);
+        pushing.push_in(&clone, &["second", "HEAD:refs/heads/more"]).goes();
+        pushing.push_in(&clone, &["second", "origin/old:refs/heads/old"]).stops(31);
+        git(&["push", "--quiet", "second", ":more"]);
+        git(&["remote", "remove", "second"]);
         // Nor is anything new to the one that it was left with.
         assert_eq!(pushing.push_in(&clone, &["origin", "origin/old:refs/heads/again"]).exits, [0], "{filter}");
         git(&["push", "--quiet", "origin", ":again"]);
@@ -518,11 +525,14 @@ fn grafts_change_what_git_sends_and_stop_a_push() {
     pushing.push(&["origin", "main"]).stops(31).says("info/grafts").says("git replace --convert-graft-file");
     pushing.git(&["replace", "--convert-graft-file"]);
     pushing.push(&["--dry-run", "origin", "main"]).goes();
-    grafts("# none\n\n");
+    grafts("# none\n\n \r\n");
     pushing.push(&["--dry-run", "origin", "main"]).goes();
     grafts(&format!("{main}\n"));
-    let pushing = pushing.var("GIT_GRAFT_FILE", "/dev/null");
-    pushing.push(&["origin", "main"]).goes();
+    let mut pushing = pushing;
+    for nothing in ["", "/dev/null"] {
+        pushing = pushing.var("GIT_GRAFT_FILE", nothing);
+        pushing.push(&["--dry-run", "origin", "main"]).goes();
+    }
 }
 
 #[test]
@@ -723,6 +733,13 @@ fn what_a_framework_takes_from_refs_that_are_doubted_is_doubted_too() {
     pushing.git(&["remote", "set-url", "origin", &hub]);
     pushing.git(&["remote", "set-url", "--push", "origin", &second]);
     pushing.pre_push("work", &[], "").exits(30);
+    // Where nothing is here that it could be taken from, the remote said it.
+    pushing.git(&["config", "--remove-section", "remote.origin"]);
+    pushing.git(&["remote", "add", "other", &second]);
+    let pushing = pushing.var("PRE_COMMIT_REMOTE_NAME", "other");
+    for again in ["once", "twice"] {
+        pushing.pre_push("work", &[], "").named(again).exits(0);
+    }
 }
 
 #[test]

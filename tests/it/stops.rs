@@ -73,15 +73,53 @@ fn a_run_that_is_stopped_before_its_call_says_that_nothing_was_sent() {
 }
 
 #[test]
-fn a_grace_is_not_given_up_for_a_call_that_a_signal_keeps_back() {
-    let rotating = rotating();
-    rotating.project.rotate(&[]).exits(0);
-    let rotating = signalled(rotating, "after-overlap-waived");
-    rotating.project.rotate(&["--accept-no-overlap"]).exits(130);
-    assert_eq!((rotating.calls(), rotating.rotations()), (2, 2), "it was given up for this one");
-    let rotating = left_alone(rotating);
-    rotating.project.rotate(&["--resume"]).exits(0);
-    rotating.stores_hold(&rotating.newest_key());
+fn a_grace_that_was_given_up_for_a_rotation_that_came_to_nothing_stands_again() {
+    for at in ["after-overlap-waived", "after-intent"] {
+        let rotating = rotating();
+        rotating.project.rotate(&[]).exits(0);
+        let (first, escrowed) = (rotating.newest_key(), rotating.project.escrowed());
+        let rotating = signalled(rotating, at);
+        rotating.project.rotate(&["--accept-no-overlap"]).named(at).exits(130);
+        let rotating = left_alone(rotating);
+        assert_eq!(rotating.rotations(), 1, "{at}");
+        assert_eq!(rotating.project.escrowed(), escrowed, "{at}");
+        rotating
+            .project
+            .run(&["status"])
+            .named(at)
+            .says("the old key works until")
+            .says("cargo xtask deploy production");
+        rotating.project.rotate(&[]).named(at).exits(20).says("--accept-no-overlap");
+        // Its old key comes back, as before.
+        rotating.project.rotate(&["--rollback"]).named(at).exits(0);
+        rotating.nothing_stored();
+        rotating.project.rotate(&["--resume"]).named(at).exits(0);
+        rotating.stores_hold(&first);
+        rotating.project.rotate(&["--accept-no-overlap"]).named(at).exits(0);
+        assert_eq!(rotating.rotations(), 2, "{at}");
+        assert_eq!(rotating.project.escrowed().len(), 2, "{at}: nothing of the first rotation is left");
+    }
+}
+
+/// The signal comes within the step of the call, which looks at the trail once more before it sends.
+#[test]
+fn a_run_that_is_stopped_while_it_looks_whether_it_may_call_says_that_nothing_was_sent() {
+    let hub = Hub::new();
+    let rotating = rotating().with(|project| hub.shared_by(project));
+    let rotating = rotating.with(|project| project.var(STANDS_STILL_AT, "before-call"));
+    let running = rotating.project.start(&["rotate", "production"]);
+    until("it is to call", || {
+        let status = fs::read_to_string(format!("/proc/{}/status", running.pid())).unwrap_or_default();
+        status.contains("State:\tT")
+    });
+    hub.hangs_for(&rotating.project);
+    running.go_on();
+    until("it looks at the trail", || !hub.fetching().is_empty());
+    running.signal(Signal::INT);
+    rotating.project.ended(running).exits(130);
+    hub.answers(&rotating.project);
+    assert_eq!(rotating.calls(), 0);
+    assert_eq!(rotating.project.facts(), ["intent", "aborted"]);
 }
 
 #[test]
@@ -114,7 +152,15 @@ fn a_schedule_leaves_what_a_person_took_back() {
     rotating.project.rotate(&["--if-older-than", "30d"]).exits(0).says("holds the OLD key again").says("--resume");
     rotating.nothing_stored();
     assert_eq!(rotating.project.facts(), facts);
-    rotating.project.rotate(&["--resume"]).exits(0);
+    // A day and a half before the old key dies it goes forward: a schedule of every day would come too late.
+    let later = |rotating: Rotating, secs: u64| {
+        rotating.with(|project| project.var("LICENSE_FAILPOINT_CLOCK_AHEAD_SECS", &secs.to_string()))
+    };
+    let rotating = later(rotating, 5 * 24 * 60 * 60);
+    rotating.project.rotate(&["--if-older-than", "30d"]).exits(0).says("holds the OLD key again");
+    rotating.nothing_stored();
+    let rotating = later(rotating, 6 * 24 * 60 * 60);
+    rotating.project.rotate(&["--if-older-than", "30d"]).exits(0);
     rotating.stores_hold(&rotating.newest_key());
 }
 
@@ -145,6 +191,24 @@ fn nothing_is_deployed_after_a_signal_that_came_before() {
         assert!(!trail.kinds().contains(&"deploy_started"), "{at}: {:?}", trail.kinds());
         assert_eq!(trail.claims(), ["claimed", "released"], "{at}");
     }
+}
+
+/// The remote takes the entry that the deploy began, and a signal comes while it does.
+#[test]
+fn a_deploy_that_a_signal_kept_back_is_not_said_to_have_run() {
+    let (hub, server) = (Hub::new(), saying(&good()));
+    let project = hub.shared_by(asking(&server).deploying("true"));
+    hub.holds_after("\"kind\":\"deploy_started\"");
+    let mut running = project.start(&["deploy", "production"]);
+    running.until("the remote holds the entry", |_| hub.holds());
+    running.signal(Signal::INT);
+    // It comes in another thread.
+    thread::sleep(Duration::from_millis(300));
+    hub.releases();
+    project.ended(running).exits(130).says("before the deploy command ran").deploy_did_not_run();
+    let trail = project.trail("production");
+    assert_eq!(trail.last("deploy_ended")["ended"]["how"], "not_started", "{:?}", trail.last("deploy_ended"));
+    assert_eq!(trail.claims(), ["claimed", "released"]);
 }
 
 #[test]

@@ -92,6 +92,11 @@ impl Hub {
         git(&project.path(""), &["config", "remote.origin.uploadpack", program.to_str().unwrap()]);
     }
 
+    /// Answers those who fetch with this project again.
+    pub fn answers(&self, project: &Project) {
+        git(&project.path(""), &["config", "--unset", "remote.origin.uploadpack"]);
+    }
+
     /// The processes that were asked since [`Hub::hangs_for`], and live.
     pub fn fetching(&self) -> Vec<String> {
         let pids = fs::read_to_string(self.root.path().join("pids")).unwrap_or_default();

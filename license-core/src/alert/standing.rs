@@ -448,7 +448,7 @@ mod tests {
     }
 
     fn in_phase(phase: Phase) -> State {
-        State { claim: None, epoch: 1, phase }
+        State { epoch: 1, phase, ..State::default() }
     }
 
     #[test]

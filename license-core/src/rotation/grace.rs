@@ -143,7 +143,7 @@ mod tests {
     }
 
     fn state(phase: Phase) -> State {
-        State { claim: None, epoch: 1, phase }
+        State { epoch: 1, phase, ..State::default() }
     }
 
     #[test]

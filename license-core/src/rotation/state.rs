@@ -1,6 +1,6 @@
 //! Where an environment's rotation stands: what replaying the trail gives.
 
-use alloc::{collections::BTreeSet, string::String};
+use alloc::{boxed::Box, collections::BTreeSet, string::String};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,40 @@ pub struct State {
     pub epoch: u64,
     /// The rotation.
     pub phase: Phase,
+    /// Whether a person gave up the grace of a committed rotation, for another one that may begin now.
+    #[serde(default, skip_serializing_if = "Grace::is_kept")]
+    pub grace: Grace,
+    /// The committed rotation whose grace was given up for the one that is open, as long as that has brought no new key:
+    /// where it never does, this is where things stand again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Box<Before>>,
+}
+
+/// Whether the old key of a committed rotation may die before its grace ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Grace {
+    /// It may not.
+    #[default]
+    Kept,
+    /// A person accepts that.
+    GivenUp,
+}
+
+impl Grace {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+    fn is_kept(&self) -> bool {
+        *self == Self::Kept
+    }
+}
+
+/// A committed rotation, while the next one asks for its key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Before {
+    /// Both keys.
+    pub keys: Keys,
+    /// Whether what runs was seen with the new one.
+    pub adoption: Adoption,
 }
 
 /// What every phase after the intent knows.
@@ -128,7 +162,7 @@ pub enum Last {
     Aborted(NotRotated),
     /// Rotated, and the old key is dead.
     Closed(Adoption),
-    /// Rotated, and a person did not want to wait until the old key is dead.
+    /// Rotated, and a person did not want to wait until the old key is dead. Checkpoints of earlier versions have it.
     OverlapWaived,
 }
 
@@ -166,9 +200,24 @@ impl State {
                 } else if self.phase.open().map(|open| &open.id) != Some(&event.rotation_id) {
                     return Err(misfit);
                 }
-                self.phase = self.phase.after(event, record.at).ok_or(misfit)?;
+                self.phase = self.left_behind(&event.fact).after(event, record.at).ok_or(misfit)?;
+                match (&event.fact, self.before.take()) {
+                    (Fact::Aborted { .. }, Some(before)) => {
+                        self.phase = Phase::Committed { keys: before.keys, adoption: before.adoption };
+                    }
+                    // The authority has replaced what that rotation was about.
+                    (Fact::Received { .. }, _) => {}
+                    (_, before) => self.before = before,
+                }
             }
-            Event::DeployStarted { key_fingerprint, .. } => self.phase = self.phase.after_deploy_of(*key_fingerprint),
+            Event::DeployStarted { key_fingerprint, .. } => {
+                self.phase = self.phase.after_deploy_of(*key_fingerprint);
+                if let Some(before) = &mut self.before
+                    && before.keys.open.terms.old == *key_fingerprint
+                {
+                    before.adoption = Adoption::Unproven;
+                }
+            }
             Event::Issued { .. }
             | Event::Gate(_)
             | Event::GateFailed { .. }
@@ -182,6 +231,27 @@ impl State {
             | Event::NotKnown => {}
         }
         Ok(self)
+    }
+
+    /// The phase that a fact follows: a new rotation may begin beside a committed one whose grace was given up, which is
+    /// kept in mind.
+    fn left_behind(&mut self, fact: &Fact) -> Phase {
+        let grace = core::mem::take(&mut self.grace);
+        match (core::mem::take(&mut self.phase), fact, grace) {
+            (Phase::Committed { keys, adoption }, Fact::Intent(_), Grace::GivenUp) => {
+                self.before = Some(Box::new(Before { keys, adoption }));
+                Phase::default()
+            }
+            (phase @ Phase::Committed { .. }, Fact::OverlapWaived, _) => {
+                self.grace = Grace::GivenUp;
+                phase
+            }
+            (phase, Fact::Adopted { .. }, grace) => {
+                self.grace = grace;
+                phase
+            }
+            (phase, _, _) => phase,
+        }
     }
 
     /// The self-check: whether the call of this rotation may be sent at this moment. It is asked of the trail as it is
@@ -301,10 +371,7 @@ impl Phase {
                 let Self::Committed { keys, .. } = self else { return None };
                 Some(Self::Committed { keys, adoption: proof })
             }
-            Fact::OverlapWaived => {
-                let Self::Committed { .. } = self else { return None };
-                Some(Self::Idle(Last::OverlapWaived))
-            }
+            Fact::OverlapWaived => matches!(self, Self::Committed { .. }).then_some(self),
             Fact::Closed { adoption } => {
                 let Self::Committed { .. } = self else { return None };
                 Some(Self::Idle(Last::Closed(adoption)))
@@ -446,6 +513,31 @@ mod tests {
         assert_eq!(keys.grace_ends_at, at(10 + 7 * 24 * 60 * 60), "counted from the intent");
         history.extend([Fact::Adopted { proof: Adoption::Proved }, Fact::Closed { adoption: Adoption::Proved }]);
         assert_eq!(replayed(history), Ok(Phase::Idle(Last::Closed(Adoption::Proved))));
+    }
+
+    #[test]
+    fn a_grace_that_was_given_up_is_over_once_the_next_rotation_has_brought_a_key() {
+        let mut first = vec![intent(1), received(), validated(), holds("a", Which::New), holds("b", Which::New)];
+        first.push(Fact::Committed);
+        let committed = replayed(first.clone()).unwrap();
+        let event = |id: &str, fact: Fact| RotationEvent { rotation_id: RotationId(id.to_owned()), fact };
+        let next = |more: &[(&str, Fact)]| {
+            let more = more.iter().map(|(id, fact)| Event::Rotation(event(id, fact.clone())));
+            let more = (100..).zip(more).map(|(secs, event)| record(secs, event));
+            State::replay(&facts(first.clone()).into_iter().chain(more).collect::<Vec<_>>())
+        };
+        let (waived, aborted) = (("r1", Fact::OverlapWaived), Fact::Aborted { why: NotRotated::NotSent });
+        assert!(next(&[("r2", intent(2))]).is_err(), "it was not given up");
+        let given_up = next(&[waived.clone(), waived.clone()]).unwrap();
+        assert_eq!((&given_up.phase, given_up.grace), (&committed, Grace::GivenUp));
+        let resumed = next(&[waived.clone(), ("r1", Fact::RollbackStarted)]).unwrap();
+        assert_eq!(resumed.grace, Grace::Kept);
+        let calling = next(&[waived.clone(), ("r2", intent(2))]).unwrap();
+        assert!(matches!(&calling.phase, Phase::Calling(open) if open.id.0 == "r2") && calling.before.is_some());
+        let back = next(&[waived.clone(), ("r2", intent(2)), ("r2", aborted)]).unwrap();
+        assert_eq!((&back.phase, back.grace, &back.before), (&committed, Grace::Kept, &None));
+        let brought = next(&[waived, ("r2", intent(2)), ("r2", received())]).unwrap();
+        assert!(matches!(brought.phase, Phase::Received { .. }) && brought.before.is_none());
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::{
             Which,
         },
         outcome::{Against, CallClass, CallOutcome, Conclusion, classify},
-        state::{Keys, Last, Open, Phase, State},
+        state::{Grace, Keys, Last, Open, Phase, State},
     },
 };
 
@@ -234,16 +234,10 @@ pub struct Run {
     /// What was seen of the old key and of the new one, when the rotation was to be closed and could not be.
     not_closed: Option<(Liveness, Liveness)>,
     progress: Progress,
-    before: Before,
-}
-
-/// What this run did with the rotation before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Before {
-    /// Nothing that cannot wait.
-    Left,
-    /// It gave up its grace, and with it all that is known of its old key.
-    GivenUp,
+    /// What it did with the grace of the rotation before.
+    grace: Grace,
+    /// Why nothing came of its call.
+    aborted: Option<NotRotated>,
 }
 
 /// This run's own call.
@@ -289,14 +283,18 @@ impl Run {
             failed: BTreeSet::new(),
             not_closed: None,
             progress: Progress::None,
-            before: Before::Left,
+            grace: Grace::Kept,
+            aborted: None,
         }
     }
 
     /// This run wrote an entry, and the trail has it.
     pub fn wrote(&mut self, event: &RotationEvent) {
         if event.fact == Fact::OverlapWaived {
-            self.before = Before::GivenUp;
+            self.grace = Grace::GivenUp;
+        }
+        if let Fact::Aborted { why } = &event.fact {
+            self.aborted = Some(why.clone());
         }
         self.progress = match &event.fact {
             Fact::NewRejected { .. } | Fact::KeyLost { .. } => Progress::Stuck,
@@ -357,24 +355,17 @@ pub enum Stopping {
     /// After this entry. Nothing of its call was sent, which only this run knows: the next one would have to wait, and to
     /// ask a person.
     After(Box<RotationEvent>),
-    /// After its call: it gave up the grace of the rotation before for that. A stop before it would leave an old key that
-    /// may be what runs, and nobody to tell of it.
-    Later,
 }
 
 /// Decides when a run ends that somebody wants to stop.
 pub fn stopping(state: &State, run: &Run) -> Stopping {
-    let unsent =
-        if let Phase::Calling(open) = &state.phase { Some(open).filter(|open| run.may_send(open)) } else { None };
-    let calls_next = unsent.is_some() || (state.phase == Phase::Idle(Last::OverlapWaived) && run.intent.is_none());
-    match (run.before, unsent) {
-        (Before::GivenUp, _) if calls_next => Stopping::Later,
-        (Before::Left, Some(open)) => {
-            let fact = Fact::Aborted { why: NotRotated::NotSent };
-            Stopping::After(Box::new(RotationEvent { rotation_id: open.id.clone(), fact }))
-        }
-        (Before::Left | Before::GivenUp, _) => Stopping::Now,
+    if let Phase::Calling(open) = &state.phase
+        && run.may_send(open)
+    {
+        let fact = Fact::Aborted { why: NotRotated::NotSent };
+        return Stopping::After(Box::new(RotationEvent { rotation_id: open.id.clone(), fact }));
     }
+    Stopping::Now
 }
 
 /// Decides the next step. Whatever comes of it is written into the trail before this is asked again.
@@ -438,7 +429,7 @@ fn wanted(state: &State, run: &Run, (wish, idempotency): (Wish, Idempotency), bo
             (Wish::Adopt, Progress::None) => Step::SealBrought(keys.open.clone()),
             (Wish::Rotate(_) | Wish::Resume | Wish::Adopt | Wish::ConfirmNotRotated, _) => promote(keys, done, run),
         },
-        Phase::Committed { keys, adoption } => committed(keys, *adoption, run, wish, now),
+        Phase::Committed { keys, adoption } => committed(state, keys, *adoption, run, wish, now),
         // The old key dies in the stores: forward, whatever was wished.
         Phase::RollingBack { keys, .. } if now >= keys.grace_ends_at => write(&keys.open, Fact::RolledForward),
         Phase::RollingBack { keys, done } => restore(keys, done, run),
@@ -544,7 +535,11 @@ fn start_rollback(keys: &Keys, now: Timestamp) -> Step {
     refused(Refusal::TooLateToRollBack { until: keys.grace_ends_at })
 }
 
-fn committed(keys: &Keys, adoption: Adoption, run: &Run, wish: Wish, now: Timestamp) -> Step {
+fn committed(state: &State, keys: &Keys, adoption: Adoption, run: &Run, wish: Wish, now: Timestamp) -> Step {
+    // It gave up this grace for a rotation that came to nothing.
+    if let Some(why) = &run.aborted {
+        return Step::End(End::Aborted(why.clone()));
+    }
     let stands = || match run.not_closed {
         Some((old, new)) => Step::End(End::NotClosed { keys: keys.clone(), old, new }),
         None => Step::End(End::Committed { keys: keys.clone(), adoption }),
@@ -554,6 +549,10 @@ fn committed(keys: &Keys, adoption: Adoption, run: &Run, wish: Wish, now: Timest
         (_, Progress::Went) | (Wish::Resume | Wish::RollBack, Progress::Stuck) => stands(),
         (Wish::Adopt, _) => refused(Refusal::NothingToAdopt),
         (Wish::ConfirmNotRotated, _) => refused(Refusal::NothingToConfirm),
+        // Whoever gives it up has looked whether it may: a run goes on with its own word only.
+        (Wish::Rotate(Overlap::Waived), _) if (state.grace, run.grace) == (Grace::GivenUp, Grace::GivenUp) => {
+            Step::Prepare { epoch: state.epoch + 1 }
+        }
         (Wish::Rotate(Overlap::Waived), _) => write(&keys.open, Fact::OverlapWaived),
         (Wish::Rotate(Overlap::Required), Progress::None) if now < keys.grace_ends_at => {
             refused(Refusal::GraceOpen { until: keys.grace_ends_at })

@@ -106,6 +106,11 @@ fn deploy(
     scene.unless_stopped()?;
     let release = report.release.insert(hand_over.release.clone()).clone();
     journal.append_decided(Event::DeployStarted { release: release.clone(), key_fingerprint: key.fingerprint() })?;
+    if let Err(stopped) = scene.unless_stopped() {
+        let why = "a signal came before it was started".to_owned();
+        journal.record(Event::DeployEnded { release, ended: Ended::NotStarted { why } })?;
+        return Err(stopped);
+    }
     let end = hand_over.run(command)?;
     narrator.command("deploy", &end, config, environment);
     let recorded = journal.record(Event::DeployEnded { release, ended: end.ended.clone() });
@@ -306,10 +311,12 @@ fn prove_health(
     let (end, recorded) = thread::scope(|scope| {
         let recording = scope.spawn(|| journal.record(event));
         let end = hand_over.run(command);
+        if let Ok(end) = &end {
+            narrator.command("rollback", end, scene.config, scene.environment);
+        }
         (end, recording.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     });
     let end = end?;
-    narrator.command("rollback", &end, scene.config, scene.environment);
     let event = Event::RollbackEnded { release: hand_over.release.clone(), ended: end.ended.clone() };
     report.rollback = Some(end);
     journal.record(event)?;

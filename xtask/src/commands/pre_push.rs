@@ -164,14 +164,14 @@ fn refuse_grafts(ctx: &Context, common: &Path, push: &Push, verdict: &mut Verdic
     if !push.sends() {
         return;
     }
-    let file =
-        ctx.vars.raw("GIT_GRAFT_FILE").map_or_else(|| common.join("info/grafts"), |file| ctx.directory.join(file));
-    let is_graft = |line: &[u8]| !line.is_empty() && !line.starts_with(b"#");
+    let named = ctx.vars.raw("GIT_GRAFT_FILE");
+    let file = named.map_or_else(|| common.join("info/grafts"), |file| ctx.directory.join(file));
+    let is_graft = |line: &[u8]| !line.trim_ascii().is_empty() && !line.starts_with(b"#");
     let has_any = match files::read_limited(&file, GRAFTS_BYTES_MAX) {
+        // With these names git is told that there is none.
+        _ if named.is_some_and(|name| name.is_empty() || name == "/dev/null") => false,
         Ok(text) => text.split(|&byte| byte == b'\n').any(is_graft),
-        // With this name git is told that there is none.
-        Err(_) if file == Path::new("/dev/null") => false,
-        Err(error) => error.kind() != io::ErrorKind::NotFound,
+        Err(error) => !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
     };
     if has_any {
         verdict.line(&format!(
@@ -360,8 +360,8 @@ fn tell_left_out(scanned: &Scanned, verdict: &mut Verdict<'_>) {
 
 /// Why a push of what a partial clone does not have is stopped, and what to do.
 const NOT_HERE: &str = "git may fetch them to send them on, and nobody has looked at them: `git fetch` from the remote \
-                        that you push to and `cargo xtask hook install` let git and the hook know what it has; else \
-                        `git fetch --refetch --no-filter` brings them here";
+                        that you push to says what it has; where it has one address to push to and another to fetch from, \
+                        give each a remote; else `git fetch --refetch --no-filter` brings them here";
 
 /// A scan that git has begun with.
 struct Scan<'r> {

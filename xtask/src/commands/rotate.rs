@@ -350,8 +350,15 @@ impl<'a> Scene<'a> {
                 return Ok(Some(Due::NotYet { age_days }));
             }
             failpoint::reached(self.ctx, "before-due");
+            let run = Run::new(journal.run().clone());
+            let bounds = bounds::of(self.ctx);
+            let next = rotation::next(journal.state(), &run, self.wish, self.idempotency, &bounds, context::now());
+            // What is refused needs no environment.
+            if let Step::End(End::Refused(_)) = next {
+                break;
+            }
             let judged = journal.state().phase.clone();
-            self.claim(journal, &bounds::of(self.ctx))?;
+            self.claim(journal, &bounds)?;
             if journal.state().phase == judged {
                 break;
             }
@@ -377,9 +384,25 @@ impl<'a> Scene<'a> {
 
     /// One step after the other, until there is nothing more to do in this run, however it ends.
     fn perform(&mut self, journal: &mut Journal) -> Result<(End, Did), Failure> {
-        let performed = self.perform_steps(journal);
+        let mut run = Run::new(journal.run().clone());
+        let mut performed = self.perform_steps(journal, &mut run);
+        // Whatever it was that a signal kept from being done.
+        if let (Err(_), Some(stop)) = (&performed, self.signals.stop()) {
+            self.say_what_only_this_run_knows(journal, &mut run);
+            if matches!(performed, Err(Failure::Rotate(RotateError::StoreNotReady { .. }))) {
+                performed = Err(RotateError::Stopped { exit: failure::stop_exit(stop) }.into());
+            }
+        }
         self.share_what_is_here_only(journal);
         performed
+    }
+
+    /// Writes that nothing of a call was sent that this run was to send.
+    fn say_what_only_this_run_knows(&self, journal: &mut Journal, run: &mut Run) {
+        let Stopping::After(event) = rotation::stopping(journal.state(), run) else { return };
+        if let Err(error) = self.write(journal, run, &event) {
+            self.narrator.note(&format!("that nothing was sent to the authority is not in the trail: {error}"));
+        }
     }
 
     /// What could not be put where other machines see it is put there as soon as that is possible: until then it is lost
@@ -404,18 +427,15 @@ impl<'a> Scene<'a> {
         }
     }
 
-    fn perform_steps(&mut self, journal: &mut Journal) -> Result<(End, Did), Failure> {
-        let mut run = Run::new(journal.run().clone());
+    fn perform_steps(&mut self, journal: &mut Journal, run: &mut Run) -> Result<(End, Did), Failure> {
         let mut did = Did::Nothing;
         let bounds = bounds::of(self.ctx);
         for _ in 0..STEPS_MAX {
             // Between steps, never within one.
-            if let Some(stop) = self.signals.stop()
-                && self.ends_here(journal, &mut run)?
-            {
+            if let Some(stop) = self.signals.stop() {
                 return Err(RotateError::Stopped { exit: failure::stop_exit(stop) }.into());
             }
-            let step = rotation::next(journal.state(), &run, self.wish, self.idempotency, &bounds, context::now());
+            let step = rotation::next(journal.state(), run, self.wish, self.idempotency, &bounds, context::now());
             failpoint::reached(self.ctx, step_name(&step));
             let fact = match step {
                 Step::End(End::Held(_)) | Step::Claim => {
@@ -428,52 +448,39 @@ impl<'a> Scene<'a> {
                     self.remove_leftovers(journal);
                     Some(self.prepare(epoch, &bounds)?)
                 }
-                Step::Call(open) => self.call(journal, &mut run, &open, &bounds)?,
-                Step::Repeat(open) => self.repeat(journal, &mut run, &open, &bounds)?,
+                Step::Call(open) => self.call(journal, run, &open, &bounds)?,
+                Step::Repeat(open) => self.repeat(journal, run, &open, &bounds)?,
                 Step::LookInEscrow(open) => {
                     let found = self.sealed_as_known(&open, &journal.state().phase)?;
                     if found.is_none() {
                         self.tell_of_a_part(&open)?;
                     }
-                    rotation::after_look(journal.state(), &mut run, found, &bounds).map(|fact| (open.id, fact))
+                    rotation::after_look(journal.state(), run, found, &bounds).map(|fact| (open.id, fact))
                 }
                 Step::Settle { open, until } => {
                     self.settle(&open, until)?;
-                    rotation::after_settle(journal.state(), &mut run);
+                    rotation::after_settle(journal.state(), run);
                     None
                 }
-                Step::Reconcile(open) => self.reconcile(&mut run, &open)?,
-                Step::Confirm { open, blob } => self.confirm(&mut run, &open, blob)?,
-                Step::SealListed(open) => self.seal_listed(&mut run, &open),
+                Step::Reconcile(open) => self.reconcile(run, &open)?,
+                Step::Confirm { open, blob } => self.confirm(run, &open, blob)?,
+                Step::SealListed(open) => self.seal_listed(run, &open),
                 Step::SealBrought(open) => self.seal_brought(&open, &journal.state().phase)?,
-                Step::Validate { open, blob } => self.validate_new(&mut run, &open, blob)?,
+                Step::Validate { open, blob } => self.validate_new(run, &open, blob)?,
                 Step::Store { keys, store, key } => self.bring(&keys, &store, key)?,
-                Step::Close { keys, adoption } => self.close(&mut run, &keys, adoption)?,
+                Step::Close { keys, adoption } => self.close(run, &keys, adoption)?,
                 Step::Write(event) => {
                     self.can_do(&event.fact, &journal.state().phase)?;
                     Some((event.rotation_id, event.fact))
                 }
             };
             if let Some((rotation_id, fact)) = fact
-                && self.write(journal, &mut run, &rotation::RotationEvent { rotation_id, fact })?
+                && self.write(journal, run, &rotation::RotationEvent { rotation_id, fact })?
             {
                 did = Did::Something;
             }
         }
         Err(RotateError::NoEnd.into())
-    }
-
-    /// Whether a run that is to stop does so before its next step.
-    fn ends_here(&mut self, journal: &mut Journal, run: &mut Run) -> Result<bool, Failure> {
-        match rotation::stopping(journal.state(), run) {
-            Stopping::Now => Ok(true),
-            Stopping::After(event) => self.write(journal, run, &event).map(|_| true),
-            Stopping::Later => {
-                // It asks about the key before its call, and no signal may keep it from that.
-                self.authority = connect::authority(self.ctx, self.config, self.environment, 1, None)?;
-                Ok(false)
-            }
-        }
     }
 
     /// Writes what became true, also where others only noted something in the meantime: what came of the one call is
@@ -483,6 +490,7 @@ impl<'a> Scene<'a> {
         let name = words::fact_name(&event.fact);
         // If the person who gave it up was wrong, the new key is in the answer and nowhere else.
         let is_given_up = matches!(journal.state().phase, Phase::NewRejected { .. });
+        let replaced = replaced_by(journal, &event.fact);
         match journal.append_decided(license_core::trail::Event::Rotation(event.clone())) {
             Err(Failure::Log(error)) if error.is_lost_race() => {
                 journal.refresh()?;
@@ -502,6 +510,11 @@ impl<'a> Scene<'a> {
             && let Err(error) = self.escrow.delete(&event.rotation_id.0)
         {
             self.narrator.note(&format!("the escrow of rotation {} is not emptied: {error}", event.rotation_id.0));
+        }
+        if let Some(replaced) = replaced
+            && let Err(error) = self.escrow.delete(&replaced)
+        {
+            self.narrator.note(&format!("the escrow of rotation {replaced} is not emptied: {error}"));
         }
         Ok(true)
     }
@@ -554,6 +567,12 @@ impl<'a> Scene<'a> {
             None => Ok(()),
         }
     }
+}
+
+/// The rotation whose grace was given up for one that has its new key now: nothing brings its keys back.
+fn replaced_by(journal: &Journal, fact: &Fact) -> Option<String> {
+    let before = journal.state().before.as_ref().filter(|_| matches!(fact, Fact::Received { .. }))?;
+    Some(before.keys.open.id.0.clone())
 }
 
 /// Whether all that is left of a rotation is to prove its old key dead.

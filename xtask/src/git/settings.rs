@@ -112,7 +112,7 @@ pub(crate) struct Tracking {
 }
 
 /// Below it are the refs that say what remotes have. A mirror is fetched into all refs, which say nothing then.
-const TRACKING: &str = "refs/remotes/";
+pub(crate) const TRACKING: &str = "refs/remotes/";
 
 impl Git {
     /// Reads the settings.
@@ -140,20 +140,21 @@ impl Settings {
         let mut parts = text.split_terminator('\0');
         while let Some(scope) = parts.next() {
             let (origin, setting) = (parts.next()?, parts.next()?);
-            let (key, value) = setting.split_once('\n').unwrap_or((setting, ""));
+            let (key, given) = setting.split_once('\n').map_or((setting, None), |(key, value)| (key, Some(value)));
+            let value = given.unwrap_or_default();
             match key {
                 "core.repositoryformatversion" => is_here |= scope == "local" && origin == "file:.git/config",
                 "core.bare" => moves = !["false", "no", "off", "0"].contains(&value),
                 "core.worktree" => moves = true,
                 "extensions.partialclone" => settings.objects.left_with(value),
-                _ => settings.add(key, value)?,
+                _ => settings.add(key, value, is_true(given))?,
             }
         }
         settings.own = if is_here && !moves { Own::Here } else { Own::Elsewhere };
         Some(settings)
     }
 
-    fn add(&mut self, key: &str, value: &str) -> Option<()> {
+    fn add(&mut self, key: &str, value: &str, is_true: bool) -> Option<()> {
         let (section, rest) = key.split_once('.')?;
         // Settings of all remotes have no name in between, such as `remote.pushDefault`.
         let Some((name, what)) = rest.rsplit_once('.') else { return Some(()) };
@@ -162,15 +163,11 @@ impl Settings {
                 let of = if what == "insteadof" { Of::Everything } else { Of::Pushes };
                 self.rewrites.push(Rewrite { base: name.to_owned(), instead_of: value.to_owned(), of });
             }
-            ("remote", "promisor") => self.objects.left_with(name),
-            ("svn-remote", _) => self.svn.extend(value.split_once(':').map(|(_, to)| Pattern::begins_like(to))),
+            ("remote", "promisor") if is_true => self.objects.left_with(name),
+            ("svn-remote", _) => self.svn.extend(value.split_once(':').map(|(_, to)| Pattern::begins_like(to.trim()))),
             ("remote", "url") => self.remote(name).urls.push(value.to_owned()),
             ("remote", "pushurl") => self.remote(name).push_urls.push(value.to_owned()),
-            // A setting without a value is true.
-            ("remote", "mirror") => {
-                let is_off = matches!(value.to_ascii_lowercase().as_str(), "false" | "no" | "off" | "0");
-                self.remote(name).pushes = if is_off { Pushes::Some } else { Pushes::Mirror };
-            }
+            ("remote", "mirror") => self.remote(name).pushes = if is_true { Pushes::Mirror } else { Pushes::Some },
             ("remote", "fetch") => self.remote(name).fetch.extend(Refspec::parse(value)),
             _ => {}
         }
@@ -204,6 +201,7 @@ impl Settings {
     }
 
     /// The one address that a remote is fetched from and pushed to; none where it has several, or none that is certain.
+    /// That of the fetches, where pushes go to the same place in another way.
     pub(crate) fn address(&self, name: &str) -> Option<String> {
         let remote = self.remotes.iter().find(|remote| remote.name == name)?;
         // An empty one takes back those before it, in newer gits.
@@ -216,7 +214,7 @@ impl Settings {
             let rewritten = |url: &String| self.rewrite(url, Of::Pushes).unwrap_or_else(|| self.rewritten(url));
             pushes = remote.urls.iter().map(rewritten).collect();
         }
-        pushes.iter().all(|push| *push == address).then_some(address)
+        pushes.iter().all(|push| is_same_place(push, &address)).then_some(address)
     }
 
     fn rewritten(&self, url: &str) -> String {
@@ -242,6 +240,65 @@ impl Settings {
     }
 }
 
+/// Whether git takes a setting for true: one without a value is.
+fn is_true(given: Option<&str>) -> bool {
+    given.is_none_or(|value| {
+        let is_word = ["", "false", "no", "off"].contains(&value.to_ascii_lowercase().as_str());
+        !is_word && value.parse::<i64>() != Ok(0)
+    })
+}
+
+/// Whether two addresses lead to one repository: they are the same, or one leads by ssh and the other by https to the
+/// same path of the same host.
+pub(crate) fn is_same_place(one: &str, other: &str) -> bool {
+    let differ = |one: &Place<'_>, other: &Place<'_>| one.way != other.way;
+    let same = |one: &Place<'_>, other: &Place<'_>| {
+        one.host.eq_ignore_ascii_case(other.host) && one.path == other.path && !one.path.is_empty()
+    };
+    one == other
+        || Place::of(one).zip(Place::of(other)).is_some_and(|(one, other)| differ(&one, &other) && same(&one, &other))
+}
+
+/// Where an address leads on a host.
+struct Place<'a> {
+    way: Way,
+    host: &'a str,
+    path: &'a str,
+}
+
+#[derive(PartialEq, Eq)]
+enum Way {
+    Web,
+    Ssh,
+}
+
+impl<'a> Place<'a> {
+    fn of(url: &'a str) -> Option<Self> {
+        let (way, rest) = match url.split_once("://") {
+            Some(("http" | "https", rest)) => (Way::Web, rest),
+            Some(("ssh" | "git+ssh" | "ssh+git", rest)) => (Way::Ssh, rest),
+            Some(_) => return None,
+            None => {
+                // `me@host:path`
+                let (host, path) = url.split_once(':').filter(|(host, _)| !host.contains('/'))?;
+                return Some(Self { way: Way::Ssh, host: without_user(host), path: plain(path) });
+            }
+        };
+        let (host, path) = rest.split_once('/')?;
+        let host = without_user(host);
+        Some(Self { way, host: host.split(':').next().unwrap_or(host), path: plain(path) })
+    }
+}
+
+fn without_user(host: &str) -> &str {
+    host.rsplit('@').next().unwrap_or(host)
+}
+
+fn plain(path: &str) -> &str {
+    let path = path.trim_matches('/');
+    path.strip_suffix(".git").unwrap_or(path)
+}
+
 impl Refspec {
     /// Reads one. What fetches into no ref, or leaves something out, is none.
     fn parse(text: &str) -> Option<Self> {
@@ -259,12 +316,11 @@ impl Pattern {
         }
     }
 
-    /// All names that begin with what stands before the first sign of a pattern.
+    /// All names that begin with what stands before the first sign of a pattern: beside a ref `git svn` writes others,
+    /// as `trunk@4`.
     fn begins_like(text: &str) -> Self {
-        match text.split_once(['*', '{']) {
-            Some((before, _)) => Self { before: before.to_owned(), after: Some(String::new()) },
-            None => Self { before: text.to_owned(), after: None },
-        }
+        let before = text.split(['*', '{']).next().unwrap_or_default();
+        Self { before: before.to_owned(), after: Some(String::new()) }
     }
 
     /// What stands for the star in a name that is meant.
@@ -366,6 +422,7 @@ mod tests {
         let mine = |lines: &[(&str, &str)], name: &str| settings(lines).tracking("origin").has(name);
         let nested = ("remote.origin/priv.fetch", "+refs/heads/*:refs/remotes/origin/priv/*");
         let trunk = ("svn-remote.svn.fetch", "trunk:refs/remotes/origin/trunk");
+        let spaced = ("svn-remote.svn.fetch", "q : refs/remotes/origin/trunk");
         let branches = ("svn-remote.svn.branches", "branches/*:refs/remotes/origin/*");
         let tags = ("svn-remote.a.b.tags", "tags/{v1,v2}/*:refs/remotes/origin/tags/*/*");
         let one = ("remote.origin.fetch", "refs/heads/main:refs/remotes/origin/main");
@@ -378,6 +435,8 @@ mod tests {
             (&[usual, nested], "refs/remotes/origin/main", true),
             (&[usual, nested], "refs/remotes/origin/priv/main", false),
             (&[usual, trunk], "refs/remotes/origin/trunk", false),
+            (&[usual, trunk], "refs/remotes/origin/trunk@4", false),
+            (&[usual, spaced], "refs/remotes/origin/trunk", false),
             (&[usual, trunk], "refs/remotes/origin/main", true),
             (&[usual, branches], "refs/remotes/origin/main", false),
             (&[usual, tags], "refs/remotes/origin/tags/v1", false),
@@ -412,11 +471,35 @@ mod tests {
     }
 
     #[test]
+    fn a_repository_may_be_reached_by_https_and_by_ssh() {
+        let web = "https://github.com/a/b.git";
+        for (other, expected) in [
+            (web, true),
+            ("git@github.com:a/b.git", true),
+            ("github.com:a/b", true),
+            ("ssh://git@GitHub.com:2222/a/b.git/", true),
+            ("https://me:pass@github.com/a/b.git", false),
+            ("https://github.com/a/b", false),
+            ("git@github.com:a/c.git", false),
+            ("git@gitlab.com:a/b.git", false),
+            ("/srv/a/b.git", false),
+            ("file://github.com/a/b.git", false),
+            ("../a/b:c", false),
+        ] {
+            assert_eq!(is_same_place(web, other), expected, "{other}");
+        }
+        assert!(!is_same_place("http://localhost:1/a", "http://localhost:2/a"));
+        let both = [("remote.o.url", web), ("remote.o.pushurl", "git@github.com:a/b.git")];
+        assert_eq!(settings(&both).address("o").as_deref(), Some(web));
+    }
+
+    #[test]
     fn a_mirror_is_what_the_last_setting_says() {
         let mirror = |value| ("remote.origin.mirror", value);
         for (lines, expected) in [
             (&[mirror("true")][..], &["origin"][..]),
-            (&[mirror("")], &["origin"]),
+            (&[mirror("")], &[]),
+            (&[mirror("00")], &[]),
             (&[mirror("Off")], &[]),
             (&[mirror("true"), mirror("false")], &[]),
             (&[mirror("false"), mirror("yes"), ("remote.b.url", "x")], &["origin"]),
@@ -443,6 +526,9 @@ mod tests {
             Own::Elsewhere
         );
         assert_eq!(Settings::parse("local\0file:.git/config\0"), None);
+        assert_eq!(settings(&[("remote.o.promisor", "false")]).objects, Objects::All);
+        let valueless = Settings::parse("local\0file:.git/config\0remote.o.mirror\0").unwrap();
+        assert_eq!(valueless.mirrors().collect::<Vec<_>>(), ["o"]);
         let left_with = |names: &[&str]| Objects::Partial(names.iter().map(|&name| name.to_owned()).collect());
         assert_eq!(settings(&[("remote.o.promisor", "true")]).objects, left_with(&["o"]));
         let both = [("extensions.partialclone", "o"), ("remote.p.promisor", "true")];

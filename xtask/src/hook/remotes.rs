@@ -17,6 +17,8 @@ const FILE: &str = "license/remotes.json";
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// What the record begins with. Another version is not guessed at.
 const SCHEMA: &str = "license-hooks/remotes/1";
+/// The longest record of a fetch that is read, in bytes.
+const FETCH_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// How much of git's own record of the work tree's commits is looked at, in bytes: its first line.
 const LOG_BYTES_MAX: u64 = 4 * 1024;
 
@@ -46,7 +48,13 @@ impl Address {
     pub(crate) fn of(url: &str, directory: &Path) -> Self {
         // A colon before any slash begins the path on a host, or follows the scheme.
         let is_path = url.find(':').is_none_or(|colon| url[..colon].contains('/'));
-        if is_path { Self(directory.join(url).display().to_string()) } else { Self(url.to_owned()) }
+        if !is_path {
+            return Self(url.to_owned());
+        }
+        // What is written in full stays as it is written.
+        let path = directory.join(url);
+        let path = if Path::new(url).is_absolute() { path } else { path.canonicalize().unwrap_or(path) };
+        Self(path.display().to_string())
     }
 
     fn hash(&self) -> String {
@@ -122,6 +130,32 @@ impl Remotes {
     }
 }
 
+/// What git says of its last fetch: the branches that an address had then, each with what it held.
+pub(crate) fn fetched_from(own: &Path, url: &str) -> BTreeMap<String, String> {
+    let text = files::read_limited(&own.join("FETCH_HEAD"), FETCH_BYTES_MAX).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let branch = |line: &str| {
+        let mut columns = line.splitn(3, '\t');
+        let (oid, _, what) = (columns.next()?, columns.next()?, columns.next()?);
+        let (name, from) = what.strip_prefix("branch '")?.split_once("' of ")?;
+        (from == as_fetches_write(url)).then(|| (format!("refs/heads/{name}"), oid.to_owned()))
+    };
+    text.lines().filter_map(branch).collect()
+}
+
+/// An address as git writes it down after a fetch: without a name and a password, and without its end.
+fn as_fetches_write(url: &str) -> String {
+    let url = match url.split_once("://") {
+        Some((scheme, rest)) => {
+            let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+            format!("{scheme}://{}/{path}", host.rsplit('@').next().unwrap_or(host))
+        }
+        None => url.to_owned(),
+    };
+    let url = url.trim_end_matches('/');
+    url.strip_suffix(".git").unwrap_or(url).to_owned()
+}
+
 /// Whether git says that this repository was cloned from an address: then its refs are of there.
 pub(crate) fn is_cloned_from(common: &Path, address: &str) -> bool {
     let log = files::read_head(&common.join("logs/HEAD"), LOG_BYTES_MAX).unwrap_or_default();
@@ -175,6 +209,24 @@ mod tests {
             let in_both = ["/a/work", "/b/work"].map(|directory| Address::of(url, Path::new(directory)));
             assert_eq!(in_both[0] != in_both[1], is_path, "{url}");
         }
+    }
+
+    #[test]
+    fn a_fetch_says_what_its_address_had() {
+        let own = tempfile::tempdir().unwrap();
+        assert!(fetched_from(own.path(), "/a").is_empty());
+        let (one, two) = ("1".repeat(40), "2".repeat(40));
+        let text = format!(
+            "{one}\t\tbranch 'main' of https://host/a\n{two}\tnot-for-merge\tbranch 'x/y' of https://host/a\n\
+             {one}\tnot-for-merge\ttag 'v1' of https://host/a\n{one}\t\tbranch 'main' of https://host/b\nnonsense\n"
+        );
+        files::replace(&own.path().join("FETCH_HEAD"), text.as_bytes()).unwrap();
+        let expected = [("refs/heads/main", &one), ("refs/heads/x/y", &two)];
+        let expected: BTreeMap<_, _> = expected.map(|(name, oid)| (name.to_owned(), oid.clone())).into();
+        for url in ["https://host/a", "https://host/a.git/", "https://me:pass@host/a.git"] {
+            assert_eq!(fetched_from(own.path(), url), expected, "{url}");
+        }
+        assert!(fetched_from(own.path(), "https://host/c").is_empty());
     }
 
     #[test]

@@ -5,7 +5,11 @@
 //! What is left out is what the remote has: what it said a moment ago, and what git saw there, as far as that is
 //! believed. Whatever is not believed is looked at, so that a doubt costs time and never a leak.
 
-use std::{collections::BTreeSet, io, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    path::Path,
+};
 
 use license_core::finding::clean;
 
@@ -19,7 +23,7 @@ use crate::{
     config,
     git::{
         GitError, Oid,
-        settings::{Objects, Settings, Tracking, usual_tracking},
+        settings::{self, Objects, Settings, Tracking, is_same_place, usual_tracking},
     },
     hook::remotes::{self, Address, Believed, Doubted, Remotes},
     scan::{
@@ -275,12 +279,14 @@ impl Asked<'_> {
         let Some((name, url)) = self.remote else { return Ok(Known::beside_what_was_told(Seen::Nothing)) };
         if !is_of(&facts.settings, name, url) {
             // An address that was written by hand has no refs here that a framework could take anything from.
-            let told = if name == url { Told::Counts } else { self.when_doubted() };
+            let is_by_hand = name == url && name.starts_with(['/', '.']) || name.contains(':');
+            let told = if is_by_hand { Told::Counts } else { self.when_doubted() };
             return Ok(Known { seen: Seen::Nothing, told });
         }
         let records = records(facts);
         let is_usual = facts.settings.tracking(name).is_usual(name);
-        match self.recorded(&records, name, url).filter(|_| is_usual) {
+        let address = facts.settings.address(name).unwrap_or_else(|| url.clone());
+        match self.recorded(&records, name, &address).filter(|_| is_usual) {
             Some(known) => Ok(known),
             None => self.listed(facts, &records),
         }
@@ -297,7 +303,7 @@ impl Asked<'_> {
     /// The same, one by one. What was learned about the remote is recorded.
     fn listed(self, facts: &Facts, records: &Remotes) -> Result<Known, GitError> {
         let Some((name, url)) = self.remote else { return Ok(Known::beside_what_was_told(Seen::Nothing)) };
-        let address = self.address(url);
+        let address = self.address(&facts.settings.address(name).unwrap_or_else(|| url.clone()));
         let common = &facts.whereabouts.common;
         let tracking = facts.settings.tracking(name);
         let tracked = self.repository.tracked()?;
@@ -306,11 +312,13 @@ impl Asked<'_> {
             None if remotes::is_cloned_from(common, url) => Before::Cloned,
             Some(_) | None => Before::Elsewhere,
         };
-        let Judged { seen, doubted } = judge(&tracked, &tracking, self.updates, self.teller, before);
-        let told = match before {
-            Before::Here(_) | Before::Cloned if doubted.is_empty() && tracking.is_usual(name) => Told::Counts,
-            Before::Here(_) | Before::Cloned | Before::Elsewhere => self.when_doubted(),
-        };
+        let fetched = remotes::fetched_from(common, url);
+        let Judged { seen, doubted } = judge(&tracked, &tracking, self.updates, before, &fetched);
+        // A framework takes what it does not hear from all refs below the remote's name.
+        let below = format!("{}{name}/", settings::TRACKING);
+        let is_untracked = !tracked.iter().any(|it| it.name.starts_with(&below));
+        let is_believed = doubted.is_empty() && tracking.is_usual(name);
+        let told = if is_untracked || is_believed { Told::Counts } else { self.when_doubted() };
         let now = Believed::at(&address, doubted);
         if records.get(name) != Some(&now) {
             let mut records = records.clone();
@@ -340,7 +348,7 @@ fn is_plain(name: &str) -> bool {
 
 /// Whether an address is the only one that a remote is fetched from and pushed to.
 fn is_of(settings: &Settings, name: &str, url: &str) -> bool {
-    name != url && settings.address(name).as_deref() == Some(url)
+    name != url && settings.address(name).is_some_and(|address| is_same_place(&address, url))
 }
 
 /// Where the remote was before.
@@ -365,7 +373,13 @@ struct Judged {
 
 /// Decides which refs are believed. A branch that the remote does not have, and that git saw there, is a sign of another
 /// remote: it was replaced, or emptied. One that it has moved is life, and only this ref is out of date.
-fn judge(tracked: &[Tracked], tracking: &Tracking, updates: &[Update], teller: Teller, before: Before<'_>) -> Judged {
+fn judge(
+    tracked: &[Tracked],
+    tracking: &Tracking,
+    updates: &[Update],
+    before: Before<'_>,
+    fetched: &BTreeMap<String, String>,
+) -> Judged {
     let mine: Vec<&Tracked> = tracked.iter().filter(|it| tracking.has(&it.name)).collect();
     let held = |name: &str| mine.iter().find(|it| it.name == name).map(|it| &it.oid);
     let (mut moved, mut is_gone) = (BTreeSet::new(), false);
@@ -374,8 +388,7 @@ fn judge(tracked: &[Tracked], tracking: &Tracking, updates: &[Update], teller: T
             continue;
         };
         match (held(&name), &update.old) {
-            // A framework that found nothing to tell says nothing of the remote.
-            (Some(_), None) => is_gone |= teller == Teller::Remote,
+            (Some(_), None) => is_gone = true,
             (Some(held), Some(old)) if held != old => {
                 moved.insert(name);
             }
@@ -383,12 +396,18 @@ fn judge(tracked: &[Tracked], tracking: &Tracking, updates: &[Update], teller: T
         }
     }
     let all = mine.iter().map(|it| (it.name.clone(), it.oid.to_string()));
-    let doubted: Doubted = match before {
+    let mut doubted: Doubted = match before {
         Before::Here(_) | Before::Cloned | Before::Elsewhere if is_gone => all.collect(),
         Before::Here(doubted) => all.filter(|(name, oid)| doubted.get(name) == Some(oid)).collect(),
         Before::Cloned => Doubted::new(),
         Before::Elsewhere => all.collect(),
     };
+    if !is_gone {
+        // What the last fetch saw at this address is there, whatever was known before.
+        let seen: BTreeMap<String, &String> =
+            fetched.iter().filter_map(|(name, oid)| Some((tracking.of(name)?, oid))).collect();
+        doubted.retain(|name, oid| seen.get(name) != Some(&&*oid));
+    }
     let believed = mine.iter().filter(|it| !moved.contains(&it.name) && !doubted.contains_key(&it.name));
     let seen: BTreeSet<&Oid> = believed.map(|it| &it.oid).collect();
     Judged { seen: seen.into_iter().cloned().collect(), doubted }
@@ -433,10 +452,18 @@ mod tests {
                 remote_ref: format!("refs/heads/{branch}").into_bytes(),
                 old: old.map(oid),
             };
-            let judged = judge(&tracked, &settings.tracking("o"), &[update], Teller::Remote, before);
+            let fetched = BTreeMap::new();
+            let judged = judge(&tracked, &settings.tracking("o"), &[update], before, &fetched);
             assert_eq!(judged.seen, seen.chars().map(oid).collect::<Vec<_>>(), "{name}");
             assert_eq!(judged.doubted, of(doubts), "{name}");
         }
+        // A fetch from the address as it is now says what is there.
+        let fetched = BTreeMap::from([
+            ("refs/heads/main".to_owned(), oid('a').to_string()),
+            ("refs/heads/dev".to_owned(), oid('e').to_string()),
+        ]);
+        let judged = judge(&tracked, &settings.tracking("o"), &[], Before::Elsewhere, &fetched);
+        assert_eq!((judged.seen, judged.doubted), (vec![oid('a')], of("b")));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Tables of single steps; whole walks are in the model.
 
-use alloc::{borrow::ToOwned, vec};
+use alloc::{borrow::ToOwned, boxed::Box, vec};
 
 use super::*;
 use crate::key::LicenseKey;
@@ -34,7 +34,7 @@ fn open() -> Open {
 fn claimed(phase: Phase, run: &Run, bounds: &Bounds, now: Timestamp) -> State {
     let until = later(now, bounds.whole_secs(0));
     let claim = Claim { run: run.id.clone(), actor: crate::trail::Actor::default(), since: now, until };
-    State { claim: Some(claim), epoch: 1, phase }
+    State { claim: Some(claim), epoch: 1, phase, ..State::default() }
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn a_wait_that_was_announced_after_another_is_waited_for_too() {
 }
 
 #[test]
-fn a_run_stops_at_once_unless_it_alone_knows_something_or_gave_something_up() {
+fn a_run_stops_at_once_unless_it_alone_knows_that_nothing_was_sent() {
     let wrote = |facts: &[Fact]| {
         let mut run = Run::new(RunId("run-1".to_owned()));
         for fact in facts {
@@ -81,27 +81,41 @@ fn a_run_stops_at_once_unless_it_alone_knows_something_or_gave_something_up() {
         }
         run
     };
-    let intent = || Fact::Intent(open().terms);
-    let mut sent = wrote(&[intent()]);
+    let intent = Fact::Intent(open().terms);
+    let mut sent = wrote(core::slice::from_ref(&intent));
     sent.sends();
-    let mut sent_after_waiver = wrote(&[Fact::OverlapWaived, intent()]);
-    sent_after_waiver.sends();
     let not_sent = Fact::Aborted { why: NotRotated::NotSent };
     let after = Stopping::After(Box::new(RotationEvent { rotation_id: open().id, fact: not_sent }));
-    let (idle, calling) = (|last| Phase::Idle(last), || Phase::Calling(open()));
+    let calling = || Phase::Calling(open());
     for (name, run, phase, expected) in [
-        ("nothing begun", wrote(&[]), idle(Last::None), Stopping::Now),
-        ("a call of its own that was not sent", wrote(&[intent()]), calling(), after),
+        ("nothing begun", wrote(&[]), Phase::default(), Stopping::Now),
+        ("a call of its own that was not sent", wrote(&[intent]), calling(), after),
         ("one that was", sent, calling(), Stopping::Now),
         ("somebody else's", wrote(&[]), calling(), Stopping::Now),
-        ("a grace given up", wrote(&[Fact::OverlapWaived]), idle(Last::OverlapWaived), Stopping::Later),
-        ("by somebody else", wrote(&[]), idle(Last::OverlapWaived), Stopping::Now),
-        ("for a call to come", wrote(&[Fact::OverlapWaived, intent()]), calling(), Stopping::Later),
-        ("for one that was sent", sent_after_waiver, calling(), Stopping::Now),
     ] {
-        let state = State { claim: None, epoch: 1, phase };
-        assert_eq!(stopping(&state, &run), expected, "{name}");
+        assert_eq!(stopping(&State { phase, ..State::default() }, &run), expected, "{name}");
     }
+}
+
+#[test]
+fn only_a_run_that_gave_up_a_grace_itself_rotates_within_it() {
+    let key = |name: &str| LicenseKey::parse(name).unwrap().fingerprint();
+    let keys = Keys { open: open(), blob: BlobHash::of(b"new"), new: key("K1"), grace_ends_at: at(NOW_SECS + 900) };
+    let next = |grace: Grace, run: &Run| {
+        let phase = Phase::Committed { keys: keys.clone(), adoption: Adoption::Unproven };
+        let state = State { grace, ..claimed(phase, run, &BOUNDS[0], at(NOW_SECS)) };
+        next(&state, run, Wish::Rotate(Overlap::Waived), Idempotency::Ignored, &BOUNDS[0], at(NOW_SECS))
+    };
+    let mut run = Run::new(RunId("run-1".to_owned()));
+    for grace in [Grace::Kept, Grace::GivenUp] {
+        assert!(matches!(next(grace, &run), Step::Write(event) if event.fact == Fact::OverlapWaived), "{grace:?}");
+    }
+    run.wrote(&RotationEvent { rotation_id: open().id, fact: Fact::OverlapWaived });
+    assert_eq!(next(Grace::GivenUp, &run), Step::Prepare { epoch: 2 });
+    // What came to nothing is told as such, and not as the rotation before.
+    let why = NotRotated::NotSent;
+    run.wrote(&RotationEvent { rotation_id: RotationId("r2".to_owned()), fact: Fact::Aborted { why: why.clone() } });
+    assert_eq!(next(Grace::Kept, &run), Step::End(End::Aborted(why)));
 }
 
 #[test]

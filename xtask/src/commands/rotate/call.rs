@@ -94,7 +94,8 @@ impl Scene<'_> {
     fn keep_part(&mut self, open: &Open, part: Zeroizing<Vec<u8>>) -> Result<Fact, CallOutcome> {
         match self.recipients.seal(&part) {
             Ok(sealed) => {
-                let kept = self.escrow.put(&open.id.0, BlobKind::Cut, &sealed);
+                let keep = || self.escrow.put(&open.id.0, BlobKind::Cut, &sealed);
+                let kept = self.told_at_a_signal(&sealed, "what came of an answer that was cut off", keep);
                 failpoint::reached(self.ctx, "after-sealed");
                 let kept = kept.map_err(|error| error.to_string()).and_then(|kept| self.outlives_the_machine(&kept));
                 if let Err(why) = kept {
@@ -182,7 +183,8 @@ impl Scene<'_> {
     fn seal_and_keep(&mut self, open: &Open, body: Zeroizing<Vec<u8>>) -> Result<BlobHash, NotKept> {
         let sealed = self.recipients.seal(&body).map_err(|error| NotKept::NotSealed { why: error.to_string() })?;
         let hash = sealed.hash();
-        let kept = self.told_at_a_signal(&sealed, || self.escrow.put(&open.id.0, BlobKind::Answer, &sealed));
+        let kept =
+            self.told_at_a_signal(&sealed, "the answer", || self.escrow.put(&open.id.0, BlobKind::Answer, &sealed));
         failpoint::reached(self.ctx, "after-sealed");
         self.answer = Some((hash, body));
         let kept = match kept {
@@ -200,7 +202,7 @@ impl Scene<'_> {
 
     /// Keeps an answer. A CI system that stops a run kills it seconds later, with the machine; so a signal that comes while
     /// other machines cannot see the answer yet has it printed at once.
-    fn told_at_a_signal<T>(&self, sealed: &Sealed, keep: impl FnOnce() -> T) -> T {
+    fn told_at_a_signal<T>(&self, sealed: &Sealed, what: &str, keep: impl FnOnce() -> T) -> T {
         if self.ctx.actor().ci.is_none() {
             return keep();
         }
@@ -211,8 +213,8 @@ impl Scene<'_> {
                 while let Err(RecvTimeoutError::Timeout) = is_kept.recv_timeout(SIGNAL_LATENCY) {
                     if signals.stop().is_some() {
                         narrator.note(&format!(
-                            "a signal came, and it is not known yet whether other machines see the answer: this is it, \
-                             sealed; unless this run says what became of it, keep it, and bring it back with `cargo xtask \
+                            "a signal came, and it is not known yet whether other machines see {what}: this is it, sealed; \
+                             unless this run says what became of it, keep it, and bring it back with `cargo xtask \
                              rotate {environment} --adopt`:\n{}",
                             sealed.armor()
                         ));

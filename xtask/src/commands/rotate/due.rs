@@ -23,10 +23,12 @@ pub(super) fn not_yet(scene: &mut Scene<'_>, journal: &Journal, args: &RotateArg
     Ok(is_younger(age, age_max).then(|| age.as_hours() / 24))
 }
 
-/// Where a rotation stands that a person has taken back: as long as its old key works, a schedule leaves it there.
+/// Where a rotation stands that a person has taken back: as long as its old key works, and longer than a daily schedule
+/// takes to come back, a schedule leaves it there.
 pub(super) fn left_to_a_person(journal: &Journal) -> Option<End> {
     let Phase::RolledBack(keys) = &journal.state().phase else { return None };
-    (context::now() < keys.grace_ends_at).then(|| End::RolledBack(keys.clone()))
+    let left = keys.grace_ends_at.duration_since(context::now());
+    (left > LEFT_MIN).then(|| End::RolledBack(keys.clone()))
 }
 
 /// Whether a rotation is open, and has to be gone on with.
@@ -50,6 +52,9 @@ fn is_younger(age: SignedDuration, age_max: Duration) -> bool {
     let slack = age_max / SLACK_SHARE;
     SignedDuration::try_from(age_max.saturating_sub(slack)).is_ok_and(|due_from| age < due_from)
 }
+
+/// How much of the grace of what was taken back must be left: two schedules of a day, one of them late.
+const LEFT_MIN: SignedDuration = SignedDuration::from_hours(36);
 
 /// The part of an age that is let off: a tenth.
 const SLACK_SHARE: u32 = 10;

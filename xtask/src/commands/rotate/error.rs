@@ -166,7 +166,9 @@ pub(crate) enum RotateError {
     },
     /// A signal came. The next run goes on.
     #[error("stopped by a signal")]
-    #[diagnostic(help("the next `cargo xtask rotate` goes on where this one stopped"))]
+    #[diagnostic(help(
+        "the next `cargo xtask rotate` goes on where this one stopped; where nothing was sent yet, it begins anew"
+    ))]
     Stopped {
         /// The exit code of the signal.
         exit: Exit,

@@ -33,12 +33,22 @@ fn over(journal: &Journal, lies: &[(String, BlobKind)]) -> Result<BTreeSet<Strin
     // An answer to a call that was taken for none: a person should see it.
     let is_answered = |rotation: &str| lies.iter().any(|(other, kind)| other == rotation && *kind != BlobKind::Old);
     let mut over = BTreeSet::new();
+    // Those whose grace was given up, until the next rotation has its key.
+    let mut given_up = BTreeSet::new();
+    let lies_there = |rotation: &str| lies.iter().any(|(lying, _)| lying == rotation);
     journal.each_record(|record| {
         let Event::Rotation(RotationEvent { rotation_id, fact }) = record.event else { return };
         let is_kept = matches!(fact, Fact::Aborted { .. }) && is_answered(&rotation_id.0);
-        if words::ends_escrow(&fact) && !is_kept && lies.iter().any(|(lying, _)| *lying == rotation_id.0) {
+        if fact == Fact::OverlapWaived {
+            given_up.insert(rotation_id.0);
+        } else if fact == Fact::RollbackStarted {
+            given_up.remove(&rotation_id.0);
+        } else if matches!(fact, Fact::Received { .. }) {
+            over.extend(std::mem::take(&mut given_up));
+        } else if words::ends_escrow(&fact) && !is_kept {
             over.insert(rotation_id.0);
         }
     })?;
+    over.retain(|rotation| lies_there(rotation));
     Ok(over)
 }

@@ -5,13 +5,13 @@ use license_core::{
     rotation::{BeforeWrite, Fact, Keys, RotationId, Shown, Which, before_write},
 };
 
-use super::Scene;
+use super::{RotateError, Scene};
 use crate::{
     failpoint,
-    failure::Failure,
+    failure::{self, Failure},
     keyring::Keyring,
     store::{
-        held::{Held, StoreFault, Written},
+        held::{FaultKind, Held, StoreFault, Written},
         place::Place,
     },
 };
@@ -39,6 +39,10 @@ impl Scene<'_> {
                     ));
                 }
                 match written {
+                    // What it holds is found out by the next run; nothing is known that could be written down.
+                    Err(NotHeld { stopped: Some(signal), .. }) => {
+                        return Err(RotateError::Stopped { exit: failure::signal_exit(signal) }.into());
+                    }
                     Ok(Proof::Seen | Proof::ItsWord) => Fact::StoreHolds { store: store.to_owned(), key: which },
                     Err(not_held) => self.failed(store, &not_held),
                 }
@@ -49,7 +53,7 @@ impl Scene<'_> {
     }
 
     /// People get every word of it, for the last ones say what to do; the trail keeps the beginning.
-    fn failed(&self, store: &str, NotHeld { why, next }: &NotHeld) -> Fact {
+    fn failed(&self, store: &str, NotHeld { why, next, stopped: _ }: &NotHeld) -> Fact {
         let keyring = Keyring::read(self.ctx, self.config);
         let words = |text: &str| clean_whole(&keyring.hide(text));
         let (why, next) = (words(why), next.as_deref().map(words));
@@ -68,17 +72,20 @@ struct NotHeld {
     why: String,
     /// What to do next, where a run of the same command is not all.
     next: Option<String>,
+    /// The signal that came before it was known.
+    stopped: Option<i32>,
 }
 
 impl NotHeld {
     fn because(why: &str) -> Self {
-        Self { why: why.to_owned(), next: None }
+        Self { why: why.to_owned(), next: None, stopped: None }
     }
 }
 
 impl From<StoreFault> for NotHeld {
-    fn from(StoreFault { kind: _, message, next }: StoreFault) -> Self {
-        Self { why: message, next: Some(next) }
+    fn from(StoreFault { kind, message, next }: StoreFault) -> Self {
+        let stopped = if let FaultKind::Stopped { signal } = kind { Some(signal) } else { None };
+        Self { why: message, next: Some(next), stopped }
     }
 }
 
@@ -125,7 +132,8 @@ fn write(
         // begun could not be finished.
         (Held::Hidden { .. }, None) if place.is_taken_at_its_word() => Ok(Proof::ItsWord),
         (_, Some(StoreFault { kind: _, message, next })) => {
-            Err(NotHeld { why: format!("nobody knows whether it was written: {message}"), next: Some(next) })
+            let why = format!("nobody knows whether it was written: {message}");
+            Err(NotHeld { why, next: Some(next), stopped: None })
         }
         (Held::Key { .. } | Held::Nothing { .. } | Held::Hidden { .. }, None) => {
             Err(NotHeld::because("it said that it took the key, and does not hold it"))

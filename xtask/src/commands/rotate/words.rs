@@ -44,8 +44,10 @@ pub(super) fn fact_name(fact: &Fact) -> &'static str {
 /// Whether nothing of a rotation's escrow is needed any more.
 pub(super) fn ends_escrow(fact: &Fact) -> bool {
     match fact {
-        Fact::Aborted { .. } | Fact::Closed { .. } | Fact::OverlapWaived => true,
-        Fact::Intent(_)
+        Fact::Aborted { .. } | Fact::Closed { .. } => true,
+        // Its keys are needed until the next rotation has brought a new one.
+        Fact::OverlapWaived
+        | Fact::Intent(_)
         | Fact::OutcomeUnknown { .. }
         | Fact::Repeating { .. }
         | Fact::Received { .. }
@@ -138,10 +140,7 @@ fn of_end(end: &End, overlap: Option<BothKeys>, environment: &str) -> Told {
                 Last::None => "no rotation is open, and there was none".to_owned(),
                 Last::Aborted(_) => "no rotation is open: the authority did not rotate".to_owned(),
                 Last::Closed(_) => "no rotation is open: the last one is closed".to_owned(),
-                Last::OverlapWaived => {
-                    "no rotation is open: the grace of the last one was given up for another one, which did not begin"
-                        .to_owned()
-                }
+                Last::OverlapWaived => "no rotation is open: the grace of the last one was given up".to_owned(),
             },
             None,
         ),
