@@ -31,8 +31,8 @@ pub struct State {
     /// Whether a person gave up the grace of a committed rotation, for another one that may begin now.
     #[serde(default, skip_serializing_if = "Grace::is_kept")]
     pub grace: Grace,
-    /// The committed rotation whose grace was given up for the one that is open, as long as that has brought no new key:
-    /// where it never does, this is where things stand again.
+    /// The committed rotation whose grace was given up for the one that is open, as long as that has brought no key that
+    /// works: where it never does, this is where things stand again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Box<Before>>,
 }
@@ -204,9 +204,10 @@ impl State {
                 match (&event.fact, self.before.take()) {
                     (Fact::Aborted { .. }, Some(before)) => {
                         self.phase = Phase::Committed { keys: before.keys, adoption: before.adoption };
+                        self.grace = Grace::GivenUp;
                     }
-                    // The authority has replaced what that rotation was about.
-                    (Fact::Received { .. }, _) => {}
+                    // A key that works has come in the place of what that rotation was about.
+                    (Fact::Validated { .. }, _) => {}
                     (_, before) => self.before = before,
                 }
             }
@@ -516,7 +517,7 @@ mod tests {
     }
 
     #[test]
-    fn a_grace_that_was_given_up_is_over_once_the_next_rotation_has_brought_a_key() {
+    fn a_grace_that_was_given_up_is_over_once_the_next_rotation_has_brought_a_key_that_works() {
         let mut first = vec![intent(1), received(), validated(), holds("a", Which::New), holds("b", Which::New)];
         first.push(Fact::Committed);
         let committed = replayed(first.clone()).unwrap();
@@ -534,10 +535,20 @@ mod tests {
         assert_eq!(resumed.grace, Grace::Kept);
         let calling = next(&[waived.clone(), ("r2", intent(2))]).unwrap();
         assert!(matches!(&calling.phase, Phase::Calling(open) if open.id.0 == "r2") && calling.before.is_some());
-        let back = next(&[waived.clone(), ("r2", intent(2)), ("r2", aborted)]).unwrap();
-        assert_eq!((&back.phase, back.grace, &back.before), (&committed, Grace::Kept, &None));
-        let brought = next(&[waived, ("r2", intent(2)), ("r2", received())]).unwrap();
-        assert!(matches!(brought.phase, Phase::Received { .. }) && brought.before.is_none());
+        let back = next(&[waived.clone(), ("r2", intent(2)), ("r2", aborted.clone())]).unwrap();
+        assert_eq!((&back.phase, back.grace, &back.before), (&committed, Grace::GivenUp, &None));
+        // As earlier versions go on after that.
+        let again = next(&[waived.clone(), ("r2", intent(2)), ("r2", aborted.clone()), ("r3", intent(3))]).unwrap();
+        assert!(matches!(&again.phase, Phase::Calling(open) if open.id.0 == "r3"));
+        let brought = |more: &[(&str, Fact)]| {
+            next(&[&[waived.clone(), ("r2", intent(2)), ("r2", received())], more].concat()).unwrap()
+        };
+        assert!(brought(&[]).before.is_some(), "nobody knows yet whether it works");
+        let confirmed = Fact::Aborted { why: NotRotated::Confirmed };
+        let rejected = Fact::NewRejected { why: "no key".to_owned() };
+        assert_eq!(brought(&[("r2", rejected), ("r2", confirmed)]).phase, committed);
+        let works = brought(&[("r2", validated())]);
+        assert!(matches!(works.phase, Phase::Promoting { .. }) && works.before.is_none());
     }
 
     #[test]

@@ -236,7 +236,7 @@ pub struct Run {
     progress: Progress,
     /// What it did with the grace of the rotation before.
     grace: Grace,
-    /// Why nothing came of its call.
+    /// Why nothing came of the rotation that it began.
     aborted: Option<NotRotated>,
 }
 
@@ -293,7 +293,9 @@ impl Run {
         if event.fact == Fact::OverlapWaived {
             self.grace = Grace::GivenUp;
         }
-        if let Fact::Aborted { why } = &event.fact {
+        if let Fact::Aborted { why } = &event.fact
+            && self.intent.as_ref() == Some(&event.rotation_id)
+        {
             self.aborted = Some(why.clone());
         }
         self.progress = match &event.fact {

@@ -199,6 +199,11 @@ fn story(
         }
         Due::Performed { end, did } => (*end, did),
     };
+    if let (End::Aborted(_), Phase::Committed { .. }) = (&end, &journal.state().phase) {
+        narrator.note(
+            "the rotation before stands as it did, and another one within its grace needs `--accept-no-overlap` again",
+        );
+    }
     let overlap = match (&end, did) {
         (End::Committed { keys, .. }, Did::Something) => Some(scene.both_keys(keys)),
         _ => None,
@@ -569,9 +574,9 @@ impl<'a> Scene<'a> {
     }
 }
 
-/// The rotation whose grace was given up for one that has its new key now: nothing brings its keys back.
+/// The rotation whose grace was given up for one that has a key that works now: nothing brings its keys back.
 fn replaced_by(journal: &Journal, fact: &Fact) -> Option<String> {
-    let before = journal.state().before.as_ref().filter(|_| matches!(fact, Fact::Received { .. }))?;
+    let before = journal.state().before.as_ref().filter(|_| matches!(fact, Fact::Validated { .. }))?;
     Some(before.keys.open.id.0.clone())
 }
 

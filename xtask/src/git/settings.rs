@@ -147,14 +147,15 @@ impl Settings {
                 "core.bare" => moves = !["false", "no", "off", "0"].contains(&value),
                 "core.worktree" => moves = true,
                 "extensions.partialclone" => settings.objects.left_with(value),
-                _ => settings.add(key, value, is_true(given))?,
+                _ => settings.add(key, given)?,
             }
         }
         settings.own = if is_here && !moves { Own::Here } else { Own::Elsewhere };
         Some(settings)
     }
 
-    fn add(&mut self, key: &str, value: &str, is_true: bool) -> Option<()> {
+    fn add(&mut self, key: &str, given: Option<&str>) -> Option<()> {
+        let value = given.unwrap_or_default();
         let (section, rest) = key.split_once('.')?;
         // Settings of all remotes have no name in between, such as `remote.pushDefault`.
         let Some((name, what)) = rest.rsplit_once('.') else { return Some(()) };
@@ -163,11 +164,13 @@ impl Settings {
                 let of = if what == "insteadof" { Of::Everything } else { Of::Pushes };
                 self.rewrites.push(Rewrite { base: name.to_owned(), instead_of: value.to_owned(), of });
             }
-            ("remote", "promisor") if is_true => self.objects.left_with(name),
+            ("remote", "promisor") if is_true(given) => self.objects.left_with(name),
             ("svn-remote", _) => self.svn.extend(value.split_once(':').map(|(_, to)| Pattern::begins_like(to.trim()))),
             ("remote", "url") => self.remote(name).urls.push(value.to_owned()),
             ("remote", "pushurl") => self.remote(name).push_urls.push(value.to_owned()),
-            ("remote", "mirror") => self.remote(name).pushes = if is_true { Pushes::Mirror } else { Pushes::Some },
+            ("remote", "mirror") => {
+                self.remote(name).pushes = if is_true(given) { Pushes::Mirror } else { Pushes::Some }
+            }
             ("remote", "fetch") => self.remote(name).fetch.extend(Refspec::parse(value)),
             _ => {}
         }
@@ -248,52 +251,34 @@ fn is_true(given: Option<&str>) -> bool {
     })
 }
 
-/// Whether two addresses lead to one repository: they are the same, or one leads by ssh and the other by https to the
-/// same path of the same host.
+/// Whether two addresses lead to one repository: they are the same, or one leads by https and the other by ssh, as `git`,
+/// to the same path of the same host, as all that host repositories have it. Whoever names a port may mean another server.
 pub(crate) fn is_same_place(one: &str, other: &str) -> bool {
-    let differ = |one: &Place<'_>, other: &Place<'_>| one.way != other.way;
-    let same = |one: &Place<'_>, other: &Place<'_>| {
-        one.host.eq_ignore_ascii_case(other.host) && one.path == other.path && !one.path.is_empty()
+    let ways = |one: &str, other: &str| {
+        by_web(one).zip(by_ssh(other)).is_some_and(|((web, its_path), (ssh, path))| {
+            web.eq_ignore_ascii_case(ssh) && its_path == path && !path.is_empty()
+        })
     };
-    one == other
-        || Place::of(one).zip(Place::of(other)).is_some_and(|(one, other)| differ(&one, &other) && same(&one, &other))
+    one == other || ways(one, other) || ways(other, one)
 }
 
-/// Where an address leads on a host.
-struct Place<'a> {
-    way: Way,
-    host: &'a str,
-    path: &'a str,
+/// The host and the path of an address by https.
+fn by_web(url: &str) -> Option<(&str, &str)> {
+    let (host, path) = url.strip_prefix("https://")?.split_once('/')?;
+    let host = host.rsplit('@').next().unwrap_or(host);
+    (!host.contains(':')).then(|| (host, plain(path)))
 }
 
-#[derive(PartialEq, Eq)]
-enum Way {
-    Web,
-    Ssh,
+/// The host and the path of an address by ssh.
+fn by_ssh(url: &str) -> Option<(&str, &str)> {
+    let (host, path) = match url.strip_prefix("ssh://git@") {
+        Some(rest) => rest.split_once('/')?,
+        None => url.strip_prefix("git@")?.split_once(':')?,
+    };
+    (!host.contains([':', '/']) && !path.starts_with('~')).then(|| (host, plain(path)))
 }
 
-impl<'a> Place<'a> {
-    fn of(url: &'a str) -> Option<Self> {
-        let (way, rest) = match url.split_once("://") {
-            Some(("http" | "https", rest)) => (Way::Web, rest),
-            Some(("ssh" | "git+ssh" | "ssh+git", rest)) => (Way::Ssh, rest),
-            Some(_) => return None,
-            None => {
-                // `me@host:path`
-                let (host, path) = url.split_once(':').filter(|(host, _)| !host.contains('/'))?;
-                return Some(Self { way: Way::Ssh, host: without_user(host), path: plain(path) });
-            }
-        };
-        let (host, path) = rest.split_once('/')?;
-        let host = without_user(host);
-        Some(Self { way, host: host.split(':').next().unwrap_or(host), path: plain(path) })
-    }
-}
-
-fn without_user(host: &str) -> &str {
-    host.rsplit('@').next().unwrap_or(host)
-}
-
+/// A path without what does not matter on hosts of repositories.
 fn plain(path: &str) -> &str {
     let path = path.trim_matches('/');
     path.strip_suffix(".git").unwrap_or(path)
@@ -406,7 +391,8 @@ mod tests {
             (&[("url.b:.insteadof", "https://a/"), ("url.c:.insteadof", "https://")], Some("b:x")),
             (&[("url.c:.insteadof", "https://"), ("url.b:.insteadof", "https://a/")], Some("b:x")),
             (&[("url.b:.insteadof", "https://a/"), ("url.c:.insteadof", "https://a/")], Some("b:x")),
-            (&[("url.git@a:.pushinsteadof", "https://a/")], None),
+            (&[("url.git@a:.pushinsteadof", "https://a/")], Some("https://a/x")),
+            (&[("url.me@a:.pushinsteadof", "https://a/")], None),
             (&[("url.git@b:.pushinsteadof", "https://b/")], Some("https://a/x")),
         ] {
             let all: Vec<_> = [origin].iter().chain(more).copied().collect();
@@ -476,19 +462,25 @@ mod tests {
         for (other, expected) in [
             (web, true),
             ("git@github.com:a/b.git", true),
-            ("github.com:a/b", true),
-            ("ssh://git@GitHub.com:2222/a/b.git/", true),
+            ("git@github.com:/a/b", true),
+            ("ssh://git@GitHub.com/a/b.git/", true),
+            ("ssh://git@github.com:2222/a/b.git", false),
+            ("ssh://me@github.com/a/b.git", false),
+            ("me@github.com:a/b.git", false),
+            ("github.com:a/b.git", false),
+            ("git@github.com:~a/b.git", false),
             ("https://me:pass@github.com/a/b.git", false),
+            ("http://github.com/a/b.git", false),
             ("https://github.com/a/b", false),
             ("git@github.com:a/c.git", false),
             ("git@gitlab.com:a/b.git", false),
             ("/srv/a/b.git", false),
             ("file://github.com/a/b.git", false),
-            ("../a/b:c", false),
         ] {
             assert_eq!(is_same_place(web, other), expected, "{other}");
+            assert_eq!(is_same_place(other, web), expected, "{other}");
         }
-        assert!(!is_same_place("http://localhost:1/a", "http://localhost:2/a"));
+        assert!(!is_same_place("https://localhost:1/a", "git@localhost:a"));
         let both = [("remote.o.url", web), ("remote.o.pushurl", "git@github.com:a/b.git")];
         assert_eq!(settings(&both).address("o").as_deref(), Some(web));
     }

@@ -130,30 +130,43 @@ impl Remotes {
     }
 }
 
-/// What git says of its last fetch: the branches that an address had then, each with what it held.
-pub(crate) fn fetched_from(own: &Path, url: &str) -> BTreeMap<String, String> {
-    let text = files::read_limited(&own.join("FETCH_HEAD"), FETCH_BYTES_MAX).unwrap_or_default();
+/// What git says of its last fetch: the branches that an address had then, each with what it held. Nothing where the fetch
+/// is older than the record, which may doubt what it saw, or where it cannot be told which address it was from.
+pub(crate) fn fetched_from(common: &Path, url: &str) -> BTreeMap<String, String> {
+    let file = common.join("FETCH_HEAD");
+    let written = |file: &Path| file.metadata().and_then(|about| about.modified()).ok();
+    let is_newer = written(&file).is_some_and(|fetch| written(&common.join(FILE)).is_none_or(|record| fetch > record));
+    let Some(url) = as_fetches_write(url).filter(|_| is_newer) else { return BTreeMap::new() };
+    let text = files::read_limited(&file, FETCH_BYTES_MAX).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let branch = |line: &str| {
         let mut columns = line.splitn(3, '\t');
         let (oid, _, what) = (columns.next()?, columns.next()?, columns.next()?);
         let (name, from) = what.strip_prefix("branch '")?.split_once("' of ")?;
-        (from == as_fetches_write(url)).then(|| (format!("refs/heads/{name}"), oid.to_owned()))
+        (from == url).then(|| (format!("refs/heads/{name}"), oid.to_owned()))
     };
     text.lines().filter_map(branch).collect()
 }
 
-/// An address as git writes it down after a fetch: without a name and a password, and without its end.
-fn as_fetches_write(url: &str) -> String {
-    let url = match url.split_once("://") {
-        Some((scheme, rest)) => {
-            let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-            format!("{scheme}://{}/{path}", host.rsplit('@').next().unwrap_or(host))
-        }
-        None => url.to_owned(),
-    };
-    let url = url.trim_end_matches('/');
-    url.strip_suffix(".git").unwrap_or(url).to_owned()
+/// An address as git writes it down after a fetch: without a user, and without `.git` and slashes at its end. None where
+/// that may be another repository's, too.
+fn as_fetches_write(url: &str) -> Option<String> {
+    let shortened = url.trim_end_matches('/');
+    let shortened = shortened.strip_suffix(".git").unwrap_or(shortened);
+    if let Some(path) = url.strip_prefix("file://").or(url.starts_with('/').then_some(url)) {
+        let path = path.trim_end_matches('/');
+        let other = path.strip_suffix(".git").map_or_else(|| format!("{path}.git"), str::to_owned);
+        return (!Path::new(&other).exists()).then(|| shortened.to_owned());
+    }
+    if let Some(rest) = shortened.strip_prefix("https://") {
+        let (host, path) = rest.split_once('/')?;
+        return Some(format!("https://{}/{path}", host.rsplit('@').next().unwrap_or(host)));
+    }
+    // Another user's home is another place; `git` is the one that hosts of repositories have for all.
+    if let Some(rest) = shortened.strip_prefix("ssh://git@") {
+        return Some(format!("ssh://{rest}"));
+    }
+    shortened.strip_prefix("git@").filter(|rest| rest.contains(':')).map(str::to_owned)
 }
 
 /// Whether git says that this repository was cloned from an address: then its refs are of there.
@@ -226,7 +239,33 @@ mod tests {
         for url in ["https://host/a", "https://host/a.git/", "https://me:pass@host/a.git"] {
             assert_eq!(fetched_from(own.path(), url), expected, "{url}");
         }
-        assert!(fetched_from(own.path(), "https://host/c").is_empty());
+        for url in ["https://host/c", "http://host/a", "ssh://host/a", "../a"] {
+            assert!(fetched_from(own.path(), url).is_empty(), "{url}");
+        }
+        // What was doubted since is not believed again for it.
+        Remotes::default().write(own.path()).unwrap();
+        let fetched = own.path().join("FETCH_HEAD").metadata().unwrap().modified().unwrap();
+        let later = fetched + std::time::Duration::from_secs(9);
+        let set =
+            |file: &str| std::fs::File::options().write(true).open(own.path().join(file)).unwrap().set_modified(later);
+        set(FILE).unwrap();
+        assert!(fetched_from(own.path(), "https://host/a").is_empty());
+        for (url, expected) in [
+            ("git@host:a/b.git", Some("host:a/b")),
+            ("ssh://git@host/a.git", Some("ssh://host/a")),
+            ("me@host:a", None),
+            ("ssh://me@host/~/a", None),
+            ("/nowhere/a.git/", Some("/nowhere/a")),
+            ("file:///nowhere/a", Some("file:///nowhere/a")),
+            ("a", None),
+        ] {
+            assert_eq!(as_fetches_write(url).as_deref(), expected, "{url}");
+        }
+        let two = [own.path().join("r"), own.path().join("r.git")];
+        for path in &two {
+            std::fs::create_dir(path).unwrap();
+        }
+        assert_eq!(two.map(|path| as_fetches_write(path.to_str().unwrap())), [None, None]);
     }
 
     #[test]

@@ -112,9 +112,15 @@ fn only_a_run_that_gave_up_a_grace_itself_rotates_within_it() {
     }
     run.wrote(&RotationEvent { rotation_id: open().id, fact: Fact::OverlapWaived });
     assert_eq!(next(Grace::GivenUp, &run), Step::Prepare { epoch: 2 });
-    // What came to nothing is told as such, and not as the rotation before.
+    // What came to nothing is told as such, and not as the rotation before; unless another run began it.
     let why = NotRotated::NotSent;
-    run.wrote(&RotationEvent { rotation_id: RotationId("r2".to_owned()), fact: Fact::Aborted { why: why.clone() } });
+    let second = |fact| RotationEvent { rotation_id: RotationId("r2".to_owned()), fact };
+    let aborted = second(Fact::Aborted { why: why.clone() });
+    let mut others = run.clone();
+    others.wrote(&aborted);
+    assert!(!matches!(next(Grace::Kept, &others), Step::End(End::Aborted(_))));
+    run.wrote(&second(Fact::Intent(open().terms)));
+    run.wrote(&aborted);
     assert_eq!(next(Grace::Kept, &run), Step::End(End::Aborted(why)));
 }
 

@@ -33,7 +33,7 @@ fn over(journal: &Journal, lies: &[(String, BlobKind)]) -> Result<BTreeSet<Strin
     // An answer to a call that was taken for none: a person should see it.
     let is_answered = |rotation: &str| lies.iter().any(|(other, kind)| other == rotation && *kind != BlobKind::Old);
     let mut over = BTreeSet::new();
-    // Those whose grace was given up, until the next rotation has its key.
+    // Those whose grace was given up, until the next rotation has a key that works.
     let mut given_up = BTreeSet::new();
     let lies_there = |rotation: &str| lies.iter().any(|(lying, _)| lying == rotation);
     journal.each_record(|record| {
@@ -43,7 +43,7 @@ fn over(journal: &Journal, lies: &[(String, BlobKind)]) -> Result<BTreeSet<Strin
             given_up.insert(rotation_id.0);
         } else if fact == Fact::RollbackStarted {
             given_up.remove(&rotation_id.0);
-        } else if matches!(fact, Fact::Received { .. }) {
+        } else if matches!(fact, Fact::Validated { .. }) {
             over.extend(std::mem::take(&mut given_up));
         } else if words::ends_escrow(&fact) && !is_kept {
             over.insert(rotation_id.0);

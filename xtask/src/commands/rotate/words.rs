@@ -45,7 +45,7 @@ pub(super) fn fact_name(fact: &Fact) -> &'static str {
 pub(super) fn ends_escrow(fact: &Fact) -> bool {
     match fact {
         Fact::Aborted { .. } | Fact::Closed { .. } => true,
-        // Its keys are needed until the next rotation has brought a new one.
+        // Its keys are needed until the next rotation has brought one that works.
         Fact::OverlapWaived
         | Fact::Intent(_)
         | Fact::OutcomeUnknown { .. }
