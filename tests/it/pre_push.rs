@@ -554,6 +554,26 @@ fn what_another_program_writes_below_the_refs_of_a_remote_was_not_seen_there() {
 }
 
 #[test]
+fn what_is_fetched_by_https_and_pushed_by_ssh_is_one_place() {
+    let pushing = pushing();
+    with_old_leak(&pushing);
+    pushing.git(&["remote", "set-url", "origin", "https://host.example/a/b.git"]);
+    pushing.xtask(&["hook", "install"]).exits(0);
+    let line = format!("new {} refs/heads/new {}\n", pushing.git(&["rev-parse", "new"]), "0".repeat(40));
+    for (url, exit) in [
+        ("https://host.example/a/b.git", 0),
+        ("git@host.example:a/b.git", 0),
+        ("ssh://git@host.example/a/b.git", 0),
+        ("ssh://git@host.example:2222/a/b.git", 30),
+        ("me@host.example:a/b.git", 30),
+        ("git@other.example:a/b.git", 30),
+    ] {
+        pushing.git(&["remote", "set-url", "--push", "origin", url]);
+        pushing.pre_push("work", &["origin", url], &line).named(url).exits(exit);
+    }
+}
+
+#[test]
 fn a_path_of_a_remote_leads_elsewhere_from_elsewhere() {
     let pushing = pushing();
     pushing.git(&["remote", "set-url", "origin", "../hub.git"]);

@@ -57,7 +57,7 @@ pub(crate) struct Sending {
 pub(crate) enum Promised {
     /// There are none, or it goes to the remote that has them.
     Stay,
-    /// It fetches them from there, to send them on; unless the remote says that it has them.
+    /// It stated them from there, to send them on; unless the remote says that it has them.
     MayBeSent {
         /// The remotes that have them, clean.
         from: String,
@@ -303,20 +303,22 @@ impl Asked<'_> {
     /// The same, one by one. What was learned about the remote is recorded.
     fn listed(self, facts: &Facts, records: &Remotes) -> Result<Known, GitError> {
         let Some((name, url)) = self.remote else { return Ok(Known::beside_what_was_told(Seen::Nothing)) };
-        let address = self.address(&facts.settings.address(name).unwrap_or_else(|| url.clone()));
+        // Fetches name this one, where pushes go there in another way.
+        let stated = facts.settings.address(name).unwrap_or_else(|| url.clone());
+        let address = self.address(&stated);
         let common = &facts.whereabouts.common;
         let tracking = facts.settings.tracking(name);
         let tracked = self.repository.tracked()?;
         let before = match records.get(name) {
             Some(believed) if believed.is_at(&address) => Before::Here(&believed.doubted),
-            None if remotes::is_cloned_from(common, url) => Before::Cloned,
+            None if remotes::is_cloned_from(common, &stated) => Before::Cloned,
             Some(_) | None => Before::Elsewhere,
         };
-        let fetched = remotes::fetched_from(common, url);
+        let fetched = remotes::fetched_from(common, &stated);
         let Judged { seen, doubted } = judge(&tracked, &tracking, self.updates, before, &fetched);
         // A framework takes what it does not hear from all refs below the remote's name.
         let below = format!("{}{name}/", settings::TRACKING);
-        let is_untracked = !tracked.iter().any(|it| it.name.starts_with(&below));
+        let is_untracked = is_plain(name) && !tracked.iter().any(|it| it.name.starts_with(&below));
         let is_believed = doubted.is_empty() && tracking.is_usual(name);
         let told = if is_untracked || is_believed { Told::Counts } else { self.when_doubted() };
         let now = Believed::at(&address, doubted);
