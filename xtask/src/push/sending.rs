@@ -57,7 +57,7 @@ pub(crate) struct Sending {
 pub(crate) enum Promised {
     /// There are none, or it goes to the remote that has them.
     Stay,
-    /// It stated them from there, to send them on; unless the remote says that it has them.
+    /// It fetches them from there, to send them on; unless the remote says that it has them.
     MayBeSent {
         /// The remotes that have them, clean.
         from: String,
