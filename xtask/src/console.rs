@@ -10,7 +10,6 @@ use std::{
         mpsc::{self, RecvTimeoutError},
     },
     thread,
-    time::Duration,
 };
 
 use anstyle::{AnsiColor, Style};
@@ -19,7 +18,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     cli::ColorChoice,
-    signals::{Signals, Stop},
+    signals::{self, Signals, Stop},
     vars::Vars,
 };
 
@@ -44,18 +43,17 @@ pub(crate) struct Console {
 
 /// Reads the text that somebody pipes in, which may be a secret; nothing where a signal comes first. A longer one is an
 /// error, and so is what is no text.
-pub(crate) fn read_stdin(bytes_max: u64, signals: &Signals) -> io::Result<Result<Zeroizing<String>, Stop>> {
-    const SIGNAL_LATENCY: Duration = Duration::from_millis(50);
+pub(crate) fn read_stdin(bytes_max: u64, until: &Signals) -> io::Result<Result<Zeroizing<String>, Stop>> {
     let (sender, read) = mpsc::channel();
     // It waits for whoever holds the other end, and ends with the process.
     thread::Builder::new().name("stdin".to_owned()).spawn(move || sender.send(read_text(bytes_max)).ok())?;
     loop {
-        match read.recv_timeout(SIGNAL_LATENCY) {
+        match read.recv_timeout(signals::LATENCY) {
             Ok(text) => return text.map(Ok),
             Err(RecvTimeoutError::Disconnected) => return Err(io::ErrorKind::BrokenPipe.into()),
             Err(RecvTimeoutError::Timeout) => {}
         }
-        if let Some(stop) = signals.stop() {
+        if let Some(stop) = until.stop() {
             return Ok(Err(stop));
         }
     }

@@ -329,7 +329,7 @@ impl Failure {
             Self::NotATerminal => "not_a_terminal",
             Self::Authority(_) => "authority",
             Self::Audit(_) => "audit",
-            Self::Store { source, .. } if matches!(source.kind, FaultKind::Stopped { .. }) => "stopped",
+            Self::Store { source, .. } if source.kind.stopped().is_some() => "stopped",
             Self::Store { .. } => "store",
             Self::NoKeyInStore { .. } => "no_key_in_store",
             Self::Seal(_) => "not_sealed",

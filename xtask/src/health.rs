@@ -39,7 +39,7 @@ use crate::{
         },
     },
     context,
-    signals::{Signals, Stop},
+    signals::{self, Signals, Stop},
     vars::Vars,
 };
 
@@ -84,9 +84,6 @@ const PAUSE_FIRST: Duration = Duration::from_millis(250);
 
 /// The longest pause between two attempts.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
-
-/// How long a signal may go unnoticed during an attempt.
-const SIGNAL_LATENCY: Duration = Duration::from_millis(50);
 
 /// A longer answer is not a license status, in bytes.
 const BODY_BYTES_MAX: u64 = 64 * 1024;
@@ -267,9 +264,9 @@ fn ask(agent: &Agent, url: &str, timeout: Duration, signals: &Signals) -> Asked 
         if let Some(stop) = signals.stop() {
             return Asked::Stopped(stop);
         }
-        match answer.recv_timeout(SIGNAL_LATENCY) {
+        match answer.recv_timeout(signals::LATENCY) {
             Ok(answer) => return Asked::Answered(answer),
-            Err(RecvTimeoutError::Timeout) if start.elapsed() < timeout + SIGNAL_LATENCY => {}
+            Err(RecvTimeoutError::Timeout) if start.elapsed() < timeout + signals::LATENCY => {}
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                 return Asked::Answered(Err(no_answer(timeout)));
             }

@@ -25,7 +25,7 @@ use rustix::{
 
 use crate::{
     mask::Masks,
-    signals::{Signals, Stop},
+    signals::{self, Signals, Stop},
     vars::Vars,
 };
 
@@ -118,9 +118,6 @@ struct Running {
     end: Receiver<()>,
 }
 
-/// How long a signal to us may go unnoticed.
-const SIGNAL_LATENCY: Duration = Duration::from_millis(50);
-
 /// How long the operating system may take to end a killed process. One that waits for a broken disk never ends.
 const KILL_WAIT: Duration = Duration::from_secs(5);
 
@@ -170,7 +167,7 @@ impl Running {
         let start = Instant::now();
         loop {
             let left = time.saturating_sub(start.elapsed());
-            match self.end.recv_timeout(left.min(SIGNAL_LATENCY)) {
+            match self.end.recv_timeout(left.min(signals::LATENCY)) {
                 Ok(()) | Err(RecvTimeoutError::Disconnected) => return Waited::Ended,
                 Err(RecvTimeoutError::Timeout) => {}
             }

@@ -65,6 +65,9 @@ enum Arrived {
     Again { first: Stop },
 }
 
+/// How long a signal may go unnoticed by whoever waits for something else beside it.
+pub(crate) const LATENCY: Duration = Duration::from_millis(50);
+
 /// Signals that come this close together are one wish: `timeout`, for one, signals its child and then the child's group.
 const SAME_WISH_MILLIS: u64 = 250;
 

@@ -390,13 +390,10 @@ impl<'a> Scene<'a> {
     /// One step after the other, until there is nothing more to do in this run, however it ends.
     fn perform(&mut self, journal: &mut Journal) -> Result<(End, Did), Failure> {
         let mut run = Run::new(journal.run().clone());
-        let mut performed = self.perform_steps(journal, &mut run);
+        let performed = self.perform_steps(journal, &mut run);
         // Whatever it was that a signal kept from being done.
-        if let (Err(_), Some(stop)) = (&performed, self.signals.stop()) {
+        if performed.is_err() && self.signals.stop().is_some() {
             self.say_what_only_this_run_knows(journal, &mut run);
-            if matches!(performed, Err(Failure::Rotate(RotateError::StoreNotReady { .. }))) {
-                performed = Err(RotateError::Stopped { exit: failure::stop_exit(stop) }.into());
-            }
         }
         self.share_what_is_here_only(journal);
         performed

@@ -2,7 +2,7 @@
 //!
 //! `refs/remotes/NAME` says what the remote had when git last fetched from it or pushed to it, and not where that was.
 //! So the address is remembered, and once it is another one, everything that the refs said until then is doubted for as
-//! long as they still say it. A record that is missing or cannot be read makes a push slower, and never less safe.
+//! long as they still say it, or until git's own word about a later fetch says it of this address. A record that is missing or cannot be read makes a push slower, and never less safe.
 
 use std::{collections::BTreeMap, io, path::Path};
 

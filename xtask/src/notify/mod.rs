@@ -16,7 +16,11 @@ use license_core::{
 };
 use zeroize::Zeroizing;
 
-use crate::{context::Platform, signals::Signals, vars::Vars};
+use crate::{
+    context::Platform,
+    signals::{self, Signals},
+    vars::Vars,
+};
 
 mod annotation;
 mod cloud_event;
@@ -272,7 +276,7 @@ fn unless_stopped<T: Send + 'static>(
     // Fails to send only when nobody waits any more.
     std::thread::spawn(move || done.send(work()).ok());
     loop {
-        match result.recv_timeout(SIGNAL_LATENCY) {
+        match result.recv_timeout(signals::LATENCY) {
             Ok(result) => return Ok(result),
             Err(RecvTimeoutError::Timeout) if signals.stop().is_some() => return Err(Left::Stopped),
             Err(RecvTimeoutError::Timeout) if start.elapsed() < bound => {}
@@ -289,9 +293,6 @@ enum Left {
     /// It took longer than it may.
     Late,
 }
-
-/// How long a signal may go unnoticed.
-const SIGNAL_LATENCY: Duration = Duration::from_millis(50);
 
 #[cfg(test)]
 mod tests;

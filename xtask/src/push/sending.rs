@@ -279,7 +279,7 @@ impl Asked<'_> {
         let Some((name, url)) = self.remote else { return Ok(Known::beside_what_was_told(Seen::Nothing)) };
         if !is_of(&facts.settings, name, url) {
             // An address that was written by hand has no refs here that a framework could take anything from.
-            let is_by_hand = name == url && name.starts_with(['/', '.']) || name.contains(':');
+            let is_by_hand = name.contains(':') || (name == url && name.starts_with(['/', '.']));
             let told = if is_by_hand { Told::Counts } else { self.when_doubted() };
             return Ok(Known { seen: Seen::Nothing, told });
         }

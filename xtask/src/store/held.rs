@@ -91,6 +91,13 @@ pub(crate) enum FaultKind {
     },
 }
 
+impl FaultKind {
+    /// The signal that came before it was known what the store holds.
+    pub(crate) fn stopped(self) -> Option<i32> {
+        if let Self::Stopped { signal } = self { Some(signal) } else { None }
+    }
+}
+
 impl fmt::Display for FaultKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -25,12 +25,13 @@ use crate::{
     journal::Journal,
     keyring,
     seal::{ARMOR_BYTES_MAX, Sealed},
+    signals,
 };
 
 /// The most that is read from stdin, in bytes: the longest sealed answer that was printed.
 const BROUGHT_BYTES_MAX: u64 = ARMOR_BYTES_MAX as u64;
-/// How long a signal may go unnoticed.
-const SIGNAL_LATENCY: Duration = Duration::from_millis(50);
+/// What to do with what came of an answer that was cut off.
+const LOOK_INTO_IT: &str = "look whether the new key is in it, with `age --decrypt`";
 /// How a sealed answer begins, when one is brought instead of a key.
 const ARMOR_BEGINS: &str = "-----BEGIN AGE ENCRYPTED FILE-----";
 
@@ -95,13 +96,14 @@ impl Scene<'_> {
         match self.recipients.seal(&part) {
             Ok(sealed) => {
                 let keep = || self.escrow.put(&open.id.0, BlobKind::Cut, &sealed);
-                let kept = self.told_at_a_signal(&sealed, "what came of an answer that was cut off", keep);
+                let kept =
+                    self.told_at_a_signal(&sealed, "what came of an answer that was cut off", LOOK_INTO_IT, keep);
                 failpoint::reached(self.ctx, "after-sealed");
                 let kept = kept.map_err(|error| error.to_string()).and_then(|kept| self.outlives_the_machine(&kept));
                 if let Err(why) = kept {
                     self.narrator.note(&format!(
                         "what came of an answer that was cut off cannot be kept in escrow: {why}\nthis is it, sealed; keep \
-                         it, and look whether the new key is in it, with `age --decrypt`:\n{}",
+                         it, and {LOOK_INTO_IT}:\n{}",
                         sealed.armor()
                     ));
                 }
@@ -183,8 +185,9 @@ impl Scene<'_> {
     fn seal_and_keep(&mut self, open: &Open, body: Zeroizing<Vec<u8>>) -> Result<BlobHash, NotKept> {
         let sealed = self.recipients.seal(&body).map_err(|error| NotKept::NotSealed { why: error.to_string() })?;
         let hash = sealed.hash();
-        let kept =
-            self.told_at_a_signal(&sealed, "the answer", || self.escrow.put(&open.id.0, BlobKind::Answer, &sealed));
+        let bring = format!("bring it back with `cargo xtask rotate {} --adopt`", self.environment.name);
+        let keep = || self.escrow.put(&open.id.0, BlobKind::Answer, &sealed);
+        let kept = self.told_at_a_signal(&sealed, "the answer", &bring, keep);
         failpoint::reached(self.ctx, "after-sealed");
         self.answer = Some((hash, body));
         let kept = match kept {
@@ -202,20 +205,19 @@ impl Scene<'_> {
 
     /// Keeps an answer. A CI system that stops a run kills it seconds later, with the machine; so a signal that comes while
     /// other machines cannot see the answer yet has it printed at once.
-    fn told_at_a_signal<T>(&self, sealed: &Sealed, what: &str, keep: impl FnOnce() -> T) -> T {
+    fn told_at_a_signal<T>(&self, sealed: &Sealed, what: &str, next: &str, keep: impl FnOnce() -> T) -> T {
         if self.ctx.actor().ci.is_none() {
             return keep();
         }
-        let (narrator, signals, environment) = (self.narrator, self.signals, &self.environment.name);
+        let (narrator, until) = (self.narrator, self.signals);
         thread::scope(|scope| {
             let (kept, is_kept) = mpsc::channel::<()>();
             scope.spawn(move || {
-                while let Err(RecvTimeoutError::Timeout) = is_kept.recv_timeout(SIGNAL_LATENCY) {
-                    if signals.stop().is_some() {
+                while let Err(RecvTimeoutError::Timeout) = is_kept.recv_timeout(signals::LATENCY) {
+                    if until.stop().is_some() {
                         narrator.note(&format!(
                             "a signal came, and it is not known yet whether other machines see {what}: this is it, sealed; \
-                             unless this run says what became of it, keep it, and bring it back with `cargo xtask \
-                             rotate {environment} --adopt`:\n{}",
+                             unless this run says what became of it, keep it, and {next}:\n{}",
                             sealed.armor()
                         ));
                         return;

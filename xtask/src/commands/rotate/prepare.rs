@@ -13,7 +13,7 @@ use crate::{
     connect, context,
     escrow::{BlobKind, Reached},
     failpoint,
-    failure::Failure,
+    failure::{self, Failure},
     keyring, random,
     seal::Identity,
     store::held::Held,
@@ -102,9 +102,10 @@ impl Scene<'_> {
     /// Every store can be written, and holds the key that is rotated, or nothing.
     fn stores_are_ready(&self, old: license_core::Fingerprint) -> Result<(), Failure> {
         for (name, place) in &self.places {
-            let held = place
-                .probe()
-                .map_err(|source| RotateError::StoreNotReady { store: name.clone(), source: Box::new(source) })?;
+            let held = place.probe().map_err(|source| match source.kind.stopped() {
+                Some(signal) => RotateError::Stopped { exit: failure::signal_exit(signal) },
+                None => RotateError::StoreNotReady { store: name.clone(), source: Box::new(source) },
+            })?;
             match held {
                 Held::Key { key, .. } if key.fingerprint() != old => {
                     return Err(RotateError::Drifted {

@@ -11,7 +11,7 @@ use crate::{
     failure::{self, Failure},
     keyring::Keyring,
     store::{
-        held::{FaultKind, Held, StoreFault, Written},
+        held::{Held, StoreFault, Written},
         place::Place,
     },
 };
@@ -84,8 +84,7 @@ impl NotHeld {
 
 impl From<StoreFault> for NotHeld {
     fn from(StoreFault { kind, message, next }: StoreFault) -> Self {
-        let stopped = if let FaultKind::Stopped { signal } = kind { Some(signal) } else { None };
-        Self { why: message, next: Some(next), stopped }
+        Self { why: message, next: Some(next), stopped: kind.stopped() }
     }
 }
 
