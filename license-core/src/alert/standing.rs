@@ -124,10 +124,11 @@ pub fn standing(policy: &Policy, facts: &Facts<'_>, now: Timestamp) -> Standing 
     // An expired license is refused, too: one alert tells both.
     let refused = license.filter(|_| !has_ended).and_then(refused);
     let of_rotation = rotation(facts.rotation, now).filter(|_| !is_quiet(facts.rotation, now));
-    let alerts = [end_now, refused, of_rotation, unwatched(policy, facts, now)];
+    let alerts = [end_now, refused, of_rotation, not_adopted(facts.rotation, now), unwatched(policy, facts, now)];
     // What a runner said whose clock is ahead by no more than is tolerated is not taken back by one that is behind.
     let soon = now.checked_add(SignedDuration::from_secs(CLOCK_SKEW_MAX_SECS)).unwrap_or(now);
-    let kept = [license.and_then(|license| end(policy, license, soon)), rotation(facts.rotation, soon)];
+    let kept_end = license.and_then(|license| end(policy, license, soon));
+    let kept = [kept_end, rotation(facts.rotation, soon), not_adopted(facts.rotation, soon)];
     let sight = match (skew, license.map(|license| license.ends)) {
         (Some(_), _) => Sight::Blurred,
         (None, Some(Ends::Read)) => Sight::Seen,
@@ -189,7 +190,7 @@ fn refused(license: &LicenseFacts) -> Option<Alert> {
     Some(Alert::Refused { key_fingerprint: license.key_fingerprint, reason, since })
 }
 
-/// What there is to say of a rotation, whoever works on it.
+/// What there is to say of the rotation that is open, whoever works on it.
 fn rotation(state: &State, now: Timestamp) -> Option<Alert> {
     let stuck = |open: &Open, stands, deadline| {
         let (rotation_id, hours) = (open.id.clone(), hours(deadline, now));
@@ -217,14 +218,21 @@ fn rotation(state: &State, now: Timestamp) -> Option<Alert> {
                 hours: Some(hours),
             })
         }
-        Phase::Committed { keys, adoption } => match adoption {
-            Adoption::Proved | Adoption::Shipped => None,
-            Adoption::Unproven => Some(Alert::NotAdopted {
-                rotation_id: keys.open.id.clone(),
-                grace_ends_at: keys.grace_ends_at,
-                hours: hours(keys.grace_ends_at, now)?,
-            }),
-        },
+        // What is to be said of it depends on what runs.
+        Phase::Committed { .. } => None,
+    }
+}
+
+/// What there is to say of a rotation whose new key every store holds, also where another one is open.
+fn not_adopted(state: &State, now: Timestamp) -> Option<Alert> {
+    let (keys, adoption) = state.committed()?;
+    match adoption {
+        Adoption::Proved | Adoption::Shipped => None,
+        Adoption::Unproven => Some(Alert::NotAdopted {
+            rotation_id: keys.open.id.clone(),
+            grace_ends_at: keys.grace_ends_at,
+            hours: hours(keys.grace_ends_at, now)?,
+        }),
     }
 }
 
@@ -276,12 +284,12 @@ impl LicenseFacts {
 
 #[cfg(test)]
 mod tests {
-    use alloc::{borrow::ToOwned, vec};
+    use alloc::{borrow::ToOwned, boxed::Box, vec};
 
     use super::*;
     use crate::{
         key::LicenseKey,
-        rotation::{BlobHash, Claim, IntentTerms, Keys, Last, RotationId, RunId, Snapshot},
+        rotation::{Before, BlobHash, Claim, IntentTerms, Keys, Last, RotationId, RunId, Snapshot},
         trail::Actor,
     };
 
@@ -593,6 +601,21 @@ mod tests {
         ] {
             let now = BEGAN + 7 * DAY - left * HOUR_SECS;
             assert_eq!(alerts(&policy(), None, &state, now), expected, "{state:?} {left}");
+        }
+    }
+
+    #[test]
+    fn the_rotation_before_is_told_as_long_as_the_next_one_has_brought_no_key() {
+        let now = BEGAN + 7 * DAY - 20 * HOUR_SECS;
+        let next = Open { id: RotationId("next".to_owned()), since: at(now - 2 * HOUR_SECS), terms: open().terms };
+        let before = |adoption| Some(Box::new(Before { keys: keys(), adoption }));
+        let unknown = Phase::Unknown { open: next.clone(), settle_until: at(now - HOUR_SECS) };
+        let lost = Phase::KeyLost { open: next, deadline: at(now), printed: None };
+        for (phase, of_next) in [(unknown, "rotation_stuck:next:outcome_unknown"), (lost, "key_lost:next")] {
+            let unproven = State { before: before(Adoption::Unproven), ..in_phase(phase) };
+            assert_eq!(alerts(&policy(), None, &unproven, now), [of_next, "not_adopted:r:24"]);
+            let shipped = State { before: before(Adoption::Shipped), ..unproven };
+            assert_eq!(alerts(&policy(), None, &shipped, now), [of_next]);
         }
     }
 }

@@ -63,7 +63,12 @@ pub fn shipping(state: &State, key: &Fingerprint, now: Timestamp) -> Shipping {
             (keys.open.terms.old, keys.grace_ends_at)
         }
     };
-    if *key == old { Shipping::OldKey { until, left: left(now, until) } } else { Shipping::Unconcerned }
+    // The rotation before one that has brought no key yet has an old key, too.
+    let of_both = [Some((old, until)), state.committed().map(|(keys, _)| (keys.open.terms.old, keys.grace_ends_at))];
+    match of_both.into_iter().flatten().find(|(old, _)| old == key) {
+        Some((_, until)) => Shipping::OldKey { until, left: left(now, until) },
+        None => Shipping::Unconcerned,
+    }
 }
 
 fn left(now: Timestamp, until: Timestamp) -> GraceLeft {
@@ -78,26 +83,13 @@ fn left(now: Timestamp, until: Timestamp) -> GraceLeft {
 /// How long the old key still works where a deploy would ship the new one and none was seen to: what runs may hold the
 /// old one. Nothing where no rotation waits for that.
 pub fn not_adopted(state: &State, key: &Fingerprint, now: Timestamp) -> Option<(Timestamp, GraceLeft)> {
-    match &state.phase {
-        Phase::Committed { keys, adoption: Adoption::Unproven } if keys.new == *key => {
-            Some((keys.grace_ends_at, left(now, keys.grace_ends_at)))
-        }
-        Phase::Committed { .. }
-        | Phase::Idle(_)
-        | Phase::Calling(_)
-        | Phase::Unknown { .. }
-        | Phase::KeyLost { .. }
-        | Phase::Received { .. }
-        | Phase::NewRejected { .. }
-        | Phase::Promoting { .. }
-        | Phase::RollingBack { .. }
-        | Phase::RolledBack(_) => None,
-    }
+    let (keys, adoption) = state.committed()?;
+    (adoption == Adoption::Unproven && keys.new == *key).then(|| (keys.grace_ends_at, left(now, keys.grace_ends_at)))
 }
 
 /// The entry after a deploy that shipped a key and ended well, where it says more than the trail knows already.
 pub fn adopted(state: &State, key: &Fingerprint, proof: Adoption) -> Option<RotationEvent> {
-    let Phase::Committed { keys, adoption } = &state.phase else { return None };
+    let (keys, adoption) = state.committed()?;
     let says_more = match (adoption, proof) {
         (Adoption::Unproven, Adoption::Shipped | Adoption::Proved) | (Adoption::Shipped, Adoption::Proved) => true,
         (Adoption::Unproven | Adoption::Shipped | Adoption::Proved, Adoption::Unproven)
@@ -110,12 +102,12 @@ pub fn adopted(state: &State, key: &Fingerprint, proof: Adoption) -> Option<Rota
 
 #[cfg(test)]
 mod tests {
-    use alloc::{borrow::ToOwned, collections::BTreeSet};
+    use alloc::{borrow::ToOwned, boxed::Box, collections::BTreeSet};
 
     use super::*;
     use crate::{
         key::LicenseKey,
-        rotation::{BlobHash, IntentTerms, Keys, Open, RotationId, Snapshot},
+        rotation::{Before, BlobHash, IntentTerms, Keys, Open, RotationId, Snapshot},
     };
 
     const HOUR: i64 = 60 * 60;
@@ -181,6 +173,20 @@ mod tests {
         }
         assert_eq!(not_adopted(&committed(Adoption::Unproven), &key("K0"), at(0)), None);
         assert_eq!(not_adopted(&State::default(), &key("K1"), at(0)), None);
+    }
+
+    #[test]
+    fn the_old_key_of_the_rotation_before_is_told_how_long_it_works() {
+        let terms = IntentTerms { old: key("K1"), ..keys().open.terms };
+        let open = Open { id: RotationId("r2".to_owned()), since: at(10 * HOUR), terms };
+        let before = Some(Box::new(Before { keys: keys(), adoption: Adoption::Unproven }));
+        let calling = State { before, ..state(Phase::Calling(open)) };
+        let old = |until, left| Shipping::OldKey { until: at(until), left };
+        assert_eq!(shipping(&calling, &key("K0"), at(30 * HOUR)), old(100 * HOUR, GraceLeft::UnderHours(72)));
+        assert_eq!(shipping(&calling, &key("K1"), at(30 * HOUR)), old(178 * HOUR, GraceLeft::Enough));
+        assert_eq!(shipping(&calling, &key("K2"), at(30 * HOUR)), Shipping::Unconcerned);
+        let written = adopted(&calling, &key("K1"), Adoption::Shipped);
+        assert_eq!(written.map(|event| event.rotation_id), Some(RotationId("r1".to_owned())));
     }
 
     #[test]

@@ -43,8 +43,23 @@ struct Setting {
     runs_max: u8,
     /// How many of the other things may go wrong: kills, lost answers, failed writes.
     troubles_max: u8,
+    /// How many deploys there are.
+    deploys_max: u8,
+    /// What the first run is to do.
     wish: Wish,
+    /// What every later one is to do.
+    then: Wish,
+    begins: Begins,
     without: Option<Protection>,
+}
+
+/// Where a walk begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Begins {
+    /// With the first key everywhere.
+    Idle,
+    /// After a rotation whose grace is not over.
+    Committed,
 }
 
 /// How many previous keys the authority accepts.
@@ -72,6 +87,8 @@ enum Protection {
     CompareAndAppend,
     /// The trail is read again right before the call.
     SelfCheck,
+    /// A rotation whose grace was given up is kept in mind until the next one has brought a key that works.
+    Before,
 }
 
 /// Everything there is.
@@ -85,6 +102,11 @@ struct World {
     /// The rotations of which a part of an answer lies in escrow.
     parts: BTreeSet<RotationId>,
     stores: [usize; 2],
+    /// The key that the application has.
+    running: usize,
+    /// The keys that may die, whatever runs with them: a person said so.
+    given_up: BTreeSet<usize>,
+    deploys: u8,
     runs: [Option<Runner>; 2],
     started: u8,
     troubles: u8,
@@ -118,6 +140,7 @@ struct Flight {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Runner {
     memory: Run,
+    wish: Wish,
     /// The trail as it read it last.
     view: State,
     /// Whether the trail is still what it read.
@@ -199,9 +222,32 @@ impl World {
             escrow: BTreeSet::new(),
             parts: BTreeSet::new(),
             stores: [0, 0],
+            running: 0,
+            given_up: BTreeSet::new(),
+            deploys: 0,
             runs: [None, None],
             started: 0,
             troubles: 0,
+        }
+    }
+
+    /// The stores have the new key of a first rotation, and what runs has the old one.
+    fn committed(setting: Setting) -> Self {
+        let id = RotationId("first".to_owned());
+        let stores = STORES.map(ToOwned::to_owned).to_vec();
+        let begins = intent(1, (key(0), blob(0)), Snapshot::default(), 7, stores, &setting.bounds(), time(0));
+        let holds = STORES.map(|store| Fact::StoreHolds { store: store.to_owned(), key: Which::New });
+        let validated = Fact::Validated { new: key(1), grace_ends_at: None };
+        let facts = [begins, received(blob(1), BodySource::Answer), validated].into_iter().chain(holds);
+        let trail = facts.chain([Fact::Committed]).fold(State::default(), |state, fact| {
+            applied(state, Event::Rotation(RotationEvent { rotation_id: id.clone(), fact }), 0)
+        });
+        Self {
+            authority: Authority { current: 1, previous: BTreeSet::from([0]), executed: vec![(id.clone(), 1)] },
+            trail,
+            escrow: BTreeSet::from([(id, 1)]),
+            stores: [1, 1],
+            ..Self::new()
         }
     }
 
@@ -221,7 +267,28 @@ impl World {
         if let Some((rotation, _)) = calls.iter().find(|(_, calls)| **calls > 1) {
             return Some(format!("two rotations of one intent, {}", rotation.0));
         }
-        self.silent_loss(setting)
+        if let Some((keys, _)) = self.trail.committed()
+            && !self.escrow.contains(&(keys.open.id.clone(), number(keys.new)))
+        {
+            return Some(format!("the escrow of {} is empty, which is not over", keys.open.id.0));
+        }
+        self.silent_loss(setting).or_else(|| self.silent_end(setting))
+    }
+
+    /// An application with a key that the authority will not accept for long, and the trail says nothing about it.
+    fn silent_end(&self, setting: Setting) -> Option<String> {
+        let running = self.running;
+        if setting.deploys_max == 0 {
+            return None;
+        }
+        if running == self.authority.current || !self.accepts(running) || self.given_up.contains(&running) {
+            return None;
+        }
+        let is_open = self.trail.phase.open().is_some_and(|open| open.terms.old == key(running));
+        let is_unproven = self.trail.committed().is_some_and(|(keys, adoption)| {
+            keys.open.terms.old == key(running) && adoption == Adoption::Unproven
+        });
+        (!is_open && !is_unproven).then(|| format!("silent end: what runs has K{running}, and nothing says so"))
     }
 
     /// A key that the authority issued, that nobody has, and that the trail says nothing about.
@@ -256,8 +323,34 @@ impl World {
         for at in 0..self.flights.len() {
             next.extend(self.fly(at, setting));
         }
+        next.extend(self.deploys(setting));
         next.extend(self.later());
         next
+    }
+
+    /// Somebody deploys what a store holds, or once more what runs, unless a run has the environment.
+    fn deploys(&self, setting: Setting) -> Vec<(String, World)> {
+        let is_claimed = self.trail.claim.as_ref().is_some_and(|claim| secs(claim.until) > self.now);
+        if is_claimed || self.deploys == setting.deploys_max {
+            return Vec::new();
+        }
+        let keys = BTreeSet::from([self.stores[0], self.running]);
+        keys.into_iter().map(|number| (format!("K{number} is deployed"), self.deploy(number))).collect()
+    }
+
+    fn deploy(&self, number: usize) -> World {
+        let mut world = self.clone();
+        world.deploys += 1;
+        world.running = number;
+        let started = Event::DeployStarted { release: "r".to_owned(), key_fingerprint: key(number) };
+        world.trail = applied(world.trail, started, self.now);
+        if let Some(event) = adopted(&world.trail, &key(number), Adoption::Shipped) {
+            world.trail = applied(world.trail, Event::Rotation(event), self.now);
+        }
+        for run in world.runs.iter_mut().flatten() {
+            run.fresh = false;
+        }
+        world
     }
 
     fn start(&self, at: usize, setting: Setting) -> Option<(String, World)> {
@@ -267,7 +360,8 @@ impl World {
         let mut world = self.clone();
         world.started += 1;
         let memory = Run::new(RunId(format!("run-{}", world.started)));
-        world.runs[at] = Some(Runner { memory, view: self.trail.clone(), fresh: true, doing: Doing::Decides });
+        let wish = if world.started == 1 { setting.wish } else { setting.then };
+        world.runs[at] = Some(Runner { memory, wish, view: self.trail.clone(), fresh: true, doing: Doing::Decides });
         Some((format!("run {} starts", world.started), world))
     }
 
@@ -502,14 +596,21 @@ impl World {
         if let Event::Rotation(event) = &event {
             run.memory.wrote(event);
         }
-        let record =
-            Record { at: time(self.now), actor: Actor::default(), environment: "production".to_owned(), event };
         // Without the comparison, the last writer overwrites what came in between.
-        let after = run.view.clone().apply(&record).expect("what a run writes follows from what it read");
+        let mut after = applied(run.view.clone(), event.clone(), self.now);
+        if !setting.has(Protection::Before) {
+            after.before = None;
+        }
+        let is_over = run.view.before.as_ref().filter(|_| after.before.is_none()).map(|before| before.keys.clone());
         run.view = after.clone();
         run.fresh = true;
         run.doing = Doing::Decides;
         world.trail = after;
+        if let (Some(keys), Event::Rotation(RotationEvent { fact: Fact::Validated { .. }, .. })) = (is_over, event) {
+            // Its escrow is emptied, and its old key may die.
+            world.escrow.retain(|(rotation, _)| *rotation != keys.open.id);
+            world.given_up.insert(number(keys.open.terms.old));
+        }
         for (other, run) in world.runs.iter_mut().enumerate() {
             if other != at
                 && let Some(run) = run
@@ -530,7 +631,7 @@ impl World {
             run.view = self.trail.clone();
             run.fresh = true;
         }
-        let step = next(&run.view, &run.memory, setting.wish, setting.idempotency, &bounds, now);
+        let step = next(&run.view, &run.memory, run.wish, setting.idempotency, &bounds, now);
         let told = |what: &str| format!("{at}: {what}");
         match step {
             Step::Claim => {
@@ -576,6 +677,10 @@ impl World {
             }
             Step::Validate { open, blob } => self.validate(at, &open, blob, setting),
             Step::Store { keys, store, key } => self.store(at, &keys, &store, key, setting),
+            Step::Write(event) if event.fact == Fact::OverlapWaived && self.has_another_key(now) => {
+                world.runs[at] = None;
+                vec![(told("has not the current key"), world)]
+            }
             Step::Write(event) => {
                 world.will_write(at, &event.rotation_id, event.fact);
                 vec![world.at_once(at, setting)]
@@ -599,6 +704,12 @@ impl World {
         }
     }
 
+    /// Whether a run would give up the grace of a rotation with a key that is not its new one.
+    fn has_another_key(&self, now: Timestamp) -> bool {
+        let Phase::Committed { keys, .. } = &self.trail.phase else { return true };
+        not_current(keys, key(self.stores[0]), now).is_some()
+    }
+
     fn sealed(&self, rotation: &RotationId) -> Option<BlobHash> {
         self.escrow.iter().find(|(one, _)| one == rotation).map(|(_, key)| blob(*key))
     }
@@ -614,7 +725,8 @@ impl World {
         let old = if shows { OldKey::RotatedAway } else { OldKey::Unchanged };
         let part = if self.parts.contains(&open.id) { Part::InEscrow } else { Part::Nowhere };
         let evidence = Evidence { sealed: self.sealed(&open.id), part, list, old };
-        match after_reconcile(open, conclude(&evidence, setting.visible), setting.wish, setting.idempotency) {
+        let wish = self.run(at).wish;
+        match after_reconcile(open, conclude(&evidence, setting.visible), wish, setting.idempotency) {
             Reconciled::Write(fact) => self.will_write(at, &open.id, *fact),
             Reconciled::SealListed => {
                 let key = self.authority.current;
@@ -696,6 +808,11 @@ impl World {
     }
 }
 
+fn applied(state: State, event: Event, now: i64) -> State {
+    let record = Record { at: time(now), actor: Actor::default(), environment: "production".to_owned(), event };
+    state.apply(&record).expect("what is written follows from what was read")
+}
+
 fn short(event: &Event) -> String {
     let text = format!("{event:?}");
     text.split(['{', '(']).take(4).collect::<Vec<_>>().join(" ")
@@ -710,15 +827,23 @@ struct Walk {
     lost: usize,
     /// After a look at the authority.
     aborted: usize,
+    /// With another rotation open beside one whose grace was given up.
+    beside: usize,
+    /// With such a rotation standing again.
+    again: usize,
 }
 
 /// Walks through every world, breadth-first, to the first violation: the shortest story that leads to one.
 fn walk(setting: Setting) -> Walk {
     let mut seen: HashSet<u64> = HashSet::new();
     let mut stories: Vec<(usize, String)> = vec![(0, String::new())];
-    let mut queue = VecDeque::from([(0_usize, World::new())]);
-    let mut walk = Walk { worlds: 0, violation: None, committed: 0, lost: 0, aborted: 0 };
-    seen.insert(digest(&World::new()));
+    let first = match setting.begins {
+        Begins::Idle => World::new(),
+        Begins::Committed => World::committed(setting),
+    };
+    seen.insert(digest(&first));
+    let mut queue = VecDeque::from([(0_usize, first)]);
+    let mut walk = Walk { worlds: 0, violation: None, committed: 0, lost: 0, aborted: 0, beside: 0, again: 0 };
     while let Some((story, world)) = queue.pop_front() {
         walk.worlds += 1;
         assert!(walk.worlds < WORLDS_MAX, "the model has no end");
@@ -733,6 +858,8 @@ fn walk(setting: Setting) -> Walk {
             walk.violation = Some((violation, told));
             return walk;
         }
+        walk.beside += usize::from(world.trail.before.is_some());
+        walk.again += usize::from(world.trail.epoch == 2 && world.trail.grace == Grace::GivenUp);
         match &world.trail.phase {
             Phase::Committed { .. } => walk.committed += 1,
             Phase::KeyLost { .. } => walk.lost += 1,
@@ -825,6 +952,10 @@ impl Clock {
             }
             Phase::Idle(_) => {}
         }
+        if let Some(before) = &mut state.before {
+            self.open(&mut before.keys.open);
+            before.keys.grace_ends_at = Timestamp::MAX;
+        }
         if let Phase::KeyLost { deadline, .. } = &mut state.phase {
             *deadline = Timestamp::MAX;
         }
@@ -868,7 +999,10 @@ const SETTING: Setting = Setting {
     idempotency: Idempotency::Ignored,
     runs_max: 2,
     troubles_max: 1,
+    deploys_max: 0,
     wish: Wish::Rotate(Overlap::Required),
+    then: Wish::Rotate(Overlap::Required),
+    begins: Begins::Idle,
     without: None,
 };
 
@@ -915,6 +1049,30 @@ fn a_key_is_never_lost_where_the_list_shows_it() {
 fn an_authority_that_shows_nothing_leaves_the_outcome_unknown_and_nothing_aborted() {
     let walk = holds(Setting { visible: RotationVisible::Unknown, ..SETTING });
     assert_eq!((walk.lost, walk.aborted), (0, 0), "nothing is concluded: {walk:?}");
+}
+
+/// The grace of a rotation is given up for the next one.
+const WAIVED: Setting = Setting {
+    deploys_max: 1,
+    wish: Wish::Rotate(Overlap::Waived),
+    then: Wish::Rotate(Overlap::Waived),
+    begins: Begins::Committed,
+    ..SETTING
+};
+
+#[test]
+fn the_rotation_whose_grace_is_given_up_is_not_over_before_the_next_one_has_a_key_that_works() {
+    let resumes = Wish::Rotate(Overlap::Required);
+    for (keeps, then) in [(Keeps::One, WAIVED.then), (Keeps::All, WAIVED.then), (Keeps::All, resumes)] {
+        let walk = holds(Setting { keeps, then, ..WAIVED });
+        assert!(walk.beside > 0 && walk.again > 0, "{walk:?}");
+    }
+}
+
+#[test]
+fn without_the_rotation_before_in_mind_a_key_that_runs_dies_silently() {
+    let violation = breaks(Setting { without: Some(Protection::Before), ..WAIVED });
+    assert!(violation.contains("silent end"), "{violation}");
 }
 
 #[test]

@@ -192,6 +192,14 @@ impl State {
             Event::Claim(event) => self.claim = claim::after(self.claim, event, &record.actor, record.at),
             Event::Rotation(event) => {
                 let misfit = Misfit { rotation_id: event.rotation_id.clone() };
+                if let Fact::Adopted { proof } = event.fact {
+                    let (keys, adoption) = self.committed_mut().ok_or_else(|| misfit.clone())?;
+                    if keys.open.id != event.rotation_id {
+                        return Err(misfit);
+                    }
+                    *adoption = proof;
+                    return Ok(self);
+                }
                 if let Fact::Intent(terms) = &event.fact {
                     if terms.epoch != self.epoch + 1 {
                         return Err(misfit);
@@ -212,11 +220,12 @@ impl State {
                 }
             }
             Event::DeployStarted { key_fingerprint, .. } => {
-                self.phase = self.phase.after_deploy_of(*key_fingerprint);
-                if let Some(before) = &mut self.before
-                    && before.keys.open.terms.old == *key_fingerprint
+                // A run that read the old key before the rotation, and deploys it after another one deployed the new key,
+                // undoes that: the old one runs again, and dies with the grace.
+                if let Some((keys, adoption)) = self.committed_mut()
+                    && keys.open.terms.old == *key_fingerprint
                 {
-                    before.adoption = Adoption::Unproven;
+                    *adoption = Adoption::Unproven;
                 }
             }
             Event::Issued { .. }
@@ -234,6 +243,24 @@ impl State {
         Ok(self)
     }
 
+    /// The rotation whose new key every store holds, and whether what runs was seen with it: the one that stands, or the
+    /// one whose grace was given up for the one that is open.
+    pub fn committed(&self) -> Option<(&Keys, Adoption)> {
+        match (&self.phase, &self.before) {
+            (Phase::Committed { keys, adoption }, _) => Some((keys, *adoption)),
+            (_, Some(before)) => Some((&before.keys, before.adoption)),
+            (_, None) => None,
+        }
+    }
+
+    fn committed_mut(&mut self) -> Option<(&Keys, &mut Adoption)> {
+        match (&mut self.phase, &mut self.before) {
+            (Phase::Committed { keys, adoption }, _) => Some((keys, adoption)),
+            (_, Some(before)) => Some((&before.keys, &mut before.adoption)),
+            (_, None) => None,
+        }
+    }
+
     /// The phase that a fact follows: a new rotation may begin beside a committed one whose grace was given up, which is
     /// kept in mind.
     fn left_behind(&mut self, fact: &Fact) -> Phase {
@@ -245,10 +272,6 @@ impl State {
             }
             (phase @ Phase::Committed { .. }, Fact::OverlapWaived, _) => {
                 self.grace = Grace::GivenUp;
-                phase
-            }
-            (phase, Fact::Adopted { .. }, grace) => {
-                self.grace = grace;
                 phase
             }
             (phase, _, _) => phase,
@@ -289,17 +312,6 @@ impl Phase {
             | Self::RollingBack { keys, .. }
             | Self::RolledBack(keys) => Some(&keys.open),
         }
-    }
-
-    /// The phase after a deploy with this key began. A run that read the old key before the rotation, and deploys it after
-    /// another one deployed the new key, undoes that: the old one runs again, and dies with the grace.
-    fn after_deploy_of(mut self, key: Fingerprint) -> Self {
-        if let Self::Committed { keys, adoption } = &mut self
-            && keys.open.terms.old == key
-        {
-            *adoption = Adoption::Unproven;
-        }
-        self
     }
 
     /// The phase after a fact, or nothing where the fact cannot follow.
@@ -368,16 +380,13 @@ impl Phase {
                 let (Self::RollingBack { keys, .. } | Self::RolledBack(keys)) = self else { return None };
                 Some(Self::Promoting { keys, done: BTreeSet::new() })
             }
-            Fact::Adopted { proof } => {
-                let Self::Committed { keys, .. } = self else { return None };
-                Some(Self::Committed { keys, adoption: proof })
-            }
             Fact::OverlapWaived => matches!(self, Self::Committed { .. }).then_some(self),
             Fact::Closed { adoption } => {
                 let Self::Committed { .. } = self else { return None };
                 Some(Self::Idle(Last::Closed(adoption)))
             }
-            Fact::NotKnown => None,
+            // What runs changes no phase: the state has it.
+            Fact::Adopted { .. } | Fact::NotKnown => None,
         }
     }
 
@@ -548,6 +557,18 @@ mod tests {
         let rejected = Fact::NewRejected { why: "no key".to_owned() };
         assert_eq!(brought(&[("r2", rejected), ("r2", confirmed)]).phase, committed);
         let works = brought(&[("r2", validated())]);
+        // A deploy of its new key is known again where the next one comes to nothing, and one of the old key is, too.
+        let adopted = ("r1", Fact::Adopted { proof: Adoption::Shipped });
+        let seen = next(&[waived.clone(), ("r2", intent(2)), adopted.clone()]).unwrap();
+        assert_eq!(seen.committed().map(|(_, adoption)| adoption), Some(Adoption::Shipped));
+        let back = next(&[waived.clone(), ("r2", intent(2)), adopted.clone(), ("r2", aborted)]).unwrap();
+        assert!(matches!(back.phase, Phase::Committed { adoption: Adoption::Shipped, .. }), "{back:?}");
+        let event = Event::DeployStarted { release: "r".to_owned(), key_fingerprint: fingerprint("K0") };
+        let undone = seen.apply(&record(200, event)).unwrap();
+        assert_eq!(undone.committed().map(|(_, adoption)| adoption), Some(Adoption::Unproven));
+        let other = ("r2", Fact::Adopted { proof: Adoption::Shipped });
+        assert!(next(&[waived.clone(), ("r2", intent(2)), other]).is_err(), "it has brought no key");
+        assert!(next(&[waived, ("r2", intent(2)), ("r2", received()), ("r2", validated()), adopted]).is_err());
         assert!(matches!(works.phase, Phase::Promoting { .. }) && works.before.is_none());
     }
 

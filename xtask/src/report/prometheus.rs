@@ -10,7 +10,7 @@ use license_core::{
     alert::{Severity, severity},
     finding::clean,
     quota::Limit,
-    rotation::{Adoption, Phase},
+    rotation::Adoption,
 };
 
 use super::status::{old_key_ends, phase};
@@ -234,18 +234,10 @@ fn uses_the_key(status: &Status<'_>) -> Option<bool> {
     {
         return Some(runs == key && reported.valid == Some(true));
     }
-    match &status.history.rotation().phase {
-        Phase::Committed { adoption: Adoption::Proved | Adoption::Shipped, .. } => Some(true),
-        Phase::Committed { adoption: Adoption::Unproven, .. } => Some(false),
-        Phase::Idle(_)
-        | Phase::Calling(_)
-        | Phase::Unknown { .. }
-        | Phase::KeyLost { .. }
-        | Phase::Received { .. }
-        | Phase::NewRejected { .. }
-        | Phase::Promoting { .. }
-        | Phase::RollingBack { .. }
-        | Phase::RolledBack(_) => status.deployed.as_ref().map(|deployed| deployed.key_fingerprint == key),
+    match status.history.rotation().committed() {
+        Some((_, Adoption::Proved | Adoption::Shipped)) => Some(true),
+        Some((_, Adoption::Unproven)) => Some(false),
+        None => status.deployed.as_ref().map(|deployed| deployed.key_fingerprint == key),
     }
 }
 
