@@ -878,6 +878,88 @@ fn what_was_made_just_now_is_read_without_git_and_what_is_packed_with_one() {
 }
 
 #[test]
+fn what_few_commits_change_is_listed_without_a_walk_through_all_that_the_remote_has() {
+    // How many commits, whether they are all that there is, and how often everything is listed.
+    for (commits, begins, listed) in [(1, false, 0), (32, false, 0), (33, false, 1), (1, true, 1)] {
+        for leak in [None, Some(0), Some(commits - 1)] {
+            let name = format!("{commits} commits, {leak:?} leaks, begins: {begins}");
+            let pushing = pushing();
+            let base = pushing.git(&["rev-parse", "HEAD"]);
+            for number in 0..commits {
+                let text = if leak == Some(number) { secret() } else { number.to_string() };
+                pushing.commit(&format!("directory-{number}/a"), text);
+            }
+            let head = pushing.git(&["rev-parse", "HEAD"]);
+            let calls = pushing.path("calls");
+            let script = format!("case \"$*\" in *'rev-list --objects'*) echo >> '{}' ;; esac", calls.display());
+            let pushing = instead_of_git(pushing, &script);
+            let had = if begins { "0".repeat(40) } else { base };
+            let line = format!("HEAD {head} refs/heads/main {had}\n");
+            let ran = pushing.pre_push("work", &["url", "url"], &line).named(&name);
+            ran.exits(if leak.is_some() { 30 } else { 0 });
+            if leak.is_none() {
+                assert_eq!(fs::read_to_string(&calls).unwrap_or_default().lines().count(), listed, "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_push_moves_or_brings_back_is_not_sent_and_not_its_leak() {
+    let pushing = pushing();
+    pushing.commit("old", secret());
+    pushing.commit("one", "1\n");
+    let had = pushing.git(&["rev-parse", "HEAD"]);
+    let push = |name: &str, exit: i32| {
+        let head = pushing.git(&["rev-parse", "HEAD"]);
+        let line = format!("HEAD {head} refs/heads/main {had}\n");
+        pushing.pre_push("work", &["url", "url"], &line).named(name).exits(exit);
+    };
+    pushing.git(&["mv", "old", "new"]);
+    pushing.git(&["commit", "-q", "-m", "it is moved"]);
+    push("moved", 0);
+    pushing.git(&["rm", "-q", "new"]);
+    pushing.git(&["commit", "-q", "-m", "it is gone"]);
+    pushing.commit("again/there", secret());
+    push("moved, removed and brought back", 0);
+    pushing.commit("again/there", format!("{}\nchanged\n", secret()));
+    push("changed", 30);
+}
+
+#[test]
+fn a_list_of_changes_that_is_cut_off_never_reads_as_clean() {
+    let pushing = pushing();
+    let had = pushing.git(&["rev-parse", "HEAD"]);
+    for number in 0..4 {
+        pushing.commit(&format!("{number}/a"), number.to_string());
+    }
+    let head = pushing.git(&["rev-parse", "HEAD"]);
+    let line = format!("HEAD {head} refs/heads/main {had}\n");
+    let arguments = ["log", "--boundary", "--format=%m %H %T %P", "-z", "--raw", "-r", "-t", "--no-abbrev", "--root"];
+    let range = format!("{had}..{head}");
+    let whole = pushing.git(&[&arguments[..], &[&range]].concat()).len();
+    let boundary = whole - pushing.git(&[&arguments[..], &["-1", &had]].concat()).len();
+    let asked = pushing.path("asked");
+    let script = format!(
+        "case \"$*\" in\n*--raw*) read -r bytes end < '{}'; git \"$@\" | head -c \"$bytes\"\n\
+         [ \"$end\" = silent ] && exit 0; kill -KILL $$ ;;\n*'rev-list --objects'*) kill -KILL $$ ;;\nesac",
+        asked.display()
+    );
+    let pushing = instead_of_git(pushing, &script);
+    let cut_off = |bytes: usize, end: &str| {
+        fs::write(&asked, format!("{bytes} {end}\n")).unwrap();
+        pushing.pre_push("work", &["url", "url"], &line).named(&format!("{bytes} of {boundary} bytes, {end}"))
+    };
+    for end in ["silent", "killed"] {
+        for bytes in (0..boundary).step_by(97).chain([boundary - 1]) {
+            cut_off(bytes, end).exits(31).says("git push --no-verify");
+        }
+    }
+    cut_off(whole, "killed").exits(31);
+    cut_off(whole, "silent").exits(0);
+}
+
+#[test]
 fn much_that_was_made_just_now_is_left_to_git_and_not_held() {
     let pushing = pushing();
     let calls = pushing.path("calls");

@@ -34,6 +34,7 @@ use crate::{
     vars::Vars,
 };
 
+pub(crate) mod changes;
 pub(crate) mod hooks;
 pub(crate) mod loose;
 mod pipes;

@@ -285,9 +285,10 @@ impl World {
             return None;
         }
         let is_open = self.trail.phase.open().is_some_and(|open| open.terms.old == key(running));
-        let is_unproven = self.trail.committed().is_some_and(|(keys, adoption)| {
-            keys.open.terms.old == key(running) && adoption == Adoption::Unproven
-        });
+        let is_unproven = self
+            .trail
+            .committed()
+            .is_some_and(|(keys, adoption)| keys.open.terms.old == key(running) && adoption == Adoption::Unproven);
         (!is_open && !is_unproven).then(|| format!("silent end: what runs has K{running}, and nothing says so"))
     }
 

@@ -66,6 +66,11 @@ impl Loose {
         self.at_path(question, &Oid::parse(commit)?, path)
     }
 
+    /// Whether this is a commit. Of what is not plainly there nothing is said.
+    pub(crate) fn is_commit(&self, oid: &Oid) -> bool {
+        self.object(oid).is_some_and(|object| object.kind == b"commit")
+    }
+
     fn object(&self, oid: &Oid) -> Option<Object> {
         let (directory, name) = oid.as_str().split_at(2);
         let deflated =

@@ -15,7 +15,9 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::{
-    BTreeSet, EXIT_USAGE, Git, GitError, LOCAL_WAIT, OsStr, Path, Said, Signals, TERM_WAIT, Vars, Waits, clean, end,
+    BTreeSet, EXIT_USAGE, Git, GitError, LOCAL_WAIT, OsStr, Path, Said, Signals, TERM_WAIT, Vars, Waits,
+    changes::Changes,
+    clean, end,
     loose::Loose,
     pipes::{Patience, Readable, Rest, Voice, end_of, feed, wait_for},
     variables,
@@ -140,12 +142,13 @@ impl Git {
     }
 
     /// Starts two gits, of which the second gets what the first one writes. `input` is for the first one; `before` is
-    /// what the second one gets ahead of it. The lines that go from one to the other are counted.
+    /// what the second one gets ahead of it. The names that go from one to the other are counted. The first one lists names,
+    /// a line each, or else there are `changes` that name them: nothing is handed out then before all is listed.
     ///
     /// The second one is `git cat-file --batch`, or else there is no `loose`: where that has all answers, it is not started.
     pub(crate) fn stream_through(
         &self,
-        first: &[&str],
+        (first, changes): (&[&str], Option<Changes>),
         input: Vec<u8>,
         second: &[&str],
         before: Vec<u8>,
@@ -166,7 +169,7 @@ impl Git {
                 return Err(error);
             }
         };
-        let tee = thread::spawn(move || tee(listed, input, sink));
+        let tee = thread::spawn(move || tee(listed, changes, input, sink));
         Ok(Through { output, first, tee })
     }
 
@@ -281,16 +284,22 @@ struct Teed {
     voice: Voice,
 }
 
-/// Feeds both gits, and hands on what the first one writes. Counts lines.
-fn tee((stdout, mut voice): (Option<ChildStdout>, Voice), input: Rest, sink: Sink) -> Teed {
+/// Feeds both gits, and hands on what the first one lists. Counts names.
+fn tee((stdout, mut voice): (Option<ChildStdout>, Voice), changes: Option<Changes>, input: Rest, sink: Sink) -> Teed {
     let lines = match stdout {
-        Some(stdout) => hand_on(stdout, &mut voice, input, sink),
+        Some(stdout) => hand_on(stdout, &mut voice, changes, input, sink),
         None => Err(io::ErrorKind::BrokenPipe.into()),
     };
     Teed { lines, voice }
 }
 
-fn hand_on(mut stdout: ChildStdout, voice: &mut Voice, input: Rest, mut sink: Sink) -> io::Result<u64> {
+fn hand_on(
+    mut stdout: ChildStdout,
+    voice: &mut Voice,
+    mut changes: Option<Changes>,
+    input: Rest,
+    mut sink: Sink,
+) -> io::Result<u64> {
     match &mut sink {
         Sink::Git(before) => before.writer.write_all(&before.bytes)?,
         Sink::Here(here) => here.answers.write_all(&std::mem::take(&mut here.answered))?,
@@ -314,9 +323,18 @@ fn hand_on(mut stdout: ChildStdout, voice: &mut Voice, input: Rest, mut sink: Si
             Err(error) => return Err(error),
         };
         let chunk = &chunk[..count];
+        if let Some(changes) = &mut changes {
+            changes.take(chunk)?;
+            continue;
+        }
         lines += chunk.iter().map(|byte| u64::from(*byte == b'\n')).sum::<u64>();
         last = chunk[count - 1];
         sink = sink.take(chunk, &mut begun)?;
+    }
+    if let Some(changes) = changes {
+        let (names, count) = changes.end()?;
+        sink.take(&names, &mut begun)?;
+        return Ok(count);
     }
     if last == b'\n' { Ok(lines) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
@@ -579,9 +597,9 @@ pub(crate) struct Through {
     tee: JoinHandle<Teed>,
 }
 
-/// How two connected gits ended: how many lines went from one to the other, and everything that did not go well.
+/// How two connected gits ended: how many names went from one to the other, and everything that did not go well.
 pub(crate) struct Passed {
-    /// The lines.
+    /// The names, a line each.
     pub(crate) lines: u64,
     /// How many the first one says it listed; none where it does not say so. One that listed nothing says nothing.
     pub(crate) counted: Option<u64>,

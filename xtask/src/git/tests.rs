@@ -55,7 +55,7 @@ impl Hub {
         Git::new(directory, &self.vars(more), &BTreeSet::new())
     }
 
-    fn vars(&self, more: &[(&str, &str)]) -> Vars {
+    pub(crate) fn vars(&self, more: &[(&str, &str)]) -> Vars {
         let path = path();
         let own = [
             ("PATH", path.as_str()),

@@ -121,6 +121,13 @@ impl Scanned {
         }
     }
 
+    /// Whether there is nothing at all to say about it.
+    fn is_plainly_clean(&self) -> bool {
+        let Self { objects: _, bytes: _, findings, more, allowed, incomplete, unscanned, promised, notes } = self;
+        let are_none = findings.is_empty() && incomplete.is_empty() && unscanned.is_empty() && notes.is_empty();
+        are_none && [*more, *allowed, *promised] == [0; 3]
+    }
+
     /// How many leaks there are.
     pub(crate) fn leaks(&self) -> u64 {
         self.findings.len() as u64 + self.more

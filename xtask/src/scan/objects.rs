@@ -18,6 +18,7 @@ use super::{
 };
 use crate::git::{
     GitError, Oid,
+    changes::{CHANGES, Changes},
     loose::Loose,
     stream::{COUNTING, Streaming, Through},
 };
@@ -50,6 +51,15 @@ pub(crate) enum Range {
     },
     /// Everything that any ref leads to.
     All,
+}
+
+/// How git lists what is scanned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Listing {
+    /// Every object.
+    Objects,
+    /// What few commits change.
+    Changes,
 }
 
 /// How git is told to list objects.
@@ -130,6 +140,17 @@ impl Walk {
         [&["rev-list"], options].concat().into_iter().chain(self.arguments.iter().map(String::as_str)).collect()
     }
 
+    /// The arguments of a git that lists it, and whoever understands what commits change.
+    fn listed(&self, listing: Listing) -> (Vec<&str>, Option<Changes>) {
+        match listing {
+            Listing::Objects => (self.list(&[&OBJECTS[..], &[COUNTING]].concat()), None),
+            Listing::Changes => {
+                let arguments = CHANGES.into_iter().chain(self.arguments.iter().map(String::as_str));
+                (arguments.collect(), Some(Changes::of(&self.wanted)))
+            }
+        }
+    }
+
     /// What it reads.
     pub(super) fn input(&self) -> Vec<u8> {
         self.input.clone()
@@ -150,11 +171,13 @@ pub(crate) fn objects(
 /// A scan that git has begun to list and to hand out.
 pub(crate) struct Begun {
     walk: Walk,
+    listing: Listing,
     through: Through,
 }
 
 /// Has git begin. `ahead` is what it hands out first, each by a name that it understands: whoever asks reads these
-/// answers before the scan.
+/// answers before the scan. Where all that is wanted are commits that were made since the last `git gc`, what they change
+/// is looked at first.
 pub(crate) fn begin(
     repository: &Repository,
     range: &Range,
@@ -162,13 +185,28 @@ pub(crate) fn begin(
     loose: Option<Loose>,
 ) -> Result<Begun, ScanFault> {
     let walk = Walk::of(repository, range)?;
-    let listed = walk.list(&[&OBJECTS[..], &[COUNTING]].concat());
+    let are_new = loose.as_ref().is_some_and(|loose| walk.wanted.iter().all(|oid| loose.is_commit(oid)));
+    let listing = match range {
+        Range::Push { .. } if are_new => Listing::Changes,
+        Range::Push { .. } | Range::Between { .. } | Range::All => Listing::Objects,
+    };
+    let through = streamed(repository, &walk, listing, ahead, loose)?;
+    Ok(Begun { walk, listing, through })
+}
+
+fn streamed(
+    repository: &Repository,
+    walk: &Walk,
+    listing: Listing,
+    ahead: &[String],
+    loose: Option<Loose>,
+) -> Result<Through, ScanFault> {
     let asked = ahead.iter().map(String::as_str).chain(walk.wanted.iter().map(Oid::as_str));
     let before = asked.flat_map(|name| [name, "\n"]).collect::<String>().into_bytes();
     // A name may lead through symbolic links inside of a tree; the names of objects do not.
     let hand_out = ["cat-file", "--batch", "--buffer", "--follow-symlinks"];
-    let through = repository.git.stream_through(&listed, walk.input(), &hand_out, before, loose)?;
-    Ok(Begun { walk, through })
+    let (listed, changes) = walk.listed(listing);
+    Ok(repository.git.stream_through((&listed, changes), walk.input(), &hand_out, before, loose)?)
 }
 
 impl Begun {
@@ -196,23 +234,43 @@ impl Begun {
         }
     }
 
-    /// Scans everything.
+    /// Scans everything. What commits change is all that they bring, and may be more: where that is not clean, or not
+    /// all could be looked at, it is scanned once more as git lists it for a push.
     pub(crate) fn scan(
-        mut self,
+        self,
         repository: &Repository,
         scanner: &Scanner,
         progress: Progress<'_>,
     ) -> Result<Scanned, ScanFault> {
-        let mut work = Work { archives_time: self.walk.archives_time, ..Work::new(scanner) };
-        let mut reading = Reading { wanted: self.walk.wanted.len() as u64, proved: 0, answered: 0 };
-        let read = reading.everything(&mut self.through.output, &mut work, progress);
-        behind::look(repository, &mut work);
-        let mut outcome = finish(repository, self.through, read, &self.walk, &reading, work)?;
-        if let Some(said) = self.walk.broken {
-            outcome.miss("refs", said);
+        let Self { walk, listing, through } = self;
+        let scanned = scan(repository, &walk, (listing, through), scanner, progress);
+        match (listing, scanned) {
+            (Listing::Changes, Ok(scanned)) if scanned.is_plainly_clean() => Ok(scanned),
+            (Listing::Changes, _) => {
+                let through = streamed(repository, &walk, Listing::Objects, &[], None)?;
+                scan(repository, &walk, (Listing::Objects, through), scanner, progress)
+            }
+            (Listing::Objects, scanned) => scanned,
         }
-        Ok(outcome)
     }
+}
+
+fn scan(
+    repository: &Repository,
+    walk: &Walk,
+    (listing, mut through): (Listing, Through),
+    scanner: &Scanner,
+    progress: Progress<'_>,
+) -> Result<Scanned, ScanFault> {
+    let mut work = Work { archives_time: walk.archives_time, ..Work::new(scanner) };
+    let mut reading = Reading { wanted: walk.wanted.len() as u64, proved: 0, answered: 0 };
+    let read = reading.everything(&mut through.output, &mut work, progress);
+    behind::look(repository, &mut work);
+    let mut outcome = finish(repository, (listing, through), read, walk, &reading, work)?;
+    if let Some(said) = &walk.broken {
+        outcome.miss("refs", said);
+    }
+    Ok(outcome)
 }
 
 /// What the one git does.
@@ -521,7 +579,7 @@ impl Header {
 /// Waits for both gits, and compares what was listed with what was scanned.
 fn finish(
     repository: &Repository,
-    through: Through,
+    (listing, through): (Listing, Through),
     read: io::Result<()>,
     walk: &Walk,
     reading: &Reading,
@@ -534,7 +592,9 @@ fn finish(
         let error = match error {
             GitError::TooOld { .. } => return Err(error.into()),
             // A git that did nothing at all may have had nothing to work in.
-            GitError::Failed { doing, said } if scanned.objects == 0 => repository.explained(doing, said)?,
+            GitError::Failed { doing, said } if scanned.objects == 0 && listing == Listing::Objects => {
+                repository.explained(doing, said)?
+            }
             GitError::NotStarted { .. }
             | GitError::NoRepository { .. }
             | GitError::NoRemote { .. }
@@ -550,14 +610,18 @@ fn finish(
         return Ok(scanned);
     }
     let (lines, answered) = (passed.lines, reading.answered);
-    match passed.counted {
-        Some(counted) if counted == lines => {}
-        Some(counted) => {
+    match (passed.counted, listing) {
+        // It ended well, and all that it wrote was understood. Whoever pushes a commit changes something.
+        (None, Listing::Changes) if lines > 0 => {}
+        (Some(counted), _) if counted == lines => {}
+        (Some(counted), _) => {
             scanned.miss("objects", format!("git says that it listed {counted} objects, and {lines} came"));
         }
         // Whoever lists nothing says nothing, and so does whoever was kept from listing.
-        None if lines == 0 && is_nothing(repository, walk)? => {}
-        None => scanned.miss("objects", format!("git listed {lines} objects, and does not say whether these are all")),
+        (None, Listing::Objects) if lines == 0 && is_nothing(repository, walk)? => {}
+        (None, Listing::Objects | Listing::Changes) => {
+            scanned.miss("objects", format!("git listed {lines} objects, and does not say whether these are all"))
+        }
     }
     if lines != answered {
         scanned.miss("objects", format!("git listed {lines} objects, and {answered} were scanned"));

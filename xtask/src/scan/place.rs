@@ -341,7 +341,7 @@ fn in_commits(
     let list = walk.list(&["--reverse"]);
     // What `git log` shows depends on its configuration; these do not.
     let differ = ["diff-tree", "--stdin", "-r", "-t", "-m", "--root", "--raw", "-z", "--no-renames", "--no-abbrev"];
-    let mut through = repository.git.stream_through(&list, walk.input(), &differ, Vec::new(), None)?;
+    let mut through = repository.git.stream_through((&list, None), walk.input(), &differ, Vec::new(), None)?;
     let (mut commit, mut change, mut token) = (None, None, Vec::new());
     let read = loop {
         if targets.is_empty() {
