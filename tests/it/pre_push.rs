@@ -893,8 +893,8 @@ fn what_few_commits_change_is_listed_without_a_walk_through_all_that_the_remote_
             let calls = pushing.path("calls");
             let script = format!("case \"$*\" in *'rev-list --objects'*) echo >> '{}' ;; esac", calls.display());
             let pushing = instead_of_git(pushing, &script);
-            let had = if begins { "0".repeat(40) } else { base };
-            let line = format!("HEAD {head} refs/heads/main {had}\n");
+            let old = if begins { "0".repeat(40) } else { base };
+            let line = format!("HEAD {head} refs/heads/main {old}\n");
             let ran = pushing.pre_push("work", &["url", "url"], &line).named(&name);
             ran.exits(if leak.is_some() { 30 } else { 0 });
             if leak.is_none() {
@@ -909,10 +909,10 @@ fn what_a_push_moves_or_brings_back_is_not_sent_and_not_its_leak() {
     let pushing = pushing();
     pushing.commit("old", secret());
     pushing.commit("one", "1\n");
-    let had = pushing.git(&["rev-parse", "HEAD"]);
+    let old = pushing.git(&["rev-parse", "HEAD"]);
     let push = |name: &str, exit: i32| {
         let head = pushing.git(&["rev-parse", "HEAD"]);
-        let line = format!("HEAD {head} refs/heads/main {had}\n");
+        let line = format!("HEAD {head} refs/heads/main {old}\n");
         pushing.pre_push("work", &["url", "url"], &line).named(name).exits(exit);
     };
     pushing.git(&["mv", "old", "new"]);
@@ -929,16 +929,16 @@ fn what_a_push_moves_or_brings_back_is_not_sent_and_not_its_leak() {
 #[test]
 fn a_list_of_changes_that_is_cut_off_never_reads_as_clean() {
     let pushing = pushing();
-    let had = pushing.git(&["rev-parse", "HEAD"]);
+    let old = pushing.git(&["rev-parse", "HEAD"]);
     for number in 0..4 {
         pushing.commit(&format!("{number}/a"), number.to_string());
     }
     let head = pushing.git(&["rev-parse", "HEAD"]);
-    let line = format!("HEAD {head} refs/heads/main {had}\n");
+    let line = format!("HEAD {head} refs/heads/main {old}\n");
     let arguments = ["log", "--boundary", "--format=%m %H %T %P", "-z", "--raw", "-r", "-t", "--no-abbrev", "--root"];
-    let range = format!("{had}..{head}");
+    let range = format!("{old}..{head}");
     let whole = pushing.git(&[&arguments[..], &[&range]].concat()).len();
-    let boundary = whole - pushing.git(&[&arguments[..], &["-1", &had]].concat()).len();
+    let boundary = whole - pushing.git(&[&arguments[..], &["-1", &old]].concat()).len();
     let asked = pushing.path("asked");
     let script = format!(
         "case \"$*\" in\n*--raw*) read -r bytes end < '{}'; git \"$@\" | head -c \"$bytes\"\n\

@@ -197,7 +197,8 @@ fn rotation(state: &State, now: Timestamp) -> Option<Alert> {
         Some(Alert::RotationStuck { rotation_id, stands, deadline, hours })
     };
     match &state.phase {
-        Phase::Idle(_) => None,
+        // Of one whose stores have the new key there is only to say what runs.
+        Phase::Idle(_) | Phase::Committed { .. } => None,
         Phase::KeyLost { open, deadline, .. } => {
             Some(Alert::KeyLost { rotation_id: open.id.clone(), deadline: *deadline })
         }
@@ -218,8 +219,6 @@ fn rotation(state: &State, now: Timestamp) -> Option<Alert> {
                 hours: Some(hours),
             })
         }
-        // What is to be said of it depends on what runs.
-        Phase::Committed { .. } => None,
     }
 }
 

@@ -348,33 +348,34 @@ mod tests {
     /// back; there are merges that change something of their own, several roots, links and submodules.
     fn history(random: &mut Random, commits: usize, submodule: &str) -> String {
         const PATHS: [&str; 8] = ["a", "a/b", "a/b/c", "d", "d/e", "d/f", "g/h/i/j", "\"\\303\\244 \\\"z\""];
-        let mut stream = String::new();
+        let mut stream = Vec::new();
         for number in 1..=commits {
             let message = random.below(3);
-            stream += &format!("commit refs/heads/c{number}\nmark :{number}\ncommitter t <t@invalid> {number} +0000\n");
-            stream += &format!("data {message}\n{}\n", "m".repeat(message));
+            stream
+                .push(format!("commit refs/heads/c{number}\nmark :{number}\ncommitter t <t@invalid> {number} +0000\n"));
+            stream.push(format!("data {message}\n{}\n", "m".repeat(message)));
             let parents = if number == 1 { 0 } else { [0, 1, 1, 1, 1, 1, 1, 1, 2, 2, 3][random.below(11)] };
             for parent in 0..parents {
                 let word = if parent == 0 { "from" } else { "merge" };
-                stream += &format!("{word} :{}\n", 1 + random.below(number - 1));
+                stream.push(format!("{word} :{}\n", 1 + random.below(number - 1)));
             }
             if random.below(8) == 0 {
-                stream += "deleteall\n";
+                stream.push("deleteall\n".to_owned());
             }
             for _ in 0..random.below(4) {
                 let path = PATHS[random.below(PATHS.len())];
                 let content = "x".repeat(random.below(6));
-                stream += &match random.below(10) {
+                stream.push(match random.below(10) {
                     0 | 1 => format!("D {path}\n"),
                     2 => format!("M 160000 {submodule} {path}\n"),
                     3 => format!("M 120000 inline {path}\ndata {}\n{content}\n", content.len()),
                     4 => format!("M 100755 inline {path}\ndata {}\n{content}\n", content.len()),
                     _ => format!("M 100644 inline {path}\ndata {}\n{content}\n", content.len()),
-                };
+                });
             }
-            stream += "\n";
+            stream.push("\n".to_owned());
         }
-        stream
+        stream.concat()
     }
 
     /// Numbers that are always the same ones.
@@ -409,8 +410,9 @@ mod tests {
                         names.map(|name| Oid::parse(&hub.raw(&directory, &["rev-parse", &name], "")).unwrap()).collect()
                     };
                     let (want, have) = (some(1), some(1));
-                    let lines =
-                        |sign: &str, oids: &[Oid]| oids.iter().map(|oid| format!("{sign}{oid}\n")).collect::<String>();
+                    let lines = |sign: &str, oids: &[Oid]| {
+                        oids.iter().flat_map(|oid| [sign, oid.as_str(), "\n"]).collect::<String>()
+                    };
                     let input = lines("", &want) + &lines("^", &have);
                     let listed =
                         hub.raw(&directory, &["rev-list", "--objects", "--no-object-names", "--stdin"], &input);

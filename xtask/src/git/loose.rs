@@ -6,11 +6,13 @@
 //! that name, rather than a file that was tampered with.
 
 use std::{
-    io::Read as _,
+    cell::RefCell,
+    collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use flate2::read::ZlibDecoder;
+use flate2::{Decompress, FlushDecompress, Status};
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 
@@ -23,6 +25,8 @@ const OBJECT_BYTES_MAX: u64 = 1024 * 1024;
 const FILE_BYTES_MAX: u64 = OBJECT_BYTES_MAX + 64 * 1024;
 /// The longest beginning of an object, up to its NUL.
 const HEADER_BYTES_MAX: usize = 64;
+/// How much of what was read is kept at most, in bytes: a commit is asked for again and again.
+const KEPT_BYTES_MAX: usize = 64 * 1024;
 /// The longest file of a ref, in bytes.
 const REF_BYTES_MAX: u64 = 256;
 /// How many digits a name has that is a SHA-1.
@@ -39,9 +43,19 @@ pub(crate) struct Loose {
     own: PathBuf,
     /// The top of the work tree.
     top: PathBuf,
+    kept: RefCell<Kept>,
+}
+
+/// Objects that were read.
+#[derive(Debug, Clone, Default)]
+struct Kept {
+    objects: BTreeMap<Oid, Arc<Object>>,
+    /// How long all of them are.
+    bytes: usize,
 }
 
 /// An object.
+#[derive(Debug)]
 struct Object {
     kind: Vec<u8>,
     content: Vec<u8>,
@@ -50,17 +64,19 @@ struct Object {
 impl Loose {
     /// Nothing is looked at yet.
     pub(crate) fn of(own: &Path, top: &Path) -> Self {
-        Self { own: own.to_owned(), top: top.to_owned() }
+        Self { own: own.to_owned(), top: top.to_owned(), kept: RefCell::default() }
     }
 
     /// The answer to a line of questions: the name of an object, of a ref, or what is at a path in a commit.
     pub(super) fn answer(&self, question: &str) -> Option<Vec<u8>> {
         if let Some(oid) = Oid::parse(question) {
-            return Some(answer(&oid, &self.object(&oid)?));
+            let object = self.object(&oid)?;
+            return Some(answer(&oid, &object));
         }
         if question.starts_with("refs/") {
             let oid = self.held(question)?;
-            return Some(answer(&oid, &self.object(&oid)?));
+            let object = self.object(&oid)?;
+            return Some(answer(&oid, &object));
         }
         let (commit, path) = question.split_once(':')?;
         self.at_path(question, &Oid::parse(commit)?, path)
@@ -71,18 +87,24 @@ impl Loose {
         self.object(oid).is_some_and(|object| object.kind == b"commit")
     }
 
-    fn object(&self, oid: &Oid) -> Option<Object> {
+    fn object(&self, oid: &Oid) -> Option<Arc<Object>> {
+        let mut kept = self.kept.borrow_mut();
+        if let Some(object) = kept.objects.get(oid) {
+            return Some(object.clone());
+        }
+        let object = Arc::new(self.read(oid)?);
+        if kept.bytes + object.content.len() <= KEPT_BYTES_MAX {
+            kept.bytes += object.content.len();
+            kept.objects.insert(oid.clone(), object.clone());
+        }
+        Some(object)
+    }
+
+    fn read(&self, oid: &Oid) -> Option<Object> {
         let (directory, name) = oid.as_str().split_at(2);
         let deflated =
             files::read_limited(&self.own.join("objects").join(directory).join(name), FILE_BYTES_MAX).ok()?;
-        let mut inflated = ZlibDecoder::new(&*deflated).take(HEADER_BYTES_MAX as u64 + OBJECT_BYTES_MAX + 1);
-        let mut bytes = Vec::new();
-        inflated.read_to_end(&mut bytes).ok()?;
-        // What stands behind the object is none of it: git refuses such a file.
-        let decoder = inflated.into_inner();
-        if decoder.total_in() != deflated.len() as u64 {
-            return None;
-        }
+        let mut bytes = inflated(&deflated)?;
         let end = bytes.iter().take(HEADER_BYTES_MAX).position(|byte| *byte == 0)?;
         let content = bytes.split_off(end + 1);
         let (kind, size) = std::str::from_utf8(&bytes[..end]).ok()?.split_once(' ')?;
@@ -127,7 +149,7 @@ impl Loose {
                 FILE_MODES.contains(&mode).then_some(())?;
                 let blob = match self.object(&oid) {
                     Some(object) => (object.kind == b"blob").then_some(object)?,
-                    None => self.of_the_work_tree(&oid, path)?,
+                    None => Arc::new(self.of_the_work_tree(&oid, path)?),
                 };
                 return Some(answer(&oid, &blob));
             }
@@ -141,6 +163,33 @@ impl Loose {
         let object = Object { kind: b"blob".to_vec(), content };
         object.is_called(oid).then_some(object)
     }
+}
+
+thread_local! {
+    /// To make one takes longer than to inflate what most objects are.
+    static INFLATER: RefCell<Decompress> = RefCell::new(Decompress::new(true));
+}
+
+/// What this was before it was deflated, unless it is too long. What stands behind it is none of it: git refuses such a
+/// file.
+fn inflated(deflated: &[u8]) -> Option<Vec<u8>> {
+    let bytes_max = usize::try_from(OBJECT_BYTES_MAX).ok()? + HEADER_BYTES_MAX;
+    INFLATER.with_borrow_mut(|inflater| {
+        inflater.reset(true);
+        let mut bytes = Vec::with_capacity((4 * deflated.len()).clamp(HEADER_BYTES_MAX, bytes_max));
+        loop {
+            let rest = deflated.get(usize::try_from(inflater.total_in()).ok()?..)?;
+            match inflater.decompress_vec(rest, &mut bytes, FlushDecompress::Finish).ok()? {
+                Status::StreamEnd => break,
+                Status::Ok | Status::BufError if bytes.len() == bytes.capacity() && bytes.len() < bytes_max => {
+                    bytes.reserve(bytes.len());
+                }
+                // It was cut off, or is too long.
+                Status::Ok | Status::BufError => return None,
+            }
+        }
+        (inflater.total_in() == deflated.len() as u64).then_some(bytes)
+    })
 }
 
 impl Object {
@@ -188,7 +237,7 @@ fn entry<'t>(tree: &'t [u8], name: &[u8], name_bytes: usize) -> Option<Entry<'t>
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, io::Read as _};
 
     use proptest::prelude::*;
 
@@ -291,6 +340,27 @@ mod tests {
         }
         sample.git(&["symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/main"]);
         assert_eq!(sample.answers("refs/remotes/origin/HEAD"), None);
+    }
+
+    #[test]
+    fn a_blob_is_read_whole_whatever_its_length_and_however_well_it_was_deflated() {
+        let sample = Sample::hashing_with("sha1");
+        let loose = sample.loose();
+        let longest = usize::try_from(OBJECT_BYTES_MAX).unwrap();
+        for bytes in [0, 1, HEADER_BYTES_MAX, 4095, 65_536, longest - 1, longest, longest + 1] {
+            let noise: Vec<u8> = (0..bytes as u64).map(|at| at.wrapping_mul(0x9e37_79b9).to_le_bytes()[2]).collect();
+            for content in [vec![b'a'; bytes], noise] {
+                fs::write(sample.top.join("blob"), &content).unwrap();
+                let name = sample.git(&["hash-object", "-w", "blob"]);
+                let read = loose.answer(&name);
+                let expected = [format!("{name} blob {bytes}\n").as_bytes(), &content, b"\n"].concat();
+                assert_eq!(read.is_some(), bytes <= longest, "{bytes}");
+                for read in read.into_iter().chain(loose.answer(&name)) {
+                    assert!(read == expected, "{bytes}");
+                }
+            }
+        }
+        assert!(loose.kept.borrow().bytes <= KEPT_BYTES_MAX);
     }
 
     #[test]

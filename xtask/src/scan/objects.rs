@@ -243,14 +243,14 @@ impl Begun {
         progress: Progress<'_>,
     ) -> Result<Scanned, ScanFault> {
         let Self { walk, listing, through } = self;
-        let scanned = scan(repository, &walk, (listing, through), scanner, progress);
-        match (listing, scanned) {
-            (Listing::Changes, Ok(scanned)) if scanned.is_plainly_clean() => Ok(scanned),
+        let outcome = scan(repository, &walk, (listing, through), scanner, progress);
+        match (listing, outcome) {
+            (Listing::Changes, Ok(outcome)) if outcome.is_plainly_clean() => Ok(outcome),
             (Listing::Changes, _) => {
                 let through = streamed(repository, &walk, Listing::Objects, &[], None)?;
                 scan(repository, &walk, (Listing::Objects, through), scanner, progress)
             }
-            (Listing::Objects, scanned) => scanned,
+            (Listing::Objects, outcome) => outcome,
         }
     }
 }
@@ -620,7 +620,7 @@ fn finish(
         // Whoever lists nothing says nothing, and so does whoever was kept from listing.
         (None, Listing::Objects) if lines == 0 && is_nothing(repository, walk)? => {}
         (None, Listing::Objects | Listing::Changes) => {
-            scanned.miss("objects", format!("git listed {lines} objects, and does not say whether these are all"))
+            scanned.miss("objects", format!("git listed {lines} objects, and does not say whether these are all"));
         }
     }
     if lines != answered {
