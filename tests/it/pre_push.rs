@@ -485,6 +485,12 @@ fn what_a_partial_clone_would_fetch_to_send_it_elsewhere_is_not_clean() {
         pushing.hook(&format!("{clone}/.git"));
         let git = |arguments: &[&str]| pushing.git_in(&clone, arguments);
         git(&["remote", "add", "fork", &fork]);
+        // What is not here is not told to be absent.
+        let before = pushing.push_in(&clone, &["--dry-run", "origin", "origin/old:refs/heads/before"]);
+        match filter {
+            "tree:0" => before.goes_with("a directory that leads to it is not in this partial clone"),
+            _ => before.goes(),
+        };
         let pushed = pushing.push_in(&clone, &["fork", "origin/old:refs/heads/old"]);
         pushed.stops(31).says("are with `origin` and not here").says("--refetch").says("--no-verify");
         // What the fork has is not sent.

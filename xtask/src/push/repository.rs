@@ -185,15 +185,37 @@ impl Repository {
         Ok((found, contents))
     }
 
-    /// What is not there because a partial clone left it with its remote: that knows the file by its name.
+    /// What is not there because a partial clone left it with its remote.
     pub(crate) fn left_out(&self, found: &mut [Found], of: &[&Oid], path: &str) -> Result<(), GitError> {
         let nothing = found.iter_mut().zip(of).filter(|(found, _)| **found == Found::Nothing);
         for (found, oid) in nothing.take(FILES_MAX) {
-            if self.resolve(&at_path(oid, path))?.is_some() {
-                *found = Found::LeftOut("its content is not in this partial clone".to_owned());
+            if let Some(what) = self.left_behind(oid, path)? {
+                *found = Found::LeftOut(format!("{what} is not in this partial clone"));
             }
         }
         Ok(())
+    }
+
+    /// What is not here on the way to a file, by what knows it by name: a commit its tree, and a tree what is in it.
+    fn left_behind(&self, oid: &Oid, path: &str) -> Result<Option<&'static str>, GitError> {
+        const DIRECTORY: &str = "a directory that leads to it";
+        if !self.is_here(&at_path(oid, ""))? {
+            return Ok(self.is_here(&format!("{oid}^{{commit}}"))?.then_some(DIRECTORY));
+        }
+        for (end, _) in path.match_indices('/') {
+            let directory = at_path(oid, &path[..end]);
+            if self.resolve(&directory)?.is_none() {
+                return Ok(None);
+            }
+            if !self.is_here(&directory)? {
+                return Ok(Some(DIRECTORY));
+            }
+        }
+        Ok(self.resolve(&at_path(oid, path))?.map(|_| "its content"))
+    }
+
+    fn is_here(&self, name: &str) -> Result<bool, GitError> {
+        Ok(self.git.ask("looking for an object", &["cat-file", "-e", name], Vec::new())?.is_ok())
     }
 }
 
