@@ -961,8 +961,41 @@ fn a_list_of_changes_that_is_cut_off_never_reads_as_clean() {
             cut_off(bytes, end).exits(31).says("git push --no-verify");
         }
     }
-    cut_off(whole, "killed").exits(31);
+    // It shows that it is all, whatever becomes of git then.
+    cut_off(whole, "killed").exits(0);
     cut_off(whole, "silent").exits(0);
+}
+
+#[test]
+fn what_is_merged_or_moved_is_looked_at_no_further_than_it_costs_nothing() {
+    let large = "one more line\n".repeat(400_000);
+    let packed = [&b"\x1f\x8b\x08"[..], &[0; 64]].concat();
+    for (name, content, listed) in [
+        ("small", b"1\n".to_vec(), 0),
+        ("more than is looked at first", large.into_bytes(), 1),
+        ("an archive that is broken", packed, 1),
+    ] {
+        let pushing = pushing();
+        let name_of = |what: &str| pushing.git(&["rev-parse", what]);
+        let old = name_of("HEAD");
+        pushing.git(&["switch", "--quiet", "--create", "feature"]);
+        pushing.commit("a", "1");
+        pushing.git(&["switch", "--quiet", "main"]);
+        pushing.commit("file", content);
+        let main = name_of("HEAD");
+        pushing.commit("b", "2");
+        let more = name_of("HEAD");
+        pushing.git(&["switch", "--quiet", "feature"]);
+        pushing.git(&["merge", "--quiet", "--no-edit", &main]);
+        let merged = name_of("HEAD");
+        let calls = pushing.path("calls");
+        let script = format!("case \"$*\" in *'rev-list --objects'*) echo >> '{}' ;; esac", calls.display());
+        let pushing = instead_of_git(pushing, &script);
+        // By the second line the remote has what was merged.
+        let lines = format!("a {merged} refs/heads/feature {old}\nb {more} refs/heads/main {main}\n");
+        pushing.pre_push("work", &["url", "url"], &lines).named(name).exits(0);
+        assert_eq!(fs::read_to_string(&calls).unwrap_or_default().lines().count(), listed, "{name}");
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     gate::{CLOCK_SKEW_MAX_SECS, clocks_disagree},
     key::Fingerprint,
-    rotation::{Adoption, GRACE_WARN_HOURS, Open, Phase, State},
+    rotation::{Adoption, GRACE_WARN_HOURS, Keys, Open, Phase, State},
 };
 
 /// How long an open rotation may stand still before it is called stuck, in seconds. A run that is at work holds a claim.
@@ -123,18 +123,23 @@ pub fn standing(policy: &Policy, facts: &Facts<'_>, now: Timestamp) -> Standing 
     let has_ended = matches!(end_now, Some(Alert::Expired { .. }));
     // An expired license is refused, too: one alert tells both.
     let refused = license.filter(|_| !has_ended).and_then(refused);
-    let of_rotation = rotation(facts.rotation, now).filter(|_| !is_quiet(facts.rotation, now));
-    let alerts = [end_now, refused, of_rotation, not_adopted(facts.rotation, now), unwatched(policy, facts, now)];
+    let is_quiet = is_quiet(facts.rotation, now);
+    let of_rotation = rotation(facts.rotation, now).filter(|_| !is_quiet);
+    // What somebody is at work on may not have gone to the authority.
+    let ends_of_old = |keys: &Keys| if is_quiet { keys.grace_ends_at } else { facts.rotation.certain_until(keys) };
+    let not_adopted_now = not_adopted(facts.rotation, ends_of_old, now);
+    let alerts = [end_now, refused, of_rotation].into_iter().flatten().chain(not_adopted_now);
+    let alerts = alerts.chain(unwatched(policy, facts, now)).collect();
     // What a runner said whose clock is ahead by no more than is tolerated is not taken back by one that is behind.
     let soon = now.checked_add(SignedDuration::from_secs(CLOCK_SKEW_MAX_SECS)).unwrap_or(now);
     let kept_end = license.and_then(|license| end(policy, license, soon));
-    let kept = [kept_end, rotation(facts.rotation, soon), not_adopted(facts.rotation, soon)];
+    let not_adopted_soon = not_adopted(facts.rotation, |keys| facts.rotation.certain_until(keys), soon);
+    let kept = [kept_end, rotation(facts.rotation, soon)].into_iter().flatten().chain(not_adopted_soon).collect();
     let sight = match (skew, license.map(|license| license.ends)) {
         (Some(_), _) => Sight::Blurred,
         (None, Some(Ends::Read)) => Sight::Seen,
         (None, Some(Ends::NotRead) | None) => Sight::NotSeen,
     };
-    let [alerts, kept] = [Vec::from(alerts), Vec::from(kept)].map(|found| found.into_iter().flatten().collect());
     Standing { alerts, kept, license: sight }
 }
 
@@ -222,17 +227,17 @@ fn rotation(state: &State, now: Timestamp) -> Option<Alert> {
     }
 }
 
-/// What there is to say of a rotation whose new key every store holds, also where another one is open.
-fn not_adopted(state: &State, now: Timestamp) -> Option<Alert> {
-    let (keys, adoption) = state.committed()?;
-    match adoption {
-        Adoption::Proved | Adoption::Shipped => None,
-        Adoption::Unproven => Some(Alert::NotAdopted {
-            rotation_id: keys.open.id.clone(),
-            grace_ends_at: keys.grace_ends_at,
-            hours: hours(keys.grace_ends_at, now)?,
-        }),
-    }
+/// What there is to say of the rotations whose new key every store holds or held, by when their old keys end.
+fn not_adopted<'a>(
+    state: &'a State,
+    ends: impl Fn(&Keys) -> Timestamp + 'a,
+    now: Timestamp,
+) -> impl Iterator<Item = Alert> + 'a {
+    let unproven = state.committed().filter(|(_, adoption)| *adoption == Adoption::Unproven);
+    unproven.filter_map(move |(keys, _)| {
+        let (rotation_id, grace_ends_at) = (keys.open.id.clone(), ends(keys));
+        Some(Alert::NotAdopted { rotation_id, grace_ends_at, hours: hours(grace_ends_at, now)? })
+    })
 }
 
 /// Whether a rotation that is open may go on by itself: it began a short time ago, somebody works on it, or what came of
@@ -288,7 +293,7 @@ mod tests {
     use super::*;
     use crate::{
         key::LicenseKey,
-        rotation::{Before, BlobHash, Claim, IntentTerms, Keys, Last, RotationId, RunId, Snapshot},
+        rotation::{Before, BlobHash, Claim, IntentTerms, Last, RotationId, RunId, Snapshot},
         trail::Actor,
     };
 
@@ -604,17 +609,38 @@ mod tests {
     }
 
     #[test]
-    fn the_rotation_before_is_told_as_long_as_the_next_one_has_brought_no_key() {
-        let now = BEGAN + 7 * DAY - 20 * HOUR_SECS;
+    fn the_old_key_of_a_rotation_whose_grace_was_given_up_may_be_dead_once_the_next_one_was_begun() {
+        let now = BEGAN + DAY;
         let next = Open { id: RotationId("next".to_owned()), since: at(now - 2 * HOUR_SECS), terms: open().terms };
         let before = |adoption| Some(Box::new(Before { keys: keys(), adoption }));
-        let unknown = Phase::Unknown { open: next.clone(), settle_until: at(now - HOUR_SECS) };
-        let lost = Phase::KeyLost { open: next, deadline: at(now), printed: None };
-        for (phase, of_next) in [(unknown, "rotation_stuck:next:outcome_unknown"), (lost, "key_lost:next")] {
+        let settles = |secs| Phase::Unknown { open: next.clone(), settle_until: at(now + secs) };
+        let lost = Phase::KeyLost { open: next.clone(), deadline: at(now), printed: None };
+        let new = Keys { open: next.clone(), grace_ends_at: at(now + 7 * DAY), ..keys() };
+        let committed = Phase::Committed { keys: new, adoption: Adoption::Unproven };
+        for (phase, of_next) in [
+            (settles(-1), Some("rotation_stuck:next:outcome_unknown")),
+            (lost, Some("key_lost:next")),
+            (committed, None),
+        ] {
             let unproven = State { before: before(Adoption::Unproven), ..in_phase(phase) };
-            assert_eq!(alerts(&policy(), None, &unproven, now), [of_next, "not_adopted:r:24"]);
+            let expected: Vec<&str> = of_next.into_iter().chain(["not_adopted:r:0"]).collect();
+            assert_eq!(alerts(&policy(), None, &unproven, now), expected);
             let shipped = State { before: before(Adoption::Shipped), ..unproven };
-            assert_eq!(alerts(&policy(), None, &shipped, now), [of_next]);
+            assert_eq!(alerts(&policy(), None, &shipped, now), of_next.into_iter().collect::<Vec<_>>());
         }
+        // While somebody is at work on the next one it is not said, and not taken back.
+        let quiet = State { before: before(Adoption::Unproven), ..in_phase(settles(60)) };
+        assert_eq!(alerts(&policy(), None, &quiet, now), [""; 0]);
+        let facts = Facts { license: None, rotation: &quiet, last_look: None, authority_ahead: None };
+        let said = Alert::NotAdopted {
+            rotation_id: RotationId("r".to_owned()),
+            grace_ends_at: at(now - 2 * HOUR_SECS),
+            hours: 0,
+        };
+        assert!(standing(&policy(), &facts, at(now)).holds(&said));
+        assert_eq!(
+            alerts(&policy(), None, &quiet, now + 5 * DAY),
+            ["rotation_stuck:next:outcome_unknown:72", "not_adopted:r:0"]
+        );
     }
 }

@@ -96,7 +96,7 @@ pub fn title(environment: &str, alert: &Alert) -> String {
             format!("the new license key of `{environment}` is lost; the old one works until {}", minute(deadline))
         }
         Alert::NotAdopted { grace_ends_at, hours: 0, .. } => format!(
-            "the old license key of `{environment}` ended at {}, and nothing shows that the new one is in use",
+            "the old license key of `{environment}` may be dead since {}, and nothing shows that the new one is in use",
             minute(grace_ends_at)
         ),
         Alert::NotAdopted { grace_ends_at, .. } => format!(

@@ -32,7 +32,8 @@ impl Beginnings {
         let (texts, meanings): (Vec<_>, Vec<_>) = texts().into_iter().unzip();
         let automaton = AhoCorasick::builder()
             .match_kind(MatchKind::LeftmostFirst)
-            .kind(Some(AhoCorasickKind::DFA))
+            // It is only made in half the time of a DFA: vectors find the texts, where the processor has them.
+            .kind(Some(AhoCorasickKind::ContiguousNFA))
             .build(texts)
             .map_err(|_| ScannerError::Automaton)?;
         Ok(Self { automaton, meanings })

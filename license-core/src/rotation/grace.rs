@@ -7,7 +7,7 @@ use crate::{
     rotation::{
         claim::secs_until,
         event::{Adoption, Fact, RotationEvent},
-        state::{Phase, State},
+        state::{Keys, Phase, State},
     },
 };
 
@@ -63,9 +63,9 @@ pub fn shipping(state: &State, key: &Fingerprint, now: Timestamp) -> Shipping {
             (keys.open.terms.old, keys.grace_ends_at)
         }
     };
-    // The rotation before one that has brought no key yet has an old key, too.
-    let of_both = [Some((old, until)), state.committed().map(|(keys, _)| (keys.open.terms.old, keys.grace_ends_at))];
-    match of_both.into_iter().flatten().find(|(old, _)| old == key) {
+    // The rotation whose grace was given up for this one has an old key, too.
+    let others = state.committed().map(|(keys, _)| (keys.open.terms.old, keys.grace_ends_at));
+    match [(old, until)].into_iter().chain(others).find(|(old, _)| old == key) {
         Some((_, until)) => Shipping::OldKey { until, left: left(now, until) },
         None => Shipping::Unconcerned,
     }
@@ -83,21 +83,32 @@ fn left(now: Timestamp, until: Timestamp) -> GraceLeft {
 /// How long the old key still works where a deploy would ship the new one and none was seen to: what runs may hold the
 /// old one. Nothing where no rotation waits for that.
 pub fn not_adopted(state: &State, key: &Fingerprint, now: Timestamp) -> Option<(Timestamp, GraceLeft)> {
-    let (keys, adoption) = state.committed()?;
-    (adoption == Adoption::Unproven && keys.new == *key).then(|| (keys.grace_ends_at, left(now, keys.grace_ends_at)))
+    let reads_it = |keys: &Keys| [Some(keys.new), state.phase.new_key()].contains(&Some(*key));
+    let unproven = state.committed().filter(|(keys, adoption)| *adoption == Adoption::Unproven && reads_it(keys));
+    let until = unproven.map(|(keys, _)| state.certain_until(keys)).min()?;
+    Some((until, left(now, until)))
 }
 
 /// The entry after a deploy that shipped a key and ended well, where it says more than the trail knows already.
 pub fn adopted(state: &State, key: &Fingerprint, proof: Adoption) -> Option<RotationEvent> {
-    let (keys, adoption) = state.committed()?;
-    let says_more = match (adoption, proof) {
+    // What runs with the new key of the rotation that is open, or with the one that this is to replace, has none that is
+    // older.
+    let of_next = [state.phase.new_key(), state.phase.open().map(|open| open.terms.old)];
+    let is_after = |keys: &Keys| {
+        let is_before = state.before.as_ref().is_some_and(|before| before.keys.open.id == keys.open.id);
+        keys.new == *key || (is_before && of_next.contains(&Some(*key)))
+    };
+    let (keys, _) = state.committed().find(|(keys, adoption)| is_after(keys) && says_more(*adoption, proof))?;
+    Some(RotationEvent { rotation_id: keys.open.id.clone(), fact: Fact::Adopted { proof } })
+}
+
+fn says_more(adoption: Adoption, proof: Adoption) -> bool {
+    match (adoption, proof) {
         (Adoption::Unproven, Adoption::Shipped | Adoption::Proved) | (Adoption::Shipped, Adoption::Proved) => true,
         (Adoption::Unproven | Adoption::Shipped | Adoption::Proved, Adoption::Unproven)
         | (Adoption::Shipped | Adoption::Proved, Adoption::Shipped)
         | (Adoption::Proved, Adoption::Proved) => false,
-    };
-    let is_new = keys.new == *key;
-    (is_new && says_more).then(|| RotationEvent { rotation_id: keys.open.id.clone(), fact: Fact::Adopted { proof } })
+    }
 }
 
 #[cfg(test)]
@@ -180,13 +191,24 @@ mod tests {
         let terms = IntentTerms { old: key("K1"), ..keys().open.terms };
         let open = Open { id: RotationId("r2".to_owned()), since: at(10 * HOUR), terms };
         let before = Some(Box::new(Before { keys: keys(), adoption: Adoption::Unproven }));
-        let calling = State { before, ..state(Phase::Calling(open)) };
+        let calling = State { before, ..state(Phase::Calling(open.clone())) };
         let old = |until, left| Shipping::OldKey { until: at(until), left };
         assert_eq!(shipping(&calling, &key("K0"), at(30 * HOUR)), old(100 * HOUR, GraceLeft::UnderHours(72)));
         assert_eq!(shipping(&calling, &key("K1"), at(30 * HOUR)), old(178 * HOUR, GraceLeft::Enough));
         assert_eq!(shipping(&calling, &key("K2"), at(30 * HOUR)), Shipping::Unconcerned);
-        let written = adopted(&calling, &key("K1"), Adoption::Shipped);
-        assert_eq!(written.map(|event| event.rotation_id), Some(RotationId("r1".to_owned())));
+        let written = |state: &State, name: &str| Some(adopted(state, &key(name), Adoption::Shipped)?.rotation_id.0);
+        assert_eq!(written(&calling, "K1").as_deref(), Some("r1"));
+        assert_eq!(written(&calling, "K2"), None);
+        // Until the next call nothing is certain but what was before it.
+        assert_eq!(not_adopted(&calling, &key("K1"), at(30 * HOUR)), Some((at(10 * HOUR), GraceLeft::TooLittle)));
+        let other = Open { terms: IntentTerms { old: key("K9"), ..open.terms.clone() }, ..open.clone() };
+        let replaced = State { phase: Phase::Calling(other), ..calling.clone() };
+        assert_eq!(written(&replaced, "K9").as_deref(), Some("r1"), "what runs has neither of its keys");
+        let next = Keys { open, new: key("K2"), grace_ends_at: at(200 * HOUR), ..keys() };
+        let committed = State { phase: Phase::Committed { keys: next, adoption: Adoption::Unproven }, ..calling };
+        assert_eq!(written(&committed, "K2").as_deref(), Some("r2"));
+        assert_eq!(written(&committed, "K1").as_deref(), Some("r1"));
+        assert_eq!(not_adopted(&committed, &key("K2"), at(30 * HOUR)), Some((at(10 * HOUR), GraceLeft::TooLittle)));
     }
 
     #[test]

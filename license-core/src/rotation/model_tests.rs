@@ -104,8 +104,6 @@ struct World {
     stores: [usize; 2],
     /// The key that the application has.
     running: usize,
-    /// The keys that may die, whatever runs with them: a person said so.
-    given_up: BTreeSet<usize>,
     deploys: u8,
     runs: [Option<Runner>; 2],
     started: u8,
@@ -223,7 +221,6 @@ impl World {
             parts: BTreeSet::new(),
             stores: [0, 0],
             running: 0,
-            given_up: BTreeSet::new(),
             deploys: 0,
             runs: [None, None],
             started: 0,
@@ -267,7 +264,9 @@ impl World {
         if let Some((rotation, _)) = calls.iter().find(|(_, calls)| **calls > 1) {
             return Some(format!("two rotations of one intent, {}", rotation.0));
         }
-        if let Some((keys, _)) = self.trail.committed()
+        let stands =
+            if let Phase::Committed { keys, .. } = &self.trail.phase { Some(keys) } else { self.stands_again() };
+        if let Some(keys) = stands
             && !self.escrow.contains(&(keys.open.id.clone(), number(keys.new)))
         {
             return Some(format!("the escrow of {} is empty, which is not over", keys.open.id.0));
@@ -275,20 +274,23 @@ impl World {
         self.silent_loss(setting).or_else(|| self.silent_end(setting))
     }
 
-    /// An application with a key that the authority will not accept for long, and the trail says nothing about it.
+    /// The rotation that stands again, where the one that is open never brings a key that works.
+    fn stands_again(&self) -> Option<&Keys> {
+        let before = self.trail.before.as_ref()?;
+        self.trail.phase.new_key().is_none().then_some(&before.keys)
+    }
+
+    /// An application with a key that is dead, or will not be accepted for long, and the trail says nothing about it.
     fn silent_end(&self, setting: Setting) -> Option<String> {
         let running = self.running;
-        if setting.deploys_max == 0 {
-            return None;
-        }
-        if running == self.authority.current || !self.accepts(running) || self.given_up.contains(&running) {
+        if setting.deploys_max == 0 || running == self.authority.current {
             return None;
         }
         let is_open = self.trail.phase.open().is_some_and(|open| open.terms.old == key(running));
         let is_unproven = self
             .trail
             .committed()
-            .is_some_and(|(keys, adoption)| keys.open.terms.old == key(running) && adoption == Adoption::Unproven);
+            .any(|(keys, adoption)| keys.open.terms.old == key(running) && adoption == Adoption::Unproven);
         (!is_open && !is_unproven).then(|| format!("silent end: what runs has K{running}, and nothing says so"))
     }
 
@@ -335,8 +337,12 @@ impl World {
         if is_claimed || self.deploys == setting.deploys_max {
             return Vec::new();
         }
-        let keys = BTreeSet::from([self.stores[0], self.running]);
-        keys.into_iter().map(|number| (format!("K{number} is deployed"), self.deploy(number))).collect()
+        // The gate asks the authority first.
+        let keys = BTreeSet::from([self.stores[0], self.running, 0]);
+        keys.into_iter()
+            .filter(|number| self.accepts(*number))
+            .map(|number| (format!("K{number} is deployed"), self.deploy(number)))
+            .collect()
     }
 
     fn deploy(&self, number: usize) -> World {
@@ -602,15 +608,14 @@ impl World {
         if !setting.has(Protection::Before) {
             after.before = None;
         }
-        let is_over = run.view.before.as_ref().filter(|_| after.before.is_none()).map(|before| before.keys.clone());
+        let over = run.view.before.as_ref().map(|before| before.keys.open.id.clone());
         run.view = after.clone();
         run.fresh = true;
         run.doing = Doing::Decides;
         world.trail = after;
-        if let (Some(keys), Event::Rotation(RotationEvent { fact: Fact::Validated { .. }, .. })) = (is_over, event) {
-            // Its escrow is emptied, and its old key may die.
-            world.escrow.retain(|(rotation, _)| *rotation != keys.open.id);
-            world.given_up.insert(number(keys.open.terms.old));
+        if let (Some(over), Event::Rotation(RotationEvent { fact: Fact::Validated { .. }, .. })) = (over, event) {
+            // Its escrow is emptied.
+            world.escrow.retain(|(rotation, _)| *rotation != over);
         }
         for (other, run) in world.runs.iter_mut().enumerate() {
             if other != at
@@ -1054,7 +1059,7 @@ fn an_authority_that_shows_nothing_leaves_the_outcome_unknown_and_nothing_aborte
 
 /// The grace of a rotation is given up for the next one.
 const WAIVED: Setting = Setting {
-    deploys_max: 1,
+    deploys_max: 2,
     wish: Wish::Rotate(Overlap::Waived),
     then: Wish::Rotate(Overlap::Waived),
     begins: Begins::Committed,

@@ -31,8 +31,8 @@ pub struct State {
     /// Whether a person gave up the grace of a committed rotation, for another one that may begin now.
     #[serde(default, skip_serializing_if = "Grace::is_kept")]
     pub grace: Grace,
-    /// The committed rotation whose grace was given up for the one that is open, as long as that has brought no key that
-    /// works: where it never does, this is where things stand again.
+    /// The committed rotation whose grace was given up for the one that is open. Where that never brings a key that works,
+    /// this is where things stand again; where it does, what runs may have the old key of this one still.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Box<Before>>,
 }
@@ -55,7 +55,7 @@ impl Grace {
     }
 }
 
-/// A committed rotation, while the next one asks for its key.
+/// A committed rotation, while the next one is open.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Before {
     /// Both keys.
@@ -193,12 +193,7 @@ impl State {
             Event::Rotation(event) => {
                 let misfit = Misfit { rotation_id: event.rotation_id.clone() };
                 if let Fact::Adopted { proof } = event.fact {
-                    let (keys, adoption) = self.committed_mut().ok_or_else(|| misfit.clone())?;
-                    if keys.open.id != event.rotation_id {
-                        return Err(misfit);
-                    }
-                    *adoption = proof;
-                    return Ok(self);
+                    return self.adopted(&event.rotation_id, proof).ok_or(misfit);
                 }
                 if let Fact::Intent(terms) = &event.fact {
                     if terms.epoch != self.epoch + 1 {
@@ -214,18 +209,17 @@ impl State {
                         self.phase = Phase::Committed { keys: before.keys, adoption: before.adoption };
                         self.grace = Grace::GivenUp;
                     }
-                    // A key that works has come in the place of what that rotation was about.
-                    (Fact::Validated { .. }, _) => {}
+                    (Fact::Closed { .. }, _) => {}
                     (_, before) => self.before = before,
                 }
             }
             Event::DeployStarted { key_fingerprint, .. } => {
                 // A run that read the old key before the rotation, and deploys it after another one deployed the new key,
                 // undoes that: the old one runs again, and dies with the grace.
-                if let Some((keys, adoption)) = self.committed_mut()
-                    && keys.open.terms.old == *key_fingerprint
-                {
-                    *adoption = Adoption::Unproven;
+                for (keys, adoption) in self.committed_mut() {
+                    if keys.open.terms.old == *key_fingerprint {
+                        *adoption = Adoption::Unproven;
+                    }
                 }
             }
             Event::Issued { .. }
@@ -243,22 +237,38 @@ impl State {
         Ok(self)
     }
 
-    /// The rotation whose new key every store holds, and whether what runs was seen with it: the one that stands, or the
-    /// one whose grace was given up for the one that is open.
-    pub fn committed(&self) -> Option<(&Keys, Adoption)> {
-        match (&self.phase, &self.before) {
-            (Phase::Committed { keys, adoption }, _) => Some((keys, *adoption)),
-            (_, Some(before)) => Some((&before.keys, before.adoption)),
-            (_, None) => None,
+    /// The rotations whose new key every store holds or held, and whether what runs was seen with it: the one that stands,
+    /// and the one whose grace was given up for the one that is open.
+    pub fn committed(&self) -> impl Iterator<Item = (&Keys, Adoption)> {
+        let stands = if let Phase::Committed { keys, adoption } = &self.phase { Some((keys, *adoption)) } else { None };
+        stands.into_iter().chain(self.before.as_ref().map(|before| (&before.keys, before.adoption)))
+    }
+
+    fn committed_mut(&mut self) -> impl Iterator<Item = (&Keys, &mut Adoption)> {
+        let stands =
+            if let Phase::Committed { keys, adoption } = &mut self.phase { Some((&*keys, adoption)) } else { None };
+        stands.into_iter().chain(self.before.as_mut().map(|before| (&before.keys, &mut before.adoption)))
+    }
+
+    /// Until when the old key of a committed rotation works for certain: to the end of its grace, unless that was given up.
+    /// Then the next call may kill it.
+    pub fn certain_until(&self, keys: &Keys) -> Timestamp {
+        match self.phase.open().filter(|open| open.id != keys.open.id) {
+            Some(next) => keys.grace_ends_at.min(next.since),
+            None => keys.grace_ends_at,
         }
     }
 
-    fn committed_mut(&mut self) -> Option<(&Keys, &mut Adoption)> {
-        match (&mut self.phase, &mut self.before) {
-            (Phase::Committed { keys, adoption }, _) => Some((keys, adoption)),
-            (_, Some(before)) => Some((&before.keys, &mut before.adoption)),
-            (_, None) => None,
+    /// The state after it was seen that what runs has the new key of a committed rotation. Then it has no older one either.
+    fn adopted(mut self, id: &RotationId, proof: Adoption) -> Option<Self> {
+        let mut is_known = false;
+        for (keys, adoption) in self.committed_mut() {
+            is_known |= keys.open.id == *id;
+            if is_known {
+                *adoption = proof;
+            }
         }
+        is_known.then_some(self)
     }
 
     /// The phase that a fact follows: a new rotation may begin beside a committed one whose grace was given up, which is
@@ -311,6 +321,22 @@ impl Phase {
             | Self::Committed { keys, .. }
             | Self::RollingBack { keys, .. }
             | Self::RolledBack(keys) => Some(&keys.open),
+        }
+    }
+
+    /// The new key of the open rotation, once it was validated.
+    pub fn new_key(&self) -> Option<Fingerprint> {
+        match self {
+            Self::Promoting { keys, .. }
+            | Self::Committed { keys, .. }
+            | Self::RollingBack { keys, .. }
+            | Self::RolledBack(keys) => Some(keys.new),
+            Self::Idle(_)
+            | Self::Calling(_)
+            | Self::Unknown { .. }
+            | Self::KeyLost { .. }
+            | Self::Received { .. }
+            | Self::NewRejected { .. } => None,
         }
     }
 
@@ -557,19 +583,44 @@ mod tests {
         let rejected = Fact::NewRejected { why: "no key".to_owned() };
         assert_eq!(brought(&[("r2", rejected), ("r2", confirmed)]).phase, committed);
         let works = brought(&[("r2", validated())]);
-        // A deploy of its new key is known again where the next one comes to nothing, and one of the old key is, too.
-        let adopted = ("r1", Fact::Adopted { proof: Adoption::Shipped });
-        let seen = next(&[waived.clone(), ("r2", intent(2)), adopted.clone()]).unwrap();
-        assert_eq!(seen.committed().map(|(_, adoption)| adoption), Some(Adoption::Shipped));
-        let back = next(&[waived.clone(), ("r2", intent(2)), adopted.clone(), ("r2", aborted)]).unwrap();
-        assert!(matches!(back.phase, Phase::Committed { adoption: Adoption::Shipped, .. }), "{back:?}");
-        let event = Event::DeployStarted { release: "r".to_owned(), key_fingerprint: fingerprint("K0") };
-        let undone = seen.apply(&record(200, event)).unwrap();
-        assert_eq!(undone.committed().map(|(_, adoption)| adoption), Some(Adoption::Unproven));
-        let other = ("r2", Fact::Adopted { proof: Adoption::Shipped });
-        assert!(next(&[waived.clone(), ("r2", intent(2)), other]).is_err(), "it has brought no key");
-        assert!(next(&[waived, ("r2", intent(2)), ("r2", received()), ("r2", validated()), adopted]).is_err());
-        assert!(matches!(works.phase, Phase::Promoting { .. }) && works.before.is_none());
+        assert!(
+            matches!(works.phase, Phase::Promoting { .. }) && works.before.is_some(),
+            "what runs may have the old key"
+        );
+        let closed = [validated(), holds("a", Which::New), holds("b", Which::New), Fact::Committed];
+        let closed = closed.into_iter().chain([Fact::Closed { adoption: Adoption::Unproven }]);
+        assert!(brought(&closed.map(|fact| ("r2", fact)).collect::<Vec<_>>()).before.is_none());
+    }
+
+    #[test]
+    fn what_runs_is_known_of_a_rotation_whose_grace_was_given_up_too() {
+        use Adoption::{Proved, Shipped, Unproven};
+        let event = |name: &str, fact: Fact| Event::Rotation(RotationEvent { rotation_id: id(name), fact });
+        let rotated = |name, epoch| {
+            let facts = [intent(epoch), received(), validated(), holds("a", Which::New), holds("b", Which::New)];
+            facts.into_iter().chain([Fact::Committed]).map(move |fact| event(name, fact)).collect::<Vec<_>>()
+        };
+        let deploys = |key: &str| Event::DeployStarted { release: "r".to_owned(), key_fingerprint: fingerprint(key) };
+        let adopted = |name, proof| event(name, Fact::Adopted { proof });
+        let after = |events: &[Event]| {
+            let all = [&rotated("r1", 1)[..], &[event("r1", Fact::OverlapWaived)], events].concat();
+            let records: Vec<Record> = (10..).zip(all).map(|(secs, event)| record(secs, event)).collect();
+            State::replay(&records).map(|state| state.committed().map(|(_, adoption)| adoption).collect::<Vec<_>>())
+        };
+        let (begun, aborted) = (event("r2", intent(2)), event("r2", Fact::Aborted { why: NotRotated::NotSent }));
+        let next = rotated("r2", 2);
+        assert_eq!(after(core::slice::from_ref(&begun)), Ok(vec![Unproven]));
+        assert_eq!(after(&[begun.clone(), adopted("r1", Shipped)]), Ok(vec![Shipped]));
+        assert_eq!(after(&[begun.clone(), adopted("r1", Shipped), deploys("K0")]), Ok(vec![Unproven]));
+        assert_eq!(after(&[begun.clone(), adopted("r1", Shipped), aborted]), Ok(vec![Shipped]));
+        assert!(after(&[begun, adopted("r2", Shipped)]).is_err(), "it has brought no key");
+        assert_eq!(after(&next), Ok(vec![Unproven, Unproven]));
+        let then = |events: &[Event]| after(&[&next[..], events].concat());
+        assert_eq!(then(&[adopted("r1", Shipped)]), Ok(vec![Unproven, Shipped]));
+        assert_eq!(then(&[adopted("r2", Proved)]), Ok(vec![Proved, Proved]));
+        // Both rotations of this test begin with this key.
+        assert_eq!(then(&[adopted("r2", Proved), deploys("K0")]), Ok(vec![Unproven, Unproven]));
+        assert!(then(&[adopted("r3", Proved)]).is_err());
     }
 
     #[test]

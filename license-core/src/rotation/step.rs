@@ -238,6 +238,8 @@ pub struct Run {
     grace: Grace,
     /// Why nothing came of the rotation that it began.
     aborted: Option<NotRotated>,
+    /// Why nothing came of the rotation that it went on with.
+    concluded: Option<NotRotated>,
 }
 
 /// This run's own call.
@@ -285,6 +287,7 @@ impl Run {
             progress: Progress::None,
             grace: Grace::Kept,
             aborted: None,
+            concluded: None,
         }
     }
 
@@ -293,10 +296,10 @@ impl Run {
         if event.fact == Fact::OverlapWaived {
             self.grace = Grace::GivenUp;
         }
-        if let Fact::Aborted { why } = &event.fact
-            && self.intent.as_ref() == Some(&event.rotation_id)
-        {
-            self.aborted = Some(why.clone());
+        if let Fact::Aborted { why } = &event.fact {
+            let is_its_own = self.intent.as_ref() == Some(&event.rotation_id);
+            let ended = if is_its_own { &mut self.aborted } else { &mut self.concluded };
+            *ended = Some(why.clone());
         }
         self.progress = match &event.fact {
             Fact::NewRejected { .. } | Fact::KeyLost { .. } => Progress::Stuck,
@@ -540,6 +543,9 @@ fn start_rollback(keys: &Keys, now: Timestamp) -> Step {
 fn committed(state: &State, keys: &Keys, adoption: Adoption, run: &Run, wish: Wish, now: Timestamp) -> Step {
     // It gave up this grace for a rotation that came to nothing.
     if let Some(why) = &run.aborted {
+        return Step::End(End::Aborted(why.clone()));
+    }
+    if let (Wish::Resume | Wish::ConfirmNotRotated, Some(why)) = (wish, &run.concluded) {
         return Step::End(End::Aborted(why.clone()));
     }
     let stands = || match run.not_closed {

@@ -32,7 +32,7 @@ pub const GOODS_MAX: usize = 64;
 
 /// The version of what a checkpoint carries. It is raised by every change of what is folded or how: a checkpoint of
 /// another version is neither used nor judged.
-const FORMAT: u32 = 5;
+const FORMAT: u32 = 6;
 
 /// The state of one environment after some entries of its trail.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

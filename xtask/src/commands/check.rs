@@ -54,22 +54,23 @@ pub(crate) fn grace_warning(ctx: &Context, config: &Config, gated: &Gated<'_>) -
     }
     let folded = journal::look(ctx, config, &environment.name).ok()?;
     let (state, name, now) = (folded.rotation(), &environment.name, context::now());
-    match shipping(state, &judged.fingerprint, now) {
-        Shipping::OldKey { until, left } => Some(format!(
-            "warning: the key of `{name}` is the old one of a rotation, and dies {}, at {until:.0}: `cargo xtask rotate {name} \
-             --resume`",
+    let of_its_own = match shipping(state, &judged.fingerprint, now) {
+        Shipping::OldKey { until, left } => soon(left).map(|soon| {
+            format!(
+                "warning: the key of `{name}` is the old one of a rotation, and dies {soon}, at {until:.0}: `cargo xtask rotate \
+                 {name} --resume`"
+            )
+        }),
+        Shipping::NewKey | Shipping::Unconcerned => None,
+    };
+    of_its_own.or_else(|| {
+        let (until, left) = not_adopted(state, &judged.fingerprint, now)?;
+        Some(format!(
+            "warning: nothing was seen to use the new key of `{name}`, and the old one dies {}, at {until:.0}: `cargo xtask \
+             deploy {name}`",
             soon(left)?
-        )),
-        Shipping::NewKey => {
-            let (until, left) = not_adopted(state, &judged.fingerprint, now)?;
-            Some(format!(
-                "warning: nothing was seen to use the new key of `{name}`, and the old one dies {}, at {until:.0}: `cargo xtask \
-                 deploy {name}`",
-                soon(left)?
-            ))
-        }
-        Shipping::Unconcerned => None,
-    }
+        ))
+    })
 }
 
 /// How soon a key dies; nothing while that is far.

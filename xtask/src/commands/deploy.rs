@@ -5,7 +5,7 @@ use std::{borrow::Cow, thread};
 use license_core::{
     Fingerprint, LicenseKey, Outcome, Verdict,
     gate::judge_class,
-    rotation::{self, Adoption, GraceLeft, Phase, Shipping},
+    rotation::{self, Adoption, GraceLeft, Shipping},
     trail::{Ended, Event, HealthRecord},
 };
 
@@ -168,7 +168,7 @@ fn mind_the_rotation(scene: &Scene<'_>, journal: &Journal, key: &LicenseKey) -> 
             Ok(())
         }
         Shipping::OldKey { until, left: GraceLeft::Enough | GraceLeft::UnderHours(_) } => {
-            let is_done = matches!(journal.state().phase, Phase::Committed { .. });
+            let is_done = journal.state().committed().any(|(keys, _)| keys.open.terms.old == key.fingerprint());
             let next = if is_done {
                 // Nothing is left for a resumed rotation to do.
                 "every store that it writes has the new one: put that, too, where this deploy reads its key".to_owned()

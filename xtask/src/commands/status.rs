@@ -11,7 +11,7 @@ use license_core::{
     finding::{Reason, clean},
     gate::judge_kept,
     health::{Difference, Expected},
-    rotation::{self, Adoption, Phase},
+    rotation::{self, Adoption},
     trail::{Deployed, Event, Folded, HealthRecord, Look, Looked, Trouble, since},
 };
 
@@ -603,7 +603,6 @@ fn trouble(code: &str, error: &dyn std::fmt::Display) -> Trouble {
 fn adopted(rotation: &rotation::State, status: &Status<'_>) -> Option<Event> {
     let reported = status.app.as_ref()?.glance.reported.as_ref();
     let key = reported.filter(|reported| reported.valid == Some(true))?.key_fingerprint?;
-    let Phase::Committed { .. } = &rotation.phase else { return None };
     rotation::adopted(rotation, &key, Adoption::Proved).map(Event::Rotation)
 }
 

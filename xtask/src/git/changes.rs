@@ -111,13 +111,17 @@ impl Changes {
         if self.begun.len() > PATH_BYTES_MAX { Err(unreadable()) } else { Ok(()) }
     }
 
+    /// Whether all was named. What is still to come are changes that the other side has.
+    pub(crate) fn is_whole(&self) -> bool {
+        let is_known = |commit: &Vec<u8>| self.commits.contains(commit) || self.ends.contains(commit);
+        self.side == Side::Both
+            && self.wanted.iter().all(|oid| self.commits.contains(oid.as_str().as_bytes()))
+            && self.parents.iter().all(is_known)
+    }
+
     /// The names, a line each, and how many they are.
     pub(crate) fn end(self) -> io::Result<(Vec<u8>, u64)> {
-        let is_known = |commit: &Vec<u8>| self.commits.contains(commit) || self.ends.contains(commit);
-        let is_whole = self.side == Side::Both
-            && self.wanted.iter().all(|oid| self.commits.contains(oid.as_str().as_bytes()))
-            && self.parents.iter().all(is_known);
-        if is_whole {
+        if self.is_whole() {
             return Ok((self.names, self.seen.len() as u64));
         }
         Err(io::Error::new(io::ErrorKind::UnexpectedEof, "its output ended too early"))

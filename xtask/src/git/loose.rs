@@ -82,6 +82,11 @@ impl Loose {
         self.at_path(question, &Oid::parse(commit)?, path)
     }
 
+    /// Whether the history ends where it was cut off.
+    pub(crate) fn is_shallow(&self) -> bool {
+        self.own.join("shallow").exists()
+    }
+
     /// Whether this is a commit. Of what is not plainly there nothing is said.
     pub(crate) fn is_commit(&self, oid: &Oid) -> bool {
         self.object(oid).is_some_and(|object| object.kind == b"commit")

@@ -278,19 +278,31 @@ impl Here {
 
 /// What came of handing on what the first git wrote.
 struct Teed {
+    /// Whether the first git is to end by itself.
+    ends: Ends,
     /// How many lines that were.
     lines: io::Result<u64>,
     /// What the first git said.
     voice: Voice,
 }
 
+/// When a git ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ends {
+    /// It has come to its end, and says how that was.
+    ByItself,
+    /// What is wanted of it was read, or cannot be; what it is proves whether it is all.
+    WhenStopped,
+}
+
 /// Feeds both gits, and hands on what the first one lists. Counts names.
 fn tee((stdout, mut voice): (Option<ChildStdout>, Voice), changes: Option<Changes>, input: Rest, sink: Sink) -> Teed {
+    let ends = if changes.is_some() { Ends::WhenStopped } else { Ends::ByItself };
     let lines = match stdout {
         Some(stdout) => hand_on(stdout, &mut voice, changes, input, sink),
         None => Err(io::ErrorKind::BrokenPipe.into()),
     };
-    Teed { lines, voice }
+    Teed { ends, lines, voice }
 }
 
 fn hand_on(
@@ -325,6 +337,9 @@ fn hand_on(
         let chunk = &chunk[..count];
         if let Some(changes) = &mut changes {
             changes.take(chunk)?;
+            if changes.is_whole() {
+                break;
+            }
             continue;
         }
         lines += chunk.iter().map(|byte| u64::from(*byte == b'\n')).sum::<u64>();
@@ -633,11 +648,18 @@ impl Through {
         let (mut first, lines) = if wrong.is_empty() {
             // Whoever read to the end of the second one has been given all that the first one wrote.
             let teed = joined(self.tee);
-            (wait(self.first, teed.voice), teed.lines)
+            let ended = match teed.ends {
+                Ends::ByItself => wait(self.first, teed.voice),
+                Ends::WhenStopped => {
+                    end(self.first);
+                    Ended { code: Some(0), said: Said { lines: Vec::new() } }
+                }
+            };
+            (ended, teed.lines)
         } else {
             // Its pipe is closed by now, or it is stopped: then the other thread comes to its end too.
             let code = stopped(self.first, &mut Voice::of(None));
-            let Teed { lines, mut voice } = joined(self.tee);
+            let Teed { lines, mut voice, .. } = joined(self.tee);
             voice.rest();
             (Ended { code, said: voice.said() }, lines)
         };
@@ -663,6 +685,7 @@ impl Through {
 /// Waits for the thread between the two.
 fn joined(tee: JoinHandle<Teed>) -> Teed {
     tee.join().unwrap_or_else(|_| Teed {
+        ends: Ends::ByItself,
         lines: Err(io::Error::other("the list of objects was not passed on")),
         voice: Voice::of(None),
     })

@@ -84,7 +84,9 @@ impl<'a> Line<'a> {
     fn of(entry: &'a Entry<'a>, window: Window) -> Option<Self> {
         let status = entry.status;
         let license = status.license.license();
-        let phase = &status.history.rotation().phase;
+        let rotation = status.history.rotation();
+        let phase = &rotation.phase;
+        let old_ends_before = rotation.before.as_ref().map(|before| rotation.certain_until(&before.keys));
         let end = license.and_then(|license| license.expires_at);
         let old_ends = old_key_ends(phase);
         let began = phase.open().map(|open| open.since);
@@ -93,7 +95,7 @@ impl<'a> Line<'a> {
         let mut seen: Vec<Timestamp> = status.history.keys().filter_map(|key| status.history.first_seen(key)).collect();
         seen.sort();
         let ends = end.map(|at| (at, Mark::End));
-        let graces = [old_ends, stated].into_iter().flatten().map(|at| (at, Mark::GraceEnd));
+        let graces = [old_ends, old_ends_before, stated].into_iter().flatten().map(|at| (at, Mark::GraceEnd));
         let rotations = began.map(|at| (at, Mark::Rotation));
         let keys = seen.into_iter().skip(1).map(|at| (at, Mark::NewKey));
         let mut marks: Vec<_> = ends.into_iter().chain(graces).chain(rotations).chain(keys).collect();

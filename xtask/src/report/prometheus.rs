@@ -178,10 +178,12 @@ fn expiry(_: &StatusReport<'_>, status: &Status<'_>) -> Vec<Sample> {
 
 fn grace_end(_: &StatusReport<'_>, status: &Status<'_>) -> Vec<Sample> {
     let stated = status.license.license().and_then(|license| license.grace_ends_at).zip(status.license.key());
-    let phase = &status.history.rotation().phase;
-    let counted = old_key_ends(phase).zip(phase.open().map(|open| open.terms.old));
+    let rotation = status.history.rotation();
+    let counted = old_key_ends(&rotation.phase).zip(rotation.phase.open().map(|open| open.terms.old));
+    let before =
+        rotation.before.as_ref().map(|before| (rotation.certain_until(&before.keys), before.keys.open.terms.old));
     // What the authority says of a key comes before what was counted.
-    let counted = counted.filter(|(_, old)| stated.is_none_or(|(_, key)| key != *old));
+    let counted = counted.into_iter().chain(before).filter(|(_, old)| stated.is_none_or(|(_, key)| key != *old));
     let sample = |(ends, key): (Timestamp, license_core::Fingerprint)| Sample {
         labels: vec![environment(status), license_id(status), ("key_fingerprint", key.to_string())],
         value: ends.as_second(),
@@ -234,7 +236,7 @@ fn uses_the_key(status: &Status<'_>) -> Option<bool> {
     {
         return Some(runs == key && reported.valid == Some(true));
     }
-    match status.history.rotation().committed() {
+    match status.history.rotation().committed().find(|(keys, _)| keys.new == key) {
         Some((_, Adoption::Proved | Adoption::Shipped)) => Some(true),
         Some((_, Adoption::Unproven)) => Some(false),
         None => status.deployed.as_ref().map(|deployed| deployed.key_fingerprint == key),

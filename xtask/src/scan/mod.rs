@@ -121,11 +121,11 @@ impl Scanned {
         }
     }
 
-    /// Whether there is nothing at all to say about it.
+    /// Whether there is nothing to say about it.
     fn is_plainly_clean(&self) -> bool {
-        let Self { objects: _, bytes: _, findings, more, allowed, incomplete, unscanned, promised, notes } = self;
+        let Self { objects: _, bytes: _, findings, more, allowed: _, incomplete, unscanned, promised, notes } = self;
         let are_none = findings.is_empty() && incomplete.is_empty() && unscanned.is_empty() && notes.is_empty();
-        are_none && [*more, *allowed, *promised] == [0; 3]
+        are_none && [*more, *promised] == [0; 2]
     }
 
     /// How many leaks there are.
@@ -176,6 +176,18 @@ pub(crate) struct Incomplete {
     pub(crate) why: String,
 }
 
+/// How closely it is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// At all of it, and into archives.
+    Thorough,
+    /// At no more than so many bytes, and at no archive: whoever meets more has to look again.
+    First {
+        /// The bytes.
+        bytes_max: u64,
+    },
+}
+
 /// One scan after the other, with one stream and one list for all of them.
 struct Work<'s> {
     scanner: &'s Scanner,
@@ -185,6 +197,7 @@ struct Work<'s> {
     tail: archive::Tail,
     /// How long all archives that are still to come may take, where there is a limit.
     archives_time: Option<Duration>,
+    look: Look,
     /// Blobs that end as a zip does: they are read once more.
     behind: Vec<behind::Behind>,
 }
@@ -198,6 +211,7 @@ impl<'s> Work<'s> {
             scanned: Scanned::default(),
             tail: archive::Tail::default(),
             archives_time: None,
+            look: Look::Thorough,
             behind: Vec::new(),
         }
     }

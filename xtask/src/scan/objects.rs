@@ -10,7 +10,7 @@ use license_core::{finding::clean, leaks::Scanner};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    ARCHIVE_BYTES_MAX, Progress, ScanFault, Scanned, Work,
+    ARCHIVE_BYTES_MAX, Look, Progress, ScanFault, Scanned, Work,
     archive::{HEAD_BYTES, PUSH_ARCHIVES_TIME, looks_packed},
     behind::{self, Behind},
     place::{Kind, Place, Thing},
@@ -25,6 +25,9 @@ use crate::git::{
 
 /// The longest line that git answers with before an object, in bytes.
 const HEADER_BYTES_MAX: usize = 512;
+/// How much of what commits change is looked at first, in bytes: no more than takes as long as a git takes to start. It
+/// may only have been moved or merged, and not be sent.
+const FIRST_LOOK_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// After how many objects the progress is told.
 const OBJECTS_BETWEEN_NEWS: u64 = 512;
 /// At how many objects git may end before the rest is given up.
@@ -176,8 +179,8 @@ pub(crate) struct Begun {
 }
 
 /// Has git begin. `ahead` is what it hands out first, each by a name that it understands: whoever asks reads these
-/// answers before the scan. Where all that is wanted are commits that were made since the last `git gc`, what they change
-/// is looked at first.
+/// answers before the scan. Where all that is wanted are commits that lie in files of their own, what is changed is looked
+/// at first, if that is little.
 pub(crate) fn begin(
     repository: &Repository,
     range: &Range,
@@ -185,8 +188,12 @@ pub(crate) fn begin(
     loose: Option<Loose>,
 ) -> Result<Begun, ScanFault> {
     let walk = Walk::of(repository, range)?;
-    let are_new = loose.as_ref().is_some_and(|loose| walk.wanted.iter().all(|oid| loose.is_commit(oid)));
+    // Where a history is cut off, git takes all of a tree for changed.
+    let are_new =
+        loose.as_ref().is_some_and(|loose| !loose.is_shallow() && walk.wanted.iter().all(|oid| loose.is_commit(oid)));
     let listing = match range {
+        // The other side has one of these: nothing would show where what it brings ends.
+        Range::Push { want, have, .. } if want.iter().any(|oid| have.contains(oid)) => Listing::Objects,
         Range::Push { .. } if are_new => Listing::Changes,
         Range::Push { .. } | Range::Between { .. } | Range::All => Listing::Objects,
     };
@@ -262,7 +269,11 @@ fn scan(
     scanner: &Scanner,
     progress: Progress<'_>,
 ) -> Result<Scanned, ScanFault> {
-    let mut work = Work { archives_time: walk.archives_time, ..Work::new(scanner) };
+    let look = match listing {
+        Listing::Objects => Look::Thorough,
+        Listing::Changes => Look::First { bytes_max: FIRST_LOOK_BYTES_MAX },
+    };
+    let mut work = Work { archives_time: walk.archives_time, look, ..Work::new(scanner) };
     let mut reading = Reading { wanted: walk.wanted.len() as u64, proved: 0, answered: 0 };
     let read = reading.everything(&mut through.output, &mut work, progress);
     behind::look(repository, &mut work);
@@ -502,6 +513,11 @@ pub(super) fn body(
         let seen = usize::try_from(bytes).unwrap_or(usize::MAX).min(HEAD_BYTES);
         looks_packed(output.ahead(seen)?.get(..seen).unwrap_or_default())
     };
+    match work.look {
+        Look::Thorough => {}
+        Look::First { bytes_max } if !packed && work.scanned.bytes + bytes <= bytes_max => {}
+        Look::First { .. } => return Err(left_to_a_closer_look()),
+    }
     match (kind, packed) {
         (Kind::Blob, true) if bytes <= ARCHIVE_BYTES_MAX => {
             let mut whole = Vec::with_capacity(usize::try_from(bytes).unwrap_or(0));
@@ -528,8 +544,10 @@ pub(super) fn body(
                 work.push(piece);
             })?;
             work.finish(place);
-            if work.tail.looks_zipped() {
-                work.behind.push(Behind { object: name(), place: place() });
+            match (work.tail.looks_zipped(), work.look) {
+                (false, _) => {}
+                (true, Look::Thorough) => work.behind.push(Behind { object: name(), place: place() }),
+                (true, Look::First { .. }) => return Err(left_to_a_closer_look()),
             }
         }
         (Kind::Tree | Kind::Commit | Kind::Tag, _) => {
@@ -688,6 +706,10 @@ pub(crate) fn promised(repository: &Repository, range: &Range) -> Result<u64, Sc
     }
     output.finish("counting objects")?;
     Ok(count)
+}
+
+fn left_to_a_closer_look() -> io::Error {
+    io::Error::new(io::ErrorKind::FileTooLarge, "it is left to a closer look")
 }
 
 fn unreadable() -> io::Error {

@@ -101,11 +101,12 @@ fn a_run_stops_at_once_unless_it_alone_knows_that_nothing_was_sent() {
 fn only_a_run_that_gave_up_a_grace_itself_rotates_within_it() {
     let key = |name: &str| LicenseKey::parse(name).unwrap().fingerprint();
     let keys = Keys { open: open(), blob: BlobHash::of(b"new"), new: key("K1"), grace_ends_at: at(NOW_SECS + 900) };
-    let next = |grace: Grace, run: &Run| {
+    let wished = |wish: Wish, grace: Grace, run: &Run| {
         let phase = Phase::Committed { keys: keys.clone(), adoption: Adoption::Unproven };
         let state = State { grace, ..claimed(phase, run, &BOUNDS[0], at(NOW_SECS)) };
-        next(&state, run, Wish::Rotate(Overlap::Waived), Idempotency::Ignored, &BOUNDS[0], at(NOW_SECS))
+        next(&state, run, wish, Idempotency::Ignored, &BOUNDS[0], at(NOW_SECS))
     };
+    let next = |grace: Grace, run: &Run| wished(Wish::Rotate(Overlap::Waived), grace, run);
     let mut run = Run::new(RunId("run-1".to_owned()));
     for grace in [Grace::Kept, Grace::GivenUp] {
         assert!(matches!(next(grace, &run), Step::Write(event) if event.fact == Fact::OverlapWaived), "{grace:?}");
@@ -119,6 +120,10 @@ fn only_a_run_that_gave_up_a_grace_itself_rotates_within_it() {
     let mut others = run.clone();
     others.wrote(&aborted);
     assert!(!matches!(next(Grace::Kept, &others), Step::End(End::Aborted(_))));
+    // To whoever asked what came of it it is told, too.
+    for wish in [Wish::Resume, Wish::ConfirmNotRotated] {
+        assert_eq!(wished(wish, Grace::GivenUp, &others), Step::End(End::Aborted(why.clone())));
+    }
     run.wrote(&second(Fact::Intent(open().terms)));
     run.wrote(&aborted);
     assert_eq!(next(Grace::Kept, &run), Step::End(End::Aborted(why)));

@@ -196,7 +196,7 @@ fn a_checkpoint_of_another_version_is_read_as_not_known() {
     let read = |text: &str| serde_json::from_str::<Event>(text).unwrap();
     assert_eq!(read(&text), folded.checkpoint().unwrap());
     for (from, to) in
-        [("\"format\":5", "\"format\":4"), ("\"format\":5", "\"format\":\"x\""), ("\"idle\"", "\"dancing\"")]
+        [("\"format\":6", "\"format\":5"), ("\"format\":6", "\"format\":\"x\""), ("\"idle\"", "\"dancing\"")]
     {
         assert_eq!(read(&text.replacen(from, to, 1)), Event::Checkpoint(Checkpoint::NotKnown), "{from}");
     }
