@@ -259,6 +259,14 @@ fn a_rotation_within_the_grace_of_the_last_one_is_refused_unless_a_person_accept
     assert_eq!(rotating.project.facts_named("overlap_waived"), 1);
     assert_eq!(rotating.project.escrowed().len(), 2, "nothing of the first rotation is left");
     rotating.hidden(&ran);
+
+    // What runs has the very first key, as far as anybody knows.
+    let project = &rotating.project;
+    project.run(&["status"]).says("may be dead since");
+    project.run(&["check"]).says("nothing was seen to use the new key of `production`");
+    project.run(&["deploy"]).exits(0);
+    project.run(&["status"]).says_nothing_of("may be dead since");
+    project.run(&["check"]).says_nothing_of("nothing was seen to use the new key");
 }
 
 /// A job of CI that began before the rotation has the old key still, and a store that shows nothing cannot tell.
