@@ -236,9 +236,13 @@ fn uses_the_key(status: &Status<'_>) -> Option<bool> {
     {
         return Some(runs == key && reported.valid == Some(true));
     }
-    match status.history.rotation().committed().find(|(keys, _)| keys.new == key) {
-        Some((_, Adoption::Proved | Adoption::Shipped)) => Some(true),
+    let mut committed = status.history.rotation().committed();
+    match committed.find(|(keys, _)| keys.new == key) {
         Some((_, Adoption::Unproven)) => Some(false),
+        // What runs may have the old key of an older one.
+        Some((_, Adoption::Proved | Adoption::Shipped)) => {
+            Some(committed.all(|(_, adoption)| adoption != Adoption::Unproven))
+        }
         None => status.deployed.as_ref().map(|deployed| deployed.key_fingerprint == key),
     }
 }
