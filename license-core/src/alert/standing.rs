@@ -612,7 +612,7 @@ mod tests {
     fn the_old_key_of_a_rotation_whose_grace_was_given_up_may_be_dead_once_the_next_one_was_begun() {
         let now = BEGAN + DAY;
         let next = Open { id: RotationId("next".to_owned()), since: at(now - 2 * HOUR_SECS), terms: open().terms };
-        let before = |adoption| Some(Box::new(Before { keys: keys(), adoption }));
+        let before = |adoption| Some(Box::new(Before { keys: keys(), adoption, before: None }));
         let settles = |secs| Phase::Unknown { open: next.clone(), settle_until: at(now + secs) };
         let lost = Phase::KeyLost { open: next.clone(), deadline: at(now), printed: None };
         let new = Keys { open: next.clone(), grace_ends_at: at(now + 7 * DAY), ..keys() };

@@ -64,7 +64,7 @@ pub fn shipping(state: &State, key: &Fingerprint, now: Timestamp) -> Shipping {
         }
     };
     // The rotation whose grace was given up for this one has an old key, too.
-    let others = state.committed().map(|(keys, _)| (keys.open.terms.old, keys.grace_ends_at));
+    let others = state.committed().map(|(keys, _)| (keys.open.terms.old, state.certain_until(keys)));
     match [(old, until)].into_iter().chain(others).find(|(old, _)| old == key) {
         Some((_, until)) => Shipping::OldKey { until, left: left(now, until) },
         None => Shipping::Unconcerned,
@@ -95,8 +95,8 @@ pub fn adopted(state: &State, key: &Fingerprint, proof: Adoption) -> Option<Rota
     // older.
     let of_next = [state.phase.new_key(), state.phase.open().map(|open| open.terms.old)];
     let is_after = |keys: &Keys| {
-        let is_before = state.before.as_ref().is_some_and(|before| before.keys.open.id == keys.open.id);
-        keys.new == *key || (is_before && of_next.contains(&Some(*key)))
+        let is_open = state.phase.open().is_some_and(|open| open.id == keys.open.id);
+        keys.new == *key || (!is_open && of_next.contains(&Some(*key)))
     };
     let (keys, _) = state.committed().find(|(keys, adoption)| is_after(keys) && says_more(*adoption, proof))?;
     Some(RotationEvent { rotation_id: keys.open.id.clone(), fact: Fact::Adopted { proof } })
@@ -190,10 +190,11 @@ mod tests {
     fn the_old_key_of_the_rotation_before_is_told_how_long_it_works() {
         let terms = IntentTerms { old: key("K1"), ..keys().open.terms };
         let open = Open { id: RotationId("r2".to_owned()), since: at(10 * HOUR), terms };
-        let before = Some(Box::new(Before { keys: keys(), adoption: Adoption::Unproven }));
+        let before = Some(Box::new(Before { keys: keys(), adoption: Adoption::Unproven, before: None }));
         let calling = State { before, ..state(Phase::Calling(open.clone())) };
         let old = |until, left| Shipping::OldKey { until: at(until), left };
-        assert_eq!(shipping(&calling, &key("K0"), at(30 * HOUR)), old(100 * HOUR, GraceLeft::UnderHours(72)));
+        // The call may kill it.
+        assert_eq!(shipping(&calling, &key("K0"), at(30 * HOUR)), old(10 * HOUR, GraceLeft::TooLittle));
         assert_eq!(shipping(&calling, &key("K1"), at(30 * HOUR)), old(178 * HOUR, GraceLeft::Enough));
         assert_eq!(shipping(&calling, &key("K2"), at(30 * HOUR)), Shipping::Unconcerned);
         let written = |state: &State, name: &str| Some(adopted(state, &key(name), Adoption::Shipped)?.rotation_id.0);

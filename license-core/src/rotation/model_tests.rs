@@ -1069,8 +1069,10 @@ const WAIVED: Setting = Setting {
 #[test]
 fn the_rotation_whose_grace_is_given_up_is_not_over_before_the_next_one_has_a_key_that_works() {
     let resumes = Wish::Rotate(Overlap::Required);
-    for (keeps, then) in [(Keeps::One, WAIVED.then), (Keeps::All, WAIVED.then), (Keeps::All, resumes)] {
-        let walk = holds(Setting { keeps, then, ..WAIVED });
+    for (keeps, then, deploys_max) in
+        [(Keeps::One, WAIVED.then, 1), (Keeps::All, WAIVED.then, 2), (Keeps::One, resumes, 2)]
+    {
+        let walk = holds(Setting { keeps, deploys_max, then, ..WAIVED });
         assert!(walk.beside > 0 && walk.again > 0, "{walk:?}");
     }
 }

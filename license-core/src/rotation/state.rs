@@ -1,6 +1,7 @@
 //! Where an environment's rotation stands: what replaying the trail gives.
 
 use alloc::{boxed::Box, collections::BTreeSet, string::String};
+use core::iter::successors;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -62,6 +63,9 @@ pub struct Before {
     pub keys: Keys,
     /// Whether what runs was seen with the new one.
     pub adoption: Adoption,
+    /// The one before it, if its grace was given up, too, and nothing shows that what runs has a later key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Box<Before>>,
 }
 
 /// What every phase after the intent knows.
@@ -207,6 +211,7 @@ impl State {
                 match (&event.fact, self.before.take()) {
                     (Fact::Aborted { .. }, Some(before)) => {
                         self.phase = Phase::Committed { keys: before.keys, adoption: before.adoption };
+                        self.before = before.before;
                         self.grace = Grace::GivenUp;
                     }
                     (Fact::Closed { .. }, _) => {}
@@ -216,11 +221,11 @@ impl State {
             Event::DeployStarted { key_fingerprint, .. } => {
                 // A run that read the old key before the rotation, and deploys it after another one deployed the new key,
                 // undoes that: the old one runs again, and dies with the grace.
-                for (keys, adoption) in self.committed_mut() {
+                self.each_adoption(|keys, adoption| {
                     if keys.open.terms.old == *key_fingerprint {
                         *adoption = Adoption::Unproven;
                     }
-                }
+                });
             }
             Event::Issued { .. }
             | Event::Gate(_)
@@ -238,16 +243,23 @@ impl State {
     }
 
     /// The rotations whose new key every store holds or held, and whether what runs was seen with it: the one that stands,
-    /// and the one whose grace was given up for the one that is open.
+    /// and those whose grace was given up for a later one, the newest first.
     pub fn committed(&self) -> impl Iterator<Item = (&Keys, Adoption)> {
         let stands = if let Phase::Committed { keys, adoption } = &self.phase { Some((keys, *adoption)) } else { None };
-        stands.into_iter().chain(self.before.as_ref().map(|before| (&before.keys, before.adoption)))
+        let older = successors(self.before.as_deref(), |before| before.before.as_deref());
+        stands.into_iter().chain(older.map(|before| (&before.keys, before.adoption)))
     }
 
-    fn committed_mut(&mut self) -> impl Iterator<Item = (&Keys, &mut Adoption)> {
-        let stands =
-            if let Phase::Committed { keys, adoption } = &mut self.phase { Some((&*keys, adoption)) } else { None };
-        stands.into_iter().chain(self.before.as_mut().map(|before| (&before.keys, &mut before.adoption)))
+    /// Changes what is known of what runs, of each of them in that order.
+    fn each_adoption(&mut self, mut change: impl FnMut(&Keys, &mut Adoption)) {
+        if let Phase::Committed { keys, adoption } = &mut self.phase {
+            change(keys, adoption);
+        }
+        let mut older = self.before.as_deref_mut();
+        while let Some(before) = older {
+            change(&before.keys, &mut before.adoption);
+            older = before.before.as_deref_mut();
+        }
     }
 
     /// Until when the old key of a committed rotation works for certain: to the end of its grace, unless that was given up.
@@ -262,12 +274,13 @@ impl State {
     /// The state after it was seen that what runs has the new key of a committed rotation. Then it has no older one either.
     fn adopted(mut self, id: &RotationId, proof: Adoption) -> Option<Self> {
         let mut is_known = false;
-        for (keys, adoption) in self.committed_mut() {
+        self.each_adoption(|keys, adoption| {
             is_known |= keys.open.id == *id;
-            if is_known {
+            // Of an older one more may be known already.
+            if is_known && (keys.open.id == *id || *adoption == Adoption::Unproven) {
                 *adoption = proof;
             }
-        }
+        });
         is_known.then_some(self)
     }
 
@@ -277,7 +290,8 @@ impl State {
         let grace = core::mem::take(&mut self.grace);
         match (core::mem::take(&mut self.phase), fact, grace) {
             (Phase::Committed { keys, adoption }, Fact::Intent(_), Grace::GivenUp) => {
-                self.before = Some(Box::new(Before { keys, adoption }));
+                let older = self.before.take().filter(|older| older.adoption == Adoption::Unproven);
+                self.before = Some(Box::new(Before { keys, adoption, before: older }));
                 Phase::default()
             }
             (phase @ Phase::Committed { .. }, Fact::OverlapWaived, _) => {
@@ -621,6 +635,15 @@ mod tests {
         // Both rotations of this test begin with this key.
         assert_eq!(then(&[adopted("r2", Proved), deploys("K0")]), Ok(vec![Unproven, Unproven]));
         assert!(then(&[adopted("r3", Proved)]).is_err());
+        // Whoever gives up one grace after the other has all of their keys to be told of.
+        let third = [event("r2", Fact::OverlapWaived), event("r3", intent(3))];
+        let refused = event("r3", Fact::Aborted { why: NotRotated::NotSent });
+        assert_eq!(then(&third), Ok(vec![Unproven, Unproven]));
+        assert_eq!(then(&[&third[..], core::slice::from_ref(&refused)].concat()), Ok(vec![Unproven, Unproven]));
+        let later = [&[adopted("r2", Shipped)][..], &third].concat();
+        assert_eq!(then(&later), Ok(vec![Shipped]), "what runs has none of the first one");
+        assert_eq!(then(&[&third[..], &[adopted("r2", Shipped)]].concat()), Ok(vec![Shipped, Shipped]));
+        assert_eq!(then(&[&third[..], &[refused, adopted("r2", Shipped)]].concat()), Ok(vec![Shipped, Shipped]));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use jiff::Timestamp;
 use license_core::{
     LicenseKey, Verdict,
     rotation::{GraceLeft, Shipping, not_adopted, shipping},
@@ -55,10 +56,9 @@ pub(crate) fn grace_warning(ctx: &Context, config: &Config, gated: &Gated<'_>) -
     let folded = journal::look(ctx, config, &environment.name).ok()?;
     let (state, name, now) = (folded.rotation(), &environment.name, context::now());
     let of_its_own = match shipping(state, &judged.fingerprint, now) {
-        Shipping::OldKey { until, left } => soon(left).map(|soon| {
+        Shipping::OldKey { until, left } => ends(until, left, now).map(|ends| {
             format!(
-                "warning: the key of `{name}` is the old one of a rotation, and dies {soon}, at {until:.0}: `cargo xtask rotate \
-                 {name} --resume`"
+                "warning: the key of `{name}` is the old one of a rotation, and {ends}: `cargo xtask rotate {name} --resume`"
             )
         }),
         Shipping::NewKey | Shipping::Unconcerned => None,
@@ -66,19 +66,19 @@ pub(crate) fn grace_warning(ctx: &Context, config: &Config, gated: &Gated<'_>) -
     of_its_own.or_else(|| {
         let (until, left) = not_adopted(state, &judged.fingerprint, now)?;
         Some(format!(
-            "warning: nothing was seen to use the new key of `{name}`, and the old one dies {}, at {until:.0}: `cargo xtask \
-             deploy {name}`",
-            soon(left)?
+            "warning: nothing was seen to use the new key of `{name}`, and the old one {}: `cargo xtask deploy {name}`",
+            ends(until, left, now)?
         ))
     })
 }
 
-/// How soon a key dies; nothing while that is far.
-fn soon(left: GraceLeft) -> Option<String> {
+/// When a key dies; nothing while that is far.
+fn ends(until: Timestamp, left: GraceLeft, now: Timestamp) -> Option<String> {
     match left {
         GraceLeft::Enough => None,
-        GraceLeft::UnderHours(hours) => Some(format!("in less than {hours} hours")),
-        GraceLeft::TooLittle => Some("within the hour, if it is not dead already".to_owned()),
+        GraceLeft::UnderHours(hours) => Some(format!("dies in less than {hours} hours, at {until:.0}")),
+        GraceLeft::TooLittle if until > now => Some(format!("dies within the hour, at {until:.0}")),
+        GraceLeft::TooLittle => Some(format!("may be dead since {until:.0}")),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The timeline of the page: what ends, what is in grace and what was rotated, in the last month and the next three.
 
 use jiff::{SignedDuration, Timestamp};
+use license_core::rotation::Adoption;
 use maud::{Markup, html};
 
 use super::{
@@ -86,16 +87,17 @@ impl<'a> Line<'a> {
         let license = status.license.license();
         let rotation = status.history.rotation();
         let phase = &rotation.phase;
-        let old_ends_before = rotation.before.as_ref().map(|before| rotation.certain_until(&before.keys));
         let end = license.and_then(|license| license.expires_at);
         let old_ends = old_key_ends(phase);
+        let unproven = rotation.committed().filter(|(_, adoption)| *adoption == Adoption::Unproven);
+        let older = unproven.map(|(keys, _)| rotation.certain_until(keys)).filter(|end| old_ends != Some(*end));
         let began = phase.open().map(|open| open.since);
         let stated = license.and_then(|license| license.grace_ends_at).filter(|at| old_ends != Some(*at));
         // The first key that a trail names is no new one.
         let mut seen: Vec<Timestamp> = status.history.keys().filter_map(|key| status.history.first_seen(key)).collect();
         seen.sort();
         let ends = end.map(|at| (at, Mark::End));
-        let graces = [old_ends, old_ends_before, stated].into_iter().flatten().map(|at| (at, Mark::GraceEnd));
+        let graces = older.map(Some).chain([old_ends, stated]).flatten().map(|at| (at, Mark::GraceEnd));
         let rotations = began.map(|at| (at, Mark::Rotation));
         let keys = seen.into_iter().skip(1).map(|at| (at, Mark::NewKey));
         let mut marks: Vec<_> = ends.into_iter().chain(graces).chain(rotations).chain(keys).collect();

@@ -10,7 +10,7 @@ use license_core::{
     alert::{Severity, severity},
     finding::clean,
     quota::Limit,
-    rotation::Adoption,
+    rotation::{Adoption, Keys},
 };
 
 use super::status::{old_key_ends, phase};
@@ -180,8 +180,9 @@ fn grace_end(_: &StatusReport<'_>, status: &Status<'_>) -> Vec<Sample> {
     let stated = status.license.license().and_then(|license| license.grace_ends_at).zip(status.license.key());
     let rotation = status.history.rotation();
     let counted = old_key_ends(&rotation.phase).zip(rotation.phase.open().map(|open| open.terms.old));
-    let before =
-        rotation.before.as_ref().map(|before| (rotation.certain_until(&before.keys), before.keys.open.terms.old));
+    let is_open = |keys: &Keys| rotation.phase.open().is_some_and(|open| open.id == keys.open.id);
+    let unproven = rotation.committed().filter(|(keys, adoption)| *adoption == Adoption::Unproven && !is_open(keys));
+    let before = unproven.map(|(keys, _)| (rotation.certain_until(keys), keys.open.terms.old));
     // What the authority says of a key comes before what was counted.
     let counted = counted.into_iter().chain(before).filter(|(_, old)| stated.is_none_or(|(_, key)| key != *old));
     let sample = |(ends, key): (Timestamp, license_core::Fingerprint)| Sample {
@@ -236,10 +237,12 @@ fn uses_the_key(status: &Status<'_>) -> Option<bool> {
     {
         return Some(runs == key && reported.valid == Some(true));
     }
-    let mut committed = status.history.rotation().committed();
-    match committed.find(|(keys, _)| keys.new == key) {
+    let rotation = status.history.rotation();
+    // The newest rotation that has brought a key, and those before it, of which what runs may have an old key.
+    let mut committed = rotation.committed();
+    let newest = committed.next().filter(|(keys, _)| rotation.phase.new_key().is_none_or(|new| new == keys.new));
+    match newest.filter(|(keys, _)| keys.new == key) {
         Some((_, Adoption::Unproven)) => Some(false),
-        // What runs may have the old key of an older one.
         Some((_, Adoption::Proved | Adoption::Shipped)) => {
             Some(committed.all(|(_, adoption)| adoption != Adoption::Unproven))
         }
