@@ -68,6 +68,18 @@ pub struct Before {
     pub before: Option<Box<Before>>,
 }
 
+impl Before {
+    /// Those of them whose old key may be what runs.
+    fn unproven(newest: Option<Box<Self>>) -> Option<Box<Self>> {
+        let mut newest = newest?;
+        let older = Self::unproven(newest.before.take());
+        match newest.adoption {
+            Adoption::Unproven => Some(Box::new(Self { before: older, ..*newest })),
+            Adoption::Shipped | Adoption::Proved => older,
+        }
+    }
+}
+
 /// What every phase after the intent knows.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Open {
@@ -290,8 +302,8 @@ impl State {
         let grace = core::mem::take(&mut self.grace);
         match (core::mem::take(&mut self.phase), fact, grace) {
             (Phase::Committed { keys, adoption }, Fact::Intent(_), Grace::GivenUp) => {
-                let older = self.before.take().filter(|older| older.adoption == Adoption::Unproven);
-                self.before = Some(Box::new(Before { keys, adoption, before: older }));
+                let before = Before::unproven(self.before.take());
+                self.before = Some(Box::new(Before { keys, adoption, before }));
                 Phase::default()
             }
             (phase @ Phase::Committed { .. }, Fact::OverlapWaived, _) => {
@@ -610,10 +622,11 @@ mod tests {
     fn what_runs_is_known_of_a_rotation_whose_grace_was_given_up_too() {
         use Adoption::{Proved, Shipped, Unproven};
         let event = |name: &str, fact: Fact| Event::Rotation(RotationEvent { rotation_id: id(name), fact });
-        let rotated = |name, epoch| {
-            let facts = [intent(epoch), received(), validated(), holds("a", Which::New), holds("b", Which::New)];
-            facts.into_iter().chain([Fact::Committed]).map(move |fact| event(name, fact)).collect::<Vec<_>>()
+        let rotated_after = |name: &str| {
+            let facts = [received(), validated(), holds("a", Which::New), holds("b", Which::New), Fact::Committed];
+            facts.map(|fact| event(name, fact)).to_vec()
         };
+        let rotated = |name: &str, epoch| [vec![event(name, intent(epoch))], rotated_after(name)].concat();
         let deploys = |key: &str| Event::DeployStarted { release: "r".to_owned(), key_fingerprint: fingerprint(key) };
         let adopted = |name, proof| event(name, Fact::Adopted { proof });
         let after = |events: &[Event]| {
@@ -643,6 +656,19 @@ mod tests {
         let later = [&[adopted("r2", Shipped)][..], &third].concat();
         assert_eq!(then(&later), Ok(vec![Shipped]), "what runs has none of the first one");
         assert_eq!(then(&[&third[..], &[adopted("r2", Shipped)]].concat()), Ok(vec![Shipped, Shipped]));
+        // Also where the one between is known to have been used: the oldest key was deployed again.
+        let new_rotation = |name: &str, epoch, old: &str| {
+            let Fact::Intent(terms) = intent(epoch) else { unreachable!() };
+            let begins = event(name, Fact::Intent(IntentTerms { old: fingerprint(old), ..terms }));
+            [vec![begins], rotated_after(name)].concat()
+        };
+        let waived = |name: &str| event(name, Fact::OverlapWaived);
+        let again = [new_rotation("r2", 2, "K1"), vec![adopted("r2", Proved), deploys("K0"), waived("r2")]].concat();
+        let again = [again, new_rotation("r3", 3, "K2"), vec![waived("r3"), event("r4", intent(4))]].concat();
+        assert_eq!(after(&again), Ok(vec![Unproven, Unproven]));
+        let used =
+            [&again[..again.len() - 2], &[adopted("r3", Proved), deploys("K0")], &again[again.len() - 2..]].concat();
+        assert_eq!(after(&used), Ok(vec![Proved, Unproven]));
         assert_eq!(then(&[&third[..], &[refused, adopted("r2", Shipped)]].concat()), Ok(vec![Shipped, Shipped]));
     }
 
