@@ -56,7 +56,7 @@ pub(crate) enum Failure {
     },
     /// The key that would be shipped is the old one of a rotation, and dies soon.
     #[error(
-        "the key of environment `{environment}` is the old one of a rotation, and dies at {until:.0}: nothing was deployed"
+        "the key of environment `{environment}` is the old one of a rotation, and works for certain only until {until:.0}: nothing was deployed"
     )]
     #[diagnostic(help("bring the new key to where this deploy reads it: `cargo xtask rotate {environment} --resume`"))]
     OldKeyDies {

@@ -7,7 +7,7 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    fs::{self, File, Permissions, TryLockError},
+    fs::{self, File, Metadata, Permissions, TryLockError},
     io::{self, BufRead as _, BufReader, Read, Write},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
@@ -22,9 +22,9 @@ pub(crate) use rewrite::{RewriteError, rewrite, try_rewrite};
 
 /// Reads a file of at most `bytes_max` bytes. A longer one, a directory, and what may keep us waiting is an error.
 pub(crate) fn read_limited(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
-    let file = open(path)?;
+    let (file, metadata) = opened(path)?;
     // With one byte more than there is, the end is seen without another look for room.
-    let expected = file.metadata()?.len().min(bytes_max) + 1;
+    let expected = metadata.len().min(bytes_max) + 1;
     let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0));
     file.take(bytes_max + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > bytes_max {
@@ -35,6 +35,10 @@ pub(crate) fn read_limited(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
 
 /// Opens a file to be read piece by piece. A directory, and what may keep us waiting is an error.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
+    opened(path).map(|(file, _)| file)
+}
+
+fn opened(path: &Path) -> io::Result<(File, Metadata)> {
     // Opening a named pipe would wait for its writer, without a bound and past any signal.
     let at_once = OFlags::NONBLOCK.bits().cast_signed();
     let file = File::options().read(true).custom_flags(at_once).open(path)?;
@@ -45,7 +49,7 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     if !metadata.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a pipe or a device, not a file"));
     }
-    Ok(file)
+    Ok((file, metadata))
 }
 
 /// Appends to a file that somebody else made for us.

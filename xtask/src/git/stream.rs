@@ -169,8 +169,9 @@ impl Git {
                 return Err(error);
             }
         };
+        let ends = if changes.is_some() { Ends::WhenStopped } else { Ends::ByItself };
         let tee = thread::spawn(move || tee(listed, changes, input, sink));
-        Ok(Through { output, first, tee })
+        Ok(Through { output, first, ends, tee })
     }
 
     /// Puts off the start of the second git until something is asked that has no answer here.
@@ -278,8 +279,6 @@ impl Here {
 
 /// What came of handing on what the first git wrote.
 struct Teed {
-    /// Whether the first git is to end by itself.
-    ends: Ends,
     /// How many lines that were.
     lines: io::Result<u64>,
     /// What the first git said.
@@ -297,12 +296,11 @@ enum Ends {
 
 /// Feeds both gits, and hands on what the first one lists. Counts names.
 fn tee((stdout, mut voice): (Option<ChildStdout>, Voice), changes: Option<Changes>, input: Rest, sink: Sink) -> Teed {
-    let ends = if changes.is_some() { Ends::WhenStopped } else { Ends::ByItself };
     let lines = match stdout {
         Some(stdout) => hand_on(stdout, &mut voice, changes, input, sink),
         None => Err(io::ErrorKind::BrokenPipe.into()),
     };
-    Teed { ends, lines, voice }
+    Teed { lines, voice }
 }
 
 fn hand_on(
@@ -609,6 +607,8 @@ pub(crate) struct Through {
     /// The output of the second one.
     pub(crate) output: Streaming,
     first: Child,
+    /// Whether that is to end by itself.
+    ends: Ends,
     tee: JoinHandle<Teed>,
 }
 
@@ -648,7 +648,7 @@ impl Through {
         let (mut first, lines) = if wrong.is_empty() {
             // Whoever read to the end of the second one has been given all that the first one wrote.
             let teed = joined(self.tee);
-            let ended = match teed.ends {
+            let ended = match self.ends {
                 Ends::ByItself => wait(self.first, teed.voice),
                 Ends::WhenStopped => {
                     end(self.first);
@@ -658,8 +658,14 @@ impl Through {
             (ended, teed.lines)
         } else {
             // Its pipe is closed by now, or it is stopped: then the other thread comes to its end too.
-            let code = stopped(self.first, &mut Voice::of(None));
-            let Teed { lines, mut voice, .. } = joined(self.tee);
+            let code = match self.ends {
+                Ends::ByItself => stopped(self.first, &mut Voice::of(None)),
+                Ends::WhenStopped => {
+                    end(self.first);
+                    None
+                }
+            };
+            let Teed { lines, mut voice } = joined(self.tee);
             voice.rest();
             (Ended { code, said: voice.said() }, lines)
         };
@@ -685,7 +691,6 @@ impl Through {
 /// Waits for the thread between the two.
 fn joined(tee: JoinHandle<Teed>) -> Teed {
     tee.join().unwrap_or_else(|_| Teed {
-        ends: Ends::ByItself,
         lines: Err(io::Error::other("the list of objects was not passed on")),
         voice: Voice::of(None),
     })

@@ -629,7 +629,7 @@ fn finish(
     }
     let (lines, answered) = (passed.lines, reading.answered);
     match (passed.counted, listing) {
-        // It ended well, and all that it wrote was understood. Whoever pushes a commit changes something.
+        // That it is all was proved by what was listed. Whoever pushes a commit changes something.
         (None, Listing::Changes) if lines > 0 => {}
         (Some(counted), _) if counted == lines => {}
         (Some(counted), _) => {
