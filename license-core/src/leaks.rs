@@ -6,6 +6,7 @@
 mod allow;
 mod beginnings;
 mod bits;
+mod changed;
 mod form;
 mod known;
 mod layer;
@@ -22,6 +23,7 @@ mod view;
 mod watch;
 mod work;
 
+pub use changed::Changes;
 pub use form::{BEGINNINGS, Form, may_begin};
 pub use leak::{Encoding, Leak, LeakKind, Tally};
 pub use scanner::{LEAKS_MAX, Scanner, Stream};

@@ -136,6 +136,22 @@ impl Oid {
         is_name.then(|| Self(text.to_owned()))
     }
 
+    /// Reads what git printed into bytes, of which so many are the name's, and makes no name of it: there may be millions.
+    pub(crate) fn read(text: &[u8], bytes: &mut [u8; 32]) -> Option<usize> {
+        let half = |digit: u8| match digit {
+            b'0'..=b'9' => Some(digit - b'0'),
+            b'a'..=b'f' => Some(digit - b'a' + 10),
+            _ => None,
+        };
+        if !matches!(text.len(), 40 | 64) {
+            return None;
+        }
+        for (two, byte) in text.chunks_exact(2).zip(bytes.iter_mut()) {
+            *byte = half(two[0])? << 4 | half(two[1])?;
+        }
+        Some(text.len() / 2)
+    }
+
     /// The name that these bytes are.
     pub(crate) fn of_bytes(bytes: &[u8]) -> Self {
         let digit = |half: u8| char::from_digit(half.into(), 16).unwrap_or_default();

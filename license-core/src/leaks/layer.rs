@@ -84,6 +84,11 @@ impl Signs {
     fn contains(self, byte: u8) -> bool {
         self.0 >> byte.min(LAST) & 1 != 0
     }
+
+    /// Whether there are none but these.
+    pub(super) fn is_within(self, signs: &[u8]) -> bool {
+        self.0 & !Self::of(signs.iter().copied()).0 == 0
+    }
 }
 
 const LAST: u8 = 127;

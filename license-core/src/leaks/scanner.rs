@@ -39,10 +39,10 @@ const PATTERN_MATCH_BYTES_MAX: usize = 4 * 1024;
 const ESCAPED_BYTES_MIN: usize = 96;
 
 /// The most bytes that a byte of a secret becomes: in a list of numbers, one on each line.
-const BYTES_PER_BYTE_MAX: usize = 16;
+pub(super) const BYTES_PER_BYTE_MAX: usize = 16;
 
 /// How far windows are apart, in bytes.
-const WINDOW_BYTES: usize = 90 * 1024;
+pub(super) const WINDOW_BYTES: usize = 90 * 1024;
 
 /// Looks for what a [`Watch`] says. Made once, and used for any number of objects.
 pub struct Scanner {
@@ -55,11 +55,11 @@ pub struct Scanner {
     /// What forms begin with.
     beginnings: Beginnings,
     /// The longest secret, in bytes.
-    longest: usize,
+    pub(super) longest: usize,
     /// The shortest text that is looked for, in bytes.
     shortest: usize,
     /// The signs in secrets.
-    signs: Signs,
+    pub(super) signs: Signs,
     /// The longest that anything may be that is found, in bytes.
     reach: usize,
 }
@@ -119,12 +119,12 @@ impl Scanner {
     }
 
     /// How many bytes before and after a window are looked at, too.
-    fn margin(&self) -> usize {
+    pub(super) fn margin(&self) -> usize {
         self.reach + NEIGHBORHOOD_BYTES
     }
 
     /// Everything that begins in the window, and every secret that has its core in it.
-    fn look(&self, hay: &[u8], base: u64, window: &Range<usize>, next: &mut [u64], found: &mut Vec<Found>) {
+    pub(super) fn look(&self, hay: &[u8], base: u64, window: &Range<usize>, next: &mut [u64], found: &mut Vec<Found>) {
         let (longest, shortest) = (self.longest, self.shortest);
         let part = Part { hay, base, own: window.clone(), longest, shortest, signs: self.signs, lines: Lines::Apart };
         self.look_at(&part, found);

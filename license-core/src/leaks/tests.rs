@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 use super::*;
 use crate::key::{Fingerprint, LicenseKey};
 
+mod changed;
 mod encodings;
 mod innocent;
 mod work;

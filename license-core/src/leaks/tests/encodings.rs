@@ -3,7 +3,7 @@
 use super::*;
 
 /// How a text is written: a name, the word for its encoding, and the bytes.
-type Row = (String, &'static str, Vec<u8>);
+pub(super) type Row = (String, &'static str, Vec<u8>);
 
 /// A text of which only some bytes are written otherwise: those that `is_escaped` tells, by their place and value.
 fn some(text: &str, is_escaped: impl Fn(usize, u8) -> bool, escape: impl Fn(usize, u8) -> String) -> Vec<u8> {
@@ -86,7 +86,7 @@ fn escaped_base64(text: &str) -> Vec<Row> {
 }
 
 /// What a text is written as, in all ways that are found.
-fn all(text: &str) -> Vec<Row> {
+pub(super) fn all(text: &str) -> Vec<Row> {
     [escapes(text), lists(text), escaped_base64(text)].concat()
 }
 

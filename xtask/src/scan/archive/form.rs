@@ -166,7 +166,8 @@ pub(super) const ZIP_ENTRY: &[u8] = b"PK\x03\x04";
 /// What an entry begins with in the list of a zip.
 pub(super) const ZIP_LISTED: &[u8] = b"PK\x01\x02";
 /// What the record at the end of a zip begins with, and how long it is without a comment.
-const ZIP_END: &[u8] = b"PK\x05\x06";
+/// What the end of a zip begins with.
+pub(crate) const ZIP_END: &[u8] = b"PK\x05\x06";
 const ZIP_END_BYTES: usize = 22;
 /// What points to the end record of large zips, and how long it is: it stands right before the other one.
 const ZIP_LOCATOR: &[u8] = b"PK\x06\x07";
@@ -244,6 +245,11 @@ impl ZipEnd {
     }
 }
 
+/// Whether a piece of something has in it what ends a zip.
+pub(crate) fn may_end_zip(piece: &[u8]) -> bool {
+    memchr::memmem::find(piece, ZIP_END).is_some()
+}
+
 /// Whether something ends as a zip does.
 fn is_zip_at_the_end(whole: &[u8]) -> bool {
     let tail = &whole[whole.len().saturating_sub(END_BYTES_MAX)..];
@@ -282,7 +288,7 @@ impl Tail {
         let passed = usize::try_from(self.before).unwrap_or(usize::MAX).min(piece.len());
         self.before -= passed as u64;
         // Most of them come in one piece, and are no zip: nothing is kept of those.
-        if piece.len() as u64 == self.whole && memchr::memmem::find(&piece[passed..], ZIP_END).is_none() {
+        if piece.len() as u64 == self.whole && !may_end_zip(&piece[passed..]) {
             return;
         }
         self.bytes.extend_from_slice(&piece[passed..]);

@@ -21,7 +21,7 @@ mod meter;
 mod streams;
 
 use form::{Codec, Form, ZIP_ENTRY, ZIP_LISTED, ZipHeader, tar_header, zip_entries_listed};
-pub(crate) use form::{HEAD_BYTES, Tail, Weight, looks_packed};
+pub(crate) use form::{HEAD_BYTES, Tail, Weight, ZIP_END, looks_packed, may_end_zip};
 pub(crate) use meter::worked;
 use meter::{Halt, Meter, Metered};
 use streams::{Deflated, Streams, Summed, lzma_of_zip};

@@ -1,5 +1,7 @@
 //! The bytes of a pack's entries: how one begins, and what a delta makes of its base.
 
+use license_core::leaks::Changes;
+
 use super::super::place::Kind;
 
 /// The longest beginning of an entry, in bytes: a size of 64 bits and the name of a base.
@@ -71,9 +73,11 @@ pub(super) fn made_of(delta: &[u8], base_bytes: usize) -> Option<u64> {
     (base == base_bytes as u64).then_some(made)
 }
 
-/// What a delta makes of its base. `None`: it is no delta of this base.
-pub(super) fn apply(base: &[u8], delta: &[u8], made: &mut Vec<u8>) -> Option<()> {
+/// What a delta makes of its base, and what of it is not in the base, or not beside what it is beside there. `None`: it is
+/// no delta of this base.
+pub(super) fn apply(base: &[u8], delta: &[u8], made: &mut Vec<u8>, changes: &mut Changes) -> Option<()> {
     made.clear();
+    changes.clear();
     let (base_bytes, rest) = length(delta)?;
     let (made_bytes, mut rest) = length(rest)?;
     let made_bytes = usize::try_from(made_bytes).ok()?;
@@ -81,6 +85,8 @@ pub(super) fn apply(base: &[u8], delta: &[u8], made: &mut Vec<u8>) -> Option<()>
         return None;
     }
     made.reserve(made_bytes);
+    // What would follow in the base.
+    let mut follows = 0;
     while let Some((&command, after)) = rest.split_first() {
         rest = after;
         let piece = if command & 0x80 != 0 {
@@ -89,18 +95,27 @@ pub(super) fn apply(base: &[u8], delta: &[u8], made: &mut Vec<u8>) -> Option<()>
             rest = after;
             // What does not fit into three bytes is the one length that makes no sense.
             let bytes = if bytes == 0 { 0x1_0000 } else { bytes };
-            base.get(offset..)?.get(..bytes)?
+            let piece = base.get(offset..)?.get(..bytes)?;
+            if offset != follows {
+                changes.add(made.len()..made.len());
+            }
+            follows = offset + bytes;
+            piece
         } else if command == 0 {
             return None;
         } else {
             let (piece, after) = rest.split_at_checked(usize::from(command))?;
             rest = after;
+            changes.add(made.len()..made.len() + piece.len());
             piece
         };
         if piece.len() > made_bytes - made.len() {
             return None;
         }
         made.extend_from_slice(piece);
+    }
+    if follows != base.len() {
+        changes.add(made.len()..made.len());
     }
     (made.len() == made_bytes).then_some(())
 }

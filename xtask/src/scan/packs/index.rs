@@ -95,8 +95,21 @@ impl Index {
 
     /// The place of an object in the order of the pack.
     pub(super) fn place(&self, name: &[u8]) -> Option<usize> {
-        let first = usize::from(*name.first()?);
-        let mut range = self.fanout[first]..self.fanout[first + 1];
+        /// Further than this most names are not from where they are expected.
+        const NEAR: usize = 16;
+
+        let [first, next @ ..] = *name.first_chunk::<5>()?;
+        let mut range = self.fanout[usize::from(first)]..self.fanout[usize::from(first) + 1];
+        // Hashes are as evenly distributed as numbers that are drawn.
+        let expected = range.start as u64 + ((range.len() as u64 * u64::from(u32::from_be_bytes(next))) >> u32::BITS);
+        let expected = usize::try_from(expected).unwrap_or(range.start);
+        for probe in [expected.saturating_sub(NEAR), expected + NEAR] {
+            match range.contains(&probe).then(|| self.name_at(probe) <= name) {
+                Some(true) => range.start = probe,
+                Some(false) => range.end = probe,
+                None => {}
+            }
+        }
         while !range.is_empty() {
             let middle = range.start + range.len() / 2;
             match self.name_at(middle).cmp(name) {

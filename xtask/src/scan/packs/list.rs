@@ -80,16 +80,16 @@ fn lines(
     progress: &mut dyn FnMut(),
 ) -> io::Result<Lines> {
     let unreadable = || io::Error::new(io::ErrorKind::InvalidData, "its output cannot be read");
-    let (mut line, mut order) = (Vec::new(), 0_u32);
+    let (mut line, mut order, mut bytes) = (Vec::new(), 0_u32, [0; 32]);
     while output.until(b'\n', LINE_BYTES_MAX, &mut line)?.is_some() {
-        let name = std::str::from_utf8(&line).ok().and_then(Oid::parse).ok_or_else(unreadable)?;
+        let length = Oid::read(&line, &mut bytes).ok_or_else(unreadable)?;
+        let name = &bytes[..length];
         order = order.checked_add(1).ok_or_else(unreadable)?;
-        let bytes = name.to_bytes();
-        if !shared.packs.iter().any(|stored| stored.list(&bytes, order)) {
+        if !shared.packs.iter().any(|stored| stored.list(name, order)) {
             if elsewhere.len() >= ELSEWHERE_MAX {
                 return Ok(Lines::TooMany);
             }
-            elsewhere.push((order, name));
+            elsewhere.push((order, Oid::of_bytes(name)));
         }
         if order.is_multiple_of(LINES_BETWEEN_NEWS) {
             progress();

@@ -20,7 +20,7 @@ use crate::files;
 /// How much of a pack is read at once, in bytes, where the entries are read one after another.
 const WINDOW_BYTES: u64 = 256 * 1024;
 /// How much is read at first: most deltas are far from what they are made from, and alone there.
-const WINDOW_BYTES_MIN: u64 = 8 * 1024;
+const WINDOW_BYTES_MIN: u64 = 4 * 1024;
 /// How many places of a pack are read from in turns.
 const WINDOWS: usize = 4;
 /// The largest object that is read here, in bytes; git hands out larger ones, in pieces.

@@ -4,6 +4,7 @@
 use std::{fs, io::Write as _};
 
 use flate2::{Compression, write::ZlibEncoder};
+use license_core::leaks::Changes;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -408,21 +409,46 @@ fn walked_with(scanner: &Scanner, index: &Path) -> Option<(Vec<Option<u64>>, u64
     Some((bytes, found.kept.iter().map(|kept| kept.scanned.leaks()).sum::<u64>() + found.counted.more))
 }
 
-/// A delta that copies all of its base and adds something.
-fn longer(base_bytes: usize, more: &[u8]) -> Vec<u8> {
-    let mut delta = [size(base_bytes as u64), size((base_bytes + more.len()) as u64)].concat();
-    // Copies of at most 64 KiB less one byte.
-    for start in (0..base_bytes).step_by(0xffff) {
-        let bytes = (base_bytes - start).min(0xffff);
-        delta.push(0b1011_1111);
-        delta.extend(u32::try_from(start).unwrap().to_le_bytes());
-        delta.extend(u16::try_from(bytes).unwrap().to_le_bytes());
-    }
-    for piece in more.chunks(127) {
-        delta.push(u8::try_from(piece.len()).unwrap());
-        delta.extend_from_slice(piece);
+/// A piece of what a delta makes.
+#[derive(Debug, Clone)]
+enum Part {
+    /// From the base.
+    Copied(std::ops::Range<usize>),
+    New(Vec<u8>),
+}
+
+/// A delta that makes an object of these parts.
+fn of_parts(base_bytes: usize, parts: &[Part]) -> Vec<u8> {
+    let lengths = parts.iter().map(|part| match part {
+        Part::Copied(range) => range.len(),
+        Part::New(bytes) => bytes.len(),
+    });
+    let mut delta = [size(base_bytes as u64), size(lengths.sum::<usize>() as u64)].concat();
+    for part in parts {
+        match part {
+            // Copies of at most 64 KiB less one byte.
+            Part::Copied(range) => {
+                for start in range.clone().step_by(0xffff) {
+                    let bytes = (range.end - start).min(0xffff);
+                    delta.push(0b1011_1111);
+                    delta.extend(u32::try_from(start).unwrap().to_le_bytes());
+                    delta.extend(u16::try_from(bytes).unwrap().to_le_bytes());
+                }
+            }
+            Part::New(bytes) => {
+                for piece in bytes.chunks(127) {
+                    delta.push(u8::try_from(piece.len()).unwrap());
+                    delta.extend_from_slice(piece);
+                }
+            }
+        }
     }
     delta
+}
+
+/// A delta that copies all of its base and adds something.
+fn longer(base_bytes: usize, more: &[u8]) -> Vec<u8> {
+    of_parts(base_bytes, &[Part::Copied(0..base_bytes), Part::New(more.to_vec())])
 }
 
 fn size(mut size: u64) -> Vec<u8> {
@@ -450,6 +476,83 @@ fn deltas_make_objects() {
     let secret = SECRET.len() as u64;
     let bytes = vec![Some(5), Some(5 + secret), Some(8 + secret), Some(4), Some(3), Some(0), Some(0)];
     assert_eq!(walked(&index), Some((bytes, 2)));
+}
+
+#[test]
+fn what_a_delta_brings_is_found_where_only_what_is_new_is_looked_at() {
+    use Entry::{Behind, Object};
+    use Part::{Copied, New};
+    let base: Vec<u8> = (0..100).flat_map(version_line).collect();
+    let length = base.len();
+    let middle = length / 2;
+    let (first, last) = SECRET.split_at(SECRET.len() / 2);
+    let new = |text: &str| New(text.as_bytes().to_vec());
+    let new_bytes = |bytes: Vec<u8>| New(bytes);
+    let zip = zipped(format!("behind a program: {SECRET}").as_bytes());
+    let (zip_begin, zip_end) = zip.split_at(zip.len() - 20);
+    let gzip = gzip(format!("in an archive: {SECRET}").as_bytes());
+    for (name, parts, leaks) in [
+        ("nothing", vec![Copied(0..length)], 0),
+        ("something else", vec![Copied(0..middle), new("harmless"), Copied(middle..length)], 0),
+        ("less", vec![Copied(0..middle), Copied(middle + 500..length)], 0),
+        ("in the middle", vec![Copied(0..middle), new(SECRET), Copied(middle..length)], 1),
+        ("at the beginning", vec![new(SECRET), Copied(0..length)], 1),
+        ("at the end", vec![Copied(0..length), new(SECRET)], 1),
+        ("in many pieces", vec![Copied(0..middle), new(first), new(last), Copied(middle..length)], 1),
+        ("in an archive", vec![new_bytes(gzip), Copied(0..length)], 1),
+        ("behind a program", vec![Copied(0..length), new_bytes(zip.clone())], 1),
+        ("another order", vec![Copied(middle..length), Copied(0..middle)], 0),
+    ] {
+        let (_directory, index) = written(&[Object(Kind::Blob, base.clone()), Behind(0, of_parts(length, &parts))]);
+        assert_eq!(walked(&index).map(|(_, leaks)| leaks), Some(leaks), "{name}");
+    }
+    // Both halves stand in the base, and in nothing that came to anything.
+    let base_of_halves = [base.as_slice(), format!("{last}\n").as_bytes(), &base, first.as_bytes(), &base].concat();
+    let second = 2 * length + last.len() + 1 + first.len();
+    let joined = [
+        Copied(0..length),
+        Copied(second - first.len()..second),
+        Copied(length..second - first.len()),
+        Copied(second..second + length),
+    ];
+    // A zip whose end comes with a delta, one whose beginning does, and one that is in the base and ends it now.
+    let with_begin = [&base, zip_begin].concat();
+    let with_end = [&base, zip_end].concat();
+    let within = [&base, &zip[..], &vec![b'\n'; 70_000]].concat();
+    for (name, base, parts, leaks) in [
+        ("halves apart", base_of_halves, joined.to_vec(), 1),
+        ("the end of a zip", with_begin.clone(), vec![Copied(0..with_begin.len()), new_bytes(zip_end.to_vec())], 1),
+        (
+            "the beginning of a zip",
+            with_end.clone(),
+            vec![Copied(0..length), new_bytes(zip_begin.to_vec()), Copied(length..with_end.len())],
+            1,
+        ),
+        ("less behind a zip", within.clone(), vec![Copied(0..length + zip.len())], 1),
+    ] {
+        let (_directory, index) = written(&[Object(Kind::Blob, base.clone()), Behind(0, of_parts(base.len(), &parts))]);
+        assert_eq!(walked(&index).map(|(_, leaks)| leaks), Some(leaks), "{name}");
+    }
+    // What has a leak makes others that have it, and others that have not.
+    let with_leak = of_parts(length, &[Copied(0..middle), new(SECRET), Copied(middle..length)]);
+    let longer_by = length + SECRET.len();
+    let (_directory, index) = written(&[
+        Object(Kind::Blob, base.clone()),
+        Behind(0, with_leak),
+        Behind(1, longer(longer_by, b"more")),
+        Behind(2, of_parts(longer_by + 4, &[Copied(0..middle), Copied(middle + SECRET.len()..longer_by)])),
+        Behind(3, longer(length, b"and more")),
+        Behind(4, longer(length + 8, format!("{last} {first}").as_bytes())),
+    ]);
+    assert_eq!(walked(&index).map(|(_, leaks)| leaks), Some(2));
+}
+
+fn version_line(number: usize) -> Vec<u8> {
+    format!(
+        "line {number} of a file that is long enough for what is far from a change to be passed over, {}\n",
+        number * number
+    )
+    .into_bytes()
 }
 
 #[test]
@@ -594,13 +697,13 @@ fn a_delta_does_what_its_instructions_say() {
     ] {
         let delta = [base_size.clone(), size(made.len() as u64), instructions].concat();
         let mut out = vec![1, 2, 3];
-        assert_eq!(apply(&base, &delta, &mut out), Some(()), "{what}");
+        assert_eq!(apply(&base, &delta, &mut out, &mut Changes::default()), Some(()), "{what}");
         assert!(out == made, "{what}");
         assert_eq!(made_of(&delta, base.len()), Some(made.len() as u64), "{what}");
         assert_eq!(made_of(&delta, base.len() + 1), None, "{what}");
     }
     let beyond = [base_size, size(2), vec![0b1001_1111, 0xff, 0xff, 0xff, 0xff, 2]].concat();
-    assert_eq!(apply(&base, &beyond, &mut Vec::new()), None);
+    assert_eq!(apply(&base, &beyond, &mut Vec::new(), &mut Changes::default()), None);
 }
 
 proptest! {
@@ -610,11 +713,11 @@ proptest! {
             prop_assert!(header.bytes <= bytes.len());
         }
         if made_of(&bytes, base.len()).is_some_and(|bytes| bytes <= OBJECT_BYTES_MAX) {
-            apply(&base, &bytes, &mut Vec::new());
+            apply(&base, &bytes, &mut Vec::new(), &mut Changes::default());
         }
         let delta = [size(base.len() as u64), size(9), bytes.clone()].concat();
         let mut made = Vec::new();
-        if apply(&base, &delta, &mut made).is_some() {
+        if apply(&base, &delta, &mut made, &mut Changes::default()).is_some() {
             prop_assert_eq!(made.len(), 9);
         }
         let mut index = b"\xfftOc\0\0\0\x02".to_vec();

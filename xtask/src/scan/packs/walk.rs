@@ -2,17 +2,19 @@
 
 use std::{
     mem,
+    ops::Range,
     sync::{
         Condvar, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
-use license_core::leaks::Scanner;
+use license_core::leaks::{Changes, Scanner};
 
 use super::{
     super::{
         FINDINGS_MAX, Scanned, Work,
+        archive::{HEAD_BYTES, ZIP_END, looks_packed, may_end_zip},
         objects::{Memory, body},
         place::{Kind, Place},
     },
@@ -261,18 +263,30 @@ pub(super) struct Walker<'s> {
     work: Work<'s>,
     found: Found,
     spare: Vec<Vec<u8>>,
+    /// What is new in the object that was made last.
+    changes: Changes,
 }
 
 /// An object that others are made from, and the next of them.
 struct Base {
     content: Vec<u8>,
+    came_to: Came,
     child: u32,
+}
+
+/// What the scan of an object came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Came {
+    /// Nothing was found, and nothing allowed or left out; and there is no end of a zip in it.
+    ToNothing,
+    /// Anything else.
+    ToMore,
 }
 
 impl<'s> Walker<'s> {
     pub(super) fn new(shared: &'s Shared<'s>) -> Self {
         let (reader, work) = (Reader::new(), Work::new(shared.scanner));
-        Self { shared, reader, work, found: Found::default(), spare: Vec::new() }
+        Self { shared, reader, work, found: Found::default(), spare: Vec::new(), changes: Changes::default() }
     }
 
     /// Scans what is left, tree by tree.
@@ -293,9 +307,9 @@ impl<'s> Walker<'s> {
         let Ok(Held::Object(kind)) = self.reader.inflated(number, &stored.pack, root, &mut content) else {
             return self.give_back(content);
         };
-        self.scan(number, root, kind, &content);
+        let came_to = self.scan(number, root, kind, &content);
         let mut held = content.len();
-        let mut bases = vec![Base { content, child: stored.first_child[root] }];
+        let mut bases = vec![Base { content, came_to, child: stored.first_child[root] }];
         let mut delta = self.buffer();
         while let Some(base) = bases.last_mut() {
             let Some(child) = usize::try_from(base.child).ok().filter(|_| base.child != NONE) else {
@@ -309,7 +323,8 @@ impl<'s> Walker<'s> {
             let mut content = self.spare.pop().unwrap_or_default();
             let made = matches!(self.reader.inflated(number, &stored.pack, child, &mut delta), Ok(Held::Delta))
                 && entry::made_of(&delta, base.content.len()).is_some_and(|bytes| bytes <= OBJECT_BYTES_MAX)
-                && entry::apply(&base.content, &delta, &mut content).is_some();
+                && entry::apply(&base.content, &delta, &mut content, &mut self.changes).is_some();
+            let base_came_to = base.came_to;
             if base.child == NONE {
                 // Nobody else is made from it.
                 held -= base.content.len();
@@ -321,11 +336,17 @@ impl<'s> Walker<'s> {
                 self.give_back(content);
                 continue;
             }
-            self.scan(number, child, kind, &content);
+            let came_to = match base_came_to {
+                Came::ToNothing if self.has_nothing_new(kind, &content) => {
+                    self.count(number, child, &content, 0);
+                    Came::ToNothing
+                }
+                Came::ToNothing | Came::ToMore => self.scan(number, child, kind, &content),
+            };
             let first = stored.first_child[child];
             if first != NONE && held + content.len() <= BASES_BYTES_MAX {
                 held += content.len();
-                bases.push(Base { content, child: first });
+                bases.push(Base { content, came_to, child: first });
             } else {
                 self.give_back(content);
             }
@@ -333,7 +354,20 @@ impl<'s> Walker<'s> {
         self.give_back(delta);
     }
 
-    fn scan(&mut self, number: usize, place: usize, kind: Kind, content: &[u8]) {
+    /// Whether there is nothing in an object that was just made from one that came to nothing. What may be an archive is
+    /// looked at as a whole.
+    fn has_nothing_new(&self, kind: Kind, content: &[u8]) -> bool {
+        let may_be_archive = || {
+            let ends_zip = |change: &Range<usize>| {
+                let beside = ZIP_END.len() - 1;
+                may_end_zip(&content[change.start.saturating_sub(beside)..content.len().min(change.end + beside)])
+            };
+            looks_packed(&content[..content.len().min(HEAD_BYTES)]) || self.changes.ranges().iter().any(ends_zip)
+        };
+        self.shared.scanner.finds_nothing_new(content, &self.changes) && !(kind == Kind::Blob && may_be_archive())
+    }
+
+    fn scan(&mut self, number: usize, place: usize, kind: Kind, content: &[u8]) -> Came {
         let stored = &self.shared.packs[number];
         let name = || Oid::of_bytes(stored.pack.index.name(place));
         let place_of = || Place::object(kind, &name());
@@ -346,18 +380,26 @@ impl<'s> Walker<'s> {
         }
         let mut scanned = mem::take(&mut self.work.scanned);
         if read.is_err() {
-            return;
+            return Came::ToMore;
         }
         (scanned.objects, scanned.bytes) = (0, 0);
         let leaks = scanned.leaks();
         let is_whole = scanned.incomplete.is_empty() && scanned.unscanned.is_empty();
-        if leaks > 0 || scanned.allowed > 0 || !is_whole {
+        let is_more = leaks > 0 || scanned.allowed > 0 || !is_whole;
+        if is_more {
             self.found.keep(Kept { number, place, scanned }, self.shared);
         }
+        self.count(number, place, content, leaks);
+        let came_to_more = is_more || kind == Kind::Blob && may_end_zip(content);
+        if came_to_more { Came::ToMore } else { Came::ToNothing }
+    }
+
+    /// An object was scanned.
+    fn count(&self, number: usize, place: usize, content: &[u8], leaks: u64) {
         // It fits: larger ones are not scanned here.
-        stored.scanned[place].store(narrow(content.len()).saturating_add(1), Ordering::Relaxed);
+        self.shared.packs[number].scanned[place].store(narrow(content.len()).saturating_add(1), Ordering::Relaxed);
         self.shared.objects.fetch_add(1, Ordering::Relaxed);
-        self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.shared.bytes.fetch_add(content.len() as u64, Ordering::Relaxed);
         self.shared.leaks.fetch_add(leaks, Ordering::Relaxed);
     }
 
