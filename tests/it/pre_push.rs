@@ -886,7 +886,9 @@ fn what_was_made_just_now_is_read_without_git_and_what_is_packed_with_one() {
 #[test]
 fn what_few_commits_change_is_listed_without_a_walk_through_all_that_the_remote_has() {
     // How many commits, whether they are all that there is, and how often everything is listed.
-    for (commits, begins, listed) in [(1, false, 0), (32, false, 0), (33, false, 1), (1, true, 1)] {
+    for (commits, begins, listed) in
+        [(1, false, 0), (32, false, 0), (33, false, 1), (1, true, 0), (28, true, 0), (32, true, 1)]
+    {
         for leak in [None, Some(0), Some(commits - 1)] {
             let name = format!("{commits} commits, {leak:?} leaks, begins: {begins}");
             let pushing = pushing();
@@ -934,36 +936,46 @@ fn what_a_push_moves_or_brings_back_is_not_sent_and_not_its_leak() {
 
 #[test]
 fn a_list_of_changes_that_is_cut_off_never_reads_as_clean() {
-    let pushing = pushing();
-    let old = pushing.git(&["rev-parse", "HEAD"]);
-    for number in 0..4 {
-        pushing.commit(&format!("{number}/a"), number.to_string());
-    }
-    let head = pushing.git(&["rev-parse", "HEAD"]);
-    let line = format!("HEAD {head} refs/heads/main {old}\n");
-    let arguments = ["log", "--boundary", "--format=%m %H %T %P", "-z", "--raw", "-r", "-t", "--no-abbrev", "--root"];
-    let range = format!("{old}..{head}");
-    let whole = pushing.git(&[&arguments[..], &[&range]].concat()).len();
-    let boundary = whole - pushing.git(&[&arguments[..], &["-1", &old]].concat()).len();
-    let asked = pushing.path("asked");
-    let script = format!(
-        "case \"$*\" in\n*--raw*) read -r bytes end < '{}'; git \"$@\" | head -c \"$bytes\"\n\
-         [ \"$end\" = silent ] && exit 0; kill -KILL $$ ;;\n*'rev-list --objects'*) kill -KILL $$ ;;\nesac",
-        asked.display()
-    );
-    let pushing = instead_of_git(pushing, &script);
-    let cut_off = |bytes: usize, end: &str| {
-        fs::write(&asked, format!("{bytes} {end}\n")).unwrap();
-        pushing.pre_push("work", &["url", "url"], &line).named(&format!("{bytes} of {boundary} bytes, {end}"))
-    };
-    for end in ["silent", "killed"] {
-        for bytes in (0..boundary).step_by(97).chain([boundary - 1]) {
-            cut_off(bytes, end).exits(31).says("git push --no-verify");
+    // Commits that lie in files of their own, up to what the remote has, are known; others git looks for.
+    for (name, command, packs) in [("known", "diff-tree", false), ("looked for", "log", true)] {
+        let pushing = pushing();
+        let old = pushing.git(&["rev-parse", "HEAD"]);
+        for number in 0..4 {
+            if packs && number == 2 {
+                pushing.git(&["repack", "-q", "-a", "-d"]);
+            }
+            pushing.commit(&format!("{number}/a"), number.to_string());
+        }
+        let head = pushing.git(&["rev-parse", "HEAD"]);
+        let line = format!("HEAD {head} refs/heads/main {old}\n");
+        // What comes behind the commits of a range, and ends it, is not needed as a whole.
+        let shown = ["--format=%m %H %T %P", "-z", "--raw", "-r", "-t", "--no-abbrev", "--root"];
+        let of_end = pushing.git(&[&["log"][..], &shown, &["-1", &old]].concat()).len();
+        let (asked, listed) = (pushing.path("asked"), pushing.path("listed"));
+        let script = format!(
+            "case \"$*\" in\n*'{command}'*--raw*) read -r bytes end < '{}'; git \"$@\" > '{}'; head -c \"$bytes\" '{}'\n\
+             [ \"$end\" = silent ] && exit 0; kill -KILL $$ ;;\n*'rev-list --objects'*) kill -KILL $$ ;;\nesac",
+            asked.display(),
+            listed.display(),
+            listed.display()
+        );
+        let pushing = instead_of_git(pushing, &script);
+        let cut_off = |bytes: usize, end: &str| {
+            fs::write(&asked, format!("{bytes} {end}\n")).unwrap();
+            pushing.pre_push("work", &["url", "url"], &line).named(&format!("{name}: {bytes} bytes, {end}"))
+        };
+        // It shows that it is all, whatever becomes of git then.
+        cut_off(1_000_000, "killed").exits(0);
+        cut_off(1_000_000, "silent").exits(0);
+        let whole = fs::metadata(&listed).unwrap().len().try_into().unwrap_or(0);
+        let needed = if packs { whole - of_end } else { whole };
+        assert!(needed > 1_000, "{name}: {needed}");
+        for end in ["silent", "killed"] {
+            for bytes in (0..needed).step_by(97).chain([needed - 1]) {
+                cut_off(bytes, end).exits(31).says("git push --no-verify");
+            }
         }
     }
-    // It shows that it is all, whatever becomes of git then.
-    cut_off(whole, "killed").exits(0);
-    cut_off(whole, "silent").exits(0);
 }
 
 #[test]
@@ -1097,7 +1109,7 @@ fn a_git_that_is_missing_or_too_old_is_named() {
     let line = format!("HEAD {head} refs/heads/new {}\n", "0".repeat(40));
     let pushing = instead_of_git(
         pushing,
-        "case \"$*\" in *rev-list*) echo 'error: unknown option `missing`' >&2; exit 129 ;; esac",
+        "case \"$*\" in *rev-list*|*diff-tree*) echo 'error: unknown option `missing`' >&2; exit 129 ;; esac",
     );
     let ran = pushing.pre_push("work", &["origin", "url"], &line);
     ran.exits(31).says("too old").says("2.").says("git push --no-verify");

@@ -6,8 +6,11 @@
 //! sends, unless the other side has the commit before them, and with it the object. They may name more: what was moved,
 //! or was there before. So what is found in them is looked for once more among what is really sent.
 //!
-//! git does not say how many commits it listed. That none is missing is proved by what it lists last, where the commits
-//! end that the other side does not have: from what is wanted on, every parent must be listed or be one of those.
+//! git does not say how many commits it listed. That none is missing is proved by where they end: from what is wanted on,
+//! every parent must be listed or be one that the other side has. Which commits these are mostly is known before, since
+//! they were made just now and lie in files of their own, up to what the other side named; then git is given each, and a
+//! line in which it finds no commit and which it therefore repeats, behind all the others. Else git looks for them, and
+//! lists last where they end.
 
 use std::{collections::HashSet, io};
 
@@ -15,10 +18,7 @@ use super::Oid;
 
 /// How git is told to list changes, whatever its configuration says: a commit with its tree and its parents, then what it
 /// changed.
-pub(crate) const CHANGES: [&str; 19] = [
-    "log",
-    "--max-count=33",
-    "--boundary",
+const SHOWN: [&str; 12] = [
     "--format=%m %H %T %P",
     "-z",
     "--raw",
@@ -30,14 +30,17 @@ pub(crate) const CHANGES: [&str; 19] = [
     "--no-renames",
     "--no-relative",
     "--no-color",
-    "--no-notes",
-    "--no-decorate",
-    "--no-mailmap",
-    "--no-show-signature",
     "--ignore-submodules=none",
 ];
+/// How it is told to look for the commits.
+const FOUND: [&str; 7] =
+    ["log", "--max-count=33", "--boundary", "--no-notes", "--no-decorate", "--no-mailmap", "--no-show-signature"];
+/// How it is told that it is given them.
+const GIVEN: [&str; 3] = ["diff-tree", "--stdin", "--always"];
+/// The line that git repeats when it has come to it.
+const END: &str = "end\n";
 /// Of more commits it is not told what they change: the other way is as fast. One less than git is asked for.
-const COMMITS_MAX: usize = 32;
+pub(crate) const COMMITS_MAX: usize = 32;
 /// How many objects are named at most.
 const NAMES_MAX: usize = 4096;
 /// The longest path, in bytes.
@@ -45,11 +48,29 @@ const PATH_BYTES_MAX: usize = 64 * 1024;
 /// The mode of a commit of another repository, which no push of this one sends.
 const SUBMODULE_MODE: &[u8] = b"160000";
 
+/// The arguments of a git that looks for the commits of a range, which follows, and lists what each changes.
+pub(crate) fn of_range() -> Vec<&'static str> {
+    [&FOUND[..], &SHOWN].concat()
+}
+
+/// Those of a git that lists what each commit changes which it is given.
+pub(crate) fn of_commits() -> Vec<&'static str> {
+    [&GIVEN[..], &SHOWN].concat()
+}
+
+/// What such a git is given.
+pub(crate) fn given(commits: &[Oid]) -> Vec<u8> {
+    let lines = commits.iter().flat_map(|oid| [oid.as_str(), "\n"]);
+    lines.chain([END]).collect::<String>().into_bytes()
+}
+
 /// What was understood of it so far.
 pub(crate) struct Changes {
     /// What has no end yet.
     begun: Vec<u8>,
     next: Next,
+    /// What shows the end.
+    end: End,
     /// Whose changes come.
     side: Side,
     /// What must be listed.
@@ -73,6 +94,15 @@ enum Next {
     Path,
 }
 
+/// What comes behind all changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Commits that the other side has.
+    Commits,
+    /// A line of ours.
+    Line,
+}
+
 /// Which side has a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Side {
@@ -85,9 +115,20 @@ enum Side {
 impl Changes {
     /// Nothing was read yet of what these bring, which are commits.
     pub(crate) fn of(wanted: &[Oid]) -> Self {
+        Self::before(wanted, End::Commits)
+    }
+
+    /// The same for all commits of a push, which end at some that the other side has.
+    pub(crate) fn between(commits: &[Oid], had: &[Oid]) -> Self {
+        let ends = had.iter().map(|oid| oid.as_str().as_bytes().to_owned()).collect();
+        Self { ends, ..Self::before(commits, End::Line) }
+    }
+
+    fn before(wanted: &[Oid], end: End) -> Self {
         Self {
             begun: Vec::new(),
             next: Next::Entry,
+            end,
             side: Side::Ours,
             wanted: wanted.to_vec(),
             commits: HashSet::new(),
@@ -107,6 +148,11 @@ impl Changes {
             // What follows the last end has none yet.
             self.begun = parts.next_back().unwrap_or_default().to_owned();
             parts.try_for_each(|part| self.part(part))?;
+        }
+        let is_end = matches!((&self.next, self.end), (Next::Entry, End::Line)) && self.begun == END.as_bytes();
+        if is_end {
+            self.begun.clear();
+            self.side = Side::Both;
         }
         if self.begun.len() > PATH_BYTES_MAX { Err(unreadable()) } else { Ok(()) }
     }
@@ -150,7 +196,7 @@ impl Changes {
             return Err(unreadable());
         };
         match (side, self.side) {
-            (b"-", _) => {
+            (b"-", _) if self.end == End::Commits => {
                 self.side = Side::Both;
                 self.ends.insert(commit.to_owned());
                 Ok(())
@@ -236,11 +282,25 @@ mod tests {
         text
     }
 
+    fn oid(digit: char) -> Oid {
+        Oid::parse(&name(digit)).unwrap()
+    }
+
     /// The first digits of the names, or what was wrong, however the output comes in pieces.
     fn read(short: &str) -> Result<String, io::ErrorKind> {
+        read_by(short, || Changes::of(&[oid('1')]))
+    }
+
+    /// The same where the commits are known, and end at the ninth.
+    fn read_given(short: &str, commits: &str) -> Result<String, io::ErrorKind> {
+        let commits: Vec<Oid> = commits.chars().map(oid).collect();
+        read_by(short, || Changes::between(&commits, &[oid('9')]))
+    }
+
+    fn read_by(short: &str, nothing_read: impl Fn() -> Changes) -> Result<String, io::ErrorKind> {
         let output = written(short);
         let by = |bytes: usize| {
-            let mut changes = Changes::of(&[Oid::parse(&name('1')).unwrap()]);
+            let mut changes = nothing_read();
             output.as_bytes().chunks(bytes).try_for_each(|chunk| changes.take(chunk))?;
             let (names, count) = changes.end()?;
             let names = String::from_utf8(names).unwrap();
@@ -268,6 +328,7 @@ mod tests {
             ("\n:000000 100644 ~0 ~3 A|:000000 100644 ~0 ~6 A|", "123"),
         ] {
             assert_eq!(read(&format!("> ~1 ~2 ~9|{change}- ~9 ~8 ~7|")).as_deref(), Ok(names), "{change}");
+            assert_eq!(read_given(&format!("> ~1 ~2 ~9|{change}end\n"), "1").as_deref(), Ok(names), "{change}");
             // What the other side has was not changed by us.
             assert_eq!(read(&format!("> ~1 ~2 ~9|- ~9 ~8 ~7|{change}")).as_deref(), Ok("12"), "{change}");
         }
@@ -277,11 +338,40 @@ mod tests {
     fn a_list_that_was_cut_off_anywhere_names_nothing() {
         let whole = "> ~1 ~2 ~3 ~4|\n:0 100644 ~0 ~5 A|path|> ~3 ~6 ~9|> ~4 ~7 |\n:0 100644 ~0 ~8 A|path|- ~9 ~a ~b|";
         assert_eq!(read(whole).as_deref(), Ok("12536478"));
-        let written = written(whole);
-        for bytes in 0..written.len() {
+        let output = written(whole);
+        for bytes in 0..output.len() {
             let mut changes = Changes::of(&[Oid::parse(&name('1')).unwrap()]);
-            let read = changes.take(&written.as_bytes()[..bytes]).and_then(|()| changes.end());
-            assert!(read.is_err(), "{:?}", &written[..bytes]);
+            let read = changes.take(&output.as_bytes()[..bytes]).and_then(|()| changes.end());
+            assert!(read.is_err(), "{:?}", &output[..bytes]);
+        }
+        let whole = "> ~1 ~2 ~3 ~4|\n:0 100644 ~0 ~5 A|end\n|> ~3 ~6 ~9|> ~4 ~7 |\n:0 100644 ~0 ~8 A|path|end\n";
+        assert_eq!(read_given(whole, "134").as_deref(), Ok("12536478"));
+        let output = written(whole);
+        for bytes in 0..output.len() {
+            let mut changes = Changes::between(&[oid('1'), oid('3'), oid('4')], &[oid('9')]);
+            let read = changes.take(&output.as_bytes()[..bytes]).and_then(|()| changes.end());
+            assert!(read.is_err(), "{:?}", &output[..bytes]);
+        }
+    }
+
+    #[test]
+    fn commits_that_are_given_are_all_listed_and_end_at_what_the_other_side_has() {
+        use io::ErrorKind::{InvalidData, UnexpectedEof};
+        for (output, commits, expected) in [
+            ("> ~1 ~2 ~9|end\n", "1", Ok("12")),
+            ("> ~1 ~2 |end\n", "1", Ok("12")),
+            ("> ~1 ~2 ~9|> ~3 ~4 ~1|end\n", "13", Ok("1234")),
+            // One is missing, or one that nobody gave leads on.
+            ("> ~1 ~2 ~9|end\n", "13", Err(UnexpectedEof)),
+            ("> ~1 ~2 ~9 ~8|end\n", "1", Err(UnexpectedEof)),
+            ("end\n", "1", Err(UnexpectedEof)),
+            ("> ~1 ~2 ~9|", "1", Err(UnexpectedEof)),
+            ("> ~1 ~2 ~9|end", "1", Err(UnexpectedEof)),
+            // What the other side has is known already, and nothing comes behind the end.
+            ("> ~1 ~2 ~8|- ~8 ~7 |end\n", "1", Err(InvalidData)),
+            ("> ~1 ~2 ~9|end\n> ~3 ~4 ~9|", "1", Err(InvalidData)),
+        ] {
+            assert_eq!(read_given(output, commits).as_deref(), expected.as_ref().copied(), "{output}");
         }
     }
 
@@ -312,7 +402,7 @@ mod tests {
 
     #[test]
     fn more_than_git_is_asked_for_is_never_taken_for_all() {
-        assert!(CHANGES.contains(&&*format!("--max-count={}", COMMITS_MAX + 1)));
+        assert!(FOUND.contains(&&*format!("--max-count={}", COMMITS_MAX + 1)));
         let commits = |count: usize| {
             let more = (1..count).map(|number| format!("> {number:040x} ~2 ~9|"));
             format!("> ~1 ~2 ~9|{}- ~9 ~3 |", more.collect::<String>())
@@ -394,7 +484,7 @@ mod tests {
 
     #[test]
     fn the_changes_name_everything_that_a_push_sends_whatever_the_history_and_the_configuration() {
-        let (mut whole, mut more) = (0, 0);
+        let (mut whole, mut more, mut given_whole) = (0, 0, 0);
         for (format, digits) in [("sha1", 40), ("sha256", 64)] {
             let hub = Hub::hashing_with(format);
             let mut random = Random(7);
@@ -422,21 +512,49 @@ mod tests {
                         hub.raw(&directory, &["rev-list", "--objects", "--no-object-names", "--stdin"], &input);
                     let vars = hub.vars(&[]);
                     let git = Git::for_scan(&directory, &vars, &BTreeSet::new(), Surroundings::Directory);
-                    let arguments = [&CHANGES[..], &["--ignore-missing", "--stdin"]].concat();
-                    let answer = git.ask("listing", &arguments, input.into_bytes()).unwrap();
-                    assert!(answer.is_ok(), "{}", answer.said);
-                    let mut changes = Changes::of(&want);
-                    let Ok((names, _)) = changes.take(&answer.output).and_then(|()| changes.end()) else { continue };
-                    let names = String::from_utf8(names).unwrap();
-                    let names: HashSet<&str> = names.lines().collect();
                     let listed: HashSet<&str> = listed.lines().collect();
-                    let left_out: Vec<&&str> = listed.difference(&names).collect();
-                    assert!(left_out.is_empty(), "{format} {round}: {want:?} {have:?}: {left_out:?}");
-                    whole += 1;
-                    more += usize::from(names.len() > listed.len());
+                    let named = |arguments: &[&str], input: Vec<u8>, mut changes: Changes| {
+                        let answer = git.ask("listing", arguments, input).unwrap();
+                        assert!(answer.is_ok(), "{}", answer.said);
+                        let (names, _) = changes.take(&answer.output).and_then(|()| changes.end()).ok()?;
+                        let names = String::from_utf8(names).unwrap();
+                        let names: HashSet<&str> = names.lines().collect();
+                        let left_out: Vec<&&str> = listed.difference(&names).collect();
+                        assert!(left_out.is_empty(), "{format} {round}: {want:?} {have:?}: {left_out:?}");
+                        Some(names.len())
+                    };
+                    let arguments = [&of_range()[..], &["--ignore-missing", "--stdin"]].concat();
+                    if let Some(names) = named(&arguments, input.clone().into_bytes(), Changes::of(&want)) {
+                        whole += 1;
+                        more += usize::from(names > listed.len());
+                    }
+                    let between = commits_between(&hub, &directory, &want, &have);
+                    if between.len() <= COMMITS_MAX && !want.iter().any(|oid| have.contains(oid)) {
+                        let changes = Changes::between(&between, &have);
+                        // These are always whole.
+                        named(&of_commits(), given(&between), changes).unwrap();
+                        given_whole += 1;
+                    }
                 }
             }
         }
-        assert!(whole > 60 && more > 10, "{whole} {more}");
+        assert!(whole > 60 && more > 10 && given_whole > 60, "{whole} {more} {given_whole}");
+    }
+
+    /// All commits from some on, back to others.
+    fn commits_between(hub: &Hub, directory: &std::path::Path, want: &[Oid], have: &[Oid]) -> Vec<Oid> {
+        let listed = hub.raw(directory, &["rev-list", "--parents", "--all"], "");
+        let parents = |oid: &Oid| -> Vec<Oid> {
+            let line = listed.lines().find(|line| line.starts_with(oid.as_str())).unwrap();
+            line.split(' ').skip(1).map(|name| Oid::parse(name).unwrap()).collect()
+        };
+        let (mut between, mut left) = (Vec::new(), want.to_vec());
+        while let Some(oid) = left.pop() {
+            if !have.contains(&oid) && !between.contains(&oid) {
+                left.extend(parents(&oid));
+                between.push(oid);
+            }
+        }
+        between
     }
 }

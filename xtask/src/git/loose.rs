@@ -92,6 +92,22 @@ impl Loose {
         self.object(oid).is_some_and(|object| object.kind == b"commit")
     }
 
+    /// All commits from some on, back to others, which are left out. `None`: not all of them lie here, or they are more
+    /// than so many.
+    pub(crate) fn commits(&self, from: &[Oid], to: &[Oid], commits_max: usize) -> Option<Vec<Oid>> {
+        let mut commits: Vec<Oid> = Vec::new();
+        let mut left = from.to_vec();
+        while let Some(oid) = left.pop() {
+            if to.contains(&oid) || commits.contains(&oid) {
+                continue;
+            }
+            let object = self.object(&oid).filter(|object| object.kind == b"commit" && commits.len() < commits_max)?;
+            commits.push(oid);
+            left.extend(object.parents()?);
+        }
+        Some(commits)
+    }
+
     fn object(&self, oid: &Oid) -> Option<Arc<Object>> {
         let mut kept = self.kept.borrow_mut();
         if let Some(object) = kept.objects.get(oid) {
@@ -198,6 +214,14 @@ fn inflated(deflated: &[u8]) -> Option<Vec<u8>> {
 }
 
 impl Object {
+    /// The parents of a commit. They follow its tree.
+    fn parents(&self) -> Option<Vec<Oid>> {
+        let mut lines = self.content.split(|byte| *byte == b'\n');
+        lines.next().filter(|line| line.starts_with(b"tree "))?;
+        let parents = lines.map_while(|line| line.strip_prefix(b"parent "));
+        parents.map(|name| Oid::parse(std::str::from_utf8(name).ok()?)).collect()
+    }
+
     /// Whether this is its name: the hash of what git calls it, how long it is, and its content.
     fn is_called(&self, oid: &Oid) -> bool {
         let Self { kind, content } = self;

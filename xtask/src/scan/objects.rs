@@ -18,7 +18,7 @@ use super::{
 };
 use crate::git::{
     GitError, Oid,
-    changes::{CHANGES, Changes},
+    changes::{self, Changes},
     loose::Loose,
     stream::{COUNTING, Streaming, Through},
 };
@@ -65,6 +65,13 @@ enum Listing {
     Changes,
 }
 
+/// What is asked of a git that lists something, and whoever understands what commits change.
+struct Question<'w> {
+    arguments: Vec<&'w str>,
+    input: Vec<u8>,
+    changes: Option<Changes>,
+}
+
 /// How git is told to list objects.
 pub(super) const OBJECTS: [&str; 3] = ["--objects", "--no-object-names", "--missing=allow-promisor"];
 
@@ -85,6 +92,8 @@ pub(super) struct Walk {
     input: Vec<u8>,
     /// What must be there, so that nothing that was asked for is passed over.
     pub(super) wanted: Vec<Oid>,
+    /// What the other side said that it has.
+    had: Vec<Oid>,
     /// What git says about refs that it cannot read.
     pub(super) broken: Option<String>,
     /// How long all archives in it may take, where there is a limit.
@@ -113,6 +122,7 @@ impl Walk {
                     arguments: ["--ignore-missing", "--all", "--stdin"].map(str::to_owned).to_vec(),
                     input,
                     wanted: wanted.into_iter().collect(),
+                    had: Vec::new(),
                     broken: broken.or(broken_others),
                     archives_time: None,
                 }
@@ -135,7 +145,7 @@ impl Walk {
         if let Some(remote) = refs {
             arguments.extend(["--not".to_owned(), format!("--remotes={remote}")]);
         }
-        Self { arguments, input, wanted: want.to_vec(), broken: None, archives_time: None }
+        Self { arguments, input, wanted: want.to_vec(), had: have.to_vec(), broken: None, archives_time: None }
     }
 
     /// The arguments of `git rev-list`.
@@ -143,15 +153,23 @@ impl Walk {
         [&["rev-list"], options].concat().into_iter().chain(self.arguments.iter().map(String::as_str)).collect()
     }
 
-    /// The arguments of a git that lists it, and whoever understands what commits change.
-    fn listed(&self, listing: Listing) -> (Vec<&str>, Option<Changes>) {
-        match listing {
-            Listing::Objects => (self.list(&[&OBJECTS[..], &[COUNTING]].concat()), None),
-            Listing::Changes => {
-                let arguments = CHANGES.into_iter().chain(self.arguments.iter().map(String::as_str));
-                (arguments.collect(), Some(Changes::of(&self.wanted)))
-            }
+    /// What a git is asked that lists it. `loose` may know which commits these are.
+    fn question(&self, listing: Listing, loose: Option<&Loose>) -> Question<'_> {
+        if listing == Listing::Objects {
+            let arguments = self.list(&[&OBJECTS[..], &[COUNTING]].concat());
+            return Question { arguments, input: self.input(), changes: None };
         }
+        if let Some(commits) = loose.and_then(|loose| loose.commits(&self.wanted, &self.had, changes::COMMITS_MAX)) {
+            let changes = Changes::between(&commits, &self.had);
+            return Question {
+                arguments: changes::of_commits(),
+                input: changes::given(&commits),
+                changes: Some(changes),
+            };
+        }
+        let arguments = changes::of_range().into_iter().chain(self.arguments.iter().map(String::as_str));
+        let arguments = arguments.collect();
+        Question { arguments, input: self.input(), changes: Some(Changes::of(&self.wanted)) }
     }
 
     /// What it reads.
@@ -212,8 +230,8 @@ fn streamed(
     let before = asked.flat_map(|name| [name, "\n"]).collect::<String>().into_bytes();
     // A name may lead through symbolic links inside of a tree; the names of objects do not.
     let hand_out = ["cat-file", "--batch", "--buffer", "--follow-symlinks"];
-    let (listed, changes) = walk.listed(listing);
-    Ok(repository.git.stream_through((&listed, changes), walk.input(), &hand_out, before, loose)?)
+    let Question { arguments, input, changes } = walk.question(listing, loose.as_ref());
+    Ok(repository.git.stream_through((&arguments, changes), input, &hand_out, before, loose)?)
 }
 
 impl Begun {
