@@ -23,6 +23,7 @@ mod view;
 mod watch;
 mod work;
 
+pub use beginnings::Beginnings;
 pub use changed::Changes;
 pub use form::{BEGINNINGS, Form, may_begin};
 pub use leak::{Encoding, Leak, LeakKind, Tally};

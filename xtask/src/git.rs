@@ -552,7 +552,7 @@ impl Git {
     }
 
     fn run(&self, doing: &'static str, arguments: &[&str], input: Vec<u8>) -> Result<Ran, GitError> {
-        self.keep(Call { doing, arguments, input, wait: self.waits.local, urgency: Urgency::Local })
+        self.keep(Call { doing, arguments, input, wait: self.waits.local, urgency: Urgency::Local }, || ())
     }
 
     fn run_for(
@@ -562,13 +562,14 @@ impl Git {
         doing: &'static str,
         arguments: &[&str],
     ) -> Result<Ran, GitError> {
-        self.keep(Call { doing, arguments, input: Vec::new(), wait, urgency })
+        self.keep(Call { doing, arguments, input: Vec::new(), wait, urgency }, || ())
     }
 
-    /// Runs git and keeps its output.
-    fn keep(&self, call: Call<'_>) -> Result<Ran, GitError> {
+    /// Runs git, does something else meanwhile, and keeps its output.
+    fn keep(&self, call: Call<'_>, meanwhile: impl FnOnce()) -> Result<Ran, GitError> {
         let doing = call.doing;
         let (kept, ran) = self.talk(call, |output| {
+            meanwhile();
             let mut kept = Vec::new();
             output.by_ref().take(OUTPUT_BYTES_MAX + 1).read_to_end(&mut kept).map(|_| kept)
         })?;

@@ -1,6 +1,7 @@
 //! What keys begin with, as it is and packed into base64 and hex. All of it is found in one go over the text.
 
 use alloc::{string::String, vec::Vec};
+use core::fmt;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, Input, MatchKind};
 
@@ -10,8 +11,9 @@ use super::{
     watch::ScannerError,
 };
 
-/// Finds the beginnings.
-pub(super) struct Beginnings {
+/// Finds what forms of keys begin with. It is the same whatever else is looked for, and takes half the time in which a
+/// scanner is made: so it can be made ahead.
+pub struct Beginnings {
     /// None of its texts begins with another, so that one at most is found at a place. As many as are found at the speed of memory.
     automaton: AhoCorasick,
     /// What each of the texts may be.
@@ -28,7 +30,8 @@ pub(super) enum Meaning {
 }
 
 impl Beginnings {
-    pub(super) fn new() -> Result<Self, ScannerError> {
+    /// Prepares the search.
+    pub fn new() -> Result<Self, ScannerError> {
         let (texts, meanings): (Vec<_>, Vec<_>) = texts().into_iter().unzip();
         let automaton = AhoCorasick::builder()
             .match_kind(MatchKind::LeftmostFirst)
@@ -44,6 +47,12 @@ impl Beginnings {
     pub(super) fn find(&self, hay: &[u8], from: usize) -> Option<(usize, &Meaning)> {
         let hit = self.automaton.find(Input::new(hay).range(from..))?;
         Some((hit.start(), self.meanings.get(hit.pattern().as_usize())?))
+    }
+}
+
+impl fmt::Debug for Beginnings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Beginnings").field("texts", &self.meanings.len()).finish_non_exhaustive()
     }
 }
 

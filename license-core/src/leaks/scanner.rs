@@ -66,7 +66,12 @@ pub struct Scanner {
 
 impl Scanner {
     /// Prepares the search. Of two secrets with the same text the first gives the name.
-    pub fn new(mut watch: Watch) -> Result<Self, ScannerError> {
+    pub fn new(watch: Watch) -> Result<Self, ScannerError> {
+        Self::with(Beginnings::new()?, watch)
+    }
+
+    /// The same, with what was made ahead.
+    pub fn with(beginnings: Beginnings, mut watch: Watch) -> Result<Self, ScannerError> {
         let secrets = watch.secrets.len();
         if secrets > SECRETS_MAX {
             return Err(ScannerError::TooManySecrets { secrets });
@@ -91,7 +96,7 @@ impl Scanner {
             fingerprints,
             cores,
             sieve: Sieve::of(grain, &samples),
-            beginnings: Beginnings::new()?,
+            beginnings,
             longest,
             shortest,
             signs: Signs::of(watch.secrets.iter().flat_map(|secret| secret.text.bytes())),

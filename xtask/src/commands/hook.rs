@@ -106,7 +106,7 @@ pub(crate) fn run(
     let report = match command {
         HookCommand::Install(args) => {
             let named = loaded?.as_ref().map(named).transpose()?.flatten();
-            let (settings, common) = (git.settings().map_err(HookError::from)?, facts.place.common.clone());
+            let (settings, common) = (git.settings(|| ()).map_err(HookError::from)?, facts.place.common.clone());
             let directory = facts.place.top.clone().unwrap_or_else(|| common.clone());
             let installed = hook::install(ctx, facts, named, args.wish())?;
             // Without it a first push is only looked at more closely.
@@ -136,7 +136,7 @@ pub(crate) fn run(
 /// The remotes to which a push may delete the trails of the fleet, clean. git tells no hook what such a push deletes.
 fn mirrors(git: &Git, loaded: Option<&Loaded<'_>>) -> Result<Vec<String>, HookError> {
     match loaded.map(|loaded| &loaded.config.trail) {
-        Some(TrailSettings::Git { .. }) => Ok(git.settings()?.mirrors().map(clean).collect()),
+        Some(TrailSettings::Git { .. }) => Ok(git.settings(|| ())?.mirrors().map(clean).collect()),
         Some(TrailSettings::File) | None => Ok(Vec::new()),
     }
 }

@@ -10,10 +10,7 @@ use std::{
     sync::Arc,
 };
 
-use license_core::{
-    finding::clean,
-    leaks::{Scanner, Watch},
-};
+use license_core::{finding::clean, leaks::Watch};
 use miette::Diagnostic;
 
 use crate::{
@@ -29,6 +26,7 @@ use crate::{
     },
     mask::Masks,
     push::{
+        ahead::Ahead,
         error::PushError,
         file::{self, FilePlace, PushedFile, Says},
         framework,
@@ -128,20 +126,22 @@ fn not_read(source: io::Error) -> PushError {
 fn look(ctx: &Arc<Context>, config: Option<&Path>, push: &Push, verdict: &mut Verdict<'_>) -> Result<(), PushError> {
     let repository = Repository::of_hook(&ctx.directory, &ctx.vars);
     let scanning = Scanning::at(&ctx.directory, &ctx.vars, &BTreeSet::new(), Surroundings::Push);
+    let asked = Asked {
+        repository: &repository,
+        scanning: &scanning,
+        directory: &ctx.directory,
+        config,
+        updates: &push.updates,
+        remote: push.remote.as_ref(),
+        teller: push.teller,
+    };
+    let mut ahead = Ahead::default();
     let Sending { whereabouts: Whereabouts { common, .. }, place, stored, range, begun, promised } =
-        sending::begin(Asked {
-            repository: &repository,
-            scanning: &scanning,
-            directory: &ctx.directory,
-            config,
-            updates: &push.updates,
-            remote: push.remote.as_ref(),
-            teller: push.teller,
-        })?;
+        sending::begin(asked, || ahead = Ahead::of(&ctx.directory, &push.updates, &ctx.vars))?;
     refuse_grafts(ctx, &common, push, verdict);
     let record = TrustRecord::read(&common)?;
     let agreed = Agreed::here(record.as_ref(), &ctx.vars)?;
-    let mut files = file::understand(stored, &place, &push.updates, &ctx.vars);
+    let mut files = file::understand(stored, &place, &push.updates, &mut ahead, &ctx.vars);
     let watched = watched(ctx, &place, &files, &agreed, record.as_ref());
     verdict.masks = watched.masks();
     keep_trails(&repository, push, verdict)?;
@@ -152,7 +152,7 @@ fn look(ctx: &Arc<Context>, config: Option<&Path>, push: &Push, verdict: &mut Ve
     }
     let asking = licenses::ask(ctx, files, &agreed);
     let once = Once { passed_over: watched.places_passed_over(&place.root), common };
-    leaks(ctx, push, Scan { repository: &scanning, range, begun, promised }, watched, &once, verdict);
+    leaks(ctx, push, Scan { repository: &scanning, range, begun, promised, ahead }, watched, &once, verdict);
     for answer in asking.wait() {
         tell_license(&answer, verdict);
     }
@@ -370,11 +370,12 @@ struct Scan<'r> {
     /// None where nothing is sent.
     begun: Option<Begun>,
     promised: Promised,
+    ahead: Ahead,
 }
 
 fn scan(push: &Push, scan: Scan<'_>, watch: Watch, unscanned: &[Allowance]) -> Result<(Scanned, Located), ScanFault> {
-    let Scan { repository, range, begun, promised } = scan;
-    let scanner = Scanner::new(watch)?;
+    let Scan { repository, range, begun, promised, ahead } = scan;
+    let scanner = ahead.scanner(watch)?;
     let mut whole = Scanned::default();
     let Some(begun) = begun else { return Ok((whole, Located::Everything)) };
     // A ref that is deleted takes its name with it.

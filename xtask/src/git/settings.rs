@@ -115,11 +115,11 @@ pub(crate) struct Tracking {
 pub(crate) const TRACKING: &str = "refs/remotes/";
 
 impl Git {
-    /// Reads the settings.
-    pub(crate) fn settings(&self) -> Result<Settings, GitError> {
+    /// Reads the settings, and does something while git looks for them.
+    pub(crate) fn settings(&self, meanwhile: impl FnOnce()) -> Result<Settings, GitError> {
         let doing = "reading git's configuration";
         let asked = ["config", "--null", "--show-scope", "--show-origin", "--get-regexp", PATTERN];
-        let answer = self.ask(doing, &asked, Vec::new())?;
+        let answer = self.ask_and_do(doing, &asked, meanwhile)?;
         // It ends with 1 where there is nothing.
         if !matches!(answer.code, Some(0 | 1)) {
             return Err(self.explain(doing, answer.said));

@@ -15,7 +15,8 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::{
-    BTreeSet, EXIT_USAGE, Git, GitError, LOCAL_WAIT, OsStr, Path, Said, Signals, TERM_WAIT, Vars, Waits,
+    BTreeSet, Call, EXIT_USAGE, Git, GitError, LOCAL_WAIT, OsStr, Path, Ran, Said, Signals, TERM_WAIT, Urgency, Vars,
+    Waits,
     changes::Changes,
     clean, end,
     loose::Loose,
@@ -90,6 +91,12 @@ impl Answer {
     }
 }
 
+impl From<Ran> for Answer {
+    fn from(ran: Ran) -> Self {
+        Self { code: ran.code, said: ran.said.text(), output: ran.output }
+    }
+}
+
 impl Git {
     /// git for reading objects as they are: replaced and grafted ones are not looked at, and nothing is fetched.
     pub(crate) fn for_scan(directory: &Path, vars: &Vars, secrets: &BTreeSet<String>, of: Surroundings) -> Self {
@@ -125,8 +132,18 @@ impl Git {
 
     /// Asks git something whose answer is short.
     pub(crate) fn ask(&self, doing: &'static str, arguments: &[&str], input: Vec<u8>) -> Result<Answer, GitError> {
-        let ran = self.run(doing, arguments, input)?;
-        Ok(Answer { code: ran.code, said: ran.said.text(), output: ran.output })
+        Ok(self.run(doing, arguments, input)?.into())
+    }
+
+    /// The same, and does something before it reads the answer.
+    pub(crate) fn ask_and_do(
+        &self,
+        doing: &'static str,
+        arguments: &[&str],
+        meanwhile: impl FnOnce(),
+    ) -> Result<Answer, GitError> {
+        let call = Call { doing, arguments, input: Vec::new(), wait: self.waits.local, urgency: Urgency::Local };
+        Ok(self.keep(call, meanwhile)?.into())
     }
 
     /// Explains why a call of git's failed, where that is no repository.

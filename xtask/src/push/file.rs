@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::{
+    ahead::Ahead,
     error::PushError,
     lines::Update,
     repository::{Contents, Found},
@@ -130,19 +131,34 @@ impl Stored {
     }
 }
 
-/// Understands what was read: each content once, and one for all the refs that bring none.
-pub(crate) fn understand(stored: Stored, place: &FilePlace, updates: &[Update], vars: &Vars) -> Vec<PushedFile> {
+/// Understands what was read, as far as that was not done ahead: each content once, and one for all the refs that bring
+/// none.
+pub(crate) fn understand(
+    stored: Stored,
+    place: &FilePlace,
+    updates: &[Update],
+    ahead: &mut Ahead,
+    vars: &Vars,
+) -> Vec<PushedFile> {
     let Stored { found, mut contents } = stored;
     let mut files: BTreeMap<String, PushedFile> = BTreeMap::new();
     for (update, oid) in updates.iter().filter_map(|update| Some((update, update.new.as_ref()?))) {
         let Some(found) = found.get(oid.as_str()) else { continue };
-        let shown = format!("{}:{}", crate::scan::short(oid), place.in_commit);
+        let shown = shown(oid, &place.in_commit);
         let file = files.entry(key(found)).or_insert_with(|| {
             let bytes = match found {
                 Found::File(blob) => contents.remove(blob.as_str()),
                 Found::Nothing | Found::Unreadable(_) | Found::LeftOut(_) => None,
             };
-            let says = says(found, &shown, &place.root, bytes.as_deref().unwrap_or_default(), vars);
+            let bytes_or_none = bytes.as_deref().unwrap_or_default();
+            let says = match found {
+                Found::Nothing => Says::Nothing,
+                Found::LeftOut(why) => Says::LeftOut(why.clone()),
+                Found::Unreadable(why) => Says::Broken(Box::new(ConfigError::unreadable(&shown, why))),
+                Found::File(_) => ahead
+                    .says(&shown, &place.root, bytes_or_none)
+                    .unwrap_or_else(|| says_in(&shown, &place.root, bytes_or_none, vars)),
+            };
             PushedFile { shown, says, bytes, refs: Vec::new() }
         });
         file.refs.push(update.remote_ref.clone());
@@ -159,17 +175,18 @@ fn key(found: &Found) -> String {
     }
 }
 
-fn says(found: &Found, shown: &str, root: &Path, bytes: &[u8], vars: &Vars) -> Says {
-    match found {
-        Found::Nothing => Says::Nothing,
-        Found::LeftOut(why) => Says::LeftOut(why.clone()),
-        Found::Unreadable(why) => Says::Broken(Box::new(ConfigError::unreadable(shown, why))),
-        Found::File(_) => match config::of_commit(shown, bytes.to_owned(), root, vars) {
-            Ok(config) => Says::Good(Box::new(config)),
-            Err(error) => match error.newer_format() {
-                Some(format) => Says::Newer { format: format.to_owned(), blocking: config::blocking(bytes) },
-                None => Says::Broken(Box::new(error)),
-            },
+/// How messages call the file of a pushed object.
+pub(super) fn shown(oid: &Oid, in_commit: &str) -> String {
+    format!("{}:{in_commit}", crate::scan::short(oid))
+}
+
+/// What a file with this content says.
+pub(super) fn says_in(shown: &str, root: &Path, bytes: &[u8], vars: &Vars) -> Says {
+    match config::of_commit(shown, bytes.to_owned(), root, vars) {
+        Ok(config) => Says::Good(Box::new(config)),
+        Err(error) => match error.newer_format() {
+            Some(format) => Says::Newer { format: format.to_owned(), blocking: config::blocking(bytes) },
+            None => Says::Broken(Box::new(error)),
         },
     }
 }

@@ -130,9 +130,9 @@ impl Repository {
         Ok(Whereabouts { common, top })
     }
 
-    /// What git's configuration says, and where the repository is.
-    pub(crate) fn facts(&self) -> Result<Facts, GitError> {
-        let settings = self.git.settings()?;
+    /// What git's configuration says, and where the repository is. Something else is done while git looks.
+    pub(crate) fn facts(&self, meanwhile: impl FnOnce()) -> Result<Facts, GitError> {
+        let settings = self.git.settings(meanwhile)?;
         let whereabouts = match (settings.own, &self.plain) {
             (Own::Here, Some(common)) => Whereabouts { common: common.clone(), top: Some(self.directory.clone()) },
             (Own::Here | Own::Elsewhere, _) => self.whereabouts()?,

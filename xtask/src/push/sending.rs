@@ -131,17 +131,17 @@ impl Known {
     }
 }
 
-/// Has git begin.
-pub(crate) fn begin(asked: Asked<'_>) -> Result<Sending, PushError> {
+/// Has git begin, and does something else until it answers.
+pub(crate) fn begin(asked: Asked<'_>, meanwhile: impl FnOnce()) -> Result<Sending, PushError> {
     if asked.wanted().is_empty() {
-        let whereabouts = asked.repository.facts()?.whereabouts;
+        let whereabouts = asked.repository.facts(|| ())?.whereabouts;
         let place = asked.place(&whereabouts)?;
         let range = asked.range(Known::beside_what_was_told(Seen::Nothing));
         let stored = Stored::default();
         return Ok(Sending { whereabouts, place, stored, range, begun: None, promised: Promised::Stay });
     }
     let guessed = asked.guess().map(|guess| Opened::of(asked, config::FILE_NAME, guess));
-    let facts = asked.repository.facts();
+    let facts = asked.repository.facts(meanwhile);
     // What is said about the repository explains the other errors.
     let (facts, place, sure) = match facts.map_err(PushError::from).and_then(|facts| asked.sure(facts)) {
         Ok(sure) => sure,
