@@ -7,26 +7,28 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use memchr::memchr;
+
 use super::{
     form::FORM_BYTES_MAX,
     scanner::{BYTES_PER_BYTE_MAX, Scanner, WINDOW_BYTES},
+    work,
 };
 
 /// How many bytes beside something are looked at to tell what it is.
 const BESIDE_BYTES: usize = 128;
 
-/// How many bytes a byte of a secret becomes at most where nothing lies over it: in UTF-16, and in hex.
-const BYTES_PER_BYTE_BARE: usize = 2;
+/// How many bytes a byte of a secret becomes at most in lines, with what stands around the breaks between them.
+const BYTES_PER_BYTE_IN_LINES: usize = 9;
 
-/// As much, where it is broken into lines, or escaped beside signs that end a row: in UTF-16, `\U0000002d`.
-const BYTES_PER_BYTE_IN_LINES: usize = 8;
-const BYTES_PER_BYTE_ESCAPED: usize = 20;
+/// As much, where signs of the secret stand between escapes as they are: `&#x0000002d;`.
+const BYTES_PER_BYTE_ESCAPED: usize = 12;
 
-/// As much in a list of numbers in UTF-16.
-const BYTES_PER_BYTE_IN_LISTS: usize = 2 * BYTES_PER_BYTE_MAX;
+/// How many bytes a byte of all this becomes in UTF-16.
+const WIDE: usize = 2;
 
-/// How far a row of digits and escapes is followed to where a key may begin: an offline token is as long, twice that in hex.
-const ROW_BYTES_MAX: usize = 2 * FORM_BYTES_MAX;
+/// How far a row of digits and escapes is followed at least: an offline token is as long, twice that in hex.
+const ROW_BYTES_MIN: usize = 2 * FORM_BYTES_MAX;
 
 /// What is new in a text that was made of pieces of another: in their order, places that are empty where two pieces meet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -68,17 +70,21 @@ impl Scanner {
         if !self.watch.patterns.is_empty() {
             return false;
         }
+        let looked_at_max = text.len() / 4 * 3;
         let mut regions: Vec<Range<usize>> = Vec::with_capacity(changes.0.len());
-        for change in &changes.0 {
-            let region = self.around(text, change);
+        let mut looked_at = 0;
+        for (number, change) in changes.0.iter().enumerate() {
+            let seen = regions.last().map_or(0, |last| last.end).min(change.start);
+            let next = changes.0.get(number + 1).map_or(text.len(), |next| next.start);
+            let region = self.around(text, change, &text[seen..change.start], &text[change.end..next]);
+            looked_at += region.end - region.start.max(seen);
+            if looked_at > looked_at_max {
+                return false;
+            }
             match regions.last_mut() {
                 Some(last) if region.start <= last.end => last.end = last.end.max(region.end),
                 Some(_) | None => regions.push(region),
             }
-        }
-        let looked_at: usize = regions.iter().map(ExactSizeIterator::len).sum();
-        if looked_at > text.len() / 4 * 3 {
-            return false;
         }
         let mut found = Vec::new();
         regions.into_iter().all(|region| {
@@ -93,34 +99,64 @@ impl Scanner {
         })
     }
 
-    /// Where everything begins that a change may have a part in, and every secret has its core.
-    fn around(&self, text: &[u8], change: &Range<usize>) -> Range<usize> {
-        // Whatever is escaped stands in one row, and so does a list; lines and signs of secrets end it.
-        let row = length_before(text, change.start, ROW_BYTES_MAX, is_of_row);
-        let list = length_before(text, change.start, BYTES_PER_BYTE_IN_LISTS * self.longest, is_of_list);
+    /// Where everything begins that a change may have a part in, and every secret has its core. What is further away than
+    /// `before` and `behind` is looked at anyway.
+    fn around(&self, text: &[u8], change: &Range<usize>, before: &[u8], behind: &[u8]) -> Range<usize> {
+        let reach = WIDE * BYTES_PER_BYTE_ESCAPED * self.longest + BESIDE_BYTES;
+        let near =
+            [&before[before.len().saturating_sub(reach)..], &text[change.clone()], &behind[..behind.len().min(reach)]];
+        let wide = if near.iter().any(|text| memchr(0, text).is_some()) { WIDE } else { 1 };
         let factor = if self.signs.is_within(IN_ROWS) { BYTES_PER_BYTE_IN_LINES } else { BYTES_PER_BYTE_ESCAPED };
-        let before = (factor * self.longest).max(row).max(list) + BESIDE_BYTES;
-        let behind = BYTES_PER_BYTE_BARE * self.longest + BESIDE_BYTES;
-        change.start.saturating_sub(before)..text.len().min(change.end.saturating_add(behind))
+        let least = wide * factor * self.longest;
+        // Whatever is escaped stands in one row, and so does a list; lines and signs of secrets end it.
+        let row_max = ROW_BYTES_MIN.max(reach);
+        let list_max = WIDE * BYTES_PER_BYTE_MAX * self.longest;
+        let length = |bytes: &mut dyn Iterator<Item = &u8>, bytes_max: usize, kind: u8| {
+            let length = bytes.take(bytes_max).take_while(|byte| KINDS[usize::from(**byte)] & kind != 0).count();
+            work::step(length);
+            length
+        };
+        let before =
+            [least, length(&mut before.iter().rev(), row_max, ROW), length(&mut before.iter().rev(), list_max, LIST)];
+        let behind = [least, length(&mut behind.iter(), row_max, ROW), length(&mut behind.iter(), list_max, LIST)];
+        let [before, behind] = [before, behind].map(|lengths| lengths.into_iter().fold(BESIDE_BYTES, usize::max));
+        let start = change.start.saturating_sub(before.saturating_add(BESIDE_BYTES));
+        start..text.len().min(change.end.saturating_add(behind).saturating_add(BESIDE_BYTES))
     }
 }
 
-/// How many bytes before a place are of one kind.
-fn length_before(text: &[u8], place: usize, bytes_max: usize, is_of_it: impl Fn(u8) -> bool) -> usize {
-    text[..place].iter().rev().take(bytes_max).take_while(|byte| is_of_it(**byte)).count()
-}
-
-/// The signs that stand within keys and tokens, as they are or packed or escaped.
+/// The signs that stand within keys and tokens, as they are or packed or escaped, beside letters and digits.
 const IN_ROWS: &[u8] = b"-_./+~=\\%&#;{}\0";
 
-/// Whether a byte stands there.
-#[inline]
-fn is_of_row(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || IN_ROWS.contains(&byte)
-}
+/// Those that stand within lists of characters as numbers, beside hex digits.
+const IN_LISTS: &[u8] = b"xX, \t\r\n\0";
 
-/// Whether a byte stands within a list of characters as numbers.
-#[inline]
-fn is_of_list(byte: u8) -> bool {
-    byte.is_ascii_hexdigit() || b"xX, \t\r\n\0".contains(&byte)
-}
+const ROW: u8 = 1;
+const LIST: u8 = 2;
+
+/// In what a byte may stand.
+static KINDS: [u8; 256] = {
+    const fn has(signs: &[u8], byte: u8) -> bool {
+        let mut at = 0;
+        while at < signs.len() {
+            if signs[at] == byte {
+                return true;
+            }
+            at += 1;
+        }
+        false
+    }
+
+    let mut kinds = [0; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        if byte.is_ascii_alphanumeric() || has(IN_ROWS, byte) {
+            kinds[byte as usize] |= ROW;
+        }
+        if byte.is_ascii_hexdigit() || has(IN_LISTS, byte) {
+            kinds[byte as usize] |= LIST;
+        }
+        byte += 1;
+    }
+    kinds
+};

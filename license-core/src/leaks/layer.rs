@@ -42,6 +42,9 @@ pub(super) enum Layer {
 /// The shortest line that is joined with the next, in bytes.
 const LINE_BYTES_MIN: usize = 20;
 
+/// The longest escape of a character, in bytes: `&#x0000002d;`.
+const ESCAPE_BYTES_MAX: usize = 12;
+
 /// How far before the place that is looked at a view begins, so that what stands before that place is seen, in bytes.
 const CONTEXT_BYTES: usize = 64;
 
@@ -326,7 +329,8 @@ struct Leads<'p, 'h> {
 
 impl<'p, 'h> Leads<'p, 'h> {
     fn of(part: &'p Part<'h>) -> Self {
-        let whole = part.whole(Layer::Mixed.reach(part));
+        // The longest escapes of a secret reach so far behind the text, and each of them leads to the next.
+        let whole = part.whole(ESCAPE_BYTES_MAX * part.longest + CONTEXT_BYTES);
         let [percent, backslash, entity, quoted, mixed] =
             [Layer::Percent, Layer::Backslash, Layer::Entity, Layer::QuotedPrintable, Layer::Mixed]
                 .map(|layer| Regions::of(layer, part, whole.clone()));
@@ -622,7 +626,7 @@ fn numbers(part: &Part<'_>, each: &mut dyn FnMut(Layer, View)) {
         at += stride;
         let is_list = may_be_of_list(*look)
             && look.iter().fold(0, |classes, &byte| classes | class(byte)) == COMMA | DIGIT | WORD;
-        if !is_list {
+        if !is_list && !goes_on_as_list(hay, *look, here) {
             continue;
         }
         let Some(here) = number_at(hay, done, here) else { continue };
@@ -666,9 +670,6 @@ fn follow(number: &Number, mut next: impl FnMut(&Number) -> Option<Number>) -> (
 /// Whether there are a comma and what may be a digit. Little else has both, so that what follows is seldom guessed wrong.
 #[inline]
 fn may_be_of_list(look: [u8; 8]) -> bool {
-    /// One in each byte.
-    const ONES: u64 = 0x0101_0101_0101_0101;
-
     let look = u64::from_le_bytes(look);
     // The highest bit of each byte that is zero, and of no byte before the first that is.
     let zeros = |bytes: u64| bytes.wrapping_sub(ONES) & !bytes & (ONES << 7);
@@ -676,6 +677,41 @@ fn may_be_of_list(look: [u8; 8]) -> bool {
     let digits = zeros((look & (ONES * 0xF0)) ^ (ONES * u64::from(b'0')));
     (commas.min(1) & digits.min(1)) != 0
 }
+
+/// Whether a look that sees a margin at first sees a list behind it. In a list, any other sees a comma and a digit.
+#[inline]
+fn goes_on_as_list(hay: &[u8], look: [u8; 8], at: usize) -> bool {
+    /// White space and commas have none of these bits, and few other characters.
+    const OTHERS: u64 = ONES * 0xD0;
+    const FIRST_FOUR: u64 = u32::MAX as u64;
+
+    if u64::from_le_bytes(look) & OTHERS & FIRST_FOUR != 0 {
+        return false;
+    }
+    work::step(1);
+    // Behind most margins is a word.
+    let text = &hay[at..hay.len().min(at + SPACE_BYTES_MAX + 2 * NUMBER_BYTES_MAX)];
+    let (chunks, _) = text.as_chunks::<8>();
+    let others = chunks.iter().map(|chunk| (chunk, u64::from_le_bytes(*chunk) & OTHERS));
+    let first = others.into_iter().find(|(_, others)| *others != 0);
+    if first.is_some_and(|(chunk, others)| !chunk[others.trailing_zeros() as usize / 8].is_ascii_digit()) {
+        return false;
+    }
+    let mut seen = 0;
+    for &byte in text {
+        seen |= class(byte);
+        if seen & NO_NUMBER != 0 {
+            return false;
+        }
+        if seen == COMMA | DIGIT | WORD {
+            return true;
+        }
+    }
+    false
+}
+
+/// One in each byte.
+const ONES: u64 = 0x0101_0101_0101_0101;
 
 const COMMA: u8 = 1;
 const DIGIT: u8 = 2;
@@ -707,12 +743,14 @@ fn class(byte: u8) -> u8 {
 
 /// The most digits of a number, with what stands before hex.
 const NUMBER_BYTES_MAX: usize = 4;
+/// The widest margin between two numbers, in bytes.
+const SPACE_BYTES_MAX: usize = 64;
 
 /// The number around a place, or the first behind it. It does not begin before `floor`.
 fn number_at(hay: &[u8], floor: usize, at: usize) -> Option<Number> {
     let before = &hay[floor.max(at.saturating_sub(NUMBER_BYTES_MAX)).min(at)..at];
     let start = at - before.iter().rev().take_while(|&&byte| class(byte) & WORD != 0).count();
-    let between = hay[start..].iter().take(NUMBER_BYTES_MAX * 2).take_while(|&&byte| class(byte) & !COMMA == 0).count();
+    let between = hay[start..].iter().take(SPACE_BYTES_MAX + 1).take_while(|&&byte| class(byte) & !COMMA == 0).count();
     number_behind(hay, start + between)
 }
 
@@ -726,8 +764,6 @@ fn number_after(hay: &[u8], before: &Number) -> Option<Number> {
 /// The end of the white space at a place.
 #[inline]
 fn spaces(hay: &[u8], at: usize) -> usize {
-    const SPACE_BYTES_MAX: usize = 64;
-
     let mut end = at;
     while end < at + SPACE_BYTES_MAX && hay.get(end).is_some_and(|&byte| class(byte) == 0) {
         end += 1;
@@ -748,8 +784,6 @@ fn number_behind(hay: &[u8], start: usize) -> Option<Number> {
 
 /// The number before a number and a comma, that begins at `floor` or behind it.
 fn number_before(hay: &[u8], floor: usize, behind: &Number) -> Option<Number> {
-    const SPACE_BYTES_MAX: usize = 16;
-
     let spaces = |end: usize| {
         let text = &hay[floor.max(end.saturating_sub(SPACE_BYTES_MAX)).min(end)..end];
         end - text.iter().rev().take_while(|&&byte| class(byte) == 0).count()

@@ -127,6 +127,78 @@ fn the_longest_writings_of_a_secret_are_found_from_their_last_byte() {
 }
 
 #[test]
+fn a_list_of_numbers_that_is_new_is_found_whatever_its_margin_and_wherever_it_stands() {
+    let key = registry_key();
+    let scanner = configured(&key);
+    let numbers = key.bytes().map(|byte| format!("0x{byte:02x}")).collect::<Vec<_>>();
+    let behind = prose(6_000);
+    for margin in (0..40).step_by(3) {
+        let list = format!("let x = [{}];\n", numbers.join(&format!(",\n{}", " ".repeat(margin))));
+        for shift in 0..27 {
+            let before = prose(5_000 + shift);
+            let text = surrounded(&before, list.as_bytes(), &behind);
+            let all = new(before.len()..before.len() + list.len());
+            let one = new(before.len() + 20..before.len() + 21);
+            for changes in [all, one] {
+                assert!(!scanner.finds_nothing_new(&text, &changes), "{margin} {shift} {changes:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_begins_behind_a_change_and_depends_on_it_is_found() {
+    let key = registry_key();
+    let around = prose(30_000);
+    let other = "another-key-1234";
+    let hidden = format!("TO-ABCDEFGHIJKL{}\\n{key}", "q".repeat(2_000));
+    let escapes = [r#"x ""#.as_bytes(), &[b'\\'; 2_001], b"u0054", &key.as_bytes()[1..], b"\""].concat();
+    let glued = format!("{}q{key}", "xTO-yLK-".repeat(80)).into_bytes();
+    for (name, scanner, written, changed) in [
+        (
+            "a known key in a run of base64",
+            known(&[other]),
+            STANDARD.encode(format!("TO-ABCDEFGHIJKL{} {other} ", "q".repeat(2_000))).into_bytes(),
+            1,
+        ),
+        ("a form in a run of hex", forms(), hex(hidden.as_bytes()).into_bytes(), 0),
+        ("behind many backslashes", configured(&key), escapes, 4),
+        ("behind a row of beginnings", known(&[&key]), glued, 5),
+    ] {
+        let text = surrounded(&around, &written, &around);
+        let at = around.len() + changed;
+        let base = [&text[..at], &text[at + 1..]].concat();
+        let is_new = finds(&scanner, &text) && !finds(&scanner, &base);
+        assert!(!is_new || !scanner.finds_nothing_new(&text, &new(at..at + 1)), "{name}");
+    }
+}
+
+#[test]
+fn a_long_secret_is_found_from_its_first_byte_and_from_its_last_however_it_is_escaped() {
+    let around = prose(150_000);
+    for length in [90, 200, 400] {
+        let text: String = (0..length).map(|at| char::from(b"k7Qz2WmX9vLp"[(at * at / 5 + at) % 12])).collect();
+        let scanner = configured(&text);
+        for (name, escape) in [
+            ("escapes", (|byte| format!("\\U{byte:08x}")) as fn(u8) -> String),
+            ("braces", |byte| format!("\\u{{{byte:06x}}}")),
+            ("entities", |byte| format!("&#x{byte:08x};")),
+        ] {
+            let written = each(&text, escape);
+            let wide: Vec<u8> = written.iter().flat_map(|&byte| [byte, 0]).collect();
+            for written in [written, wide] {
+                let text = surrounded(&around, &written, &around);
+                for at in [around.len(), around.len() + written.len() - 2] {
+                    let base = [&text[..at], &text[at + 1..]].concat();
+                    let is_new = finds(&scanner, &text) && !finds(&scanner, &base);
+                    assert!(!is_new || !scanner.finds_nothing_new(&text, &new(at..at + 1)), "{name} {length} {at}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn a_token_that_its_last_byte_makes_is_found_in_every_writing() {
     let payload = format!(r#"{{"iss":"{}","dom":["{}"]}}"#, crate::token::ISSUER, "a.example ".repeat(400));
     let long = token(r#"{"alg":"EdDSA"}"#, &payload, 64);

@@ -110,6 +110,25 @@ fn a_secret_is_found_where_all_or_some_of_it_is_escaped() {
 }
 
 #[test]
+fn a_secret_is_found_in_a_list_whatever_its_margin_and_wherever_it_begins() {
+    for text in ["Zq81mPw0".to_owned(), registry_key()] {
+        let scanner = configured(&text);
+        let decimal = text.bytes().map(|byte| format!("{byte}")).collect::<Vec<_>>();
+        let hex = text.bytes().map(|byte| format!("0x{byte:02x}")).collect::<Vec<_>>();
+        for numbers in [decimal, hex] {
+            for margin in 0..=62 {
+                let list = numbers.join(&format!(",\n{}", " ".repeat(margin)));
+                for before in 0..30 {
+                    let whole = format!("{}= [{list}];\n{}", "x".repeat(before), "y".repeat(100));
+                    let found = in_pieces(&scanner, whole.as_bytes(), &[whole.len()]).1;
+                    assert_eq!(found, Tally { leaks: 1, allowed: 0 }, "{} {margin} {before}", numbers[0]);
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn a_secret_is_found_in_base64_whatever_breaks_its_lines() {
     for text in ["Zq81mPw0".to_owned(), registry_key()] {
         let scanner = configured(&text);

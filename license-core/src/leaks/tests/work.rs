@@ -107,3 +107,19 @@ fn no_text_makes_much_work_and_more_keys_make_no_more() {
     }
     assert_eq!(over, Vec::<String>::new());
 }
+
+#[test]
+fn many_changes_make_no_more_work_than_to_look_at_everything() {
+    let bytes = 400_000;
+    for (name, text) in dense(bytes) {
+        for secret in [registry_key(), "k7Qz".repeat(1_000)] {
+            let scanner = configured(&secret);
+            let mut changes = Changes::default();
+            (0..text.len()).step_by(1_100).for_each(|at| changes.add(at..at));
+            work::taken();
+            scanner.finds_nothing_new(&text, &changes);
+            let taken = work::taken();
+            assert!(taken <= 6 * bytes as u64, "{name}: {taken} steps for {bytes} bytes");
+        }
+    }
+}
