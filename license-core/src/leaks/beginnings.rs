@@ -3,11 +3,11 @@
 use alloc::{string::String, vec::Vec};
 use core::fmt;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, Input, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, Input, Match, MatchKind, Span, packed};
 
 use super::{
     form,
-    packed::{self, Needle},
+    packed::{Needle, needles},
     watch::ScannerError,
 };
 
@@ -15,9 +15,41 @@ use super::{
 /// scanner is made: so it can be made ahead.
 pub struct Beginnings {
     /// None of its texts begins with another, so that one at most is found at a place. As many as are found at the speed of memory.
-    automaton: AhoCorasick,
+    finder: Finder,
     /// What each of the texts may be.
     meanings: Vec<Meaning>,
+}
+
+/// What finds the texts.
+enum Finder {
+    /// Vectors, made in half the time of the other one.
+    Vectors(packed::Searcher),
+    /// Where the processor has none.
+    Automaton(AhoCorasick),
+}
+
+impl Finder {
+    fn of(texts: &[String]) -> Result<Self, ScannerError> {
+        let kind = packed::MatchKind::LeftmostFirst;
+        match packed::Config::new().match_kind(kind).builder().extend(texts).build() {
+            Some(searcher) => Ok(Self::Vectors(searcher)),
+            None => Self::automaton(texts),
+        }
+    }
+
+    fn automaton(texts: &[String]) -> Result<Self, ScannerError> {
+        let mut builder = AhoCorasick::builder();
+        builder.match_kind(MatchKind::LeftmostFirst).kind(Some(AhoCorasickKind::ContiguousNFA));
+        builder.build(texts).map(Self::Automaton).map_err(|_| ScannerError::Automaton)
+    }
+
+    #[inline]
+    fn find(&self, hay: &[u8], from: usize) -> Option<Match> {
+        match self {
+            Self::Vectors(searcher) => searcher.find_in(hay, Span::from(from..hay.len())),
+            Self::Automaton(automaton) => automaton.find(Input::new(hay).range(from..)),
+        }
+    }
 }
 
 /// What a text that was found may be.
@@ -33,19 +65,13 @@ impl Beginnings {
     /// Prepares the search.
     pub fn new() -> Result<Self, ScannerError> {
         let (texts, meanings): (Vec<_>, Vec<_>) = texts().into_iter().unzip();
-        let automaton = AhoCorasick::builder()
-            .match_kind(MatchKind::LeftmostFirst)
-            // It is only made in half the time of a DFA: vectors find the texts, where the processor has them.
-            .kind(Some(AhoCorasickKind::ContiguousNFA))
-            .build(texts)
-            .map_err(|_| ScannerError::Automaton)?;
-        Ok(Self { automaton, meanings })
+        Ok(Self { finder: Finder::of(&texts)?, meanings })
     }
 
     /// The first text from a place on, where it begins and what it may be.
     #[inline]
     pub(super) fn find(&self, hay: &[u8], from: usize) -> Option<(usize, &Meaning)> {
-        let hit = self.automaton.find(Input::new(hay).range(from..))?;
+        let hit = self.finder.find(hay, from)?;
         Some((hit.start(), self.meanings.get(hit.pattern().as_usize())?))
     }
 }
@@ -60,7 +86,7 @@ impl fmt::Debug for Beginnings {
 fn texts() -> Vec<(String, Meaning)> {
     let plain = form::BEGINNINGS.iter().enumerate().map(|(number, text)| (String::from(*text), Meaning::Plain(number)));
     let mut texts: Vec<_> = plain.collect();
-    for needle in packed::needles() {
+    for needle in needles() {
         let text = needle.prefix();
         match texts.iter_mut().find(|(before, _)| before == text) {
             Some((_, Meaning::Packed(needles))) => needles.push(needle),
@@ -83,7 +109,28 @@ const ORDER: [[&str; 8]; 4] = [
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection, prelude::*, sample::select};
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn what_the_processor_finds_is_what_the_automaton_finds(
+            pieces in collection::vec(prop_oneof![
+                select(ORDER.as_flattened()).prop_map(|text| text.as_bytes().to_vec()),
+                select(ORDER.as_flattened()).prop_map(|text| text.as_bytes()[..text.len() - 1].to_vec()),
+                collection::vec(any::<u8>(), 0..40),
+            ], 0..12),
+        ) {
+            let hay = pieces.concat();
+            let texts: Vec<String> = texts().into_iter().map(|(text, _)| text).collect();
+            let (finder, automaton) = (Finder::of(&texts).unwrap(), Finder::automaton(&texts).unwrap());
+            let find = |finder: &Finder, from| finder.find(&hay, from).map(|hit| (hit.start(), hit.pattern()));
+            for from in 0..=hay.len() {
+                prop_assert_eq!(find(&finder, from), find(&automaton, from));
+            }
+        }
+    }
 
     #[test]
     fn one_text_at_most_is_found_at_a_place_and_there_are_few() {

@@ -19,7 +19,7 @@ use crate::{
     context::Context,
     exit::Exit,
     files,
-    git::{Contains, stream::Surroundings},
+    git::Contains,
     hook::{
         self, told_once,
         trust::{Agreed, TrustRecord},
@@ -125,7 +125,7 @@ fn not_read(source: io::Error) -> PushError {
 /// The story: where we are, what is pushed, whose license it needs, what leaks.
 fn look(ctx: &Arc<Context>, config: Option<&Path>, push: &Push, verdict: &mut Verdict<'_>) -> Result<(), PushError> {
     let repository = Repository::of_hook(&ctx.directory, &ctx.vars);
-    let scanning = Scanning::at(&ctx.directory, &ctx.vars, &BTreeSet::new(), Surroundings::Push);
+    let scanning = repository.scanning();
     let asked = Asked {
         repository: &repository,
         scanning: &scanning,

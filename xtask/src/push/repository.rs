@@ -16,6 +16,7 @@ use crate::{
         settings::{Own, Settings},
         stream::{Streaming, Surroundings},
     },
+    scan::repository::Repository as Scanning,
     vars::Vars,
 };
 
@@ -91,6 +92,11 @@ impl Repository {
         let own_objects = plain.as_ref().filter(|_| vars.raw("GIT_OBJECT_DIRECTORY").is_none());
         let loose = own_objects.map(|own| Loose::of(own, directory));
         Self { git, directory: directory.to_owned(), plain, loose }
+    }
+
+    /// The same, for the scan.
+    pub(crate) fn scanning(&self) -> Scanning {
+        Scanning::of(self.git.clone(), &self.directory)
     }
 
     /// Where the directory that all worktrees share may be, before git has said so.

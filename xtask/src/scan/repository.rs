@@ -38,7 +38,12 @@ impl Repository {
     /// The repository that a directory is in. Nothing is looked at before something is asked for. `secrets` are the names
     /// of the variables that git must not see.
     pub(crate) fn at(directory: &Path, vars: &Vars, secrets: &BTreeSet<String>, of: Surroundings) -> Self {
-        Self { git: Git::for_scan(directory, vars, secrets, of), directory: directory.to_owned() }
+        Self::of(Git::for_scan(directory, vars, secrets, of), directory)
+    }
+
+    /// The one that such a git works in.
+    pub(crate) fn of(git: Git, directory: &Path) -> Self {
+        Self { git, directory: directory.to_owned() }
     }
 
     /// The top of its working tree, with git there.
