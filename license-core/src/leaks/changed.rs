@@ -110,7 +110,8 @@ impl Scanner {
         let least = wide * factor * self.longest;
         // Whatever is escaped stands in one row, and so does a list; lines and signs of secrets end it.
         let row_max = ROW_BYTES_MIN.max(reach);
-        let list_max = WIDE * BYTES_PER_BYTE_MAX * self.longest;
+        // A list is found as far as anything is, and may have wide margins.
+        let list_max = row_max.max(WIDE * BYTES_PER_BYTE_MAX * self.longest);
         let length = |bytes: &mut dyn Iterator<Item = &u8>, bytes_max: usize, kind: u8| {
             let length = bytes.take(bytes_max).take_while(|byte| KINDS[usize::from(**byte)] & kind != 0).count();
             work::step(length);

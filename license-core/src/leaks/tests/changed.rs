@@ -147,6 +147,29 @@ fn a_list_of_numbers_that_is_new_is_found_whatever_its_margin_and_wherever_it_st
 }
 
 #[test]
+fn a_long_list_with_a_wide_margin_is_found_wherever_in_it_something_is_new() {
+    let around = prose(120_000);
+    for length in [60, 100, 150] {
+        let text: String = (0..length).map(|at| char::from(b"k7Qz2WmX9vLp"[(at * at / 5 + at) % 12])).collect();
+        let scanner = configured(&text);
+        let numbers = text.bytes().map(|byte| format!("0x{byte:02x}")).collect::<Vec<_>>();
+        for margin in [12, 24, 40, 60] {
+            let list = numbers.join(&format!(",\n{}", " ".repeat(margin))).into_bytes();
+            let wide: Vec<u8> = list.iter().flat_map(|&byte| [byte, 0]).collect();
+            for list in [list, wide] {
+                let text = surrounded(&around, &list, &around);
+                for at in (0..list.len() - 2).step_by(list.len() / 12).map(|at| around.len() + at) {
+                    let base = [&text[..at], b"zz", &text[at + 2..]].concat();
+                    let is_told = !scanner.finds_nothing_new(&text, &new(at..at + 2));
+                    let is_new = || finds(&scanner, &text) && !finds(&scanner, &base);
+                    assert!(is_told || !is_new(), "{length} {margin} {at}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn what_begins_behind_a_change_and_depends_on_it_is_found() {
     let key = registry_key();
     let around = prose(30_000);
