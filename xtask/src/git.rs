@@ -131,9 +131,7 @@ pub(crate) struct Oid(String);
 impl Oid {
     /// Takes what git printed.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let is_name = matches!(text.len(), 40 | 64)
-            && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
-        is_name.then(|| Self(text.to_owned()))
+        Self::read(text.as_bytes(), &mut [0; 32]).map(|_| Self(text.to_owned()))
     }
 
     /// Reads what git printed into bytes, of which so many are the name's, and makes no name of it: there may be millions.
@@ -165,8 +163,10 @@ impl Oid {
 
     /// The bytes that they stand for.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        let half = |digit: u8| if digit.is_ascii_digit() { digit - b'0' } else { digit - b'a' + 10 };
-        self.0.as_bytes().chunks_exact(2).map(|two| half(two[0]) << 4 | half(two[1])).collect()
+        let mut bytes = [0; 32];
+        // Every name was read, or made of bytes.
+        let length = Self::read(self.0.as_bytes(), &mut bytes).unwrap_or_default();
+        bytes[..length].to_vec()
     }
 }
 

@@ -117,12 +117,12 @@ impl Scanner {
             work::step(length);
             length
         };
-        let before =
-            [least, length(&mut before.iter().rev(), row_max, ROW), length(&mut before.iter().rev(), list_max, LIST)];
-        let behind = [least, length(&mut behind.iter(), row_max, ROW), length(&mut behind.iter(), list_max, LIST)];
-        let [before, behind] = [before, behind].map(|lengths| lengths.into_iter().fold(BESIDE_BYTES, usize::max));
-        let start = change.start.saturating_sub(before.saturating_add(BESIDE_BYTES));
-        start..text.len().min(change.end.saturating_add(behind).saturating_add(BESIDE_BYTES))
+        let rows = [
+            length(&mut before.iter().rev(), row_max, ROW).max(length(&mut before.iter().rev(), list_max, LIST)),
+            length(&mut behind.iter(), row_max, ROW).max(length(&mut behind.iter(), list_max, LIST)),
+        ];
+        let [before, behind] = rows.map(|row| row.max(least) + BESIDE_BYTES);
+        change.start.saturating_sub(before)..text.len().min(change.end.saturating_add(behind))
     }
 }
 

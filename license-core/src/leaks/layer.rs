@@ -678,7 +678,8 @@ fn may_be_of_list(look: [u8; 8]) -> bool {
     (commas.min(1) & digits.min(1)) != 0
 }
 
-/// Whether a look that sees a margin at first sees a list behind it. In a list, any other sees a comma and a digit.
+/// Whether a look that sees a margin at first sees a list behind it. In a list with little before its commas, any other sees
+/// a comma and a digit.
 #[inline]
 fn goes_on_as_list(hay: &[u8], look: [u8; 8], at: usize) -> bool {
     /// White space and commas have none of these bits, and few other characters.

@@ -1,5 +1,6 @@
 //! Scans all of history along the packs: each object is made once, beside the one that it is a difference to, by as many
-//! threads as there are processors.
+//! threads as there are processors. Of an object that is made from one in which there is nothing, what is new is looked at,
+//! and it counts as scanned.
 //!
 //! git says what the history is, as ever: it lists the objects while the threads scan all that the packs hold. What it
 //! lists and no thread scanned, because it is no pack's, or is large, or broken, or of a sort that is not known here, git

@@ -487,7 +487,6 @@ fn what_a_delta_brings_is_found_where_only_what_is_new_is_looked_at() {
     let middle = length / 2;
     let (first, last) = SECRET.split_at(SECRET.len() / 2);
     let new = |text: &str| New(text.as_bytes().to_vec());
-    let new_bytes = |bytes: Vec<u8>| New(bytes);
     let zip = zipped(format!("behind a program: {SECRET}").as_bytes());
     let (zip_begin, zip_end) = zip.split_at(zip.len() - 20);
     let gzip = gzip(format!("in an archive: {SECRET}").as_bytes());
@@ -499,8 +498,8 @@ fn what_a_delta_brings_is_found_where_only_what_is_new_is_looked_at() {
         ("at the beginning", vec![new(SECRET), Copied(0..length)], 1),
         ("at the end", vec![Copied(0..length), new(SECRET)], 1),
         ("in many pieces", vec![Copied(0..middle), new(first), new(last), Copied(middle..length)], 1),
-        ("in an archive", vec![new_bytes(gzip), Copied(0..length)], 1),
-        ("behind a program", vec![Copied(0..length), new_bytes(zip.clone())], 1),
+        ("in an archive", vec![New(gzip), Copied(0..length)], 1),
+        ("behind a program", vec![Copied(0..length), New(zip.clone())], 1),
         ("another order", vec![Copied(middle..length), Copied(0..middle)], 0),
     ] {
         let (_directory, index) = written(&[Object(Kind::Blob, base.clone()), Behind(0, of_parts(length, &parts))]);
@@ -521,11 +520,11 @@ fn what_a_delta_brings_is_found_where_only_what_is_new_is_looked_at() {
     let within = [&base, &zip[..], &vec![b'\n'; 70_000]].concat();
     for (name, base, parts, leaks) in [
         ("halves apart", base_of_halves, joined.to_vec(), 1),
-        ("the end of a zip", with_begin.clone(), vec![Copied(0..with_begin.len()), new_bytes(zip_end.to_vec())], 1),
+        ("the end of a zip", with_begin.clone(), vec![Copied(0..with_begin.len()), New(zip_end.to_vec())], 1),
         (
             "the beginning of a zip",
             with_end.clone(),
-            vec![Copied(0..length), new_bytes(zip_begin.to_vec()), Copied(length..with_end.len())],
+            vec![Copied(0..length), New(zip_begin.to_vec()), Copied(length..with_end.len())],
             1,
         ),
         ("less behind a zip", within.clone(), vec![Copied(0..length + zip.len())], 1),
@@ -704,6 +703,32 @@ fn a_delta_does_what_its_instructions_say() {
     }
     let beyond = [base_size, size(2), vec![0b1001_1111, 0xff, 0xff, 0xff, 0xff, 2]].concat();
     assert_eq!(apply(&base, &beyond, &mut Vec::new(), &mut Changes::default()), None);
+}
+
+#[test]
+fn a_delta_says_what_is_new_and_where_pieces_meet_that_were_apart() {
+    use Part::{Copied, New};
+    let base = vec![7; 200_000];
+    for (what, parts, expected) in [
+        ("the same", vec![Copied(0..200_000)], &[][..]),
+        ("something in it", vec![Copied(0..5_000), New(vec![1; 300]), Copied(5_000..200_000)], &[(5_000, 5_300)]),
+        ("something left out", vec![Copied(0..5_000), Copied(6_000..200_000)], &[(5_000, 5_000)]),
+        ("less at the beginning", vec![Copied(1..200_000)], &[(0, 0)]),
+        ("less at the end", vec![Copied(0..199_999)], &[(199_999, 199_999)]),
+        ("nothing", vec![], &[(0, 0)]),
+        ("twice", vec![Copied(0..200_000), Copied(0..200_000)], &[(200_000, 200_000)]),
+        (
+            "another order",
+            vec![Copied(9_000..200_000), Copied(0..9_000)],
+            &[(0, 0), (191_000, 191_000), (200_000, 200_000)],
+        ),
+    ] {
+        let (mut made, mut changes) = (Vec::new(), Changes::default());
+        changes.add(1..2);
+        apply(&base, &of_parts(base.len(), &parts), &mut made, &mut changes).unwrap();
+        let told: Vec<(usize, usize)> = changes.ranges().iter().map(|range| (range.start, range.end)).collect();
+        assert_eq!(told, expected, "{what}");
+    }
 }
 
 proptest! {

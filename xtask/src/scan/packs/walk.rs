@@ -47,7 +47,7 @@ pub(super) struct Stored {
     next_sibling: Vec<u32>,
     /// The number that the object has in git's list, from 1; 0: it is not in it.
     listed: Vec<AtomicU32>,
-    /// How many bytes of it were scanned, and one; 0: it was not.
+    /// How long the object is, in bytes, and one more, once it was scanned; 0 before.
     scanned: Vec<AtomicU32>,
 }
 
@@ -100,7 +100,7 @@ impl Stored {
         Some(self.listed[place].load(Ordering::Relaxed)).filter(|order| *order > 0)
     }
 
-    /// How many bytes of an object were scanned; `None`: it was not.
+    /// How long an object is that was scanned, in bytes; `None`: it was not.
     pub(super) fn bytes(&self, place: usize) -> Option<u64> {
         self.scanned[place].load(Ordering::Relaxed).checked_sub(1).map(u64::from)
     }
