@@ -59,6 +59,7 @@ mod tidy;
 mod tls;
 mod trail;
 mod unread;
+mod waiting;
 mod watch;
 mod webhook;
 mod webhook_loop;

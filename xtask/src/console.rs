@@ -22,16 +22,18 @@ use crate::{
     vars::Vars,
 };
 
+mod line;
 mod patient;
 pub(crate) mod screen;
 
+pub(crate) use line::LiveLine;
 pub(crate) use patient::Unread;
 use patient::{Patient, Rule};
 
 /// The two streams. Threads share it.
 pub(crate) struct Console {
     out: Mutex<Box<dyn Write + Send>>,
-    err: Mutex<Box<dyn Write + Send>>,
+    err: Arc<Mutex<People>>,
     unread: Rule,
     /// Who reads stdout.
     pub(crate) destination: Destination,
@@ -123,7 +125,7 @@ impl Console {
                 vars,
             ),
             out: Mutex::new(Box::new(Patient::new(io::stdout(), &unread))),
-            err: Mutex::new(Box::new(Patient::new(io::stderr(), &unread))),
+            err: Arc::new(Mutex::new(People::new(Patient::new(io::stderr(), &unread)))),
             unread,
         }
     }
@@ -136,12 +138,14 @@ impl Console {
     /// Keeps what is for people, for as long as the guard lives.
     pub(crate) fn hold_people(&self) -> HeldBack<'_> {
         let kept = Arc::new(Mutex::new(Vec::new()));
-        let before = std::mem::replace(&mut *self.err(), Box::new(Kept(Arc::clone(&kept))));
+        let before = std::mem::replace(&mut *self.err(), People::new(Kept(Arc::clone(&kept))));
         HeldBack { console: self, before: Some(before), kept }
     }
 
     /// Writes data. A reader that went away is no error of ours.
     pub(crate) fn data(&self, text: &str) -> io::Result<()> {
+        // Both streams may be one terminal.
+        drop(self.err());
         let mut out = self.out();
         let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
         match written {
@@ -166,9 +170,19 @@ impl Console {
         self.out.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The stream for people, for as long as the guard lives.
-    pub(crate) fn err(&self) -> std::sync::MutexGuard<'_, Box<dyn Write + Send>> {
-        self.err.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The stream for people, for as long as the guard lives. A line that is drawn at its end makes room.
+    pub(crate) fn err(&self) -> std::sync::MutexGuard<'_, People> {
+        let mut err = self.err.lock().unwrap_or_else(PoisonError::into_inner);
+        err.erase();
+        err
+    }
+
+    /// Draws a line that says what is waited for, where the stream for people is a terminal that can.
+    pub(crate) fn line(&self, what: &str) -> Option<LiveLine> {
+        match self.err_look.motion {
+            Motion::Live => Some(LiveLine::begin(Arc::clone(&self.err), what, self.err_look.glyphs)),
+            Motion::Still => None,
+        }
     }
 }
 
@@ -178,10 +192,57 @@ impl std::fmt::Debug for Console {
     }
 }
 
+/// The stream for people, with what is drawn at its end.
+pub(crate) struct People {
+    stream: Box<dyn Write + Send>,
+    end: End,
+}
+
+/// What stands at the end of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// What was told last.
+    Told,
+    /// A line that goes away.
+    Drawn,
+}
+
+impl People {
+    fn new(stream: impl Write + Send + 'static) -> Self {
+        Self { stream: Box::new(stream), end: End::Told }
+    }
+
+    /// Draws a line in the place of the one before. As with telling, a failure is nothing to stop for.
+    fn draw(&mut self, line: &str) {
+        let _ = self.stream.write_all(format!("\r{line}\x1b[K").as_bytes()).and_then(|()| self.stream.flush());
+        self.end = End::Drawn;
+    }
+
+    /// Takes the line away, where one is drawn.
+    fn erase(&mut self) {
+        match std::mem::replace(&mut self.end, End::Told) {
+            End::Told => {}
+            End::Drawn => {
+                let _ = self.stream.write_all(b"\r\x1b[K").and_then(|()| self.stream.flush());
+            }
+        }
+    }
+}
+
+impl Write for People {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
 /// What was for people and has not reached them yet; it does at the end.
 pub(crate) struct HeldBack<'a> {
     console: &'a Console,
-    before: Option<Box<dyn Write + Send>>,
+    before: Option<People>,
     kept: Arc<Mutex<Vec<u8>>>,
 }
 

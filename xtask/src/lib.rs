@@ -509,7 +509,7 @@ fn run_authority(ctx: &Context, config: Option<&Path>, args: authority_command::
     }
     let done = state_directory(ctx, config, &args).and_then(|state| {
         let (mut out, mut err) = (ctx.console.out(), ctx.console.err());
-        Ok(authority_command::run(args, &state, &ctx.vars, context::now, &mut **out, &mut **err)?)
+        Ok(authority_command::run(args, &state, &ctx.vars, context::now, &mut **out, &mut *err)?)
     });
     match done {
         Ok(()) => Exit::Done,

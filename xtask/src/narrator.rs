@@ -6,10 +6,8 @@ use std::{
     cell::RefCell,
     fmt::Display,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
-use indicatif::{ProgressBar, ProgressStyle};
 use miette::Diagnostic;
 use zeroize::Zeroizing;
 
@@ -20,7 +18,7 @@ use crate::{
         status::StatusReport,
     },
     config::{Config, Environment},
-    console::{Console, Glyphs, Look, Motion},
+    console::{Console, LiveLine, Look},
     context::{Context, Platform},
     failure::Failure,
     gate::Judgement,
@@ -189,21 +187,15 @@ impl<'a> Narrator<'a> {
 
     /// Shows that something is waited for.
     pub(crate) fn progress(&self, what: &str) -> Progress<'_> {
-        match self.console.err_look.motion {
-            Motion::Live => Progress::Live(spinner(what, self.console.err_look.glyphs)),
-            Motion::Still => {
-                self.note(what);
-                Progress::Still { narrator: self, last: RefCell::default() }
-            }
-        }
+        self.spinner(what).unwrap_or_else(|| {
+            self.note(what);
+            Progress::Still { narrator: self, last: RefCell::default() }
+        })
     }
 
     /// Shows that something is waited for, on a terminal only: elsewhere the answer is soon there.
     pub(crate) fn spinner(&self, what: &str) -> Option<Progress<'_>> {
-        match self.console.err_look.motion {
-            Motion::Live => Some(self.progress(what)),
-            Motion::Still => None,
-        }
+        self.console.line(what).map(Progress::Live)
     }
 
     fn say(&self, render: impl FnOnce(&Look) -> String) {
@@ -231,7 +223,7 @@ impl<'a> Narrator<'a> {
 #[derive(Debug)]
 pub(crate) enum Progress<'a> {
     /// On a terminal: a line that is redrawn.
-    Live(ProgressBar),
+    Live(LiveLine),
     /// Elsewhere: a line whenever there is news.
     Still {
         /// Who tells.
@@ -246,7 +238,7 @@ impl Progress<'_> {
     pub(crate) fn tick(&self, news: impl Display) {
         let news = license_core::finding::clean(&news.to_string());
         match self {
-            Self::Live(bar) => bar.set_message(news),
+            Self::Live(line) => line.news(news),
             Self::Still { narrator, last } if *last.borrow() != news => {
                 narrator.note(&format!("  {news}"));
                 last.replace(news);
@@ -255,27 +247,8 @@ impl Progress<'_> {
         }
     }
 
-    /// It is over.
+    /// It is over: what was drawn goes away.
     pub(crate) fn done(self) {
-        match self {
-            Self::Live(bar) => bar.finish_and_clear(),
-            Self::Still { .. } => {}
-        }
+        drop(self);
     }
-}
-
-/// How often the line is redrawn.
-const REDRAW: Duration = Duration::from_millis(120);
-
-fn spinner(what: &str, glyphs: Glyphs) -> ProgressBar {
-    let bar = ProgressBar::new_spinner().with_prefix(what.to_owned());
-    // What is too long for the line is cut off, so that it can be redrawn.
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix} ({elapsed}) {wide_msg}") {
-        bar.set_style(match glyphs {
-            Glyphs::Unicode => style,
-            Glyphs::Ascii => style.tick_chars("-\\|/ "),
-        });
-    }
-    bar.enable_steady_tick(REDRAW);
-    bar
 }

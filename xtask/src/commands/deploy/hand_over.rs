@@ -83,7 +83,7 @@ impl<'a> HandOver<'a> {
             let mut err = scene.ctx.console.err();
             // Telling people is best effort; the deploy goes on if nobody listens.
             let _ = fence.as_ref().map(|word| err.write_all(github::stop_commands(word).as_bytes()));
-            let mut lines = WholeLines { screen: &mut **err, last: b'\n' };
+            let mut lines = WholeLines { screen: &mut *err, last: b'\n' };
             let ended = process::run(&job, scene.signals, &mut lines);
             lines.end();
             let _ = fence.as_ref().map(|word| err.write_all(github::resume_commands(word).as_bytes()));
