@@ -109,7 +109,7 @@ impl Layer {
         match self {
             Self::Percent | Self::Backslash | Self::Entity | Self::Mixed | Self::QuotedPrintable => &[Pass::Lines],
             Self::Lines | Self::Numbers => &[],
-            Self::Utf16 => &[Pass::EscapesAndLines, Pass::Numbers],
+            Self::Utf16 => &[Pass::Text],
         }
     }
 
@@ -208,25 +208,23 @@ impl Layer {
 /// What is looked for in one go over a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pass {
-    /// All layers of escapes, and base64 and hex in lines.
-    EscapesAndLines,
+    /// All layers of escapes, base64 and hex in lines, and lists of numbers.
+    Text,
     Lines,
-    Numbers,
     Utf16,
 }
 
 impl Pass {
     /// What may lie over the bytes of an object.
-    pub(super) const OF_BYTES: &'static [Self] = &[Self::EscapesAndLines, Self::Numbers, Self::Utf16];
+    pub(super) const OF_BYTES: &'static [Self] = &[Self::Text, Self::Utf16];
 }
 
 /// Calls `each` with every piece of the part that lies under a layer of these passes, decoded.
 pub(super) fn views(part: &Part<'_>, passes: &[Pass], each: &mut dyn FnMut(Layer, View)) {
     for pass in passes {
         match pass {
-            Pass::EscapesAndLines => escapes_and_lines(part, each),
+            Pass::Text => text(part, each),
             Pass::Lines => lines(part, each),
-            Pass::Numbers => numbers(part, each),
             Pass::Utf16 => utf16(part, each),
         }
     }
@@ -293,24 +291,38 @@ impl Regions {
     }
 }
 
-/// All layers of escapes, and lines. The text is looked at in blocks, and of these at the few bytes that may begin or end something.
-fn escapes_and_lines(part: &Part<'_>, each: &mut dyn FnMut(Layer, View)) {
+/// All layers of escapes, lines and lists. The text is looked at in blocks, and of these at the few bytes that may begin or end
+/// something.
+fn text(part: &Part<'_>, each: &mut dyn FnMut(Layer, View)) {
     /// How many blocks are asked at once.
     const BLOCKS: usize = 32;
 
-    let mut leads = Leads::of(part);
-    let text = &part.hay[..leads.whole.end];
+    let (mut leads, mut lists) = (Leads::of(part), Lists::of(part));
+    let text = &part.hay[..leads.whole.end.max(lists.whole.end)];
+    let question = (leads.usual, OfLists);
     let mut answers = [Answer::default(); BLOCKS];
     let mut at = leads.whole.start;
     while at < text.len() {
         let answers = &mut answers[..(text.len() - at).div_ceil(BLOCK_BYTES).min(BLOCKS)];
-        bits::ask(leads.usual, text, at, answers);
-        for [marks] in answers {
-            places(u64::from_le_bytes(*marks), at).for_each(|at| leads.look(text, at, each));
+        bits::ask(question, text, at, answers);
+        for &[marks, of_lists, begins] in &*answers {
+            let [marks, of_lists, begins] =
+                [u64::from_le_bytes(marks), u64::from_le_bytes(of_lists), u64::from_le_bytes(begins)];
+            places(marks, at).for_each(|at| leads.look(at, each));
+            places(in_rows(of_lists) & begins, at).for_each(|at| lists.look(at, each));
             at += BLOCK_BYTES;
         }
     }
     leads.decode(each);
+}
+
+impl Question<3> for (Usual, OfLists) {
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "apart, it is compiled for the least of all processors")]
+    fn answer<S: Simd>(self, bytes: &Bytes<'_, S>) -> [u64; 3] {
+        let ([marks], [of_lists, begins]) = (self.0.answer(bytes), self.1.answer(bytes));
+        [marks, of_lists, begins]
+    }
 }
 
 /// What of each layer is decoded next, as the text is looked at.
@@ -338,9 +350,13 @@ impl<'p, 'h> Leads<'p, 'h> {
         Self { part, whole, usual: Usual::of(part.signs), percent, backslash, entity, quoted, mixed, lines }
     }
 
-    /// Looks at a byte that [`Usual`] has marked. What is behind the text is not looked at.
+    /// Looks at a byte that [`Usual`] has marked. What is further away than escapes reach is not looked at.
     #[inline]
-    fn look(&mut self, text: &[u8], at: usize, each: &mut dyn FnMut(Layer, View)) {
+    fn look(&mut self, at: usize, each: &mut dyn FnMut(Layer, View)) {
+        let text = &self.part.hay[..self.whole.end];
+        if at >= text.len() {
+            return;
+        }
         let behind = |bytes: usize| text.get(at + bytes).copied().unwrap_or_default();
         let layer = match text[at] {
             b'\n' => {
@@ -612,34 +628,36 @@ fn number(digits: &[u8], radix: u32) -> Option<u32> {
 }
 
 /// Lists of characters as numbers, with commas between them.
-fn numbers(part: &Part<'_>, each: &mut dyn FnMut(Layer, View)) {
-    const LOOK_BYTES: usize = 8;
+#[derive(Debug)]
+struct Lists<'p, 'h> {
+    part: &'p Part<'h>,
+    whole: Range<usize>,
+    /// No list begins before this place that was not looked at.
+    done: usize,
+}
 
-    // So far apart are looks at the text: the shortest list, of numbers of two digits, has one that sees nothing but the list. Odd, so
-    // that lists that have a number on each line are not always looked at where nothing is.
-    let stride = (3 * part.shortest - LOOK_BYTES - 1) | 1;
-    let whole = part.whole(Layer::Numbers.reach(part));
-    let hay = &part.hay[..whole.end];
-    let (mut at, mut done) = (whole.start, whole.start);
-    while let Some(look) = hay.get(at..).and_then(|look| look.first_chunk::<LOOK_BYTES>()) {
-        let here = at;
-        at += stride;
-        let is_list = may_be_of_list(*look)
-            && look.iter().fold(0, |classes, &byte| classes | class(byte)) == COMMA | DIGIT | WORD;
-        if !is_list && !goes_on_as_list(hay, *look, here) {
-            continue;
+impl<'p, 'h> Lists<'p, 'h> {
+    fn of(part: &'p Part<'h>) -> Self {
+        let whole = part.whole(Layer::Numbers.reach(part));
+        Self { part, done: whole.start, whole }
+    }
+
+    /// Looks at a place that [`OfLists`] has marked. What is further away than lists reach is not looked at.
+    #[inline]
+    fn look(&mut self, at: usize, each: &mut dyn FnMut(Layer, View)) {
+        if at < self.done || at >= self.whole.end {
+            return;
         }
-        let Some(here) = number_at(hay, done, here) else { continue };
+        let hay = &self.part.hay[..self.whole.end];
+        let Some(here) = number_behind(hay, at) else { return };
         let (after, last) = follow(&here, |number| number_after(hay, number));
-        let (before, first) = follow(&here, |number| number_before(hay, done, number));
+        let (before, first) = follow(&here, |number| number_before(hay, self.done, number));
         work::step(last.source.end - first.source.start);
-        let whole_list = first.source.start..last.source.end;
-        done = whole_list.end;
-        at = at.max(done);
-        if before + 1 + after < part.shortest {
-            continue;
+        self.done = last.source.end;
+        if before + 1 + after < self.part.shortest {
+            return;
         }
-        let mut view = View::start(whole_list);
+        let mut view = View::start(first.source.start..last.source.end);
         let mut add = |number: &Number| view.decode(number.source.clone(), &[number.byte], Encoding::Bytes);
         add(&first);
         follow(&first, |number| {
@@ -649,6 +667,42 @@ fn numbers(part: &Part<'_>, each: &mut dyn FnMut(Layer, View)) {
         });
         each(Layer::Numbers, view);
     }
+}
+
+/// Marks what lists are made of and where digits begin that may be a number.
+#[derive(Debug, Clone, Copy)]
+struct OfLists;
+
+impl Question<2> for OfLists {
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "apart, it is compiled for the least of all processors")]
+    fn answer<S: Simd>(self, bytes: &Bytes<'_, S>) -> [u64; 2] {
+        let (here, before) = (bytes.here(), bytes.before(1));
+        let is_digit = |bytes: S::u8s| (bytes - b'0').simd_le(9);
+        // Small and capital letters differ in one bit.
+        let is_letter = |bytes: S::u8s| ((bytes | 0x20) - b'a').simd_le(b'z' - b'a');
+        let small = here | 0x20;
+        let is_of_hex = (small - b'a').simd_le(b'f' - b'a') | small.simd_eq(b'x');
+        // With two signs that are none: a form feed and a vertical tab.
+        let is_between = here.simd_eq(b' ') | here.simd_eq(b',') | (here - b'\t').simd_le(b'\r' - b'\t');
+        let digits = is_digit(here);
+        let begins = digits & !(is_digit(before) | is_letter(before));
+        [(digits | is_of_hex | is_between).to_bitmask(), begins.to_bitmask()]
+    }
+}
+
+/// Those bits that stand in a row of twelve. Of the shortest list, eight numbers of two digits, as many are in one block.
+#[inline]
+fn in_rows(bits: u64) -> u64 {
+    let two = bits & bits >> 1;
+    let four = two & two >> 2;
+    let eight = four & four >> 4;
+    let twelve = eight & four >> 8;
+    // The first of each twelve is there still; it brings the others back.
+    let two = twelve | twelve << 1;
+    let four = two | two << 2;
+    let eight = four | four << 4;
+    eight | four << 8
 }
 
 /// A character as a number.
@@ -667,73 +721,22 @@ fn follow(number: &Number, mut next: impl FnMut(&Number) -> Option<Number>) -> (
     (count, last)
 }
 
-/// Whether there are a comma and what may be a digit. Little else has both, so that what follows is seldom guessed wrong.
-#[inline]
-fn may_be_of_list(look: [u8; 8]) -> bool {
-    let look = u64::from_le_bytes(look);
-    // The highest bit of each byte that is zero, and of no byte before the first that is.
-    let zeros = |bytes: u64| bytes.wrapping_sub(ONES) & !bytes & (ONES << 7);
-    let commas = zeros(look ^ (ONES * u64::from(b',')));
-    let digits = zeros((look & (ONES * 0xF0)) ^ (ONES * u64::from(b'0')));
-    (commas.min(1) & digits.min(1)) != 0
-}
-
-/// Whether a look that sees a margin at first sees a list behind it. In a list with little before its commas, any other sees
-/// a comma and a digit.
-#[inline]
-fn goes_on_as_list(hay: &[u8], look: [u8; 8], at: usize) -> bool {
-    /// White space and commas have none of these bits, and few other characters.
-    const OTHERS: u64 = ONES * 0xD0;
-    const FIRST_FOUR: u64 = u32::MAX as u64;
-
-    if u64::from_le_bytes(look) & OTHERS & FIRST_FOUR != 0 {
-        return false;
-    }
-    work::step(1);
-    // Behind most margins is a word.
-    let text = &hay[at..hay.len().min(at + SPACE_BYTES_MAX + 2 * NUMBER_BYTES_MAX)];
-    let (chunks, _) = text.as_chunks::<8>();
-    let others = chunks.iter().map(|chunk| (chunk, u64::from_le_bytes(*chunk) & OTHERS));
-    let first = others.into_iter().find(|(_, others)| *others != 0);
-    if first.is_some_and(|(chunk, others)| !chunk[others.trailing_zeros() as usize / 8].is_ascii_digit()) {
-        return false;
-    }
-    let mut seen = 0;
-    for &byte in text {
-        seen |= class(byte);
-        if seen & NO_NUMBER != 0 {
-            return false;
-        }
-        if seen == COMMA | DIGIT | WORD {
-            return true;
-        }
-    }
-    false
-}
-
-/// One in each byte.
-const ONES: u64 = 0x0101_0101_0101_0101;
-
-const COMMA: u8 = 1;
-const DIGIT: u8 = 2;
-const NO_NUMBER: u8 = 4;
 /// A letter or a digit.
-const WORD: u8 = 8;
+const WORD: u8 = 1;
+/// Neither that nor white space.
+const OTHER: u8 = 2;
 
 /// What a byte is to lists of numbers.
 #[inline]
 fn class(byte: u8) -> u8 {
     static CLASSES: [u8; 256] = {
-        let mut classes = [NO_NUMBER; 256];
+        let mut classes = [OTHER; 256];
         let mut byte = 0_u8;
         while byte < 128 {
             classes[byte as usize] = match byte {
-                b',' => COMMA,
-                b'0'..=b'9' => DIGIT | WORD,
-                b'a'..=b'f' | b'A'..=b'F' | b'x' | b'X' => WORD,
+                b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => WORD,
                 b' ' | b'\t' | b'\r' | b'\n' => 0,
-                b'g'..=b'z' | b'G'..=b'Z' => NO_NUMBER | WORD,
-                _ => NO_NUMBER,
+                _ => OTHER,
             };
             byte += 1;
         }
@@ -746,14 +749,6 @@ fn class(byte: u8) -> u8 {
 const NUMBER_BYTES_MAX: usize = 4;
 /// The widest margin between two numbers, in bytes.
 const SPACE_BYTES_MAX: usize = 64;
-
-/// The number around a place, or the first behind it. It does not begin before `floor`.
-fn number_at(hay: &[u8], floor: usize, at: usize) -> Option<Number> {
-    let before = &hay[floor.max(at.saturating_sub(NUMBER_BYTES_MAX)).min(at)..at];
-    let start = at - before.iter().rev().take_while(|&&byte| class(byte) & WORD != 0).count();
-    let between = hay[start..].iter().take(SPACE_BYTES_MAX + 1).take_while(|&&byte| class(byte) & !COMMA == 0).count();
-    number_behind(hay, start + between)
-}
 
 /// The number behind a number and a comma.
 #[inline]

@@ -129,6 +129,44 @@ fn a_secret_is_found_in_a_list_whatever_its_margin_and_wherever_it_begins() {
 }
 
 #[test]
+fn a_secret_is_found_in_a_list_however_far_its_numbers_are_from_their_commas() {
+    for text in ["Zq81mPw0".to_owned(), registry_key()] {
+        let scanner = configured(&text);
+        let decimal = text.bytes().map(|byte| format!("{byte}")).collect::<Vec<_>>();
+        let hex = text.bytes().map(|byte| format!("0x{byte:02X}")).collect::<Vec<_>>();
+        for numbers in [decimal, hex] {
+            for blanks in (0..=64).step_by(3) {
+                for behind in [0, 1, 2, 7, 30, 64 - blanks] {
+                    let list = numbers.join(&format!("{},{}", " ".repeat(blanks), "\t".repeat(behind)));
+                    for before in 0..12 {
+                        let whole = format!("{}= [{list}];\n{}", "x".repeat(before), "y".repeat(200));
+                        let found = in_pieces(&scanner, whole.as_bytes(), &[whole.len()]).1;
+                        let expected = Tally { leaks: 1, allowed: 0 };
+                        assert_eq!(found, expected, "{} {blanks} {behind} {before}", numbers[0]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_secret_is_found_in_a_list_behind_other_numbers_and_words() {
+    let text = "Zq81mPw0";
+    let scanner = configured(text);
+    let list = text.bytes().map(|byte| format!("{byte}")).collect::<Vec<_>>().join(",");
+    for before in
+        ["", "12 ", "0x4 84 300,", "1 2 3 4 5 6 7 8 ", "deadbeef ", "abc def 12ab, ", "84,79,", "1.5, ", "7_000, "]
+    {
+        for shift in 0..70 {
+            let whole = format!("{}{before}{list} 12 34 {}", " ".repeat(shift), "y".repeat(200));
+            let found = in_pieces(&scanner, whole.as_bytes(), &[whole.len()]).1;
+            assert_eq!(found, Tally { leaks: 1, allowed: 0 }, "{before:?} {shift}");
+        }
+    }
+}
+
+#[test]
 fn a_secret_is_found_in_base64_whatever_breaks_its_lines() {
     for text in ["Zq81mPw0".to_owned(), registry_key()] {
         let scanner = configured(&text);

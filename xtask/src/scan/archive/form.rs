@@ -2,6 +2,9 @@
 //!
 //! A few magic bytes are not enough where a file may have them by chance: what must follow them is looked at too.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 use tar::Header;
 
 /// How much of something is looked at to see what it is, in bytes: the header of a tar.
@@ -225,7 +228,7 @@ impl ZipEnd {
     /// The last one that is whole and lists something.
     fn find(bytes: &[u8]) -> Option<Self> {
         // Forwards it is looked for much sooner, and it is hardly ever there.
-        memchr::memmem::find(bytes, ZIP_END)?;
+        ZIP_END_FINDER.find(bytes)?;
         memchr::memmem::rfind_iter(bytes, ZIP_END).find_map(|at| {
             let record = &bytes[at..];
             let (entries, list_bytes) = (u16_at(record, 10)?, u32_at(record, 12)?);
@@ -245,9 +248,12 @@ impl ZipEnd {
     }
 }
 
+/// Made once: most of what is looked at is so short that making it would take longer.
+static ZIP_END_FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(ZIP_END));
+
 /// Whether a piece of something has in it what ends a zip.
 pub(crate) fn may_end_zip(piece: &[u8]) -> bool {
-    memchr::memmem::find(piece, ZIP_END).is_some()
+    ZIP_END_FINDER.find(piece).is_some()
 }
 
 /// Whether something ends as a zip does.
