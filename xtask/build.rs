@@ -1,5 +1,7 @@
-//! Links the unwinder into the program where the C compiler has it as an archive: a push waits for each library that
-//! the hook's program loads before it begins.
+//! How the program is linked, so that a push waits for it as little as can be.
+//!
+//! The unwinder is linked into it where the C compiler has it as an archive: a push waits for each library that the hook's
+//! program loads before it begins. The functions that the hook runs are put beside each other.
 
 #![expect(clippy::disallowed_methods, reason = "a build script reads its environment and asks the compiler")]
 
@@ -9,11 +11,15 @@ use std::{
     process::Command,
 };
 
+#[path = "build/functions.rs"]
+mod functions;
+
 /// The unwinder as an archive.
 const ARCHIVE: &str = "libgcc_eh.a";
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=build/functions.rs");
     println!("cargo::rerun-if-env-changed=CC");
     if is_linux_with_glibc()
         && let Some(directory) = directory()
@@ -21,6 +27,7 @@ fn main() {
         println!("cargo::rustc-link-search=native={}", directory.display());
         println!("cargo::rustc-link-lib=static:-bundle=gcc_eh");
     }
+    functions::put_together();
 }
 
 /// Elsewhere the standard library links another unwinder. A compiler for another machine is not asked for its archive.

@@ -14,6 +14,7 @@ use std::{
 mod all;
 mod check;
 mod fixed;
+mod functions;
 mod load;
 mod program;
 mod push;
@@ -67,6 +68,18 @@ fn main() -> ExitCode {
     if let [fixed::ARGUMENT, length] = arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         fixed::serve(length.parse().unwrap());
         return ExitCode::SUCCESS;
+    }
+    if arguments == [functions::ARGUMENT] {
+        return match functions::write() {
+            Ok(count) => {
+                io::stdout().write_all(format!("{count} functions are on the list\n").as_bytes()).unwrap();
+                ExitCode::SUCCESS
+            }
+            Err(why) => {
+                io::stderr().write_all(format!("no list was written: {why}\n").as_bytes()).unwrap();
+                ExitCode::FAILURE
+            }
+        };
     }
     let quick = arguments.iter().any(|argument| argument == "--quick");
     let wanted: Vec<&String> = arguments.iter().filter(|argument| *argument != "--quick").collect();

@@ -56,6 +56,21 @@ pub(crate) fn measure(effort: Effort) -> Vec<Row> {
     rows
 }
 
+/// Has a program watch the hook: of one commit, with few keys and with many, and with nothing to push.
+pub(crate) fn watched(watcher: &[&str]) {
+    let made = made();
+    let subject = Subject { name: "made here".to_owned(), directory: made.path().to_owned() };
+    for site in KEYS.map(|keys| Site::of(&subject, keys)) {
+        let had = site.had(Push::Newest);
+        site.seen(had.as_deref());
+        for line in [site.line(had.as_deref()), String::new()] {
+            let mut command = site.command(Path::new(watcher[0]));
+            command.args(&watcher[1..]).arg(BINARY);
+            assert!(site.start(&mut command, &line).wait().unwrap().success(), "{watcher:?}");
+        }
+    }
+}
+
 /// A repository with a history.
 struct Subject {
     name: String,
@@ -306,12 +321,19 @@ impl Site {
     }
 
     fn started(&self, had: Option<&str>) -> Child {
+        self.start(&mut self.command(Path::new(BINARY)), &self.line(had))
+    }
+
+    /// What git tells the hook about a push of the branch.
+    fn line(&self, had: Option<&str>) -> String {
         // The name of a branch's newest commit stands in its file.
         let newest = fs::read_to_string(self.work.join(".git").join(BRANCH)).unwrap();
-        let line = format!("{BRANCH} {} {BRANCH} {}\n", newest.trim(), had.unwrap_or(NOTHING));
-        let mut command = self.command(Path::new(BINARY));
+        format!("{BRANCH} {} {BRANCH} {}\n", newest.trim(), had.unwrap_or(NOTHING))
+    }
+
+    fn start(&self, command: &mut Command, line: &str) -> Child {
         command.args(["pre-push", "origin", self.hub.to_str().unwrap()]);
-        let mut child = program::quiet(&mut command).stdin(Stdio::piped()).spawn().unwrap();
+        let mut child = program::quiet(command).stdin(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(line.as_bytes()).unwrap();
         child
     }
