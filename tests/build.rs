@@ -14,5 +14,5 @@ fn main() {
     if std::env::var_os("LICENSE_TESTS_PYTHON").is_some_and(|python| !python.is_empty()) {
         println!("cargo::rustc-cfg=vendor_sdk");
     }
-    functions::put_together();
+    functions::put_together("../xtask/functions.ld");
 }

@@ -27,7 +27,7 @@ fn main() {
         println!("cargo::rustc-link-search=native={}", directory.display());
         println!("cargo::rustc-link-lib=static:-bundle=gcc_eh");
     }
-    functions::put_together();
+    functions::put_together("functions.ld");
 }
 
 /// Elsewhere the standard library links another unwinder. A compiler for another machine is not asked for its archive.

@@ -10,16 +10,23 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// Tells Cargo to link the package's programs so. Other systems have other formats, and what is not optimized is never
-/// installed to be fast.
-pub(crate) fn put_together() {
-    let script = Path::new(&variable("CARGO_MANIFEST_DIR")).join("../xtask/functions.ld");
+/// Switches it off where it says `off`: for a linker that takes the list of a small program and not of this one.
+const SWITCH: &str = "LICENSE_FUNCTIONS";
+
+/// Tells Cargo to link the package's programs by a list, which is at a path below the package. Other systems have other
+/// formats, and what is not optimized is never installed to be fast.
+pub(crate) fn put_together(list: &str) {
+    // Another linker may be chosen in any of these.
+    let triple = variable("TARGET").to_uppercase().replace(['-', '.'], "_");
+    for name in [SWITCH, "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", &format!("CARGO_TARGET_{triple}_LINKER")] {
+        println!("cargo::rerun-if-env-changed={name}");
+    }
+    let Ok(script) = fs::canonicalize(Path::new(&variable("CARGO_MANIFEST_DIR")).join(list)) else { return };
     println!("cargo::rerun-if-changed={}", script.display());
-    println!("cargo::rerun-if-env-changed=RUSTC_LINKER");
-    if variable("CARGO_CFG_TARGET_OS") != "linux" || variable("OPT_LEVEL") == "0" {
+    let is_wanted = variable("CARGO_CFG_TARGET_OS") == "linux" && variable("OPT_LEVEL") != "0";
+    if !is_wanted || variable(SWITCH) == "off" {
         return;
     }
-    let Ok(script) = fs::canonicalize(script) else { return };
     let argument = format!("-T{}", script.display());
     if can_link_with(&argument) {
         println!("cargo::rustc-link-arg-bins={argument}");
@@ -34,7 +41,14 @@ fn can_link_with(argument: &str) -> bool {
         return false;
     }
     let mut compiler = Command::new(variable("RUSTC"));
-    compiler.args(["--crate-name=probe", "--crate-type=bin", "--edition=2024", "--target", &variable("TARGET")]);
+    compiler.args([
+        "--cap-lints=allow",
+        "--crate-name=probe",
+        "--crate-type=bin",
+        "--edition=2024",
+        "--target",
+        &variable("TARGET"),
+    ]);
     compiler.arg(source).arg("-o").arg(&program).arg("-C").arg(format!("link-arg={argument}"));
     if let Some(linker) = env::var_os("RUSTC_LINKER") {
         compiler.arg("-C").arg(format!("linker={}", linker.to_string_lossy()));

@@ -144,8 +144,8 @@ impl Console {
 
     /// Writes data. A reader that went away is no error of ours.
     pub(crate) fn data(&self, text: &str) -> io::Result<()> {
-        // Both streams may be one terminal.
-        drop(self.err());
+        // Both streams may be one terminal: nothing is drawn meanwhile. Whoever takes both takes this one first.
+        let _people = self.err();
         let mut out = self.out();
         let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
         match written {

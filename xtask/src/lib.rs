@@ -508,7 +508,8 @@ fn run_authority(ctx: &Context, config: Option<&Path>, args: authority_command::
         ctx.console.when_unread(console::Unread::Lost);
     }
     let done = state_directory(ctx, config, &args).and_then(|state| {
-        let (mut out, mut err) = (ctx.console.out(), ctx.console.err());
+        let mut err = ctx.console.err();
+        let mut out = ctx.console.out();
         Ok(authority_command::run(args, &state, &ctx.vars, context::now, &mut **out, &mut *err)?)
     });
     match done {

@@ -8,10 +8,12 @@ use std::{
 
 use textwrap::core::display_width;
 
-use super::{Glyphs, People, WIDTH_DEFAULT, width};
+use super::{Glyphs, People, width};
 
 /// How often it is drawn. What is over sooner is not shown at all.
 const REDRAW: Duration = Duration::from_millis(120);
+/// How wide a terminal is taken to be that does not tell, in columns.
+const COLUMNS_DEFAULT: usize = 80;
 /// Turns from one drawing to the next.
 const WHEEL: [char; 8] = ['⣷', '⣯', '⣟', '⡿', '⢿', '⣻', '⣽', '⣾'];
 const WHEEL_ASCII: [char; 4] = ['-', '\\', '|', '/'];
@@ -89,7 +91,7 @@ impl Shared {
             // Nobody who has news waits for the terminal.
             drop(told);
             // One column stays empty: some terminals go to the next line when the last one is filled.
-            let columns = width(&std::io::stderr()).unwrap_or(WIDTH_DEFAULT).saturating_sub(1);
+            let columns = width(&std::io::stderr()).unwrap_or(COLUMNS_DEFAULT).saturating_sub(1);
             people().draw(cut(&line(turn, what, began.elapsed(), &news, glyphs), columns));
         }
         people().erase();
@@ -185,7 +187,7 @@ mod tests {
     fn it_is_drawn_in_place_shows_news_and_leaves_nothing() {
         let written = Written::default();
         let line = LiveLine::begin(written.people(), "waiting", Glyphs::Ascii);
-        until(|| written.text().contains("- waiting (0s)\u{1b}[K"));
+        until(|| written.text().contains("- waiting (") && written.text().contains("s)\u{1b}[K"));
         line.news("nobody there".to_owned());
         until(|| written.text().contains(") nobody there\u{1b}[K"));
         drop(line);

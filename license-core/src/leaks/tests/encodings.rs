@@ -151,6 +151,23 @@ fn a_secret_is_found_in_a_list_however_far_its_numbers_are_from_their_commas() {
 }
 
 #[test]
+fn a_secret_is_found_in_a_list_that_has_its_numbers_at_its_ends() {
+    let text = "Zq81mPw0";
+    let scanner = configured(text);
+    let numbers = text.bytes().map(|byte| format!("{byte}")).collect::<Vec<_>>();
+    for at in 1..numbers.len() {
+        for margin in 40..=64 {
+            let list = format!("{},{}{}", numbers[..at].join(","), " ".repeat(margin), numbers[at..].join(","));
+            for before in 0..70 {
+                let whole = format!("{}[{list}];\n{}", "y".repeat(before), "y".repeat(200));
+                let found = in_pieces(&scanner, whole.as_bytes(), &[whole.len()]).1;
+                assert_eq!(found, Tally { leaks: 1, allowed: 0 }, "{at} {margin} {before}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_secret_is_found_in_a_list_behind_other_numbers_and_words() {
     let text = "Zq81mPw0";
     let scanner = configured(text);

@@ -82,11 +82,16 @@ impl Scene<'_> {
 
     /// Sends the call, and keeps the answer before anything else happens. Without one, what was seen instead.
     fn send_and_keep(&mut self, open: &Open, bounds: &Bounds) -> Result<Fact, CallOutcome> {
-        match self.send(open, bounds) {
+        let narrator = self.narrator;
+        let waiting = narrator.progress("asking the authority for a new key");
+        let kept = match self.send(open, bounds) {
             Answered::Body(body) => Ok(self.keep(open, body, BodySource::Answer)),
             Answered::Cut(part) => self.keep_part(open, part),
             Answered::No(outcome) => Err(outcome),
-        }
+        };
+        // Not before: it waits for a terminal that takes nothing, and until then nobody has the key but this process.
+        waiting.done();
+        kept
     }
 
     /// Seals what came of an answer that was cut off, before it is looked at. Where its document is whole nothing of the
@@ -141,7 +146,6 @@ impl Scene<'_> {
 
     fn send(&self, open: &Open, bounds: &Bounds) -> Answered {
         let license_id = open.terms.snapshot.license_id.as_deref().unwrap_or_default();
-        let waiting = self.narrator.progress("asking the authority for a new key");
         let answered = self.authority.rotate(&RotateOrder {
             license_id,
             grace_days: open.terms.grace_days,
@@ -150,7 +154,6 @@ impl Scene<'_> {
         });
         // Nothing stands between the answer and its seal but this.
         failpoint::reached(self.ctx, "after-answer");
-        waiting.done();
         answered
     }
 
