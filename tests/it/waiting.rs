@@ -54,7 +54,7 @@ fn on_a_narrow_terminal_it_stays_on_one_line() {
 }
 
 #[test]
-fn a_signal_while_it_is_shown_leaves_the_terminal_as_it_was() {
+fn a_signal_while_it_is_shown_ends_the_run_and_leaves_the_modes_of_the_terminal() {
     let (server, tell) = holding();
     let (_project, mut terminal) = started(asking(&server), &["check", "production"], 100);
     terminal.until("who is asked", |page| page.shows("asking the authorities"));

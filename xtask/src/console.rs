@@ -13,6 +13,7 @@ use std::{
 };
 
 use anstyle::{AnsiColor, Style};
+use license_core::finding::clean;
 use rustix::fs::FileType;
 use zeroize::Zeroizing;
 
@@ -180,7 +181,7 @@ impl Console {
     /// Draws a line that says what is waited for, where the stream for people is a terminal that can.
     pub(crate) fn line(&self, what: &str) -> Option<LiveLine> {
         match self.err_look.motion {
-            Motion::Live => Some(LiveLine::begin(Arc::clone(&self.err), what, self.err_look.glyphs)),
+            Motion::Live => Some(LiveLine::begin(Arc::clone(&self.err), clean(what), self.err_look.glyphs)),
             Motion::Still => None,
         }
     }

@@ -188,7 +188,7 @@ impl<'a> Narrator<'a> {
     /// Shows that something is waited for.
     pub(crate) fn progress(&self, what: &str) -> Progress<'_> {
         self.spinner(what).unwrap_or_else(|| {
-            self.note(what);
+            self.note(&license_core::finding::clean(what));
             Progress::Still { narrator: self, last: RefCell::default() }
         })
     }

@@ -722,28 +722,10 @@ fn follow(number: &Number, mut next: impl FnMut(&Number) -> Option<Number>) -> (
     (count, last)
 }
 
-/// A letter or a digit.
-const WORD: u8 = 1;
-/// Neither that nor white space.
-const OTHER: u8 = 2;
-
-/// What a byte is to lists of numbers.
+/// White space as it stands around commas.
 #[inline]
-fn class(byte: u8) -> u8 {
-    static CLASSES: [u8; 256] = {
-        let mut classes = [OTHER; 256];
-        let mut byte = 0_u8;
-        while byte < 128 {
-            classes[byte as usize] = match byte {
-                b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => WORD,
-                b' ' | b'\t' | b'\r' | b'\n' => 0,
-                _ => OTHER,
-            };
-            byte += 1;
-        }
-        classes
-    };
-    CLASSES[usize::from(byte)]
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
 /// The most digits of a number, with what stands before hex.
@@ -762,7 +744,7 @@ fn number_after(hay: &[u8], before: &Number) -> Option<Number> {
 #[inline]
 fn spaces(hay: &[u8], at: usize) -> usize {
     let mut end = at;
-    while end < at + SPACE_BYTES_MAX && hay.get(end).is_some_and(|&byte| class(byte) == 0) {
+    while end < at + SPACE_BYTES_MAX && hay.get(end).is_some_and(|&byte| is_space(byte)) {
         end += 1;
     }
     end
@@ -773,7 +755,7 @@ fn spaces(hay: &[u8], at: usize) -> usize {
 fn number_behind(hay: &[u8], start: usize) -> Option<Number> {
     let text = hay.get(start..)?;
     let text = &text[..text.len().min(NUMBER_BYTES_MAX + 1)];
-    let length = text.iter().position(|&byte| class(byte) & WORD == 0).unwrap_or(text.len());
+    let length = text.iter().position(|byte| !byte.is_ascii_alphanumeric()).unwrap_or(text.len());
     let is_whole = !text.get(length).is_some_and(|byte| b"._".contains(byte));
     let byte = char_of(&text[..length]).filter(|_| is_whole)?;
     Some(Number { source: start..start + length, byte })
@@ -783,12 +765,12 @@ fn number_behind(hay: &[u8], start: usize) -> Option<Number> {
 fn number_before(hay: &[u8], floor: usize, behind: &Number) -> Option<Number> {
     let spaces = |end: usize| {
         let text = &hay[floor.max(end.saturating_sub(SPACE_BYTES_MAX)).min(end)..end];
-        end - text.iter().rev().take_while(|&&byte| class(byte) == 0).count()
+        end - text.iter().rev().take_while(|&&byte| is_space(byte)).count()
     };
     let comma = spaces(behind.source.start).checked_sub(1).filter(|&comma| comma >= floor && hay[comma] == b',')?;
     let end = spaces(comma);
     let text = &hay[floor.max(end.saturating_sub(NUMBER_BYTES_MAX + 1)).min(end)..end];
-    let length = text.iter().rev().take_while(|&&byte| class(byte) & WORD != 0).count();
+    let length = text.iter().rev().take_while(|byte| byte.is_ascii_alphanumeric()).count();
     let byte = char_of(&text[text.len() - length..])?;
     Some(Number { source: end - length..end, byte })
 }

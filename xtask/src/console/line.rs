@@ -47,9 +47,9 @@ enum Phase {
 
 impl LiveLine {
     /// Draws on `people`, which is a terminal.
-    pub(super) fn begin(people: Arc<Mutex<People>>, what: &str, glyphs: Glyphs) -> Self {
+    pub(super) fn begin(people: Arc<Mutex<People>>, what: String, glyphs: Glyphs) -> Self {
         let shared = Arc::<Shared>::default();
-        let (told, what) = (Arc::clone(&shared), what.to_owned());
+        let told = Arc::clone(&shared);
         // Where no thread can be had, nothing is drawn: what is waited for is more important.
         let drawing = thread::Builder::new().name("line".to_owned()).spawn(move || told.draw(&people, &what, glyphs));
         Self { shared, drawing: drawing.ok() }
@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn it_is_drawn_in_place_shows_news_and_leaves_nothing() {
         let written = Written::default();
-        let line = LiveLine::begin(written.people(), "waiting", Glyphs::Ascii);
+        let line = LiveLine::begin(written.people(), "waiting".to_owned(), Glyphs::Ascii);
         until(|| written.text().contains("- waiting (") && written.text().contains("s)\u{1b}[K"));
         line.news("nobody there".to_owned());
         until(|| written.text().contains(") nobody there\u{1b}[K"));
@@ -200,7 +200,7 @@ mod tests {
     fn what_is_told_meanwhile_takes_its_place_and_it_is_drawn_below() {
         let written = Written::default();
         let people = written.people();
-        let line = LiveLine::begin(Arc::clone(&people), "waiting", Glyphs::Ascii);
+        let line = LiveLine::begin(Arc::clone(&people), "waiting".to_owned(), Glyphs::Ascii);
         until(|| written.text().contains("waiting"));
         {
             let mut people = people.lock().unwrap();
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn what_is_over_at_once_is_not_shown() {
         let written = Written::default();
-        drop(LiveLine::begin(written.people(), "waiting", Glyphs::Ascii));
+        drop(LiveLine::begin(written.people(), "waiting".to_owned(), Glyphs::Ascii));
         // Also on a machine that is slow: either it was never drawn, or it is gone.
         let text = written.text();
         assert!(text.is_empty() || text.ends_with("\r\u{1b}[K"), "{text:?}");

@@ -109,6 +109,12 @@ fn a_secret_is_found_where_all_or_some_of_it_is_escaped() {
     }
 }
 
+#[track_caller]
+fn is_found_once(scanner: &Scanner, whole: &str, what: &str) {
+    let found = in_pieces(scanner, whole.as_bytes(), &[whole.len()]).1;
+    assert_eq!(found, Tally { leaks: 1, allowed: 0 }, "{what}");
+}
+
 #[test]
 fn a_secret_is_found_in_a_list_whatever_its_margin_and_wherever_it_begins() {
     for text in ["Zq81mPw0".to_owned(), registry_key()] {
@@ -120,8 +126,7 @@ fn a_secret_is_found_in_a_list_whatever_its_margin_and_wherever_it_begins() {
                 let list = numbers.join(&format!(",\n{}", " ".repeat(margin)));
                 for before in 0..30 {
                     let whole = format!("{}= [{list}];\n{}", "x".repeat(before), "y".repeat(100));
-                    let found = in_pieces(&scanner, whole.as_bytes(), &[whole.len()]).1;
-                    assert_eq!(found, Tally { leaks: 1, allowed: 0 }, "{} {margin} {before}", numbers[0]);
+                    is_found_once(&scanner, &whole, &format!("{} {margin} {before}", numbers[0]));
                 }
             }
         }
@@ -140,9 +145,7 @@ fn a_secret_is_found_in_a_list_however_far_its_numbers_are_from_their_commas() {
                     let list = numbers.join(&format!("{},{}", " ".repeat(blanks), "\t".repeat(behind)));
                     for before in 0..12 {
                         let whole = format!("{}= [{list}];\n{}", "x".repeat(before), "y".repeat(200));
-                        let found = in_pieces(&scanner, whole.as_bytes(), &[whole.len()]).1;
-                        let expected = Tally { leaks: 1, allowed: 0 };
-                        assert_eq!(found, expected, "{} {blanks} {behind} {before}", numbers[0]);
+                        is_found_once(&scanner, &whole, &format!("{} {blanks} {behind} {before}", numbers[0]));
                     }
                 }
             }
@@ -160,8 +163,7 @@ fn a_secret_is_found_in_a_list_that_has_its_numbers_at_its_ends() {
             let list = format!("{},{}{}", numbers[..at].join(","), " ".repeat(margin), numbers[at..].join(","));
             for before in 0..70 {
                 let whole = format!("{}[{list}];\n{}", "y".repeat(before), "y".repeat(200));
-                let found = in_pieces(&scanner, whole.as_bytes(), &[whole.len()]).1;
-                assert_eq!(found, Tally { leaks: 1, allowed: 0 }, "{at} {margin} {before}");
+                is_found_once(&scanner, &whole, &format!("{at} {margin} {before}"));
             }
         }
     }
@@ -177,8 +179,7 @@ fn a_secret_is_found_in_a_list_behind_other_numbers_and_words() {
     {
         for shift in 0..70 {
             let whole = format!("{}{before}{list} 12 34 {}", " ".repeat(shift), "y".repeat(200));
-            let found = in_pieces(&scanner, whole.as_bytes(), &[whole.len()]).1;
-            assert_eq!(found, Tally { leaks: 1, allowed: 0 }, "{before:?} {shift}");
+            is_found_once(&scanner, &whole, &format!("{before:?} {shift}"));
         }
     }
 }
